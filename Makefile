@@ -1,0 +1,39 @@
+# Coppice: what can be made. `make` alone lists it.
+
+# Outside the checkout, so that every clone shares what was built. e2e/src/cache.rs follows the same rule.
+export COPPICE_CACHE := $(or $(COPPICE_CACHE),$(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME)/coppice,$(HOME)/.cache/coppice))
+export CARGO_TARGET_DIR ?= $(COPPICE_CACHE)/target
+
+LAB = $(CARGO_TARGET_DIR)/debug/lab
+
+.PHONY: help lab cluster down demo test idle generate lint
+
+help: ## List what can be made
+	@sed -n 's/^\([a-z]*\):.* ## /\1\t/p' Makefile | expand -t 12
+
+lab:
+	@./e2e/prepare
+	@cargo build --quiet --locked -p e2e
+
+cluster: lab ## Start a real cluster, leave it running and print its kubeconfig (NODES=1, KWOK_NODES=0)
+	@$(LAB) cluster
+
+down: lab ## End the cluster that is running, and clean up what was left behind
+	@$(LAB) down
+
+demo: lab ## Show a tree that heals on a real cluster, and leave it running to play with
+	@$(LAB) demo
+
+test: lab ## Run all tests, with the time of each layer (CLUSTER=current: on the current cluster)
+	@$(LAB) test
+
+idle: lab ## Watch an idle operator for ten minutes: it must write nothing but its Lease
+	@IDLE_SECONDS=600 cargo test --locked -p e2e --features cluster --test cluster -- --nocapture idle
+
+generate: ## Write what is generated again: CRDs, manifests, reference pages
+	@UPDATE=1 cargo test --locked --workspace --quiet
+
+lint: ## Check format, lints and documentation
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --document-private-items

@@ -1,0 +1,102 @@
+{{/* Name of everything that the chart makes. */}}
+{{- define "coppice.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride }}
+{{- else if contains .Chart.Name .Release.Name }}
+{{- .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 50 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{/* Labels that find the objects of this release. */}}
+{{- define "coppice.selectorLabels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/* Labels of every object but the CustomResourceDefinitions. */}}
+{{- define "coppice.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "coppice.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: {{ .Chart.Name }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "coppice.image" -}}
+{{ printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) | quote }}
+{{- end }}
+
+{{/* Everything that both Pods, the operator's and the release hook's, have in common. */}}
+{{- define "coppice.podCommon" -}}
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 65532
+  runAsGroup: 65532
+  seccompProfile:
+    type: RuntimeDefault
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "coppice.containerSecurityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{/* What the operator may do in a namespace that it looks after. It never reads Secrets or ConfigMaps. */}}
+{{- define "coppice.rules" -}}
+- apiGroups: [coppice.dev]
+  resources: [supervisiontrees]
+  verbs: [get, list, watch, patch]
+- apiGroups: [coppice.dev]
+  resources: [workers]
+  verbs: [get, list, watch, create, delete]
+- apiGroups: [coppice.dev]
+  resources: [supervisiontrees/status, workers/status, workers/scale]
+  verbs: [patch]
+# Needed where the cluster lets only those block the deletion of an owner who may finalize it.
+- apiGroups: [coppice.dev]
+  resources: [supervisiontrees/finalizers, workers/finalizers]
+  verbs: [update]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch, create, delete]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
+
+{{/* What the release hook may do in a namespace that the operator looked after. */}}
+{{- define "coppice.releaseRules" -}}
+- apiGroups: [coppice.dev]
+  resources: [supervisiontrees]
+  verbs: [get, list, patch]
+{{- end }}
+
+{{/* Annotations that make an object part of the release hook, and end it with the hook. */}}
+{{- define "coppice.releaseHook" -}}
+helm.sh/hook: pre-delete
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}

@@ -1,0 +1,91 @@
+//! What is built: the Go modules and the commands of each.
+//!
+//! Rule: the order is the order of building, so what the smallest cluster needs comes first.
+
+use super::Error;
+use crate::versions;
+
+/// What a group of cluster parts needs to be built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// etcd, kube-apiserver and kubectl.
+    ApiServer,
+    /// Everything.
+    Full,
+}
+
+/// One Go module and the commands built from it.
+pub(super) struct Tool {
+    pub(super) name: &'static str,
+    pub(super) folder: String,
+    pub(super) provider: &'static str,
+    /// Name of the binary and package, with the scope that needs it.
+    pub(super) commands: &'static [(&'static str, &'static str, Scope)],
+}
+
+pub(super) fn tools() -> Result<Vec<Tool>, Error> {
+    use Scope::{ApiServer, Full};
+    Ok(vec![
+        Tool {
+            name: "etcd",
+            folder: "etcd".to_owned(),
+            provider: "go.etcd.io/etcd/server/v3",
+            commands: &[("etcd", "go.etcd.io/etcd/server/v3", ApiServer)],
+        },
+        Tool {
+            name: "kubernetes",
+            folder: versions::kubernetes_folder().map_err(Error::Version)?,
+            provider: "k8s.io/kubernetes",
+            commands: &[
+                (
+                    "kube-apiserver",
+                    "k8s.io/kubernetes/cmd/kube-apiserver",
+                    ApiServer,
+                ),
+                ("kubectl", "k8s.io/kubernetes/cmd/kubectl", ApiServer),
+                ("kubelet", "k8s.io/kubernetes/cmd/kubelet", Full),
+                (
+                    "kube-controller-manager",
+                    "k8s.io/kubernetes/cmd/kube-controller-manager",
+                    Full,
+                ),
+                (
+                    "kube-scheduler",
+                    "k8s.io/kubernetes/cmd/kube-scheduler",
+                    Full,
+                ),
+                ("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy", Full),
+            ],
+        },
+        Tool {
+            name: "containerd",
+            folder: "containerd".to_owned(),
+            provider: "github.com/containerd/containerd/v2",
+            commands: &[
+                (
+                    "containerd",
+                    "github.com/containerd/containerd/v2/cmd/containerd",
+                    Full,
+                ),
+                (
+                    "containerd-shim-runc-v2",
+                    "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+                    Full,
+                ),
+                ("ctr", "github.com/containerd/containerd/v2/cmd/ctr", Full),
+            ],
+        },
+        Tool {
+            name: "kwok",
+            folder: "kwok".to_owned(),
+            provider: "sigs.k8s.io/kwok",
+            commands: &[("kwok", "sigs.k8s.io/kwok/cmd/kwok", Full)],
+        },
+        Tool {
+            name: "helm",
+            folder: "helm".to_owned(),
+            provider: "helm.sh/helm/v4",
+            commands: &[("helm", "helm.sh/helm/v4/cmd/helm", Full)],
+        },
+    ])
+}

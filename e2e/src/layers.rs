@@ -1,0 +1,210 @@
+//! `make test`: the layers of tests, from cheap to dear, with the time and the result of each.
+//!
+//! Rule: a layer that could not be compiled or did not finish is a failure, never a silence.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::current;
+
+/// Why the tests could not be run at all.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Cargo could not be started or read.
+    #[error("run cargo for {layer}")]
+    Cargo {
+        /// The layer.
+        layer: &'static str,
+        /// What the system answered.
+        source: std::io::Error,
+    },
+    /// Some tests failed.
+    #[error("{failed} failed")]
+    Failed {
+        /// What failed.
+        failed: String,
+    },
+}
+
+struct Layer {
+    name: &'static str,
+    arguments: &'static [&'static str],
+    /// Whether it can run on a cluster that the harness did not start.
+    on_current: bool,
+}
+
+const WITHOUT_CLUSTER: Layer = Layer {
+    name: "without a cluster",
+    arguments: &["--workspace"],
+    on_current: true,
+};
+const API_SERVER: Layer = Layer {
+    name: "API server",
+    arguments: &[
+        "-p",
+        "e2e",
+        "--features",
+        "cluster",
+        "--test",
+        "apiserver",
+        "--test",
+        "chart",
+        "--test",
+        "install",
+    ],
+    on_current: false,
+};
+const MACHINE: Layer = Layer {
+    name: "machine and nodes",
+    arguments: &[
+        "-p",
+        "e2e",
+        "--features",
+        "cluster",
+        "--test",
+        "machine",
+        "--test",
+        "nodes",
+    ],
+    on_current: false,
+};
+const CLUSTER: Layer = Layer {
+    name: "cluster",
+    arguments: &["-p", "e2e", "--features", "cluster", "--test", "cluster"],
+    on_current: true,
+};
+
+/// What came out of one layer.
+struct Outcome {
+    name: &'static str,
+    passed: u64,
+    failed: u64,
+    finished: bool,
+    took: Duration,
+}
+
+/// Runs all layers, prints a table, and fails when a test did.
+pub fn run() -> Result<(), Error> {
+    let layers = [WITHOUT_CLUSTER, API_SERVER, MACHINE, CLUSTER];
+    let chosen = layers
+        .iter()
+        .filter(|layer| layer.on_current || !current::is_wanted());
+    let outcomes = chosen.map(run_layer).collect::<Result<Vec<_>, _>>()?;
+    report(&outcomes);
+    let failed: Vec<&str> = outcomes
+        .iter()
+        .filter(|one| one.failed > 0 || !one.finished)
+        .map(|one| one.name)
+        .collect();
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Failed {
+            failed: failed.join(", "),
+        })
+    }
+}
+
+fn run_layer(layer: &Layer) -> Result<Outcome, Error> {
+    let name = layer.name;
+    let failed = |source| Error::Cargo {
+        layer: name,
+        source,
+    };
+    say(&format!("\n== Layer: {name}\n"));
+    let begun = Instant::now();
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or_else(|| Path::new("."));
+    let mut cargo = Command::new("cargo");
+    cargo
+        .current_dir(checkout)
+        .args(["test", "--locked", "--no-fail-fast"])
+        .args(layer.arguments);
+    let mut child = cargo
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    let (mut passed, mut failures) = (0, 0);
+    let output = child
+        .stdout
+        .take()
+        .into_iter()
+        .flat_map(|output| BufReader::new(output).lines());
+    for line in output {
+        let line = line.map_err(failed)?;
+        if let Some((more_passed, more_failed)) = counts(&line) {
+            passed += more_passed;
+            failures += more_failed;
+        }
+        say(&format!("{line}\n"));
+    }
+    let status = child.wait().map_err(failed)?;
+    let finished = status.success() || failures > 0;
+    Ok(Outcome {
+        name,
+        passed,
+        failed: failures,
+        finished,
+        took: begun.elapsed(),
+    })
+}
+
+fn report(outcomes: &[Outcome]) {
+    say("\n");
+    for Outcome {
+        name,
+        passed,
+        failed,
+        finished,
+        took,
+    } in outcomes
+    {
+        let note = if *finished { "" } else { ", did not finish" };
+        say(&format!(
+            "{name:<20} {:>7.1} s  {passed} passed, {failed} failed{note}\n",
+            took.as_secs_f64()
+        ));
+    }
+    let sum = |count: fn(&Outcome) -> u64| outcomes.iter().map(count).sum::<u64>();
+    let unfinished = sum(|one| u64::from(!one.finished));
+    let took: Duration = outcomes.iter().map(|one| one.took).sum();
+    let (passed, failed) = (sum(|one| one.passed), sum(|one| one.failed) + unfinished);
+    say(&format!(
+        "{:<20} {:>7.1} s\n{passed} passed, {failed} failed\n",
+        "all",
+        took.as_secs_f64()
+    ));
+}
+
+/// The counts in a line such as `test result: ok. 12 passed; 0 failed; 0 ignored; …`.
+fn counts(line: &str) -> Option<(u64, u64)> {
+    let result = line.strip_prefix("test result: ")?.split_once(". ")?.1;
+    let count = |word: &str| {
+        result
+            .split("; ")
+            .find_map(|part| part.strip_suffix(word)?.trim().parse().ok())
+    };
+    Some((count("passed")?, count("failed")?))
+}
+
+fn say(text: &str) {
+    let mut out = std::io::stdout();
+    // A reader that went away is no reason to stop testing.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_counted() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 1 filtered out; finished in 0.01s";
+        assert_eq!(counts(line), Some((12, 3)));
+        assert_eq!(counts("running 3 tests"), None);
+    }
+}

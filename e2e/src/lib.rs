@@ -1,0 +1,31 @@
+//! Real Kubernetes clusters on one Linux machine, for tests, demonstrations and benchmarks.
+//!
+//! Rule: whatever is made on the machine is written down first ([`ledger`]) and undone by that record, whoever made it.
+//!
+//! In reading order: [`cluster`] is what tests use; it starts a [`run`] under a [`lock`], with binaries that [`build`]
+//! made at the versions of [`versions`], certificates of [`pki`], a [`control_plane`], real nodes and [`kwok`] nodes. [`current`] is a cluster that somebody else runs. [`ledger`], [`process`] and [`pid`] keep
+//! the machine clean, and [`reaper`] does so when the owner of a run dies.
+
+pub mod build;
+pub mod cache;
+pub mod cgroup;
+pub mod cluster;
+pub mod control_plane;
+pub mod current;
+pub mod images;
+pub mod kubeconfig;
+pub mod kwok;
+pub mod layers;
+pub mod ledger;
+pub mod lock;
+pub mod network;
+pub mod node;
+pub mod pid;
+pub mod pki;
+pub mod process;
+pub mod progress;
+pub mod reaper;
+pub mod run;
+pub mod session;
+pub mod system;
+pub mod versions;

@@ -1,0 +1,208 @@
+//! What the API server refuses, and what it says then.
+
+use serde_json::{Value, json};
+
+use super::{Kubectl, below, server, supervisor, tree, worker};
+
+/// What kubectl says when the tree is to be created.
+async fn refusal(tree: &Value) -> String {
+    Kubectl::on(server().await)
+        .words("create --dry-run=server")
+        .object(tree)
+        .complained()
+}
+
+/// Asserts the complaint about `spec` of the tree `shop`.
+#[track_caller]
+fn assert_invalid(complaint: &str, expected: &str) {
+    assert_eq!(
+        complaint,
+        format!("The SupervisionTree \"shop\" is invalid: {expected}")
+    );
+}
+
+/// A worker called `db` after an edit of its settings.
+fn edited(edit: impl FnOnce(&mut Value)) -> Value {
+    let mut child = worker("db");
+    edit(&mut child["worker"]);
+    tree("shop", [child])
+}
+
+#[tokio::test]
+async fn a_parent_must_be_a_supervisor_declared_earlier() {
+    for (children, child, parent) in [
+        (vec![below("nobody", worker("api"))], "api", "nobody"),
+        (
+            vec![below("web", worker("api")), supervisor("web")],
+            "api",
+            "web",
+        ),
+        (vec![worker("db"), below("db", worker("api"))], "api", "db"),
+        (vec![below("web", supervisor("web"))], "web", "web"),
+    ] {
+        let expected = format!(
+            "spec.children: Invalid value: the `parent` of child '{child}' must name a supervisor \
+             declared earlier in `children`, but is '{parent}'"
+        );
+        assert_invalid(&refusal(&tree("shop", children)).await, &expected);
+    }
+}
+
+#[tokio::test]
+async fn a_child_is_either_a_supervisor_or_a_worker() {
+    let mut both = worker("db");
+    both["supervisor"] = json!({});
+    for (child, found) in [(both, "both"), (json!({"name": "db"}), "neither")] {
+        let expected = format!(
+            "spec.children[1]: Invalid value: child 'db' must have either `supervisor` or `worker`, but has {found}"
+        );
+        assert_invalid(
+            &refusal(&tree("shop", [worker("api"), child])).await,
+            &expected,
+        );
+    }
+}
+
+#[tokio::test]
+async fn names_are_unique_labels_that_fit_into_names_of_pods() {
+    assert_invalid(
+        &refusal(&tree("shop", [worker("db"), worker("db")])).await,
+        r#"spec.children[1]: Duplicate value: {"name":"db"}"#,
+    );
+    assert_invalid(
+        &refusal(&tree("shop", [worker("Db")])).await,
+        "spec.children[0].name: Invalid value: \"Db\": spec.children[0].name in body should match \
+         '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'",
+    );
+    let long = "n".repeat(47);
+    assert_invalid(
+        &refusal(&tree("shop", [worker("db"), worker(&long)])).await,
+        &format!(
+            "spec.children: Invalid value: `metadata.name` and the `name` of child '{long}' must not \
+             be longer than 50 characters together"
+        ),
+    );
+    for (name, expected) in [
+        (
+            "shop.eu".to_owned(),
+            "must not contain dots, because Pods are named after the tree",
+        ),
+        (
+            "n".repeat(50),
+            "must not be longer than 49 characters, because Pods are named after the tree",
+        ),
+    ] {
+        assert_eq!(
+            refusal(&tree(&name, [])).await,
+            format!(
+                "The SupervisionTree \"{name}\" is invalid: metadata.name: Invalid value: \"{name}\": {expected}"
+            )
+        );
+    }
+}
+
+#[tokio::test]
+async fn numbers_have_limits() {
+    for (field, value, limit) in [
+        ("replicas", -1, "greater than or equal to 0"),
+        ("replicas", 1001, "less than or equal to 1000"),
+        ("quorum", 0, "greater than or equal to 1"),
+        ("startDeadlineSeconds", 0, "greater than or equal to 1"),
+    ] {
+        let path = format!("spec.children[0].worker.{field}");
+        assert_invalid(
+            &refusal(&edited(|worker| worker[field] = json!(value))).await,
+            &format!("{path}: Invalid value: {value}: {path} in body should be {limit}"),
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_template_has_containers_and_time_to_stop() {
+    let path = "spec.children[0].worker.template.spec";
+    assert_invalid(
+        &refusal(&edited(|worker| {
+            worker["template"]["spec"]["containers"] = json!([]);
+        }))
+        .await,
+        &format!(
+            "{path}.containers: Invalid value: 0: {path}.containers in body should have at least 1 items"
+        ),
+    );
+    let without = edited(|worker| worker["template"]["spec"] = json!({}));
+    let complaint = refusal(&without).await;
+    assert!(
+        complaint.contains(&format!("{path}.containers: Required value")),
+        "{complaint}"
+    );
+    let brutal =
+        edited(|worker| worker["template"]["spec"]["terminationGracePeriodSeconds"] = json!(0));
+    let field = format!("{path}.terminationGracePeriodSeconds");
+    assert_invalid(
+        &refusal(&brutal).await,
+        &format!("{field}: Invalid value: 0: {field} in body should be greater than or equal to 1"),
+    );
+}
+
+#[tokio::test]
+async fn a_template_does_not_set_labels_of_coppice() {
+    let labelled = edited(|worker| {
+        worker["template"]["metadata"] =
+            json!({"labels": {"app": "db", "coppice.dev/tree": "other"}});
+    });
+    assert_invalid(
+        &refusal(&labelled).await,
+        "spec.children[0]: Forbidden: child 'db' must not set the label 'coppice.dev/tree' in \
+         `template.metadata.labels`: Coppice sets it",
+    );
+}
+
+#[tokio::test]
+async fn fields_that_do_not_exist_are_named_with_their_path() {
+    let misspelt = edited(|worker| {
+        worker["template"]["spec"]["containers"][0]["imagePulPolicy"] = json!("Always");
+    });
+    let decided = edited(|worker| worker["template"]["spec"]["restartPolicy"] = json!("Always"));
+    let of_tree = edited(|worker| worker["quorun"] = json!(2));
+    for (tree, field) in [
+        (misspelt, "template.spec.containers[0].imagePulPolicy"),
+        (decided, "template.spec.restartPolicy"),
+        (of_tree, "quorun"),
+    ] {
+        let namespace = server()
+            .await
+            .namespace("misspelt")
+            .await
+            .expect("a namespace");
+        let complaint = Kubectl::within(server().await, &namespace)
+            .words("apply")
+            .object(&tree)
+            .complained();
+        let expected =
+            format!("strict decoding error: unknown field \"spec.children[0].worker.{field}\"");
+        assert!(complaint.ends_with(&expected), "{complaint}");
+    }
+}
+
+#[tokio::test]
+async fn quantities_are_checked_before_there_is_a_pod() {
+    for (value, accepted) in [
+        (json!("1Gi"), true),
+        (json!("100m"), true),
+        (json!("1.5"), true),
+        (json!(2), true),
+        (json!("1e3"), true),
+        (json!("1Gb"), false),
+        (json!("much"), false),
+    ] {
+        let tree = edited(|worker| {
+            worker["template"]["spec"]["containers"][0]["resources"] =
+                json!({"limits": {"memory": value}});
+        });
+        let created = Kubectl::on(server().await)
+            .words("create --dry-run=server")
+            .object(&tree)
+            .output();
+        assert_eq!(created.status.success(), accepted, "{value}");
+    }
+}

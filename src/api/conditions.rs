@@ -1,0 +1,151 @@
+//! Condition types and their reasons.
+//!
+//! Rule: a reason is one word of [`Reason`], documented here and nowhere else.
+
+/// Types of the conditions of a tree.
+pub mod types {
+    /// Every enabled child has its quorum up.
+    pub const READY: &str = "Ready";
+    /// Coppice is at work, or waits for something that it expects to happen.
+    pub const RECONCILING: &str = "Reconciling";
+    /// A person should look.
+    pub const STALLED: &str = "Stalled";
+}
+
+/// Declares [`Reason`] with one list of names and meanings, so that code and documentation cannot differ.
+macro_rules! reasons {
+    ($($(#[doc = $line:literal])+ $reason:ident,)+) => {
+        /// Why a condition has its status, in one word. The reason of all three conditions is that of
+        /// the most important situation of the tree.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Reason {
+            $($(#[doc = $line])+ $reason,)+
+        }
+
+        impl Reason {
+            /// Every reason, in the order of the documentation.
+            pub const ALL: [Self; [$(stringify!($reason)),+].len()] = [$(Self::$reason),+];
+
+            /// The word as it stands in the API.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$reason => stringify!($reason),)+
+                }
+            }
+
+            /// What it means, in whole sentences, for people.
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$reason => concat!($($line),+).trim_ascii(),)+
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Every enabled child is up as the spec asks.
+    AllUp,
+    /// The tree has no children.
+    NoChildren,
+    /// Every child is disabled.
+    AllDisabled,
+    /// Children are being started for the first time, or after an edit.
+    Starting,
+    /// A child died and is being restarted.
+    Restarting,
+    /// The number of replicas is being changed.
+    Scaling,
+    /// Pods with an old template are being replaced.
+    Updating,
+    /// Children are being stopped in order.
+    Stopping,
+    /// A replica waits for capacity.
+    WaitingForCapacity,
+    /// A replica was alive but is not Ready now, or its node is lost.
+    NotUp,
+    /// A replica cannot start, and restarting would not help: something that it names is missing or wrong.
+    Held,
+    /// A Pod could not be created: refused by quota, policy or the API server.
+    CreateRefused,
+    /// A name that a Pod or Worker needs is taken by an object of somebody else.
+    NameCollision,
+    /// A replica did not start within `startDeadlineSeconds`.
+    StartDeadlineExceeded,
+    /// A slot spent its window and waits to be tried again.
+    SlotParked,
+    /// A `Stable` replica is lost with its node and not proven dead.
+    WaitingForFence,
+    /// A supervisor exceeded its intensity and gave up.
+    GaveUp,
+    /// The spec cannot be carried out as it stands.
+    InvalidSpec,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{env, fmt::Write as _, fs, path::Path};
+
+    use super::{Reason, types};
+
+    #[test]
+    fn documentation_is_current() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/conditions.md");
+        let expected = page();
+        if env::var_os("UPDATE").is_some() {
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(&file, &expected).unwrap();
+        }
+        let current = fs::read_to_string(&file).unwrap_or_default();
+        assert!(
+            current == expected,
+            "{} is stale: run `UPDATE=1 cargo test`",
+            file.display()
+        );
+    }
+
+    #[test]
+    fn every_meaning_is_a_sentence() {
+        for reason in Reason::ALL {
+            assert!(reason.meaning().ends_with('.'), "{reason:?}");
+        }
+    }
+
+    fn page() -> String {
+        let mut page = format!(
+            "{INTRODUCTION}\n\
+             | type | True when |\n|---|---|\n\
+             | `{}` | every enabled child has its quorum up |\n\
+             | `{}` | Coppice is at work, or waits for something that it expects to happen |\n\
+             | `{}` | a person should look |\n\n\
+             {REASONS}\n\
+             | reason | meaning |\n|---|---|\n",
+            types::READY,
+            types::RECONCILING,
+            types::STALLED,
+        );
+        for reason in Reason::ALL {
+            writeln!(page, "| `{}` | {} |", reason.as_str(), reason.meaning()).unwrap();
+        }
+        page
+    }
+
+    const INTRODUCTION: &str = "\
+# Conditions of a tree
+
+<!-- Generated: `UPDATE=1 cargo test` writes this page. -->
+
+A `SupervisionTree` has three conditions. All are present from the first look that Coppice takes at the tree,
+and each says in `observedGeneration` which version of the spec it judges. `Reconciling` and `Stalled` are
+never both True.
+";
+
+    const REASONS: &str = "\
+`kubectl wait --for=condition=Ready stree/NAME` and `--for=condition=Stalled` wait for one; the message says
+what happened, why, and what happens next. A tree that is neither `Reconciling` nor `Stalled` is at rest.
+
+## Reasons
+
+All three conditions carry the same reason: that of the most important thing going on in the tree.
+";
+}

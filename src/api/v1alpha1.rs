@@ -1,0 +1,38 @@
+//! Version `v1alpha1` of the group `coppice.dev`.
+//!
+//! Rule: every field is described for `kubectl explain`, bounded, and works.
+
+#![expect(
+    unreachable_pub,
+    reason = "the derive of KubeSchema repeats each struct inside a function"
+)]
+#![expect(
+    clippy::doc_markdown,
+    reason = "what describes a field is plain text, for `kubectl explain`"
+)]
+
+mod pod_schema;
+mod rules;
+mod sentences;
+mod status;
+mod template;
+mod tree;
+mod worker;
+
+pub(crate) use rules::tree_name;
+pub use status::{
+    BackoffStatus, ChargeStatus, GaveUpStatus, JudgedDeath, OperationKind, OperationStatus,
+    RecentFault, RefusedStatus, SupervisionTreeStatus, SupervisorStatus,
+};
+pub use template::PodTemplate;
+pub use tree::{
+    Backoff, Child, GiveUp, Identity, Intensity, ReadyWhen, RootGiveUp, Startup, Strategy,
+    SupervisionTree, SupervisionTreeSpec, SupervisorSettings, WorkerSettings,
+};
+pub use worker::{
+    BrakeStatus, NodeChargeStatus, ParkedStatus, SlotStatus, TroubleStatus, Worker, WorkerSpec,
+    WorkerStatus,
+};
+
+/// The API group of Coppice.
+pub const GROUP: &str = "coppice.dev";

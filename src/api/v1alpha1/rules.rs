@@ -1,0 +1,94 @@
+//! The rules of a tree that its shape alone cannot say, in CEL.
+//!
+//! Rule: a message names the child and says what must be changed. Every rule is linear in the number of
+//! children, so that the API server accepts it for 256 of the longest names.
+
+use kube::core::{Message, Reason, Rule};
+
+/// `parent` names a supervisor that is declared earlier, so that a cycle cannot be written.
+///
+/// The map from supervisor to position is built once, in a list of one that serves as a variable:
+/// looking a name up inside the loop would be quadratic, which the API server refuses.
+pub(super) fn parents_come_first() -> Rule {
+    rule(
+        "[self.children.transformMapEntry(i, p, has(p.supervisor), {p.name: i})]\
+         .all(m, self.children.all(i, c, !has(c.parent) || (c.parent in m && m[c.parent] < i)))",
+        "[self.children.transformMapEntry(i, p, has(p.supervisor), {p.name: i})]\
+         .map(m, self.children.transformList(i, c, \
+         has(c.parent) && !(c.parent in m && m[c.parent] < i), \
+         'the `parent` of child \\'' + c.name + '\\' must name a supervisor declared earlier in \
+         `children`, but is \\'' + c.parent + '\\''))[0][0]",
+    )
+    .field_path(".children")
+}
+
+/// A child is one thing.
+pub(super) fn supervisor_or_worker() -> Rule {
+    rule(
+        "has(self.supervisor) != has(self.worker)",
+        "'child \\'' + self.name + '\\' must have either `supervisor` or `worker`, but has ' + \
+         (has(self.worker) ? 'both' : 'neither')",
+    )
+}
+
+/// Labels by which Coppice finds and tells apart its Pods are not for templates.
+pub(super) fn labels_not_reserved() -> Rule {
+    rule(
+        "!has(self.worker) || !has(self.worker.template.metadata) || \
+         !has(self.worker.template.metadata.labels) || self.worker.template.metadata.labels.all(l, \
+         !l.startsWith('coppice.dev/') && l != 'apps.kubernetes.io/pod-index')",
+        "'child \\'' + self.name + '\\' must not set the label \\'' + \
+         self.worker.template.metadata.labels.filter(l, l.startsWith('coppice.dev/') || \
+         l == 'apps.kubernetes.io/pod-index')[0] + '\\' in `template.metadata.labels`: Coppice sets it'",
+    )
+    .reason(Reason::FieldValueForbidden)
+}
+
+/// Pods are named after the tree, and a name with dots is no host name. The length leaves room for at
+/// least one character of a child's name.
+///
+/// These belong to the name itself: there, the API server lets a name that is stored already be.
+pub(crate) fn tree_name() -> [Rule; 2] {
+    [
+        Rule::new("!self.contains('.')")
+            .message("must not contain dots, because Pods are named after the tree"),
+        Rule::new("self.size() <= 49").message(
+            "must not be longer than 49 characters, because Pods are named after the tree",
+        ),
+    ]
+}
+
+/// Leaves 13 of the 63 characters of a Pod's name for two dashes and a slot or a hash.
+///
+/// Only the root sees both names, and a rule of the root is evaluated at every write, those of a status
+/// and of finalizers included. So that a tree which is stored already can be reported on, and go, a new
+/// tree is judged by this rule, and an edited one by [`added_names_fit_together`].
+pub(super) fn names_fit_together() -> Rule {
+    rule(
+        "oldSelf.hasValue() || \
+         self.spec.children.all(c, self.metadata.name.size() + c.name.size() <= 50)",
+        "self.spec.children.map(c, self.metadata.name.size() + c.name.size() > 50, \
+         '`metadata.name` and the `name` of child \\'' + c.name + '\\' must not be longer than 50 \
+         characters together')[0]",
+    )
+    .optional_old_self(true)
+    .field_path(".spec.children")
+}
+
+/// [`names_fit_together`], for children that an edit adds.
+pub(super) fn added_names_fit_together() -> Rule {
+    rule(
+        "[oldSelf.spec.children.transformMapEntry(i, o, {o.name: i})].all(m, \
+         self.spec.children.all(c, self.metadata.name.size() + c.name.size() <= 50 || c.name in m))",
+        "[oldSelf.spec.children.transformMapEntry(i, o, {o.name: i})].map(m, \
+         self.spec.children.map(c, \
+         self.metadata.name.size() + c.name.size() > 50 && !(c.name in m), \
+         '`metadata.name` and the `name` of child \\'' + c.name + '\\' must not be longer than 50 \
+         characters together'))[0][0]",
+    )
+    .field_path(".spec.children")
+}
+
+fn rule(condition: &str, message: &str) -> Rule {
+    Rule::new(condition).message(Message::Expression(message.into()))
+}

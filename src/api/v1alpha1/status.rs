@@ -1,0 +1,301 @@
+//! The status of a tree: what people read, and what Coppice must remember.
+//!
+//! Rule: everything here is either reported to people or needed after a restart of the operator;
+//! no timer in memory is the truth.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// status is what Coppice saw of the tree, and what it must remember.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SupervisionTreeStatus {
+    /// observedGeneration is the generation of the spec that this status judges; -1 before the first.
+    #[serde(default)]
+    #[schemars(range(min = -1))]
+    pub observed_generation: i64,
+
+    /// conditions are Ready, Reconciling and Stalled, all present after the first look at the tree.
+    /// Ready: every enabled child has its quorum up. Reconciling: Coppice is at work or waits for
+    /// something that it expects to happen. Stalled: a person should look.
+    #[serde(default)]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+
+    /// workers is how many workers the tree has.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 256))]
+    pub workers: i32,
+
+    /// up is how many workers have their quorum up.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 256))]
+    pub up: i32,
+
+    /// restarts is how many deaths of replicas were judged since the tree was created.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub restarts: i64,
+
+    /// budget shows how many restarts are left in the scarcest window, for example `web 1/3 in 300s`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 128))]
+    pub budget: String,
+
+    /// handledRetryTime is the last `spec.retryAt` that was acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handled_retry_time: Option<Time>,
+
+    /// supervisors is what Coppice remembers of each supervisor. The root is called `(root)`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 257))]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["name".into()]))]
+    pub supervisors: Vec<SupervisorStatus>,
+
+    /// recentFaults are the last faults, newest first, with the decision taken on each. At most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub recent_faults: Vec<RecentFault>,
+
+    /// refused are the Workers that the API server refused to create.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    pub refused: Vec<RefusedStatus>,
+
+    /// judgedDeaths are the deaths judged by the last decision. They are counted even if the status of
+    /// their Worker does not say so yet, so that no crash of the operator charges a death twice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4096))]
+    pub judged_deaths: Vec<JudgedDeath>,
+}
+
+/// What Coppice remembers of one supervisor.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SupervisorStatus {
+    /// name of the supervisor; the root is called `(root)`.
+    #[schemars(length(max = 63))]
+    pub name: String,
+
+    /// incarnation counts the starts of this supervisor, the first one included.
+    #[schemars(range(min = 0))]
+    pub incarnation: i64,
+
+    /// startedTime is when this incarnation had started all its children.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_time: Option<Time>,
+
+    /// operation is what the supervisor is in the middle of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<OperationStatus>,
+
+    /// charges are the restarts charged to this supervisor within its window, by child.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    pub charges: Vec<ChargeStatus>,
+
+    /// backoff is how far each child is in its delays. Children without repeated restarts are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    pub backoff: Vec<BackoffStatus>,
+
+    /// gaveUp are the scopes that this supervisor has given up for now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 257))]
+    pub gave_up: Vec<GaveUpStatus>,
+}
+
+/// Something that a supervisor is in the middle of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OperationStatus {
+    /// kind is what the operation does.
+    /// Start: children are started.
+    /// GiveUp: all children are stopped, then the parent judges.
+    pub kind: OperationKind,
+
+    /// sinceTime is when the operation was decided.
+    pub since_time: Time,
+
+    /// message says why.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+}
+
+/// What an operation does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OperationKind {
+    /// Children are started.
+    Start,
+    /// All children are stopped, then the parent judges.
+    GiveUp,
+}
+
+/// Restarts of one child charged to its supervisor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChargeStatus {
+    /// child that died.
+    #[schemars(length(max = 63))]
+    pub child: String,
+
+    /// times of the deaths, oldest first.
+    #[schemars(length(max = 101))]
+    pub times: Vec<Time>,
+
+    /// unstarted says that the child has not started once since the oldest of these charges; they then
+    /// stay in the window whatever their age.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unstarted: bool,
+}
+
+/// How far a child is in its delays.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BackoffStatus {
+    /// child that is delayed.
+    #[schemars(length(max = 63))]
+    pub child: String,
+
+    /// step is how many restarts in a row the child has seen.
+    #[schemars(range(min = 0))]
+    pub step: i64,
+
+    /// dueTime is when its next restart may happen.
+    pub due_time: Time,
+}
+
+/// A scope that was given up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GaveUpStatus {
+    /// child that is given up; empty for the whole supervisor.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 63))]
+    pub child: String,
+
+    /// sinceTime is when it was given up.
+    pub since_time: Time,
+
+    /// retryTime is when it is tried again by itself; left out when only `retryAt` or an edit ends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_time: Option<Time>,
+
+    /// delaySeconds is how long the wait is; the next one is twice as long, up to 300.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 300))]
+    pub delay_seconds: i64,
+
+    /// waiting says that the scope is down until the retry; false while a retry is on probation.
+    #[serde(default)]
+    pub waiting: bool,
+
+    /// templates is the hash of the templates in the scope when it was given up: another hash ends the
+    /// wait.
+    #[schemars(length(max = 16))]
+    pub templates: String,
+
+    /// message says why.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+}
+
+/// One fault and what was decided on it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RecentFault {
+    /// time of the fault.
+    pub time: Time,
+
+    /// child that failed.
+    #[schemars(length(max = 63))]
+    pub child: String,
+
+    /// slot of the replica that failed.
+    #[schemars(range(min = 0, max = 100_000))]
+    pub slot: i32,
+
+    /// class of the fault, for example OomKilled.
+    #[schemars(length(max = 64))]
+    pub class: String,
+
+    /// verdict on the class: Application, Hold, Wait, Infrastructure or Unknown.
+    #[schemars(length(max = 32))]
+    pub verdict: String,
+
+    /// confidence of the identification: Proved, Witnessed, Inferred or Rest.
+    #[schemars(length(max = 32))]
+    pub confidence: String,
+
+    /// message is the evidence in words.
+    #[schemars(length(max = 512))]
+    pub message: String,
+
+    /// decision says what was done.
+    #[schemars(length(max = 256))]
+    pub decision: String,
+}
+
+/// A Worker that could not be created.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusedStatus {
+    /// child whose Worker it is.
+    #[schemars(length(max = 63))]
+    pub child: String,
+
+    /// reason is the reason that the conditions of the tree show for it.
+    #[schemars(length(max = 64))]
+    pub reason: String,
+
+    /// sinceTime is when it was refused first.
+    pub since_time: Time,
+
+    /// message is the answer of the API server.
+    #[schemars(length(max = 512))]
+    pub message: String,
+
+    /// count is how often it was refused.
+    #[schemars(range(min = 0))]
+    pub count: i64,
+
+    /// dueTime is when it is tried again.
+    pub due_time: Time,
+}
+
+/// A death judged by the last decision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JudgedDeath {
+    /// child that died.
+    #[schemars(length(max = 63))]
+    pub child: String,
+
+    /// slot that died.
+    #[schemars(range(min = 0, max = 100_000))]
+    pub slot: i32,
+
+    /// podUID of the life that ended.
+    #[serde(rename = "podUID")]
+    #[schemars(length(max = 64))]
+    pub pod_uid: String,
+
+    /// deaths of that Pod judged so far.
+    #[schemars(range(min = 0))]
+    pub deaths: i64,
+
+    /// gone says that the Pod as a whole has ended.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub gone: bool,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it by reference"
+)]
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}

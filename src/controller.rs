@@ -1,0 +1,129 @@
+//! The impure shell: watches the cluster, lets the core decide, and does what it says.
+//!
+//! Rule: `observe` is the only reader and `execute` the only writer of what concerns a tree; the client
+//! and the clock are given, so that all of this runs over any API server and in any time.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::{Client, Config};
+use tokio_util::sync::CancellationToken;
+
+use crate::runtime::health::Health;
+use crate::runtime::metrics::Metrics;
+
+mod context;
+mod driver;
+mod error;
+mod execute;
+mod kinds;
+mod memory;
+mod notify;
+mod observe;
+mod queue;
+mod reconcile;
+mod release;
+mod store;
+#[cfg(test)]
+mod testing;
+mod views;
+mod watches;
+mod wire;
+
+pub use context::Clock;
+pub use error::Error;
+pub use release::{ReleaseError, ReleaseOptions, Released, release};
+pub use store::ObjectKey;
+
+use context::Context;
+use driver::Wake;
+use watches::{Surroundings, Troubles};
+
+/// The value of the label `controller` on the metrics.
+pub const NAME: &str = "supervisiontree";
+
+/// How long the client waits for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may be silent. Longer than a watch stays open, which has its own limit.
+const READ_TIMEOUT: Duration = Duration::from_mins(1);
+/// How long sending a request may take.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the state of the watches is reported.
+const READINESS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What can be chosen.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Namespaces whose trees are looked after; empty for all.
+    pub namespaces: Vec<String>,
+    /// How many trees are looked at side by side.
+    pub concurrency: u16,
+}
+
+/// A client whose requests end in time and are never repeated behind our back: a write that is repeated
+/// later may find another world.
+pub fn client(mut config: Config) -> Result<Client, kube::Error> {
+    config.default_retry = false;
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.read_timeout = Some(READ_TIMEOUT);
+    config.write_timeout = Some(WRITE_TIMEOUT);
+    config.reset_reader_on_write = true;
+    Client::try_from(config)
+}
+
+/// Looks after all trees until `stop`, then lets what runs finish, for at most 12 s.
+pub async fn run(
+    settings: &Settings,
+    client: Client,
+    clock: Clock,
+    metrics: Metrics,
+    health: &Health,
+    stop: &CancellationToken,
+) {
+    metrics.reconcile.set_max_concurrent(settings.concurrency);
+    let (notices, publisher) = notify::channel(client.clone());
+    let publisher = tokio::spawn(publisher.run());
+    let context = Arc::new(Context {
+        client: client.clone(),
+        clock,
+        views: views::SharedViews::default(),
+        memories: memory::Memories::default(),
+        notices,
+        metrics: metrics.clone(),
+    });
+    let wake = Wake::new(usize::from(settings.concurrency), metrics.queue.clone());
+    let troubles = Troubles::default();
+    let surroundings = Surroundings {
+        client,
+        views: context.views.clone(),
+        wake: wake.clone(),
+        metrics: metrics.api.clone(),
+        troubles: troubles.clone(),
+    };
+    let watches = watches::start(&surroundings, &settings.namespaces);
+    let heartbeat = health.heartbeat();
+    let work = {
+        let context = Arc::clone(&context);
+        move |key| reconcile::reconcile(Arc::clone(&context), key)
+    };
+    tokio::select! {
+        () = wake.drive(work, &heartbeat, stop) => {}
+        () = report_readiness(&troubles, health) => {}
+    }
+    drop(watches);
+    drop(context);
+    notify::drain(publisher).await;
+    tracing::info!("stopped");
+}
+
+fn report_readiness(troubles: &Troubles, health: &Health) -> impl Future<Output = ()> {
+    let readiness = health.component("watches");
+    let troubles = troubles.clone();
+    async move {
+        loop {
+            troubles.report(&readiness);
+            tokio::time::sleep(READINESS_INTERVAL).await;
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! What can go wrong between us and the API server.
+//!
+//! Rule: every error names verb, kind and object; waiting for something is not an error.
+
+use std::error::Error as _;
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use kube::core::Status;
+use thiserror::Error;
+
+/// How long one request may take. A request that takes longer may or may not have had its effect.
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A request that failed.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The API server refused, or could not be reached.
+    #[error("could not {}", Request(verb, kind, object))]
+    Api {
+        /// Verb of the request.
+        verb: &'static str,
+        /// Kind of the object.
+        kind: &'static str,
+        /// Namespace and name of the object; empty for a list or watch.
+        object: String,
+        /// What the client says.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// There was no answer in time.
+    #[error("could not {} in time", Request(verb, kind, object))]
+    Timeout {
+        /// Verb of the request.
+        verb: &'static str,
+        /// Kind of the object.
+        kind: &'static str,
+        /// Namespace and name of the object; empty for a list or watch.
+        object: String,
+    },
+}
+
+struct Request<'a>(&'a str, &'a str, &'a str);
+
+impl fmt::Display for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(verb, kind, object) = self;
+        write!(f, "{verb} {kind}")?;
+        if object.is_empty() { Ok(()) } else { write!(f, " {object}") }
+    }
+}
+
+impl Error {
+    /// The error of that request.
+    pub(super) fn api(
+        verb: &'static str,
+        kind: &'static str,
+        object: impl Into<String>,
+        source: kube::Error,
+    ) -> Self {
+        Self::Api { verb, kind, object: object.into(), source: Box::new(source) }
+    }
+
+    /// The answer of the API server, when there was one.
+    pub(super) fn status(&self) -> Option<&Status> {
+        match self {
+            Self::Api { source, .. } => match source.as_ref() {
+                kube::Error::Api(status) => Some(status),
+                _ => None,
+            },
+            Self::Timeout { .. } => None,
+        }
+    }
+
+    /// The HTTP status code of the answer; 0 when there was none.
+    pub(super) fn code(&self) -> u16 {
+        self.status().map_or(0, |status| status.code)
+    }
+
+    /// Whether the object, or its kind, does not exist.
+    pub(super) fn is_not_found(&self) -> bool {
+        self.code() == 404
+    }
+
+    /// Whether we are not allowed to.
+    pub(super) fn is_forbidden(&self) -> bool {
+        self.code() == 403
+    }
+
+    /// Whether the API server no longer has the version that was asked for.
+    pub(super) fn is_gone(&self) -> bool {
+        self.code() == 410
+    }
+
+    /// Whether the object is not what the request assumed: a precondition or version did not hold.
+    pub(super) fn is_conflict(&self) -> bool {
+        self.code() == 409
+    }
+
+    /// One word for metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Timeout { .. } => "timeout",
+            Self::Api { .. } => match self.code() {
+                0 => "unreachable",
+                401 | 403 => "forbidden",
+                404 => "not_found",
+                409 => "conflict",
+                410 => "gone",
+                429 => "throttled",
+                400..=499 => "refused",
+                _ => "server_error",
+            },
+        }
+    }
+}
+
+/// The error in one line with what caused it.
+pub(super) fn chain(error: &Error) -> String {
+    match error.status() {
+        Some(status) => format!("{error}: {} ({})", status.message.trim(), status.code),
+        // kube's own text includes what caused it.
+        None => error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}")),
+    }
+}
+
+/// Makes a request that ends in time.
+pub(super) async fn bounded<T>(
+    verb: &'static str,
+    kind: &'static str,
+    object: impl Into<String>,
+    request: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
+        Ok(answer) => answer.map_err(|source| Error::api(verb, kind, object, source)),
+        Err(_) => Err(Error::Timeout { verb, kind, object: object.into() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(code: u16) -> Error {
+        let status = Status { code, message: "no such thing".to_owned(), ..Status::default() };
+        Error::api("delete", "Pod", "ns/p", kube::Error::Api(Box::new(status)))
+    }
+
+    #[test]
+    fn says_what_was_tried_and_what_came_of_it() {
+        assert_eq!(chain(&answered(404)), "could not delete Pod ns/p: no such thing (404)");
+        let late = Error::Timeout { verb: "list", kind: "Pod", object: String::new() };
+        assert_eq!(chain(&late), "could not list Pod in time");
+        let broken = Error::api("get", "Pod", "ns/p", kube::Error::TlsRequired);
+        assert_eq!(chain(&broken), "could not get Pod ns/p: TLS required but no TLS stack selected");
+        assert_eq!(broken.reason(), "unreachable");
+    }
+
+    #[test]
+    fn reasons_are_few_words() {
+        let reasons: Vec<_> = [401, 403, 404, 409, 410, 422, 429, 500, 503].map(|c| answered(c).reason()).into();
+        assert_eq!(
+            reasons,
+            ["forbidden", "forbidden", "not_found", "conflict", "gone", "refused", "throttled", "server_error", "server_error"]
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_request_hangs() {
+        let error = bounded("get", "Pod", "ns/p", std::future::pending::<Result<(), _>>()).await.unwrap_err();
+        assert!(matches!(error, Error::Timeout { verb: "get", kind: "Pod", .. }), "{error}");
+    }
+}

@@ -1,0 +1,204 @@
+//! The only writer: stores what was decided, then does it.
+//!
+//! Rule: intent before effect. Statuses that record an intent are stored, against the versions that the
+//! decision rests on, before anything else is touched; the first failure ends the rest.
+
+use std::collections::BTreeMap;
+
+use futures::stream::{self, StreamExt};
+use tokio::time::Instant;
+
+use super::context::Context;
+use super::error::Error;
+use super::kinds::{Trees, Workers};
+use super::memory::Written;
+use super::observe::Observation;
+use crate::model::decision::{Decision, Judged, Write};
+use crate::model::fault::Verdict;
+
+mod batch;
+mod diff;
+mod malformed;
+mod requests;
+
+pub(super) use malformed::report_malformed;
+
+use requests::{StatusWrite, patch_status};
+
+/// How many independent requests of one tree may be under way at once.
+const PARALLEL: usize = 8;
+
+/// What became of a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Executed {
+    /// There was nothing to write.
+    Nothing,
+    /// Something was written, or is left to be: look again at once.
+    Wrote,
+    /// Nothing but a report is left, and it is too early for it.
+    ReportDue(Instant),
+    /// The decision rested on something that is no longer so: look again after what changed was read.
+    Stale,
+}
+
+/// What became of one request. Of several requests the last of these words counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Effect {
+    /// It is so now.
+    Done,
+    /// The API server refused it for good; the next decision will know.
+    Refused,
+    /// What it assumed is no longer so.
+    Stale,
+}
+
+/// A decision while it is carried out.
+struct Execution<'a> {
+    context: &'a Context,
+    observation: &'a Observation,
+    /// The version of the tree after our own last write to it.
+    tree_version: String,
+    deadline: Instant,
+}
+
+/// Stores the intents of a decision, tells people, makes its writes, and reports. Begins no write after
+/// the deadline.
+pub(super) async fn execute(
+    context: &Context,
+    observation: &Observation,
+    decision: Decision,
+    deadline: Instant,
+) -> Result<Executed, Error> {
+    let tree_version = observation.tree_version.clone();
+    let mut execution = Execution { context, observation, tree_version, deadline };
+    execution.run(decision).await
+}
+
+impl Execution<'_> {
+    async fn run(&mut self, decision: Decision) -> Result<Executed, Error> {
+        // What a refusal led to is remembered nowhere else, so it is stored as an intent is.
+        let urgent = !self.observation.world.refusals.is_empty();
+        let (intents, reports) = self.split(&decision, urgent);
+        let stored = intents.len();
+        if self.store(intents).await? == Effect::Stale {
+            return Ok(Executed::Stale);
+        }
+        if stored > 0 {
+            tracing::info!(statuses = stored, "stored what was decided");
+        }
+        self.context.memories.dealt_with(&self.observation.key, self.observation.world.refusals.len());
+        self.tell(&decision);
+        let finished = decision.writes.contains(&Write::RemoveFinalizer);
+        let result = self.perform(&decision.writes).await;
+        match &result {
+            Ok(Effect::Stale) => return Ok(Executed::Stale),
+            Ok(_) if !decision.writes.is_empty() => return Ok(Executed::Wrote),
+            Err(error) if error.status().is_none() => return result.map(|_| Executed::Wrote),
+            Ok(_) | Err(_) => {}
+        }
+        let reported = if finished { Executed::Nothing } else { self.report(reports).await? };
+        result?;
+        Ok(if stored > 0 { Executed::Wrote } else { reported })
+    }
+
+    /// The statuses that must be stored first, the tree's before its Workers', and those that can wait.
+    fn split(&self, decision: &Decision, urgent: bool) -> (Vec<StatusWrite>, Vec<StatusWrite>) {
+        let world = &self.observation.world;
+        let mut intents = Vec::new();
+        let mut reports = Vec::new();
+        if let Some(patch) = diff::between(&world.tree.status, &decision.tree_status) {
+            let write = StatusWrite { child: None, name: world.tree.name.clone(), patch };
+            if urgent || decision.tree_intent { &mut intents } else { &mut reports }.push(write);
+        }
+        for (child, status) in &decision.worker_statuses {
+            let Some(worker) = world.workers.get(child) else { continue };
+            if let Some(patch) = diff::between(&worker.status, status) {
+                let write = StatusWrite { child: Some(child.clone()), name: worker.name.clone(), patch };
+                let first = urgent || decision.worker_intents.contains(child);
+                if first { &mut intents } else { &mut reports }.push(write);
+            }
+        }
+        (intents, reports)
+    }
+
+    async fn store(&mut self, mut statuses: Vec<StatusWrite>) -> Result<Effect, Error> {
+        let of_workers = statuses.split_off(usize::from(statuses.first().is_some_and(|s| s.child.is_none())));
+        for status in statuses {
+            if self.store_tree(status).await? != Effect::Done {
+                return Ok(Effect::Stale);
+            }
+        }
+        let this = &*self;
+        let mut stored = stream::iter(of_workers).map(|status| this.store_worker(status)).buffer_unordered(PARALLEL);
+        let mut effect = Ok(Effect::Done);
+        while let Some(result) = stored.next().await {
+            // Whatever one of them says, the others are waited for: they are under way.
+            effect = effect.and_then(|effect| Ok(effect.max(result?)));
+        }
+        effect
+    }
+
+    async fn store_tree(&mut self, status: StatusWrite) -> Result<Effect, Error> {
+        let tree = &self.observation.key;
+        let stored = patch_status::<Trees>(self.context, tree, Written::Tree, &status, &self.tree_version).await?;
+        match stored {
+            Some(version) => {
+                self.tree_version = version;
+                Ok(Effect::Done)
+            }
+            None => Ok(Effect::Stale),
+        }
+    }
+
+    async fn store_worker(&self, status: StatusWrite) -> Result<Effect, Error> {
+        let versions: &BTreeMap<String, String> = &self.observation.worker_versions;
+        let version = status.child.as_ref().and_then(|child| versions.get(child)).map_or("", String::as_str);
+        let tree = &self.observation.key;
+        let stored = patch_status::<Workers>(self.context, tree, Written::Worker, &status, version).await?;
+        Ok(if stored.is_some() { Effect::Done } else { Effect::Stale })
+    }
+
+    /// Counts and announces what is stored by now.
+    fn tell(&self, decision: &Decision) {
+        for notice in &decision.notices {
+            self.context.notices.publish(&self.observation.world.tree, notice.clone());
+        }
+        let metrics = &self.context.metrics.supervision;
+        for Judged { class, verdict, charged } in &decision.judged {
+            metrics.fault(class.as_str(), word(*verdict));
+            metrics.restart(*charged);
+        }
+        for _ in 0..decision.give_ups {
+            metrics.gave_up();
+        }
+    }
+
+    /// Writes what only reports, at most once a second.
+    async fn report(&mut self, reports: Vec<StatusWrite>) -> Result<Executed, Error> {
+        if reports.is_empty() {
+            return Ok(Executed::Nothing);
+        }
+        let (memories, key) = (&self.context.memories, &self.observation.key);
+        if let Err(due) = memories.may_report(key, Instant::now()) {
+            return Ok(Executed::ReportDue(due));
+        }
+        memories.reported(key, Instant::now());
+        let count = reports.len();
+        let effect = self.store(reports).await?;
+        tracing::debug!(statuses = count, "reported");
+        Ok(if effect == Effect::Done { Executed::Wrote } else { Executed::Stale })
+    }
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Application => "Application",
+        Verdict::Hold => "Hold",
+        Verdict::Wait => "Wait",
+        Verdict::Infrastructure => "Infrastructure",
+        Verdict::Unknown => "Unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests;

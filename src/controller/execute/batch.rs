@@ -1,0 +1,182 @@
+//! Makes the writes of a decision: in order, and those that do not depend on each other together.
+//!
+//! Rule: together go only writes of one sort, first one, then two, four, eight at a time, so that what
+//! cannot work fails once and not a thousand times.
+
+use std::mem::discriminant;
+
+use futures::future::join_all;
+use kube::api::Preconditions;
+use tokio::time::Instant;
+
+use super::super::error::Error;
+use super::super::kinds::{Pods, Workers};
+use super::super::memory::Written;
+use super::super::observe::{is_ours, reread};
+use super::requests::{self, Ours, create, delete, scale};
+use super::{Effect, Execution, PARALLEL};
+use crate::api::labels;
+use crate::model::decision::Write;
+use crate::model::world::Refusal;
+
+impl Execution<'_> {
+    /// Makes all writes, or those up to the first that is not done.
+    pub(super) async fn perform(&mut self, writes: &[Write]) -> Result<Effect, Error> {
+        for alike in writes.chunk_by(|a, b| discriminant(a) == discriminant(b)) {
+            let mut rest = alike;
+            let mut width = 1;
+            while !rest.is_empty() && Instant::now() < self.deadline {
+                let (batch, later) = rest.split_at(width.min(rest.len()));
+                let effect = self.together(batch).await?;
+                if effect != Effect::Done {
+                    return Ok(effect);
+                }
+                rest = later;
+                width = (width * 2).min(PARALLEL);
+            }
+        }
+        Ok(Effect::Done)
+    }
+
+    /// Makes some writes at once and waits for all; an error weighs more than an old view, and that more
+    /// than a refusal.
+    async fn together(&mut self, batch: &[Write]) -> Result<Effect, Error> {
+        if let [write @ (Write::AddFinalizer | Write::RemoveFinalizer)] = batch {
+            return self.set_finalizer(*write == Write::AddFinalizer).await;
+        }
+        let this = &*self;
+        let results = join_all(batch.iter().map(|write| this.single(write))).await;
+        let mut effect = Effect::Done;
+        for result in results {
+            effect = effect.max(result?);
+        }
+        Ok(effect)
+    }
+
+    async fn single(&self, write: &Write) -> Result<Effect, Error> {
+        let (context, tree) = (self.context, &self.observation.key);
+        match write {
+            Write::AddFinalizer | Write::RemoveFinalizer => Ok(Effect::Done),
+            Write::CreateWorker { child, name, body } => {
+                let owner = &self.observation.world.tree.uid;
+                let new = New { written: Written::Worker, child, slot: None, name, owner, body };
+                self.create::<Workers>(&new).await
+            }
+            Write::CreatePod { child, slot, name, owner_uid, body } => {
+                let new = New { written: Written::Pod, child, slot: Some(*slot), name, owner: owner_uid, body };
+                self.create::<Pods>(&new).await
+            }
+            Write::Scale { name, replicas, .. } => {
+                tracing::info!(worker = name, replicas, "scaling");
+                scale(context, tree, name, *replicas).await
+            }
+            Write::DeleteWorker { name, uid } => {
+                tracing::info!(worker = name, "deleting");
+                let exactly = Preconditions { uid: Some(uid.clone()), resource_version: None };
+                delete::<Workers>(context, tree, Written::Worker, name, exactly).await
+            }
+            Write::DeletePod { name, uid, resource_version, why } => {
+                tracing::info!(pod = name, why, "deleting");
+                let exactly =
+                    Preconditions { uid: Some(uid.clone()), resource_version: resource_version.clone() };
+                delete::<Pods>(context, tree, Written::Pod, name, exactly).await
+            }
+        }
+    }
+
+    async fn set_finalizer(&mut self, wanted: bool) -> Result<Effect, Error> {
+        let observation = self.observation;
+        let others = observation.world.tree.finalizers.iter().map(String::as_str);
+        let mut finalizers: Vec<&str> = others.filter(|name| *name != labels::FINALIZER).collect();
+        if wanted {
+            finalizers.push(labels::FINALIZER);
+        }
+        tracing::info!(wanted, "setting the finalizer");
+        let version = self.tree_version.clone();
+        let patched = requests::patch_finalizers(self.context, &observation.key, &finalizers, &version).await?;
+        match patched {
+            Some(version) => {
+                self.tree_version = version;
+                Ok(Effect::Done)
+            }
+            // A tree that is gone has no finalizer either; the next look finds out.
+            None => Ok(Effect::Stale),
+        }
+    }
+
+    async fn create<K: Ours>(&self, new: &New<'_>) -> Result<Effect, Error> {
+        let (context, tree) = (self.context, &self.observation.key);
+        tracing::info!(kind = K::NAME, name = new.name, "creating");
+        let Err(error) = create::<K>(context, &tree.namespace, new.name, new.body).await else {
+            return Ok(Effect::Done);
+        };
+        if is_already_there(&error) {
+            return self.examine::<K>(new, &error).await;
+        }
+        if !is_refusal(&error) {
+            requests::doubt(context, tree, new.written, new.name, &error);
+            return Err(error);
+        }
+        self.refuse(new, &error, None);
+        Ok(Effect::Refused)
+    }
+
+    /// Looks at what holds the name: our own object from an earlier attempt, or a stranger, which is
+    /// neither touched nor adopted.
+    async fn examine<K: Ours>(&self, new: &New<'_>, error: &Error) -> Result<Effect, Error> {
+        let tree = &self.observation.key;
+        match reread::<K>(self.context, &tree.namespace, new.name).await? {
+            Some(object) if is_ours(&object, new.owner, new.child, new.slot) => Ok(Effect::Done),
+            Some(_) => {
+                self.refuse(new, error, Some("NameCollision"));
+                Ok(Effect::Refused)
+            }
+            None => Ok(Effect::Stale),
+        }
+    }
+
+    fn refuse(&self, new: &New<'_>, error: &Error, reason: Option<&str>) {
+        let status = error.status();
+        let said = |field: fn(&kube::core::Status) -> &String| status.map(field).cloned().unwrap_or_default();
+        let refusal = Refusal {
+            child: new.child.to_owned(),
+            slot: new.slot,
+            at: self.context.now(),
+            code: error.code(),
+            reason: reason.map_or_else(|| said(|status| &status.reason), str::to_owned),
+            message: said(|status| &status.message),
+        };
+        tracing::warn!(name = new.name, code = refusal.code, reason = refusal.reason, message = refusal.message, "a create was refused");
+        self.context.memories.refused(&self.observation.key, refusal);
+    }
+}
+
+/// An object that is to be created.
+struct New<'a> {
+    written: Written,
+    child: &'a str,
+    slot: Option<i32>,
+    name: &'a str,
+    /// UID of the controlling owner.
+    owner: &'a str,
+    body: &'a serde_json::Value,
+}
+
+fn is_already_there(error: &Error) -> bool {
+    error.is_conflict() && error.status().is_some_and(|status| status.reason == "AlreadyExists")
+}
+
+/// Whether the same create would be refused again: somebody must change something first. A namespace
+/// that is being deleted, a conflict about a quota, throttling and a lost login are not of that kind.
+fn is_refusal(error: &Error) -> bool {
+    let Some(status) = error.status() else { return false };
+    let causes = status.details.as_ref().map_or(&[][..], |details| &details.causes);
+    match status.code {
+        403 => causes.iter().all(|cause| cause.reason != "NamespaceTerminating"),
+        401 | 404 | 408 | 409 | 410 | 429 => false,
+        400..=499 => true,
+        // The one server error that is an answer: an admission webhook did not work, so nothing was stored.
+        500 => status.message.contains("failed calling webhook"),
+        _ => false,
+    }
+}

@@ -1,0 +1,184 @@
+//! The single requests that write, each with its preconditions.
+//!
+//! Rule: every answer is taken in at once; where there is no clear answer, the object is marked to be
+//! read again before anything else is decided about its tree.
+
+use k8s_openapi::NamespaceResourceScope;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Api, Resource, ResourceExt};
+use serde_json::{Value, json};
+
+use super::super::context::Context;
+use super::super::error::{Error, bounded};
+use super::super::kinds::{Kind, Trees, Workers};
+use super::super::memory::Written;
+use super::super::store::{ObjectKey, Source};
+use super::Effect;
+use crate::api::labels;
+
+/// A status to be stored.
+#[derive(Debug)]
+pub(super) struct StatusWrite {
+    /// The child whose Worker it is; `None` for the tree itself.
+    pub(super) child: Option<String>,
+    /// Name of the object.
+    pub(super) name: String,
+    /// The difference to what is stored.
+    pub(super) patch: Value,
+}
+
+/// A namespaced kind that we write.
+pub(super) trait Ours: Kind<Wire: Resource<DynamicType = (), Scope = NamespaceResourceScope>> {}
+
+impl<K: Kind<Wire: Resource<DynamicType = (), Scope = NamespaceResourceScope>>> Ours for K {}
+
+/// Stores a status against a version. Returns the new version, or `None` when the object has changed.
+pub(super) async fn patch_status<K: Ours>(
+    context: &Context,
+    tree: &ObjectKey,
+    kind: Written,
+    status: &StatusWrite,
+    version: &str,
+) -> Result<Option<String>, Error> {
+    let body = json!({"metadata": {"resourceVersion": version}, "status": status.patch});
+    let object = format!("{}/{}", tree.namespace, status.name);
+    let api = Api::<K::Wire>::namespaced(context.client.clone(), &tree.namespace);
+    let (params, patch) = (params(), Patch::Merge(&body));
+    let request = api.patch_status(&status.name, &params, &patch);
+    let answer = bounded("patch status of", K::NAME, object, request).await;
+    taken_in::<K>(context, tree, kind, &status.name, "patch_status", answer)
+}
+
+/// Sets the finalizers of a tree, against a version. Returns the new version, or `None` when the tree
+/// has changed.
+pub(in crate::controller) async fn patch_finalizers(
+    context: &Context,
+    tree: &ObjectKey,
+    finalizers: &[&str],
+    version: &str,
+) -> Result<Option<String>, Error> {
+    let body = json!({"metadata": {"resourceVersion": version, "finalizers": finalizers}});
+    let api = Api::<<Trees as Kind>::Wire>::namespaced(context.client.clone(), &tree.namespace);
+    let (params, patch) = (params(), Patch::Merge(&body));
+    let request = api.patch(&tree.name, &params, &patch);
+    let answer = bounded("patch", Trees::NAME, tree.to_string(), request).await;
+    taken_in::<Trees>(context, tree, Written::Tree, &tree.name, "patch", answer)
+}
+
+/// Sets the number of replicas of a Worker.
+pub(super) async fn scale(context: &Context, tree: &ObjectKey, name: &str, replicas: i32) -> Result<Effect, Error> {
+    let body = json!({"spec": {"replicas": replicas}});
+    let api = Api::<<Workers as Kind>::Wire>::namespaced(context.client.clone(), &tree.namespace);
+    let (params, patch) = (params(), Patch::Merge(&body));
+    let object = format!("{}/{name}", tree.namespace);
+    let answer = bounded("scale", Workers::NAME, object, api.patch_scale(name, &params, &patch)).await;
+    count(context, "scale", Workers::NAME, &answer);
+    // The answer is a Scale, not the Worker, so the Worker must be read in any case.
+    context.memories.doubt(tree, Written::Worker, name);
+    match answer {
+        Ok(_) => Ok(Effect::Done),
+        Err(error) if error.is_not_found() || error.is_conflict() => Ok(Effect::Stale),
+        Err(error) => Err(error),
+    }
+}
+
+/// Creates an object. An unknown field in it is an error, never dropped in silence.
+pub(super) async fn create<K: Ours>(context: &Context, namespace: &str, name: &str, body: &Value) -> Result<(), Error> {
+    let object = format!("{namespace}/{name}");
+    let answer = bounded("create", K::NAME, object, async {
+        let bytes = serde_json::to_vec(body).map_err(kube::Error::SerdeError)?;
+        let url = K::Wire::url_path(&(), Some(namespace));
+        let params = PostParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), dry_run: false };
+        let request = kube::core::Request::new(url).create(&params, bytes);
+        let mut request = request.map_err(kube::Error::BuildRequest)?;
+        // kube has no parameter for it.
+        let strict = format!("{}&fieldValidation=Strict", request.uri()).parse();
+        *request.uri_mut() = strict.map_err(|error| kube::Error::HttpError(axum::http::Error::from(error)))?;
+        context.client.request::<K::Wire>(request).await
+    })
+    .await;
+    count(context, "create", K::NAME, &answer);
+    context.views.lock().put::<K>(answer?, Source::Answer, None);
+    Ok(())
+}
+
+/// Deletes an object that still is the one we mean.
+pub(super) async fn delete<K: Ours>(
+    context: &Context,
+    tree: &ObjectKey,
+    kind: Written,
+    name: &str,
+    preconditions: Preconditions,
+) -> Result<Effect, Error> {
+    let key = ObjectKey::new(&tree.namespace, name);
+    let uid = preconditions.uid.clone();
+    let api = Api::<K::Wire>::namespaced(context.client.clone(), &tree.namespace);
+    let params = DeleteParams::background().preconditions(preconditions);
+    let answer = bounded("delete", K::NAME, key.to_string(), api.delete(name, &params)).await;
+    count(context, "delete", K::NAME, &answer);
+    match answer {
+        Ok(answer) => {
+            let mut views = context.views.lock();
+            match answer.left() {
+                Some(object) => drop(views.put::<K>(object, Source::Answer, None)),
+                None => drop(views.forget::<K>(&key, uid.as_deref())),
+            }
+            Ok(Effect::Done)
+        }
+        Err(error) if error.is_not_found() => {
+            context.views.lock().forget::<K>(&key, uid.as_deref());
+            Ok(Effect::Done)
+        }
+        Err(error) if error.is_conflict() => {
+            context.memories.doubt(tree, kind, name);
+            Ok(Effect::Stale)
+        }
+        Err(error) => {
+            doubt(context, tree, kind, name, &error);
+            Err(error)
+        }
+    }
+}
+
+/// Marks an object whose write got no clear answer.
+pub(super) fn doubt(context: &Context, tree: &ObjectKey, kind: Written, name: &str, error: &Error) {
+    if error.code() == 0 || error.code() >= 500 {
+        context.memories.doubt(tree, kind, name);
+    }
+}
+
+/// Takes in the answer to a patch. `None`: the object is not what the patch assumed.
+fn taken_in<K: Kind>(
+    context: &Context,
+    tree: &ObjectKey,
+    kind: Written,
+    name: &str,
+    verb: &'static str,
+    answer: Result<K::Wire, Error>,
+) -> Result<Option<String>, Error> {
+    count(context, verb, K::NAME, &answer);
+    match answer {
+        Ok(object) => {
+            let version = object.resource_version().unwrap_or_default();
+            context.views.lock().put::<K>(object, Source::Answer, None);
+            Ok(Some(version))
+        }
+        Err(error) if error.is_not_found() || error.is_conflict() => {
+            context.memories.doubt(tree, kind, name);
+            Ok(None)
+        }
+        Err(error) => {
+            doubt(context, tree, kind, name, &error);
+            Err(error)
+        }
+    }
+}
+
+fn count<T>(context: &Context, verb: &'static str, kind: &'static str, answer: &Result<T, Error>) {
+    let result = answer.as_ref().map_or_else(Error::reason, |_| "ok");
+    context.metrics.api.request(verb, kind, result);
+}
+
+fn params() -> PatchParams {
+    PatchParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}

@@ -1,0 +1,140 @@
+//! What is remembered of a tree between two looks at it, beyond what the API server stores.
+//!
+//! Rule: all of it may be lost at any time; then something is asked twice or done a little sooner,
+//! never wrongly.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::store::ObjectKey;
+use crate::model::world::Refusal;
+
+/// The least time between two writes of a tree that only report.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A kind that we write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Written {
+    /// The tree.
+    Tree,
+    /// A Worker of it.
+    Worker,
+    /// A Pod of it.
+    Pod,
+}
+
+/// An object whose state is in doubt: a write to it failed in a way that leaves open what it is now.
+pub(super) type Doubt = (Written, String);
+
+/// What is remembered of every tree.
+#[derive(Debug, Default)]
+pub(super) struct Memories(Mutex<HashMap<ObjectKey, Memory>>);
+
+#[derive(Debug, Default)]
+struct Memory {
+    refusals: Vec<Refusal>,
+    doubts: BTreeSet<Doubt>,
+    reported: Option<Instant>,
+}
+
+impl Memories {
+    /// A create was refused; the next decision shall know.
+    pub(super) fn refused(&self, tree: &ObjectKey, refusal: Refusal) {
+        self.lock().entry(tree.clone()).or_default().refusals.push(refusal);
+    }
+
+    /// The refusals that no decision has dealt with.
+    pub(super) fn refusals(&self, tree: &ObjectKey) -> Vec<Refusal> {
+        self.lock().get(tree).map(|memory| memory.refusals.clone()).unwrap_or_default()
+    }
+
+    /// The decision that knew the oldest `count` refusals is stored.
+    pub(super) fn dealt_with(&self, tree: &ObjectKey, count: usize) {
+        if let Some(memory) = self.lock().get_mut(tree) {
+            memory.refusals.drain(..count.min(memory.refusals.len()));
+        }
+    }
+
+    /// The object must be read before the next decision.
+    pub(super) fn doubt(&self, tree: &ObjectKey, kind: Written, name: impl Into<String>) {
+        self.lock().entry(tree.clone()).or_default().doubts.insert((kind, name.into()));
+    }
+
+    /// The objects that must be read.
+    pub(super) fn doubts(&self, tree: &ObjectKey) -> BTreeSet<Doubt> {
+        self.lock().get(tree).map(|memory| memory.doubts.clone()).unwrap_or_default()
+    }
+
+    /// The object was read.
+    pub(super) fn settled(&self, tree: &ObjectKey, doubt: &Doubt) {
+        if let Some(memory) = self.lock().get_mut(tree) {
+            memory.doubts.remove(doubt);
+        }
+    }
+
+    /// Whether a write that only reports may be made now; else when.
+    pub(super) fn may_report(&self, tree: &ObjectKey, now: Instant) -> Result<(), Instant> {
+        let due = self.lock().get(tree).and_then(|memory| memory.reported).map(|last| last + REPORT_INTERVAL);
+        due.filter(|due| *due > now).map_or(Ok(()), Err)
+    }
+
+    /// A report was written.
+    pub(super) fn reported(&self, tree: &ObjectKey, now: Instant) {
+        self.lock().entry(tree.clone()).or_default().reported = Some(now);
+    }
+
+    /// The tree is gone.
+    pub(super) fn forget(&self, tree: &ObjectKey) {
+        self.lock().remove(tree);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectKey, Memory>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn refusal(slot: i32) -> Refusal {
+        Refusal {
+            child: "c".to_owned(),
+            slot: Some(slot),
+            at: Timestamp::UNIX_EPOCH,
+            code: 403,
+            reason: "Forbidden".to_owned(),
+            message: "quota".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_refusal_stays_until_a_stored_decision_knew_it() {
+        let memories = Memories::default();
+        let tree = ObjectKey::new("ns", "t");
+        memories.refused(&tree, refusal(0));
+        let known = memories.refusals(&tree);
+        memories.refused(&tree, refusal(1));
+        memories.dealt_with(&tree, known.len());
+        assert_eq!(memories.refusals(&tree), [refusal(1)]);
+        memories.forget(&tree);
+        assert_eq!(memories.refusals(&tree), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reports_are_a_second_apart() {
+        let memories = Memories::default();
+        let tree = ObjectKey::new("ns", "t");
+        let start = Instant::now();
+        assert_eq!(memories.may_report(&tree, start), Ok(()));
+        memories.reported(&tree, start);
+        let due = start + REPORT_INTERVAL;
+        assert_eq!(memories.may_report(&tree, start + Duration::from_millis(999)), Err(due));
+        assert_eq!(memories.may_report(&tree, due), Ok(()));
+    }
+}

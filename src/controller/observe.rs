@@ -1,0 +1,156 @@
+//! The only reader: makes the world of one tree from what is known, and asks where it is in doubt.
+//!
+//! Rule: no world is older than our own last write to that tree: every answer to a write is taken in at
+//! once, and an object whose write got no clear answer is read before anything else is decided.
+
+use std::collections::BTreeMap;
+
+use kube::{Api, Resource};
+use serde_json::Value;
+
+use super::context::Context;
+use super::error::{Error, bounded};
+use super::kinds::{Kind, Pods, Trees, Workers};
+use super::memory::{Doubt, Written};
+use super::store::{ObjectKey, Source};
+use super::views::Snapshot;
+use super::wire::{controller_of, label};
+use crate::api::labels;
+use crate::model::world::{WorkerView, World};
+
+/// What there is to say about a tree.
+#[derive(Debug)]
+pub(super) enum Observed {
+    /// Not everything that a decision would rest on is known yet.
+    NotLoaded,
+    /// There is no such tree.
+    Gone,
+    /// The tree, or a Worker of it, cannot be read.
+    Malformed(Malformed),
+    /// The world of the tree.
+    World(Box<Observation>),
+}
+
+/// A tree that cannot be decided on.
+#[derive(Debug)]
+pub(super) struct Malformed {
+    pub(super) key: ObjectKey,
+    /// The tree as the API server stores it now.
+    pub(super) tree: Value,
+    /// What cannot be read, and why.
+    pub(super) message: String,
+}
+
+/// A world with the versions of the objects whose status we write.
+#[derive(Debug)]
+pub(super) struct Observation {
+    pub(super) key: ObjectKey,
+    pub(super) world: World,
+    pub(super) tree_version: String,
+    /// By child name.
+    pub(super) worker_versions: BTreeMap<String, String>,
+}
+
+/// Looks at one tree.
+pub(super) async fn observe(context: &Context, key: &ObjectKey) -> Result<Observed, Error> {
+    if !context.views.lock().is_loaded(&key.namespace) {
+        return Ok(Observed::NotLoaded);
+    }
+    for doubt in context.memories.doubts(key) {
+        settle(context, key, &doubt).await?;
+    }
+    let Some(snapshot) = context.views.lock().snapshot(key) else {
+        context.memories.forget(key);
+        return Ok(Observed::Gone);
+    };
+    match observation(context, key, snapshot) {
+        Ok(observation) => Ok(Observed::World(Box::new(observation))),
+        Err(message) => Ok(match stored_tree(context, key).await? {
+            Some(tree) => Observed::Malformed(Malformed { key: key.clone(), tree, message }),
+            None => Observed::Gone,
+        }),
+    }
+}
+
+/// Reads an object that is in doubt, so that the next decision knows it.
+async fn settle(context: &Context, tree: &ObjectKey, doubt: &Doubt) -> Result<(), Error> {
+    let (kind, name) = doubt;
+    match kind {
+        Written::Tree => drop(reread::<Trees>(context, &tree.namespace, name).await?),
+        Written::Worker => drop(reread::<Workers>(context, &tree.namespace, name).await?),
+        Written::Pod => drop(reread::<Pods>(context, &tree.namespace, name).await?),
+    }
+    context.memories.settled(tree, doubt);
+    Ok(())
+}
+
+/// Reads one object and takes it in. Returns it when it exists.
+pub(super) async fn reread<K: Kind>(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<K::Wire>, Error>
+where
+    K::Wire: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+{
+    let key = ObjectKey::new(namespace, name);
+    let api = Api::<K::Wire>::namespaced(context.client.clone(), namespace);
+    let answer = bounded("get", K::NAME, key.to_string(), api.get(name)).await;
+    context.metrics.api.request("get", K::NAME, answer.as_ref().map_or_else(Error::reason, |_| "ok"));
+    match answer {
+        // What is not watched must not be kept, because nobody would ever tell that it has changed.
+        Ok(object) if K::SELECTOR.is_empty() || label(object.meta(), K::SELECTOR).is_some() => {
+            context.views.lock().put::<K>(object.clone(), Source::Answer, None);
+            Ok(Some(object))
+        }
+        Ok(object) => Ok(Some(object)),
+        Err(error) if error.is_not_found() => {
+            context.views.lock().forget::<K>(&key, None);
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a Pod is the one that was to be created for that Worker, child and slot.
+pub(super) fn is_ours<W: Resource>(object: &W, owner_uid: &str, child: &str, slot: Option<i32>) -> bool {
+    let meta = object.meta();
+    let is = |name, value: &str| label(meta, name) == Some(value);
+    controller_of(meta).is_some_and(|owner| owner.uid == owner_uid)
+        && label(meta, labels::TREE).is_some()
+        && is(labels::CHILD, child)
+        && slot.is_none_or(|slot| is(labels::SLOT, &slot.to_string()))
+}
+
+async fn stored_tree(context: &Context, key: &ObjectKey) -> Result<Option<Value>, Error> {
+    let resource = kube::core::ApiResource::erase::<crate::api::v1alpha1::SupervisionTree>(&());
+    let api: Api<kube::core::DynamicObject> =
+        Api::namespaced_with(context.client.clone(), &key.namespace, &resource);
+    match bounded("get", Trees::NAME, key.to_string(), api.get(&key.name)).await {
+        Ok(tree) => Ok(serde_json::to_value(tree).ok()),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The world in that snapshot, or what in it cannot be read.
+fn observation(context: &Context, key: &ObjectKey, snapshot: Snapshot) -> Result<Observation, String> {
+    let tree = snapshot.tree.view.clone().map_err(|error| format!("the tree cannot be read: {error}"))?;
+    let mut workers = BTreeMap::new();
+    let mut worker_versions = BTreeMap::new();
+    for (worker, pods) in &snapshot.workers {
+        let view = worker.view.clone().map_err(|error| {
+            format!("the Worker {} of this tree cannot be read: {error}", worker.key.name)
+        })?;
+        let pods = pods.iter().map(|pod| pod.view.clone()).collect();
+        workers.insert(worker.child.clone(), WorkerView { pods, ..view });
+        worker_versions.insert(worker.child.clone(), worker.resource_version.clone());
+    }
+    let refusals = context.memories.refusals(key);
+    Ok(Observation {
+        key: key.clone(),
+        world: World { tree, workers, nodes: snapshot.nodes, refusals },
+        tree_version: snapshot.tree.resource_version.clone(),
+        worker_versions,
+    })
+}

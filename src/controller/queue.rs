@@ -1,0 +1,179 @@
+//! The keys that wait for a reconcile: who is next, who must wait, and until when.
+//!
+//! Rule: no key runs twice at once, none waits twice, and each waits its turn; the time is a parameter.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::Hash;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The delay after the first failure of a key; it doubles with every further one in a row.
+const FIRST_BACKOFF: Duration = Duration::from_millis(200);
+/// The longest delay after a failure.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+/// How soon after a failure a change may bring its key back before the delay is over.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What comes after a run of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Nothing, until something changes.
+    Wait,
+    /// Another run at that time.
+    At(Instant),
+    /// Another run, as soon as its turn comes.
+    Again,
+    /// It failed: another run after a delay that grows.
+    Failed,
+}
+
+/// A key that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Taken<K> {
+    pub(super) key: K,
+    /// How long it waited for its turn.
+    pub(super) waited: Duration,
+}
+
+/// The queue.
+#[derive(Debug)]
+pub(super) struct Queue<K> {
+    limit: usize,
+    running: usize,
+    ready: VecDeque<K>,
+    slots: HashMap<K, Slot>,
+    timers: BTreeSet<(Instant, K)>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    running: bool,
+    /// Something changed while it ran.
+    changed: bool,
+    /// Since when it waits for its turn.
+    ready_since: Option<Instant>,
+    /// When it becomes ready by itself.
+    due: Option<Instant>,
+    failures: u32,
+    /// No run before that, because it has just failed.
+    not_before: Option<Instant>,
+}
+
+impl<K: Clone + Eq + Hash + Ord> Queue<K> {
+    /// An empty queue that lets at most that many keys run at once.
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            limit: limit.max(1),
+            running: 0,
+            ready: VecDeque::new(),
+            slots: HashMap::new(),
+            timers: BTreeSet::new(),
+        }
+    }
+
+    /// Something changed that concerns this key. Returns whether it was not waiting already.
+    pub(super) fn add(&mut self, key: K, now: Instant) -> bool {
+        let slot = self.slots.entry(key.clone()).or_default();
+        if slot.running {
+            return !std::mem::replace(&mut slot.changed, true);
+        }
+        if slot.ready_since.is_some() {
+            return false;
+        }
+        match slot.not_before {
+            Some(earliest) if earliest > now => self.due_by(key, earliest),
+            _ => self.make_ready(key, now),
+        }
+        true
+    }
+
+    /// The next key whose turn it is, when one more may run.
+    pub(super) fn take(&mut self, now: Instant) -> Option<Taken<K>> {
+        self.ring(now);
+        if self.running >= self.limit {
+            return None;
+        }
+        let key = self.ready.pop_front()?;
+        self.running += 1;
+        let slot = self.slots.entry(key.clone()).or_default();
+        slot.running = true;
+        let waited = slot.ready_since.take().map_or(Duration::ZERO, |since| now - since);
+        self.stop_timer(&key);
+        Some(Taken { key, waited })
+    }
+
+    /// The run of a key is over.
+    pub(super) fn done(&mut self, key: K, next: Next, now: Instant) {
+        let Some(slot) = self.slots.get_mut(&key) else { return };
+        self.running -= usize::from(std::mem::take(&mut slot.running));
+        let changed = std::mem::take(&mut slot.changed);
+        if next == Next::Failed {
+            let delay = backoff(slot.failures);
+            slot.failures = slot.failures.saturating_add(1);
+            let earliest = now + delay.min(PATIENCE);
+            slot.not_before = Some(earliest);
+            return self.due_by(key, if changed { earliest } else { now + delay });
+        }
+        slot.failures = 0;
+        slot.not_before = None;
+        match next {
+            _ if changed => self.make_ready(key, now),
+            Next::Again => self.make_ready(key, now),
+            Next::At(time) => self.due_by(key, time),
+            Next::Wait | Next::Failed => drop(self.slots.remove(&key)),
+        }
+    }
+
+    /// When the next key becomes ready by itself.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.timers.first().map(|(time, _)| *time)
+    }
+
+    /// How many keys wait for their turn.
+    pub(super) fn depth(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Makes ready what is due.
+    fn ring(&mut self, now: Instant) {
+        while let Some((time, key)) = self.timers.first().cloned()
+            && time <= now
+        {
+            self.stop_timer(&key);
+            self.make_ready(key, now);
+        }
+    }
+
+    fn make_ready(&mut self, key: K, now: Instant) {
+        let slot = self.slots.entry(key.clone()).or_default();
+        if !slot.running && slot.ready_since.is_none() {
+            slot.ready_since = Some(now);
+            self.ready.push_back(key);
+        }
+    }
+
+    /// Sets the timer of a key; the earliest wins.
+    fn due_by(&mut self, key: K, time: Instant) {
+        let slot = self.slots.entry(key.clone()).or_default();
+        if slot.due.is_some_and(|due| due <= time) {
+            return;
+        }
+        self.stop_timer(&key);
+        self.slots.entry(key.clone()).or_default().due = Some(time);
+        self.timers.insert((time, key));
+    }
+
+    fn stop_timer(&mut self, key: &K) {
+        if let Some(time) = self.slots.get_mut(key).and_then(|slot| slot.due.take()) {
+            self.timers.remove(&(time, key.clone()));
+        }
+    }
+}
+
+fn backoff(failures: u32) -> Duration {
+    FIRST_BACKOFF.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(LONGEST_BACKOFF)
+}
+
+#[cfg(test)]
+mod tests;

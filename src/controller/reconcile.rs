@@ -1,0 +1,83 @@
+//! One look at one tree: observe, decide, execute.
+//!
+//! Rule: it knows only the name of the tree, never why it was woken, and a panic in it ends one look at
+//! one tree.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use jiff::Timestamp;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use super::context::Context;
+use super::error::{Error, chain};
+use super::execute::{Executed, execute, report_malformed};
+use super::observe::{Observed, observe};
+use super::queue::Next;
+use super::store::ObjectKey;
+use crate::model;
+use crate::runtime::metrics::ReconcileResult;
+
+/// After that long no further write is begun; the next look goes on.
+const BUDGET: Duration = Duration::from_secs(30);
+/// The longest time until a tree is looked at again although nothing has happened: every delay is kept
+/// by the wall clock, which may have been set meanwhile.
+const LONGEST_SLEEP: Duration = Duration::from_mins(5);
+
+/// Looks at one tree and says what comes next.
+pub(super) async fn reconcile(context: Arc<Context>, key: ObjectKey) -> Next {
+    let span = tracing::info_span!("reconcile", namespace = key.namespace, tree = key.name);
+    let run = AssertUnwindSafe(look(&context, &key)).catch_unwind();
+    let metric = context.metrics.reconcile.start();
+    let outcome = run.instrument(span.clone()).await;
+    let _entered = span.enter();
+    let (next, result) = match outcome {
+        Ok(Ok(Next::At(time))) => (Next::At(time), ReconcileResult::RequeueAfter),
+        Ok(Ok(next)) => (next, ReconcileResult::Success),
+        Ok(Err(error)) => {
+            tracing::warn!(error = chain(&error), reason = error.reason(), "will retry");
+            (Next::Failed, ReconcileResult::Error)
+        }
+        // The panic hook has logged what and where.
+        Err(_) => (Next::Failed, ReconcileResult::Panic),
+    };
+    metric.done(result);
+    next
+}
+
+async fn look(context: &Context, key: &ObjectKey) -> Result<Next, Error> {
+    let observation = match observe(context, key).await? {
+        Observed::NotLoaded | Observed::Gone => return Ok(Next::Wait),
+        Observed::Malformed(malformed) => {
+            let executed = report_malformed(context, &malformed).await?;
+            return Ok(next(executed, Instant::now() + LONGEST_SLEEP));
+        }
+        Observed::World(observation) => observation,
+    };
+    let now = context.now();
+    let decision = model::decide(&observation.world, now);
+    let wake = wake(decision.wake_at, now);
+    let executed = execute(context, &observation, decision, Instant::now() + BUDGET).await?;
+    tracing::debug!(?executed, "looked");
+    Ok(next(executed, wake))
+}
+
+fn next(executed: Executed, wake: Instant) -> Next {
+    match executed {
+        Executed::Nothing => Next::At(wake),
+        Executed::Wrote => Next::Again,
+        Executed::ReportDue(due) => Next::At(due.min(wake)),
+        // Not an error, but the same brake: whoever changes things all the time must not keep us busy.
+        Executed::Stale => Next::Failed,
+    }
+}
+
+fn wake(at: Option<Timestamp>, now: Timestamp) -> Instant {
+    let sleep = at.map_or(LONGEST_SLEEP, |at| {
+        Duration::try_from(at.duration_since(now)).unwrap_or_default().min(LONGEST_SLEEP)
+    });
+    Instant::now() + sleep
+}

@@ -1,0 +1,115 @@
+//! An API server for unit tests: a function from request to answer.
+//!
+//! Rule: it knows no semantics; what the API server makes of a request is tested against a real one.
+
+use std::sync::{Arc, Mutex};
+
+use axum::http;
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value, json};
+
+use super::context::{Clock, Context};
+use super::memory::Memories;
+use super::store::ObjectKey;
+use super::views::SharedViews;
+use super::{kinds, notify};
+use crate::runtime::metrics::Metrics;
+
+/// A request as it went over the wire.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Seen {
+    /// Method and path, for example `GET /api/v1/pods`.
+    pub(super) target: String,
+    /// Query parameters, sorted.
+    pub(super) query: Vec<String>,
+    pub(super) body: Value,
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub(super) enum Answer {
+    /// One JSON object.
+    Json(u16, Value),
+    /// A watch that sends these events and ends.
+    Events(Vec<Value>),
+    /// None at all.
+    Never,
+}
+
+/// What was asked so far.
+pub(super) type Log = Arc<Mutex<Vec<Seen>>>;
+
+impl Answer {
+    /// An error as the API server words it.
+    pub(super) fn error(code: u16, reason: &str, message: &str) -> Self {
+        Self::Json(
+            code,
+            json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code,
+                "reason": reason, "message": message}),
+        )
+    }
+}
+
+/// A client of a server that answers so, and what it was asked.
+pub(super) fn client(answer: impl Fn(&Seen) -> Answer + Send + 'static) -> (Client, Log) {
+    let (service, mut handle) = tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
+    let log = Log::default();
+    let seen_log = Arc::clone(&log);
+    tokio::spawn(async move {
+        // Requests without an answer are kept: dropped, they would fail at once.
+        let mut unanswered = Vec::new();
+        while let Some((request, respond)) = handle.next_request().await {
+            let seen = read(request).await;
+            let answer = answer(&seen);
+            seen_log.lock().unwrap().push(seen);
+            match answer {
+                Answer::Json(code, body) => respond.send_response(response(code, body.to_string())),
+                Answer::Events(events) => {
+                    let lines: Vec<String> = events.iter().map(Value::to_string).collect();
+                    respond.send_response(response(200, lines.join("\n") + "\n"));
+                }
+                Answer::Never => unanswered.push(respond),
+            }
+        }
+    });
+    (Client::new(service, "default"), log)
+}
+
+async fn read(request: http::Request<Body>) -> Seen {
+    let (parts, body) = request.into_parts();
+    let bytes = body.collect_bytes().await.unwrap();
+    let mut query: Vec<String> =
+        parts.uri.query().unwrap_or_default().split('&').filter(|q| !q.is_empty()).map(str::to_owned).collect();
+    query.sort();
+    Seen {
+        target: format!("{} {}", parts.method, parts.uri.path()),
+        query,
+        body: serde_json::from_slice(&bytes).unwrap_or_default(),
+    }
+}
+
+fn response(code: u16, body: String) -> http::Response<Body> {
+    http::Response::builder().status(code).body(Body::from(body.into_bytes())).unwrap()
+}
+
+/// A context over that client at a fixed time, with trees, Workers, Pods and nodes listed and empty.
+pub(super) fn context(client: Client) -> Context {
+    let clock: Clock = Arc::new(|| "2026-01-01T00:00:00Z".parse().unwrap());
+    let views = SharedViews::default();
+    {
+        let mut views = views.lock();
+        views.replace::<kinds::Trees>(None, "1", vec![]);
+        views.replace::<kinds::Workers>(None, "1", vec![]);
+        views.replace::<kinds::Pods>(None, "1", vec![]);
+        views.replace::<kinds::Nodes>(None, "1", vec![]);
+    }
+    let (notices, publisher) = notify::channel(client.clone());
+    tokio::spawn(publisher.run());
+    Context { client, clock, views, memories: Memories::default(), notices, metrics: Metrics::new("test") }
+}
+
+/// The tree that tests work on.
+pub(super) fn tree() -> ObjectKey {
+    ObjectKey::new("ns", "t")
+}

@@ -1,0 +1,159 @@
+//! All that is known of the cluster, and which trees a change concerns.
+//!
+//! Rule: a tree is looked at only when everything that a decision on it rests on has been listed once.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kube::ResourceExt;
+
+use super::kinds::{
+    Kind, NodeItem, Nodes, PodItem, Pods, TreeItem, Trees, WorkerItem, Workers, key_of,
+};
+use super::store::{ObjectKey, Source, Store, Touched, Version};
+use crate::model::world::NodeView;
+
+/// All that is known of the cluster.
+#[derive(Debug, Default)]
+pub(super) struct Views {
+    pub(super) trees: Store<TreeItem>,
+    pub(super) workers: Store<WorkerItem>,
+    pub(super) pods: Store<PodItem>,
+    pub(super) nodes: Store<NodeItem>,
+    /// What has been listed once: kind and scope (a namespace, or all).
+    loaded: HashSet<(&'static str, Option<String>)>,
+    nodes_forbidden: bool,
+}
+
+/// Everything known that concerns one tree, at one moment.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    pub(super) tree: Arc<TreeItem>,
+    /// The Workers that the tree controls, with the Pods that they control.
+    pub(super) workers: Vec<(Arc<WorkerItem>, Vec<Arc<PodItem>>)>,
+    /// The nodes of these Pods; `None` when nodes may not be read.
+    pub(super) nodes: Option<BTreeMap<String, NodeView>>,
+}
+
+impl Views {
+    /// Takes in one version of an object.
+    pub(super) fn put<K: Kind>(&mut self, wire: K::Wire, source: Source, scope: Option<&str>) -> BTreeSet<ObjectKey> {
+        let (key, version) = address(&wire);
+        let store = K::store(self);
+        if source == Source::Watch {
+            store.watched(scope, version);
+        }
+        let touched = store.put(key, version, K::read(wire));
+        self.concerned::<K>(&touched)
+    }
+
+    /// Takes in that a watch saw an object go.
+    pub(super) fn remove<K: Kind>(&mut self, wire: &K::Wire, scope: Option<&str>) -> BTreeSet<ObjectKey> {
+        let (key, version) = address(wire);
+        let store = K::store(self);
+        store.watched(scope, version);
+        let touched = store.remove(&key, version);
+        self.concerned::<K>(&touched)
+    }
+
+    /// Takes in that an object does not exist.
+    pub(super) fn forget<K: Kind>(&mut self, key: &ObjectKey, uid: Option<&str>) -> BTreeSet<ObjectKey> {
+        let touched = K::store(self).forget(key, uid);
+        self.concerned::<K>(&touched)
+    }
+
+    /// Takes in a complete list. The first one concerns every tree of its scope.
+    pub(super) fn replace<K: Kind>(
+        &mut self,
+        scope: Option<&str>,
+        version: &str,
+        listed: Vec<K::Wire>,
+    ) -> BTreeSet<ObjectKey> {
+        let listed = listed
+            .into_iter()
+            .map(|wire| {
+                let (key, version) = address(&wire);
+                (key, version, K::read(wire))
+            })
+            .collect();
+        let touched = K::store(self).replace(scope, Version::parse(version), listed);
+        if K::NAME == Nodes::NAME {
+            self.nodes_forbidden = false;
+        }
+        if self.loaded.insert((K::NAME, scope.map(str::to_owned))) {
+            return self.trees_in(scope);
+        }
+        self.concerned::<K>(&touched)
+    }
+
+    /// Takes in that nodes may not be read: from now on nothing is known about them.
+    pub(super) fn forbid_nodes(&mut self) -> BTreeSet<ObjectKey> {
+        self.nodes = Store::default();
+        self.loaded.remove(&(Nodes::NAME, None));
+        let changed = !self.nodes_forbidden;
+        self.nodes_forbidden = true;
+        if changed { self.trees_in(None) } else { BTreeSet::new() }
+    }
+
+    /// Whether everything that a decision on trees of this namespace rests on has been listed once.
+    pub(super) fn is_loaded(&self, namespace: &str) -> bool {
+        let listed = |kind| {
+            self.loaded.contains(&(kind, None)) || self.loaded.contains(&(kind, Some(namespace.to_owned())))
+        };
+        listed(Trees::NAME)
+            && listed(Workers::NAME)
+            && listed(Pods::NAME)
+            && (self.nodes_forbidden || self.loaded.contains(&(Nodes::NAME, None)))
+    }
+
+    /// Everything known that concerns that tree; `None` when there is no such tree.
+    pub(super) fn snapshot(&self, key: &ObjectKey) -> Option<Snapshot> {
+        let tree = Arc::clone(self.trees.get(key)?);
+        let workers: Vec<_> = self
+            .workers
+            .owned_by(&tree.uid)
+            .filter(|worker| worker.key.namespace == key.namespace)
+            .map(|worker| (Arc::clone(worker), self.pods.owned_by(&worker.uid).cloned().collect()))
+            .collect();
+        let nodes = (!self.nodes_forbidden).then(|| self.nodes_of(&workers));
+        Some(Snapshot { tree, workers, nodes })
+    }
+
+    fn nodes_of(&self, workers: &[(Arc<WorkerItem>, Vec<Arc<PodItem>>)]) -> BTreeMap<String, NodeView> {
+        let names: BTreeSet<&str> =
+            workers.iter().flat_map(|(_, pods)| pods).filter_map(|pod| pod.view.node.as_deref()).collect();
+        let known = |name: &str| self.nodes.get(&ObjectKey::new("", name));
+        names
+            .into_iter()
+            .filter_map(|name| Some((name.to_owned(), known(name)?.view.clone())))
+            .collect()
+    }
+
+    fn concerned<K: Kind>(&self, touched: &Touched<K::Item>) -> BTreeSet<ObjectKey> {
+        touched.iter().flat_map(|item| K::concerns(self, item)).collect()
+    }
+
+    fn trees_in(&self, scope: Option<&str>) -> BTreeSet<ObjectKey> {
+        let keys = self.trees.iter().map(|(key, _)| key);
+        keys.filter(|key| scope.is_none_or(|scope| key.namespace == scope)).cloned().collect()
+    }
+}
+
+fn address<W: kube::Resource>(wire: &W) -> (ObjectKey, Version) {
+    (key_of(wire.meta()), Version::parse(&wire.resource_version().unwrap_or_default()))
+}
+
+/// The views, shared by the watches that write them and the reconciles that read them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SharedViews(Arc<Mutex<Views>>);
+
+impl SharedViews {
+    /// The views, for a moment.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Views> {
+        // A panic of a reader leaves the views whole; every write above is one step for its readers.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

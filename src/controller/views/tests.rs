@@ -1,0 +1,118 @@
+//! Who owns what, who is woken, and when a view may be believed.
+//!
+//! Rule: objects come from JSON, as they do from the API server.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn tree(name: &str, uid: &str, version: u64) -> Value {
+    json!({"metadata": {"name": name, "namespace": "ns", "uid": uid, "resourceVersion": version.to_string()},
+        "spec": {"children": []}})
+}
+
+fn worker(name: &str, uid: &str, tree: (&str, &str), version: u64) -> Value {
+    json!({"metadata": {"name": name, "namespace": "ns", "uid": uid, "resourceVersion": version.to_string(),
+        "labels": {"coppice.dev/child": name},
+        "ownerReferences": [{"apiVersion": "coppice.dev/v1alpha1", "kind": "SupervisionTree",
+            "name": tree.0, "uid": tree.1, "controller": true}]}, "spec": {"replicas": 1}})
+}
+
+fn pod(name: &str, owner: &str, tree: &str, phase: &str, version: u64) -> Value {
+    json!({"metadata": {"name": name, "namespace": "ns", "uid": format!("uid-{name}"),
+        "resourceVersion": version.to_string(), "labels": {"coppice.dev/tree": tree},
+        "ownerReferences": [{"apiVersion": "coppice.dev/v1alpha1", "kind": "Worker", "name": "w",
+            "uid": owner, "controller": true}]},
+        "spec": {"nodeName": "n1"}, "status": {"phase": phase}})
+}
+
+fn node(name: &str, ready: &str, version: u64) -> Value {
+    json!({"metadata": {"name": name, "uid": format!("uid-{name}"), "resourceVersion": version.to_string()},
+        "status": {"conditions": [{"type": "Ready", "status": ready,
+            "lastTransitionTime": "2026-01-01T00:00:00Z"}]}})
+}
+
+fn list<K: Kind>(views: &mut Views, scope: Option<&str>, objects: &[Value]) -> BTreeSet<ObjectKey> {
+    let wires = objects.iter().map(|object| serde_json::from_value(object.clone()).unwrap()).collect();
+    views.replace::<K>(scope, "100", wires)
+}
+
+fn put<K: Kind>(views: &mut Views, object: Value) -> BTreeSet<ObjectKey> {
+    views.put::<K>(serde_json::from_value(object).unwrap(), Source::Watch, None)
+}
+
+fn loaded() -> Views {
+    let mut views = Views::default();
+    list::<Trees>(&mut views, None, &[tree("a", "uid-a", 1), tree("b", "uid-b", 2)]);
+    list::<Workers>(&mut views, None, &[worker("w", "uid-w", ("a", "uid-a"), 3)]);
+    list::<Pods>(&mut views, None, &[pod("p", "uid-w", "a", "Running", 4)]);
+    list::<Nodes>(&mut views, None, &[node("n1", "True", 5), node("n2", "True", 6)]);
+    views
+}
+
+fn only(name: &str) -> BTreeSet<ObjectKey> {
+    BTreeSet::from([ObjectKey::new("ns", name)])
+}
+
+#[test]
+fn nothing_is_believed_before_every_kind_was_listed() {
+    let mut views = Views::default();
+    assert!(!views.is_loaded("ns"));
+    list::<Trees>(&mut views, Some("ns"), &[tree("a", "uid-a", 1)]);
+    list::<Workers>(&mut views, Some("ns"), &[]);
+    list::<Nodes>(&mut views, None, &[]);
+    assert!(!views.is_loaded("ns"));
+    // The last first list concerns all trees of its namespace.
+    assert_eq!(list::<Pods>(&mut views, Some("ns"), &[]), only("a"));
+    assert!(views.is_loaded("ns"));
+    assert!(!views.is_loaded("another"));
+}
+
+#[test]
+fn forbidden_nodes_are_unknown_not_gone() {
+    let mut views = loaded();
+    assert_eq!(views.forbid_nodes().len(), 2);
+    assert!(views.forbid_nodes().is_empty());
+    assert!(views.is_loaded("ns"));
+    assert_eq!(views.snapshot(&ObjectKey::new("ns", "a")).unwrap().nodes, None);
+    list::<Nodes>(&mut views, None, &[node("n1", "True", 5)]);
+    assert_eq!(views.snapshot(&ObjectKey::new("ns", "a")).unwrap().nodes.unwrap().len(), 1);
+}
+
+#[test]
+fn a_snapshot_holds_what_the_tree_controls_and_the_nodes_of_it() {
+    let mut views = loaded();
+    // A Pod with the right labels that somebody else controls, and a Worker of a tree that is no more.
+    put::<Pods>(&mut views, pod("bait", "uid-else", "a", "Running", 101));
+    put::<Workers>(&mut views, worker("old", "uid-old", ("a", "uid-before"), 102));
+    let snapshot = views.snapshot(&ObjectKey::new("ns", "a")).unwrap();
+    let pods: Vec<&str> =
+        snapshot.workers.iter().flat_map(|(_, pods)| pods).map(|p| p.view.name.as_str()).collect();
+    assert_eq!((snapshot.workers.len(), pods), (1, vec!["p"]));
+    assert_eq!(snapshot.nodes.unwrap().keys().collect::<Vec<_>>(), ["n1"]);
+    assert!(views.snapshot(&ObjectKey::new("ns", "none")).is_none());
+}
+
+#[test]
+fn a_pod_wakes_the_tree_that_controls_it() {
+    let mut views = loaded();
+    assert_eq!(put::<Pods>(&mut views, pod("p", "uid-w", "a", "Failed", 101)), only("a"));
+    // A label edited by hand misleads nobody.
+    assert_eq!(put::<Pods>(&mut views, pod("p", "uid-w", "b", "Failed", 102)), only("a"));
+    // Only the version changed.
+    assert!(put::<Pods>(&mut views, pod("p", "uid-w", "b", "Failed", 103)).is_empty());
+    // Nobody knows the owner: the label is the best guess.
+    assert_eq!(put::<Pods>(&mut views, pod("q", "uid-x", "b", "Failed", 104)), only("b"));
+    let gone = serde_json::from_value(pod("p", "uid-w", "b", "Failed", 105)).unwrap();
+    assert_eq!(views.remove::<Pods>(&gone, None), only("a"));
+}
+
+#[test]
+fn a_node_wakes_the_trees_on_it_when_its_state_changes() {
+    let mut views = loaded();
+    assert!(put::<Nodes>(&mut views, node("n1", "True", 101)).is_empty());
+    assert_eq!(put::<Nodes>(&mut views, node("n1", "Unknown", 102)), only("a"));
+    assert!(put::<Nodes>(&mut views, node("n2", "Unknown", 103)).is_empty());
+    let gone = serde_json::from_value(node("n1", "Unknown", 104)).unwrap();
+    assert_eq!(views.remove::<Nodes>(&gone, None), only("a"));
+}

@@ -1,0 +1,207 @@
+//! One watch per kind and namespace, each on its own feet.
+//!
+//! Rule: a watch that fails waits, retries and reports by itself; no other watch notices. A list or an
+//! event becomes knowledge only here and in the answers to our own requests.
+
+use std::collections::BTreeSet;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use kube::api::{Api, ListParams, WatchParams};
+use kube::core::WatchEvent;
+use kube::{Client, Resource};
+use tokio::task::JoinSet;
+
+use super::driver::Wake;
+use super::error::{Error, bounded};
+use super::kinds::{Kind, Nodes, Pods, Trees, Workers};
+use super::store::{ObjectKey, Source, Version};
+use super::views::SharedViews;
+use crate::runtime::metrics::ApiMetrics;
+
+mod scope;
+mod trouble;
+
+pub(super) use scope::Scoped;
+pub(super) use trouble::Troubles;
+
+/// How long the API server keeps one watch open. It is short, so that a connection that is dead without
+/// anybody saying so is noticed soon.
+const WATCH_SECONDS: u32 = 30;
+/// How much later than that the end may come.
+const MARGIN: Duration = Duration::from_secs(5);
+/// How many objects are listed at once.
+const PAGE: u32 = 500;
+/// The first and the longest delay before a watch that failed is begun again.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(8));
+/// How long after a refusal the nodes are asked for again: only an administrator can change that.
+const FORBIDDEN_RETRY: Duration = Duration::from_mins(5);
+
+/// What every watch needs.
+#[derive(Clone)]
+pub(super) struct Surroundings {
+    pub(super) client: Client,
+    pub(super) views: SharedViews,
+    pub(super) wake: Wake,
+    pub(super) metrics: ApiMetrics,
+    pub(super) troubles: Troubles,
+}
+
+/// Starts every watch: trees, Workers and Pods of these namespaces (all, when none is named), and nodes.
+/// They run until the set is dropped.
+pub(super) fn start(surroundings: &Surroundings, namespaces: &[String]) -> JoinSet<()> {
+    let mut watches = JoinSet::new();
+    let scopes = match namespaces {
+        [] => vec![None],
+        some => some.iter().cloned().map(Some).collect(),
+    };
+    for scope in scopes {
+        spawn::<Trees>(&mut watches, surroundings, scope.clone());
+        spawn::<Workers>(&mut watches, surroundings, scope.clone());
+        spawn::<Pods>(&mut watches, surroundings, scope);
+    }
+    spawn::<Nodes>(&mut watches, surroundings, None);
+    watches
+}
+
+fn spawn<K: Kind>(watches: &mut JoinSet<()>, surroundings: &Surroundings, scope: Option<String>)
+where
+    <K::Wire as Resource>::Scope: Scoped<K::Wire>,
+{
+    surroundings.troubles.begin(K::NAME, scope.as_deref());
+    let api = <K::Wire as Resource>::Scope::api(surroundings.client.clone(), scope.as_deref());
+    let watch = Watch::<K> { api, scope, around: surroundings.clone(), kind: PhantomData };
+    watches.spawn(watch.run());
+}
+
+struct Watch<K: Kind> {
+    api: Api<K::Wire>,
+    scope: Option<String>,
+    around: Surroundings,
+    kind: PhantomData<K>,
+}
+
+/// Where the next watch begins: after this version, or with a list.
+type Resume = Option<String>;
+
+impl<K: Kind> Watch<K> {
+    async fn run(self) {
+        let mut resume: Resume = None;
+        let mut delay = BACKOFF.0;
+        loop {
+            let result = match resume.take() {
+                None => self.list().await.map(Some).map_err(|error| (error, None)),
+                Some(version) => self.follow(version).await,
+            };
+            match result {
+                Ok(next) => {
+                    resume = next;
+                    delay = BACKOFF.0;
+                }
+                Err((error, next)) => {
+                    // After two failures in a row only a list can tell what happened meanwhile.
+                    resume = next.filter(|_| delay == BACKOFF.0);
+                    tokio::time::sleep(self.failed(&error).unwrap_or(delay)).await;
+                    delay = (delay * 2).min(BACKOFF.1);
+                }
+            }
+        }
+    }
+
+    /// Reports a failure; returns how long to wait where that does not depend on the failures before.
+    fn failed(&self, error: &Error) -> Option<Duration> {
+        self.around.metrics.watch_error(K::NAME);
+        if K::NAME == Nodes::NAME && error.is_forbidden() {
+            if self.around.troubles.tolerated(K::NAME) {
+                tracing::info!("nodes may not be read; the loss of a node is noticed only by what happens to its Pods");
+            }
+            let woken = self.around.views.lock().forbid_nodes();
+            self.wake(woken);
+            return Some(FORBIDDEN_RETRY);
+        }
+        self.around.troubles.failed(K::NAME, self.scope.as_deref(), error);
+        None
+    }
+
+    /// Lists everything, page by page, and believes it in one step.
+    async fn list(&self) -> Result<String, Error> {
+        let mut params = ListParams::default().labels(K::SELECTOR).limit(PAGE);
+        let mut objects = Vec::new();
+        loop {
+            let page = bounded("list", K::NAME, "", self.api.list(&params)).await?;
+            objects.extend(page.items);
+            params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+            if params.continue_token.is_none() {
+                let version = page.metadata.resource_version.unwrap_or_default();
+                let count = objects.len();
+                let scope = self.scope.as_deref();
+                let woken = self.around.views.lock().replace::<K>(scope, &version, objects);
+                self.wake(woken);
+                self.around.troubles.works(K::NAME, scope);
+                tracing::debug!(kind = K::NAME, namespace = scope, count, "listed");
+                return Ok(version);
+            }
+        }
+    }
+
+    /// Follows the changes after a version until the watch ends, as it does every half minute.
+    async fn follow(&self, mut version: String) -> Result<Resume, (Error, Resume)> {
+        let params = WatchParams::default().labels(K::SELECTOR).timeout(WATCH_SECONDS);
+        let begun = bounded("watch", K::NAME, "", self.api.watch(&params, &version)).await;
+        let events = begun.map_err(|error| resumable(error, &version))?;
+        self.around.troubles.works(K::NAME, self.scope.as_deref());
+        K::store(&mut self.around.views.lock()).sweep();
+        futures::pin_mut!(events);
+        let silence = Duration::from_secs(u64::from(WATCH_SECONDS)) + MARGIN;
+        loop {
+            let Ok(next) = tokio::time::timeout(silence, events.try_next()).await else {
+                let error = Error::Timeout { verb: "watch", kind: K::NAME, object: String::new() };
+                return Err((error, Some(version)));
+            };
+            match next.map_err(|source| resumable(Error::api("watch", K::NAME, "", source), &version))? {
+                None => return Ok(Some(version)),
+                Some(WatchEvent::Error(status)) => {
+                    let source = kube::Error::Api(status);
+                    return Err(resumable(Error::api("watch", K::NAME, "", source), &version));
+                }
+                Some(WatchEvent::Bookmark(bookmark)) => {
+                    version = bookmark.metadata.resource_version;
+                    let mut views = self.around.views.lock();
+                    K::store(&mut views).watched(self.scope.as_deref(), Version::parse(&version));
+                }
+                Some(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
+                    version = version_of(&object).unwrap_or(version);
+                    let scope = self.scope.as_deref();
+                    let woken = self.around.views.lock().put::<K>(object, Source::Watch, scope);
+                    self.wake(woken);
+                }
+                Some(WatchEvent::Deleted(object)) => {
+                    version = version_of(&object).unwrap_or(version);
+                    let scope = self.scope.as_deref();
+                    let woken = self.around.views.lock().remove::<K>(&object, scope);
+                    self.wake(woken);
+                }
+            }
+        }
+    }
+
+    fn wake(&self, trees: BTreeSet<ObjectKey>) {
+        for tree in trees {
+            self.around.wake.wake(tree);
+        }
+    }
+}
+
+/// Where to go on after that error: not at a version that the API server no longer has.
+fn resumable(error: Error, version: &str) -> (Error, Resume) {
+    let resume = (!error.is_gone()).then(|| version.to_owned());
+    (error, resume)
+}
+
+fn version_of<W: Resource>(object: &W) -> Option<String> {
+    object.meta().resource_version.clone()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! Lists, events, and what becomes of a watch that breaks.
+//!
+//! Rule: time is virtual; the server answers by a script.
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::*;
+use crate::controller::testing::{self, Answer, Log, Seen};
+use crate::runtime::metrics::Metrics;
+
+const LIST: &str = "GET /api/v1/namespaces/ns/pods";
+
+fn pod(name: &str, version: u64) -> Value {
+    json!({"metadata": {"name": name, "namespace": "ns", "uid": name, "resourceVersion": version.to_string(),
+        "labels": {"coppice.dev/tree": "t"}}})
+}
+
+fn page(items: &[Value], version: u64, more: &str) -> Answer {
+    let metadata = json!({"resourceVersion": version.to_string(), "continue": more});
+    Answer::Json(200, json!({"kind": "PodList", "apiVersion": "v1", "metadata": metadata, "items": items}))
+}
+
+fn event(what: &str, object: &Value) -> Value {
+    json!({"type": what, "object": object})
+}
+
+struct Bench {
+    around: Surroundings,
+    log: Log,
+    started: Instant,
+    _watches: JoinSet<()>,
+}
+
+/// Watches Pods of one namespace on a server that answers by this script, and never once it is over.
+fn watch(script: Vec<Answer>) -> Bench {
+    let script = Mutex::new(script.into_iter());
+    let (client, log) = testing::client(move |seen: &Seen| {
+        assert!(seen.query.contains(&"labelSelector=coppice.dev%2Ftree".to_owned()), "{seen:?}");
+        script.lock().unwrap().next().unwrap_or(Answer::Never)
+    });
+    let metrics = Metrics::new("test");
+    let around = Surroundings {
+        client,
+        views: SharedViews::default(),
+        wake: Wake::new(1, metrics.queue.clone()),
+        metrics: metrics.api,
+        troubles: Troubles::default(),
+    };
+    let mut watches = JoinSet::new();
+    spawn::<Pods>(&mut watches, &around, Some("ns".to_owned()));
+    Bench { around, log, started: Instant::now(), _watches: watches }
+}
+
+impl Bench {
+    /// Waits until that many requests were made, and returns the last one with the seconds until then.
+    async fn request(&self, count: usize) -> (Seen, f64) {
+        while self.log.lock().unwrap().len() < count {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        (self.log.lock().unwrap()[count - 1].clone(), self.started.elapsed().as_secs_f64())
+    }
+
+    async fn version_of_request(&self, count: usize) -> Option<String> {
+        let (seen, _) = self.request(count).await;
+        assert_eq!(seen.target, LIST);
+        let watching = seen.query.iter().any(|q| q == "watch=true");
+        let version = seen.query.iter().find_map(|q| q.strip_prefix("resourceVersion="));
+        assert_eq!(watching, version.is_some(), "{seen:?}");
+        version.map(str::to_owned)
+    }
+
+    fn pods(&self) -> Vec<String> {
+        self.around.views.lock().pods.iter().map(|(key, _)| key.name.clone()).collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_is_believed_when_it_is_complete() {
+    let bench = watch(vec![page(&[pod("a", 1)], 9, "more"), Answer::Never]);
+    bench.request(2).await;
+    assert!(bench.pods().is_empty());
+    let bench = watch(vec![page(&[pod("a", 1)], 9, "more"), page(&[pod("b", 2)], 9, ""), Answer::Never]);
+    let (second, _) = bench.request(2).await;
+    assert!(second.query.contains(&"continue=more".to_owned()) && second.query.contains(&"limit=500".to_owned()));
+    assert_eq!(bench.version_of_request(3).await.unwrap(), "9");
+    assert_eq!(bench.pods(), ["a", "b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_are_taken_in_and_the_next_watch_goes_on_after_them() {
+    let bookmark = json!({"type": "BOOKMARK", "object": {"kind": "Pod", "apiVersion": "v1",
+        "metadata": {"resourceVersion": "15"}}});
+    let events = vec![
+        event("ADDED", &pod("b", 10)),
+        event("MODIFIED", &pod("b", 11)),
+        event("DELETED", &pod("a", 12)),
+        bookmark,
+    ];
+    let bench = watch(vec![page(&[pod("a", 1)], 9, ""), Answer::Events(events)]);
+    assert_eq!(bench.version_of_request(3).await.unwrap(), "15");
+    assert_eq!(bench.pods(), ["b"]);
+    let (seen, _) = bench.request(3).await;
+    assert!(seen.query.contains(&"timeoutSeconds=30".to_owned()), "{seen:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_is_gone_brings_a_list() {
+    let gone = Answer::error(410, "Expired", "too old resource version");
+    let in_stream = Answer::Events(vec![json!({"type": "ERROR", "object": {"kind": "Status", "code": 410,
+        "message": "too old", "reason": "Expired", "status": "Failure"}})]);
+    for gone in [gone, in_stream] {
+        let bench = watch(vec![page(&[pod("a", 1)], 9, ""), gone, page(&[pod("b", 20)], 21, "")]);
+        assert_eq!(bench.version_of_request(3).await, None);
+        assert_eq!(bench.version_of_request(4).await.unwrap(), "21");
+        assert_eq!(bench.pods(), ["b"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_wait_longer_each_time_and_the_second_brings_a_list() {
+    let down = || Answer::error(503, "ServiceUnavailable", "down");
+    let mut script = vec![page(&[], 9, "")];
+    script.extend((0..9).map(|_| down()));
+    let bench = watch(script);
+    assert_eq!(bench.version_of_request(2).await.unwrap(), "9");
+    assert_eq!(bench.version_of_request(3).await.unwrap(), "9", "one failure is no reason to list");
+    assert_eq!(bench.version_of_request(4).await, None);
+    let mut gaps = Vec::new();
+    for count in 5..9 {
+        let (_, before) = bench.request(count).await;
+        let (_, after) = bench.request(count + 1).await;
+        gaps.push((after - before).round());
+    }
+    assert_eq!(gaps, [2.0, 4.0, 8.0, 8.0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_never_answered_is_begun_again() {
+    let bench = watch(vec![page(&[], 9, ""), Answer::Never]);
+    let (_, seconds) = bench.request(3).await;
+    assert!((10.0..12.0).contains(&seconds), "{seconds}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_that_may_not_be_read_are_done_without() {
+    let answers = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&answers);
+    let (client, log) = testing::client(move |_| {
+        *counted.lock().unwrap() += 1;
+        Answer::error(403, "Forbidden", "nodes is forbidden")
+    });
+    let metrics = Metrics::new("test");
+    let views = SharedViews::default();
+    let around = Surroundings {
+        client,
+        views: views.clone(),
+        wake: Wake::new(1, metrics.queue.clone()),
+        metrics: metrics.api,
+        troubles: Troubles::default(),
+    };
+    let mut watches = JoinSet::new();
+    spawn::<Nodes>(&mut watches, &around, Some("ns".to_owned()));
+    tokio::time::sleep(Duration::from_secs(299)).await;
+    assert_eq!(*answers.lock().unwrap(), 1);
+    assert_eq!(log.lock().unwrap()[0].target, "GET /api/v1/nodes");
+    let mut views = views.lock();
+    views.replace::<Trees>(None, "1", vec![]);
+    views.replace::<Workers>(None, "1", vec![]);
+    views.replace::<Pods>(None, "1", vec![]);
+    assert!(views.is_loaded("ns"));
+}

@@ -1,0 +1,150 @@
+//! Nodes from the wire.
+//!
+//! Rule: a heartbeat of a healthy node does not change its view.
+
+use k8s_openapi::ClusterResourceScope;
+use k8s_openapi::api::core::v1::Node as FullNode;
+
+use super::{
+    Cow, Deserialize, ObjectMeta, Resource, Time, Timestamp, or_default, slim_metadata, timestamp,
+};
+use crate::model::world::NodeView;
+
+/// The taint by which a person says that a node is off for sure.
+const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
+
+/// A Node as it is watched.
+#[derive(Clone, Debug, Deserialize)]
+pub(in crate::controller) struct Node {
+    #[serde(deserialize_with = "slim_metadata")]
+    metadata: ObjectMeta,
+    #[serde(default, deserialize_with = "or_default")]
+    spec: Spec,
+    #[serde(default, deserialize_with = "or_default")]
+    status: Status,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Spec {
+    #[serde(deserialize_with = "or_default")]
+    taints: Vec<Taint>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Taint {
+    key: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Status {
+    #[serde(deserialize_with = "or_default")]
+    conditions: Vec<Condition>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Condition {
+    r#type: String,
+    status: String,
+    last_transition_time: Option<Time>,
+}
+
+impl Node {
+    /// The facts that decisions rest on. A node without a Ready condition has not been ready since it
+    /// was created.
+    pub(in crate::controller) fn view(&self) -> NodeView {
+        let ready = self.status.conditions.iter().find(|condition| condition.r#type == "Ready");
+        let created = timestamp(self.metadata.creation_timestamp.as_ref());
+        let not_ready_since = match ready {
+            Some(condition) if condition.status == "True" => None,
+            Some(condition) => timestamp(condition.last_transition_time.as_ref()).or(created),
+            None => created,
+        };
+        let is_ready = ready.is_some_and(|condition| condition.status == "True");
+        NodeView {
+            not_ready_since: not_ready_since.or_else(|| (!is_ready).then_some(Timestamp::UNIX_EPOCH)),
+            unreachable: ready.is_some_and(|condition| condition.status == "Unknown"),
+            out_of_service: self.spec.taints.iter().any(|taint| taint.key == OUT_OF_SERVICE),
+        }
+    }
+}
+
+impl Resource for Node {
+    type DynamicType = ();
+    type Scope = ClusterResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        FullNode::kind(&())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        FullNode::group(&())
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        FullNode::version(&())
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        FullNode::plural(&())
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn view(node: Value) -> NodeView {
+        serde_json::from_value::<Node>(node).unwrap().view()
+    }
+
+    fn node(status: &str, heartbeat: &str, taints: &Value) -> Value {
+        json!({
+            "apiVersion": "v1", "kind": "Node",
+            "metadata": {"name": "n1", "resourceVersion": "7", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": {"podCIDR": "10.0.0.0/24", "taints": taints},
+            "status": {"conditions": [
+                {"type": "MemoryPressure", "status": "False", "lastHeartbeatTime": heartbeat},
+                {"type": "Ready", "status": status, "lastHeartbeatTime": heartbeat,
+                 "lastTransitionTime": "2026-01-02T00:00:00Z", "reason": "KubeletReady", "message": "m"},
+            ]},
+        })
+    }
+
+    #[test]
+    fn a_heartbeat_changes_nothing() {
+        let early = view(node("True", "2026-01-03T00:00:00Z", &json!(null)));
+        let late = view(node("True", "2026-01-04T00:00:00Z", &json!([])));
+        assert_eq!(early, late);
+        assert_eq!(early, NodeView { not_ready_since: None, unreachable: false, out_of_service: false });
+    }
+
+    #[test]
+    fn a_silent_node_is_unreachable_since_its_last_transition() {
+        let taints = json!([{"key": OUT_OF_SERVICE, "value": "nodeshutdown", "effect": "NoExecute"}]);
+        let lost = view(node("Unknown", "2026-01-03T00:00:00Z", &taints));
+        assert!(lost.unreachable && lost.out_of_service);
+        assert_eq!(lost.not_ready_since, Some("2026-01-02T00:00:00Z".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_node_that_said_nothing_yet_is_not_ready() {
+        let new = view(json!({"metadata": {"name": "n", "creationTimestamp": "2026-01-01T00:00:00Z"}}));
+        assert_eq!(new.not_ready_since, Some("2026-01-01T00:00:00Z".parse().unwrap()));
+        let bare = view(json!({"metadata": {"name": "n"}, "status": null, "spec": null}));
+        assert_eq!(bare.not_ready_since, Some(Timestamp::UNIX_EPOCH));
+    }
+}

@@ -1,0 +1,135 @@
+//! Real Pods, shortened, and odd ones.
+//!
+//! Rule: what is asserted is the view, field by field.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn view(pod: &Value) -> PodView {
+    // From text, as it comes from the API server.
+    serde_json::from_str::<Pod>(&pod.to_string()).unwrap().view()
+}
+
+fn time(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn crash_looping() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "name": "shop-api-x7", "namespace": "default", "uid": "pod-1", "resourceVersion": "812",
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+            "labels": {"coppice.dev/tree": "shop", "coppice.dev/child": "api", "coppice.dev/slot": "2",
+                       "coppice.dev/revision": "5d9f"},
+            "annotations": {"coppice.dev/containers": "main,helper"},
+            "ownerReferences": [
+                {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "other"},
+                {"apiVersion": "coppice.dev/v1alpha1", "kind": "Worker", "name": "shop-api", "uid": "w-1",
+                 "controller": true, "blockOwnerDeletion": true},
+            ],
+            "managedFields": [{"manager": "kubelet", "fieldsV1": {"f:status": {}}}],
+        },
+        "spec": {"nodeName": "n1", "restartPolicy": "Always", "containers": [{"name": "main", "image": "i"}]},
+        "status": {
+            "phase": "Running", "qosClass": "BestEffort", "newerField": {"a": [1]},
+            "conditions": [{"type": "Ready", "status": "False", "reason": "ContainersNotReady",
+                            "message": "m", "lastProbeTime": null, "lastTransitionTime": "2026-01-01T00:00:05Z"}],
+            "containerStatuses": [
+                {"name": "main", "ready": false, "restartCount": 3, "started": false, "image": "i", "imageID": "",
+                 "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}},
+                 "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled", "signal": 0,
+                    "startedAt": "2026-01-01T00:01:00Z", "finishedAt": "2026-01-01T00:01:09Z"}}},
+                {"name": "istio-proxy", "ready": true, "restartCount": 0, "lastState": {},
+                 "state": {"running": {"startedAt": "2026-01-01T00:00:03Z"}}},
+            ],
+            "initContainerStatuses": [
+                {"name": "main", "ready": true, "restartCount": 0,
+                 "state": {"terminated": {"exitCode": 0, "reason": "Completed"}}},
+            ],
+        },
+    })
+}
+
+#[test]
+fn reads_a_crash_looping_pod() {
+    let view = view(&crash_looping());
+    assert_eq!((view.name.as_str(), view.uid.as_str()), ("shop-api-x7", "pod-1"));
+    assert_eq!(view.resource_version, "812");
+    assert_eq!(view.owner_uid, "w-1");
+    assert_eq!((view.child.as_str(), view.slot, view.revision.as_str()), ("api", 2, "5d9f"));
+    assert_eq!(view.node.as_deref(), Some("n1"));
+    assert_eq!(view.created, time("2026-01-01T00:00:00Z"));
+    assert!(view.kubelet_restarts);
+    assert_eq!(view.phase, PodPhase::Running);
+    assert!(!view.is_ready());
+    assert_eq!(view.conditions[0].changed, Some(time("2026-01-01T00:00:05Z")));
+    let main = &view.containers[0];
+    assert!(main.waits_with("CrashLoopBackOff"));
+    assert_eq!((main.restarts, main.ended_runs()), (3, 4));
+    let last = main.last.as_ref().unwrap();
+    assert_eq!((last.exit_code, last.signal, last.reason.as_str()), (137, None, "OOMKilled"));
+    assert_eq!(last.finished, Some(time("2026-01-01T00:01:09Z")));
+    assert_eq!(view.containers[1].last, None);
+    assert_eq!(view.containers[1].running_since(), Some(time("2026-01-01T00:00:03Z")));
+}
+
+#[test]
+fn judges_app_containers_of_the_template_only() {
+    let judged = |pod: Value| -> Vec<bool> {
+        let view = view(&pod);
+        view.containers.iter().chain(&view.init_containers).map(|c| c.judged).collect()
+    };
+    assert_eq!(judged(crash_looping()), [true, false, false]);
+    let mut bare = crash_looping();
+    bare["metadata"].as_object_mut().unwrap().remove("annotations");
+    assert_eq!(judged(bare), [true, true, false]);
+}
+
+#[test]
+fn reads_an_evicted_pod_that_is_being_deleted() {
+    let view = view(&json!({
+        "metadata": {"name": "p", "deletionTimestamp": "2026-01-01T00:00:30Z", "deletionGracePeriodSeconds": 30},
+        "spec": {"restartPolicy": "Never"},
+        "status": {"phase": "Failed", "reason": "Evicted", "message": "low on memory"},
+    }));
+    assert_eq!(view.deletion_requested(), Some(time("2026-01-01T00:00:00Z")));
+    assert_eq!((view.phase, view.kubelet_restarts), (PodPhase::Failed, false));
+    assert_eq!(view.reason.as_deref(), Some("Evicted"));
+    assert_eq!(view.message.as_deref(), Some("low on memory"));
+}
+
+#[test]
+fn missing_and_odd_fields_have_defaults() {
+    let bare = view(&json!({"metadata": {}, "status": null}));
+    assert_eq!((bare.slot, bare.node, bare.phase), (-1, None, PodPhase::Pending));
+    assert_eq!(bare.created, Timestamp::UNIX_EPOCH);
+    for slot in ["x", "-3", "99999999999", ""] {
+        let odd = view(&json!({
+            "metadata": {"labels": {"coppice.dev/slot": slot}, "ownerReferences": [
+                {"apiVersion": "v1", "kind": "X", "name": "x", "uid": "u"}]},
+            "spec": {"nodeName": ""},
+            "status": {"phase": "Dreaming", "conditions": null, "containerStatuses": [
+                {"name": "c", "state": null, "lastState": null}]},
+        }));
+        assert_eq!((odd.slot, odd.owner_uid.as_str()), (-1, ""));
+        assert_eq!(odd.phase, PodPhase::Pending);
+        assert_eq!(odd.node, None);
+        assert!(odd.containers[0].waits_with(""));
+    }
+}
+
+#[test]
+fn long_last_words_are_cut_between_characters() {
+    let words = "ä".repeat(4000);
+    let view = view(&json!({"metadata": {}, "status": {"message": words, "containerStatuses": [
+        {"name": "c", "state": {"terminated": {"exitCode": 1, "message": words}}}]}}));
+    assert_eq!(view.message.unwrap().len(), MESSAGE_LIMIT);
+    assert_eq!(view.containers[0].end().unwrap().message.len(), MESSAGE_LIMIT);
+}
+
+#[test]
+fn the_resource_is_that_of_the_full_type() {
+    assert_eq!(Pod::url_path(&(), Some("ns")), "/api/v1/namespaces/ns/pods");
+}

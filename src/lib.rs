@@ -1,0 +1,61 @@
+//! Coppice: Erlang/OTP supervision trees for Kubernetes.
+//!
+//! This page is the architecture document. It says how the parts fit, in the order in which one
+//! reads them, and what each of them must never do.
+//!
+//! # Bird's-eye view
+//!
+//! People write a [`SupervisionTree`](api::v1alpha1::SupervisionTree); Coppice generates one
+//! [`Worker`](api::v1alpha1::Worker) for each worker in it, and Pods for each Worker. The chain of
+//! controlling owners is SupervisionTree → Worker → Pod. There is one key, the tree, and one reconcile
+//! does everything below it:
+//!
+//! ```text
+//! observe → identify → judge → plan → record intent → execute → report
+//! ```
+//!
+//! * [`controller`] reads the world from its stores into a plain [`World`](model::world::World);
+//! * [`model::decide`] answers with a [`Decision`](model::decision::Decision): the next statuses, which
+//!   of them record an intent, the next safe writes, and when to look again;
+//! * [`controller`] stores the intents by compare-and-swap, carries out the writes in order, and then
+//!   stores what only reports.
+//!
+//! The next change of anything in the world starts the same function from the beginning. Nothing that a
+//! decision needs lives in the process: windows, delays, operations and counted deaths are in the status
+//! of the tree and of its Workers, so a crash of the operator at any point changes nothing in the end.
+//!
+//! # Code map
+//!
+//! * [`api`]: the custom resources, labels, conditions and their reasons. Types only.
+//! * [`model`]: the pure core. In reading order: `world` and `pod` (what is seen), `tree` (what is
+//!   wanted), `memory` (what is remembered), `replica` (what the Pods of a slot amount to), `fault`
+//!   (why something failed), `deaths` (which lives have ended), `judge` (who is charged, who gives up),
+//!   `supervise` (what supervisors go through), `troubles` (what keeps slots down), `plan` (the next
+//!   writes), `report` (what people read), `decide` (all of it in one function).
+//! * [`controller`]: the shell. `watches` and `store` keep views of the cluster, `queue` says which tree
+//!   is next, `observe` is the only reader, `execute` the only writer, `reconcile` joins them.
+//! * [`runtime`]: process plumbing that knows none of our kinds: telemetry, metrics, health, shutdown.
+//!
+//! # Invariants
+//!
+//! * Imports go one way: `api ← model ← controller ← main`, and `runtime ← controller`. A test in this
+//!   file enforces it.
+//! * `model` has no client, no clock, no async and no logging; the time is a parameter. The same test
+//!   enforces it.
+//! * Intent before effect: whatever spends a budget or begins an operation is stored with a
+//!   resourceVersion before any Pod is touched. Deaths are keyed by Pod UID and number of ended runs, so
+//!   none is charged twice or lost. A death that is charged to a supervisor changes two objects, the tree
+//!   and the Worker; the tree is written first and names the death in `judgedDeaths`, so that a crash
+//!   between the two writes is repaired by the next decision.
+//! * Every Pod name is computed, every delete carries a UID, and no decision is made on a view older than
+//!   our own last write to that tree. Two operators at once do no harm.
+//! * We never touch what does not name a UID of ours as its controlling owner, whatever its labels say.
+//! * Every write stays in the namespace of its tree, and nothing here reads Secrets.
+
+pub mod api;
+pub mod controller;
+pub mod model;
+pub mod runtime;
+
+#[cfg(test)]
+mod layers;

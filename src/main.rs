@@ -1,0 +1,117 @@
+//! The `coppice` binary: parse, dispatch, exit code.
+//!
+//! Rule: nothing is decided here.
+
+mod cli;
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use coppice::api::crd;
+use coppice::controller::{self, Released};
+use coppice::runtime::health::Health;
+use coppice::runtime::metrics::Metrics;
+use coppice::runtime::{server, shutdown, telemetry};
+
+use cli::{Cli, Command, Controller, Release};
+
+/// How long the main loop may be silent before the process counts as dead. It turns every 2 s.
+const MAX_SILENCE: Duration = Duration::from_secs(30);
+/// How long a stop may take; less than the 30 s that Kubernetes gives.
+const STOP_GRACE: Duration = Duration::from_secs(20);
+/// What `kubectl apply -f` installs, without the custom resource definitions.
+const INSTALL_MANIFEST: &str = include_str!("../manifests/install.yaml");
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            // One line with what was tried and what came of it. A pipe that is closed hears nothing.
+            let _ = writeln!(std::io::stderr(), "coppice: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Controller(options) => block_on(controller(options)),
+        Command::Crd => print(&crds()),
+        Command::Manifests => print(INSTALL_MANIFEST),
+        Command::Release(options) => block_on(release(options)),
+    }
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.context("could not start the runtime")?.block_on(work)
+}
+
+async fn controller(options: &Controller) -> anyhow::Result<ExitCode> {
+    telemetry::init()?;
+    let stop = shutdown::install(STOP_GRACE)?;
+    let health = Health::new(MAX_SILENCE);
+    let metrics = Metrics::new(controller::NAME);
+    let settings = options.settings();
+    let listener = server::bind(options.listen).await?;
+    let client = client().await?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listen = %options.listen,
+        namespaces = ?settings.namespaces,
+        concurrency = settings.concurrency,
+        "starting"
+    );
+    let served = tokio::spawn(server::serve(listener, health.clone(), metrics.clone(), stop.clone()));
+    controller::run(&settings, client, Arc::new(jiff::Timestamp::now), metrics, &health, &stop).await;
+    served.await.context("the server for probes and metrics panicked")??;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn release(options: &Release) -> anyhow::Result<ExitCode> {
+    let released = controller::release(&client().await?, &options.options()).await?;
+    print(&table(&released))?;
+    let failed = released.iter().filter(|tree| tree.error.is_some()).count();
+    anyhow::ensure!(failed == 0, "{failed} of {} trees could not be released", released.len());
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn client() -> anyhow::Result<kube::Client> {
+    let config = kube::Config::infer().await.context("could not find out how to reach the API server")?;
+    controller::client(config).context("could not make a client for the API server")
+}
+
+/// All custom resource definitions, as `crds/` holds them, in one stream.
+fn crds() -> String {
+    let documents: Vec<String> = crd::all().iter().map(crd::to_yaml).collect();
+    format!("---\n{}", documents.join("---\n"))
+}
+
+fn table(released: &[Released]) -> String {
+    let mut table = format!("{:<24} {:<40} RESULT\n", "NAMESPACE", "TREE");
+    for Released { tree, error } in released {
+        let result = error.as_deref().unwrap_or("released");
+        // Writing to a String cannot fail.
+        let _ = writeln!(table, "{:<24} {:<40} {result}", tree.namespace, tree.name);
+    }
+    if released.is_empty() {
+        "no tree carries the finalizer of Coppice\n".clone_into(&mut table);
+    }
+    table
+}
+
+/// Prints to standard output. A reader that has seen enough is no error.
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("could not write to standard output")
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}

@@ -1,0 +1,28 @@
+//! The pure core: what to do, given what is seen and what is remembered.
+//!
+//! Rule: no client, no clock, no async, no logging; the time is a parameter.
+
+mod build;
+mod deaths;
+mod decide;
+pub mod decision;
+mod engine;
+pub mod fault;
+mod judge;
+#[cfg(test)]
+pub(crate) mod lab;
+mod memory;
+pub mod names;
+mod plan;
+pub mod pod;
+mod replica;
+mod report;
+#[cfg(test)]
+mod scenarios;
+mod supervise;
+pub mod tree;
+mod troubles;
+pub mod window;
+pub mod world;
+
+pub use decide::decide;

@@ -1,0 +1,265 @@
+//! Deaths: which lives have ended since the last decision, when, and why.
+//!
+//! Rule: a life is counted once, by Pod UID and number of ended runs, whoever restarted it since.
+
+use jiff::Timestamp;
+
+use super::fault::{self, Class, Confidence, Evidence, Fault};
+use super::memory::Memory;
+use super::pod::{ContainerView, PodView};
+use super::replica::{has_ended, node_is_gone, node_of, Replicas, SlotView};
+use super::tree::{Leaf, NodeId, Tree};
+use super::window::{after, whole_second};
+use super::world::World;
+
+/// The end of a life that nobody has judged yet.
+#[derive(Clone, Debug)]
+pub struct Death {
+    /// The worker.
+    pub leaf: NodeId,
+    /// Its slot.
+    pub slot: i32,
+    /// Name of the Pod.
+    pub pod_name: String,
+    /// UID of the Pod.
+    pub pod_uid: String,
+    /// Node that it ran on.
+    pub node: Option<String>,
+    /// When it happened: never later than now.
+    pub at: Timestamp,
+    /// How many lives of the Pod ended; more than one when nobody looked in between.
+    pub count: i64,
+    /// How many ended runs the Pod has in all.
+    pub ended_runs: i64,
+    /// Whether the Pod as a whole is over, so that a new one is needed.
+    pub over: bool,
+    /// Whether the life had started.
+    pub was_started: bool,
+    /// Since when the life was there.
+    pub since: Option<Timestamp>,
+    /// Whether somebody asked for the Pod to stop, or it is gone.
+    pub is_deleting: bool,
+    /// Whether the Pod was made from another template than the present one.
+    pub outdated: bool,
+    /// Why it ended.
+    pub fault: Fault,
+}
+
+/// The deaths of one worker, by slot, and the time at which a start deadline runs out next.
+pub fn collect(
+    tree: &Tree<'_>,
+    id: NodeId,
+    replicas: &Replicas<'_>,
+    memory: &mut Memory,
+    world: &World,
+    now: Timestamp,
+) -> (Vec<Death>, Option<Timestamp>) {
+    let Some(leaf) = tree.leaf(id) else {
+        return (Vec::new(), None);
+    };
+    let child = tree.nodes[id].name;
+    let mut deaths = Vec::new();
+    let mut wake: Option<Timestamp> = None;
+    for view in &replicas.wanted {
+        let found = match view.current {
+            None => vanished(id, child, view, memory, now),
+            Some(pod) => {
+                let death = ended(id, leaf, child, view, pod, memory, world, now);
+                death.or_else(|| match overdue(leaf, child, view, pod, memory, world, now) {
+                    Overdue::No => None,
+                    Overdue::At(time) => {
+                        wake = wake.into_iter().chain([time]).min();
+                        None
+                    }
+                    Overdue::Yes(fault) => Some(Death {
+                        over: true,
+                        was_started: false,
+                        at: now,
+                        ..death_of(id, leaf, view, pod, memory.slot(child, view.slot).map_or(0, |m| m.deaths), fault)
+                    }),
+                })
+            }
+        };
+        deaths.extend(found);
+    }
+    (deaths, wake)
+}
+
+/// A Pod that we knew and that is not there any more: somebody deleted it without leaving evidence.
+fn vanished(
+    id: NodeId,
+    child: &str,
+    view: &SlotView<'_>,
+    memory: &mut Memory,
+    now: Timestamp,
+) -> Option<Death> {
+    let known = memory.slot(child, view.slot)?;
+    if known.pod_uid.is_empty() || known.gone {
+        return None;
+    }
+    if !known.started && known.deaths > 0 {
+        // Its last life has been judged already; what vanished had not started again.
+        memory.slot_mut(child, view.slot).gone = true;
+        return None;
+    }
+    Some(Death {
+        leaf: id,
+        slot: view.slot,
+        pod_name: String::new(),
+        pod_uid: known.pod_uid.clone(),
+        node: None,
+        at: now,
+        count: 1,
+        ended_runs: known.deaths,
+        over: true,
+        was_started: known.started,
+        since: None,
+        is_deleting: true,
+        outdated: false,
+        fault: Fault {
+            class: Class::PodDeleted,
+            verdict: Class::PodDeleted.verdict(),
+            confidence: Confidence::Inferred,
+            message: "the Pod is gone, and nothing says how it ended".to_owned(),
+            at: None,
+        },
+    })
+}
+
+#[expect(clippy::too_many_arguments, reason = "each is a different part of the world")]
+fn ended(
+    id: NodeId,
+    leaf: &Leaf<'_>,
+    child: &str,
+    view: &SlotView<'_>,
+    pod: &PodView,
+    memory: &mut Memory,
+    world: &World,
+    now: Timestamp,
+) -> Option<Death> {
+    let life = view.life(leaf, memory.slot(child, view.slot), world);
+    let known = memory
+        .slot(child, view.slot)
+        .filter(|m| m.pod_uid == pod.uid)
+        .cloned()
+        .unwrap_or_default();
+    if known.gone {
+        return None;
+    }
+    let fresh = (pod.ended_runs() - known.deaths).max(0);
+    let whole = has_ended(pod, leaf, world);
+    if fresh == 0 && !whole {
+        return None;
+    }
+    if fresh == 0 && !pod.is_deleting() && known.trouble.as_ref().is_some_and(|t| t.reason == "Held") {
+        return None;
+    }
+    if fresh == 0 && life.run_ended && known.deaths > 0 {
+        // The life ended before and was judged; now its Pod goes too.
+        memory.slot_mut(child, view.slot).gone = true;
+        return None;
+    }
+    let evidence = evidence(pod, world);
+    let fault = fault::identify_end(&evidence, now);
+    let at = if fresh > 0 && !pod.is_deleting() {
+        last_end(pod).unwrap_or(now)
+    } else {
+        pod.deletion_requested().or(fault.at).unwrap_or(now)
+    };
+    Some(Death {
+        at: whole_second(at.min(now)),
+        count: fresh.max(1),
+        over: whole || (!pod.kubelet_restarts),
+        was_started: known.started || life.alive,
+        ..death_of(id, leaf, view, pod, pod.ended_runs(), fault)
+    })
+}
+
+fn death_of(
+    id: NodeId,
+    leaf: &Leaf<'_>,
+    view: &SlotView<'_>,
+    pod: &PodView,
+    ended_runs: i64,
+    fault: Fault,
+) -> Death {
+    Death {
+        leaf: id,
+        slot: view.slot,
+        pod_name: pod.name.clone(),
+        pod_uid: pod.uid.clone(),
+        node: pod.node.clone(),
+        at: pod.created,
+        count: 1,
+        ended_runs,
+        over: false,
+        was_started: false,
+        since: life_since(pod),
+        is_deleting: pod.is_deleting(),
+        outdated: pod.revision != leaf.revision,
+        fault,
+    }
+}
+
+enum Overdue {
+    No,
+    At(Timestamp),
+    Yes(Fault),
+}
+
+/// Whether the containers have run for `startDeadlineSeconds` without the replica having started.
+fn overdue(
+    leaf: &Leaf<'_>,
+    child: &str,
+    view: &SlotView<'_>,
+    pod: &PodView,
+    memory: &Memory,
+    world: &World,
+    now: Timestamp,
+) -> Overdue {
+    let life = view.life(leaf, memory.slot(child, view.slot), world);
+    let running = pod.judged().all(ContainerView::is_running);
+    if life.started || life.over || pod.is_deleting() || !running {
+        return Overdue::No;
+    }
+    let Some(since) = pod.judged().filter_map(ContainerView::running_since).max() else {
+        return Overdue::No;
+    };
+    let seconds = leaf.settings.start_deadline_seconds;
+    let deadline = after(since, i64::from(seconds));
+    if now < deadline {
+        return Overdue::At(deadline);
+    }
+    Overdue::Yes(Fault {
+        class: Class::StartDeadlineExceeded,
+        verdict: Class::StartDeadlineExceeded.verdict(),
+        confidence: Confidence::Proved,
+        message: format!("the Pod ran for {seconds} s (`startDeadlineSeconds`) without becoming Ready"),
+        at: Some(now),
+    })
+}
+
+/// What identification may look at.
+pub fn evidence<'a>(pod: &'a PodView, world: &'a World) -> Evidence<'a> {
+    Evidence {
+        pod,
+        node: node_of(pod, world),
+        node_gone: node_is_gone(pod, world),
+    }
+}
+
+fn last_end(pod: &PodView) -> Option<Timestamp> {
+    pod.judged()
+        .chain(pod.init_containers.iter().filter(|c| c.judged))
+        .filter_map(|c| c.last_end().and_then(|end| end.finished))
+        .max()
+}
+
+fn life_since(pod: &PodView) -> Option<Timestamp> {
+    pod.judged()
+        .filter_map(|c| {
+            c.running_since()
+                .or_else(|| c.last_end().and_then(|end| end.started))
+        })
+        .max()
+}

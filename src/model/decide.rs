@@ -1,0 +1,124 @@
+//! One decision: from what is seen and remembered to the next statuses and writes.
+//!
+//! Rule: total and pure; the same world at the same time gives the same decision.
+
+use jiff::Timestamp;
+
+use super::deaths;
+use super::decision::{Decision, Write};
+use super::engine::Engine;
+use super::report;
+use super::tree::Tree;
+use super::world::World;
+
+/// Finalizer that the garbage collector keeps on an object while it orphans its dependents.
+const ORPHAN_FINALIZER: &str = "orphan";
+
+/// Decides what to do next.
+pub fn decide(world: &World, now: Timestamp) -> Decision {
+    if world.tree.deleting && world.tree.finalizers.iter().any(|f| f == ORPHAN_FINALIZER) {
+        // What the garbage collector is still taking away from the tree is not the tree's to stop.
+        return unchanged(world);
+    }
+    match Tree::parse(&world.tree.name, &world.tree.spec) {
+        Ok(tree) => supervise(&tree, world, now),
+        Err(_) if world.tree.deleting => {
+            let nothing = crate::api::v1alpha1::SupervisionTreeSpec {
+                children: Vec::new(),
+                ..world.tree.spec.clone()
+            };
+            Tree::parse(&world.tree.name, &nothing)
+                .map_or_else(|_| release(world), |tree| supervise(&tree, world, now))
+        }
+        Err(error) => Decision {
+            tree_status: report::refused(world, &error, now),
+            ..unchanged(world)
+        },
+    }
+}
+
+fn supervise(tree: &Tree<'_>, world: &World, now: Timestamp) -> Decision {
+    let mut engine = Engine::new(tree, world, now);
+    engine.forget();
+    engine.begin();
+    engine.sync_workers();
+    engine.end_waits();
+    engine.judge_deaths();
+    engine.note_refusals();
+    engine.finish_give_ups();
+    engine.note_slots();
+    engine.finish_starts();
+    let writes = engine.plan();
+    engine.report();
+    engine.into_decision(writes)
+}
+
+impl Engine<'_> {
+    fn judge_deaths(&mut self) {
+        let mut all = Vec::new();
+        for (id, replicas) in self.replicas.clone() {
+            let (deaths, wake) =
+                deaths::collect(self.tree, id, &replicas, &mut self.memory, self.world, self.now);
+            all.extend(deaths);
+            if let Some(time) = wake {
+                self.wake(time);
+            }
+        }
+        self.judge(all);
+    }
+
+    fn into_decision(self, writes: Vec<Write>) -> Decision {
+        let mut tree_status = self.memory.tree.clone();
+        if tree_status != self.world.tree.status {
+            tree_status.judged_deaths = self.memory.open_judgements(self.world);
+        }
+        Decision {
+            tree_status,
+            worker_statuses: self
+                .memory
+                .workers
+                .into_iter()
+                .filter(|(child, _)| self.world.workers.contains_key(child))
+                .collect(),
+            tree_intent: self.memory.tree_intent,
+            worker_intents: self
+                .memory
+                .worker_intents
+                .into_iter()
+                .filter(|child| self.world.workers.contains_key(child))
+                .collect(),
+            writes,
+            notices: self.notices,
+            judged: self.judged,
+            give_ups: self.give_ups,
+            wake_at: self.wake_at,
+        }
+    }
+}
+
+/// Nothing to do.
+fn unchanged(world: &World) -> Decision {
+    Decision {
+        tree_status: world.tree.status.clone(),
+        worker_statuses: world
+            .workers
+            .iter()
+            .map(|(child, worker)| (child.clone(), worker.status.clone()))
+            .collect(),
+        tree_intent: false,
+        worker_intents: std::collections::BTreeSet::new(),
+        writes: Vec::new(),
+        notices: Vec::new(),
+        judged: Vec::new(),
+        give_ups: 0,
+        wake_at: None,
+    }
+}
+
+/// A tree that cannot even be read any more is let go when it is deleted.
+fn release(world: &World) -> Decision {
+    Decision {
+        writes: vec![Write::RemoveFinalizer],
+        ..unchanged(world)
+    }
+}

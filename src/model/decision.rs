@@ -1,0 +1,117 @@
+//! What the core answers: the next statuses, the next safe writes, and what to tell people.
+//!
+//! Rule: `writes` holds only what is safe to do once the intents are stored, in that order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::api::v1alpha1::{SupervisionTreeStatus, WorkerStatus};
+
+/// The answer to one world.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// The complete next status of the tree.
+    pub tree_status: SupervisionTreeStatus,
+    /// The complete next status of each Worker that exists, by child name.
+    pub worker_statuses: BTreeMap<String, WorkerStatus>,
+    /// Whether the tree's status records an intent: it must be stored before any further write.
+    pub tree_intent: bool,
+    /// The children whose Worker's status records an intent; stored after the tree's, before `writes`.
+    pub worker_intents: BTreeSet<String>,
+    /// The next writes, in order. The first failure ends them.
+    pub writes: Vec<Write>,
+    /// Events to publish once the intents are stored.
+    pub notices: Vec<Notice>,
+    /// Deaths judged by this decision, for the metrics.
+    pub judged: Vec<Judged>,
+    /// How many supervisors gave up by this decision, for the metrics.
+    pub give_ups: u32,
+    /// When to look again even if nothing changes.
+    pub wake_at: Option<Timestamp>,
+}
+
+/// One write to the API server.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// Put our finalizer on the tree.
+    AddFinalizer,
+    /// Take our finalizer off the tree.
+    RemoveFinalizer,
+    /// Create the Worker of a child.
+    CreateWorker {
+        /// Child name.
+        child: String,
+        /// Name of the object.
+        name: String,
+        /// The whole object.
+        body: Value,
+    },
+    /// Delete a Worker whose child is gone and whose Pods have stopped.
+    DeleteWorker {
+        /// Name of the object.
+        name: String,
+        /// Precondition.
+        uid: String,
+    },
+    /// Set the number of replicas of a Worker through its `scale` subresource.
+    Scale {
+        /// Child name.
+        child: String,
+        /// Name of the Worker.
+        name: String,
+        /// The number that the tree states.
+        replicas: i32,
+    },
+    /// Create a Pod.
+    CreatePod {
+        /// Child name.
+        child: String,
+        /// Slot.
+        slot: i32,
+        /// Name of the Pod.
+        name: String,
+        /// UID of the Worker that owns it.
+        owner_uid: String,
+        /// The whole object.
+        body: Value,
+    },
+    /// Delete a Pod with its own grace period.
+    DeletePod {
+        /// Name of the Pod.
+        name: String,
+        /// Precondition.
+        uid: String,
+        /// Further precondition where the Pod's status decided.
+        resource_version: Option<String>,
+        /// Why, for the log.
+        why: &'static str,
+    },
+}
+
+/// Something to tell people as an Event on the tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Whether it is a warning.
+    pub warning: bool,
+    /// Reason: one specific PascalCase word.
+    pub reason: String,
+    /// What was done about it: one word, for example Restart.
+    pub action: &'static str,
+    /// The message.
+    pub message: String,
+    /// Name and UID of the Pod concerned.
+    pub pod: Option<(String, String)>,
+}
+
+/// A death that was judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// Class of the fault.
+    pub class: super::fault::Class,
+    /// Verdict on it.
+    pub verdict: super::fault::Verdict,
+    /// Whether it was charged.
+    pub charged: bool,
+}

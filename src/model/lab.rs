@@ -1,0 +1,491 @@
+//! A small cluster in memory, in virtual time, for the tests of the engine: it stores statuses, carries
+//! out writes, and plays scheduler and kubelet.
+//!
+//! Rule: it knows nothing of supervision; what it does, a real cluster does too.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::api::labels;
+use crate::api::v1alpha1::SupervisionTreeSpec;
+
+use super::decide;
+use super::decision::{Decision, Write};
+use super::pod::{ContainerState, ContainerView, PodCondition, PodPhase, PodView, Termination};
+use super::window::after;
+use super::world::{NodeView, TreeView, WorkerView, World};
+
+/// How the program of a child behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Behaviour {
+    /// Becomes Ready and stays.
+    Healthy,
+    /// Ends that many seconds after its start, with that code.
+    Crash(i64, i32),
+    /// Runs and never becomes Ready.
+    Hang,
+    /// The image cannot be pulled.
+    NoImage,
+    /// No node fits.
+    NoCapacity,
+}
+
+pub(crate) struct Lab {
+    pub(crate) now: Timestamp,
+    pub(crate) world: World,
+    pub(crate) behaviours: BTreeMap<String, Behaviour>,
+    /// Every write carried out, as `verb object`.
+    pub(crate) log: Vec<String>,
+    /// Reasons of all Events.
+    pub(crate) events: Vec<String>,
+    /// Writes left before the operator crashes, once.
+    pub(crate) crash_in: Option<usize>,
+    /// How many writes were tried so far, status writes included.
+    pub(crate) writes: usize,
+    wake_at: Option<Timestamp>,
+    uid: u32,
+}
+
+const RUNS_AFTER: i64 = 1;
+const READY_AFTER: i64 = 2;
+
+impl Lab {
+    pub(crate) fn new(spec: &str) -> Self {
+        let spec: SupervisionTreeSpec = serde_yaml::from_str(spec).expect("the spec of a test is valid");
+        Self {
+            now: Timestamp::from_second(1_800_000_000).unwrap(),
+            world: World {
+                tree: TreeView {
+                    name: "t".into(),
+                    namespace: "ns".into(),
+                    uid: "tree-uid".into(),
+                    generation: 1,
+                    deleting: false,
+                    finalizers: Vec::new(),
+                    spec,
+                    status: Default::default(),
+                },
+                workers: BTreeMap::new(),
+                nodes: Some(BTreeMap::from([("node-a".into(), healthy_node())])),
+                refusals: Vec::new(),
+            },
+            behaviours: BTreeMap::new(),
+            log: Vec::new(),
+            events: Vec::new(),
+            crash_in: None,
+            writes: 0,
+            wake_at: None,
+            uid: 0,
+        }
+    }
+
+    pub(crate) fn behave(&mut self, child: &str, behaviour: Behaviour) {
+        self.behaviours.insert(child.into(), behaviour);
+    }
+
+    /// Edits the spec.
+    pub(crate) fn edit(&mut self, change: impl FnOnce(&mut SupervisionTreeSpec)) {
+        change(&mut self.world.tree.spec);
+        self.world.tree.generation += 1;
+    }
+
+    /// Changes the template of a worker.
+    pub(crate) fn edit_template(&mut self, child: &str, image: &str) {
+        let image = image.to_owned();
+        self.edit(|spec| {
+            let child = spec.children.iter_mut().find(|c| c.name == child).unwrap();
+            let template = &mut child.worker.as_mut().unwrap().template.0;
+            template["spec"]["containers"][0]["image"] = image.into();
+        });
+    }
+
+    /// Lets that many seconds go by. The engine is asked when something changed and when it asked to be,
+    /// and at no other time.
+    pub(crate) fn run(&mut self, seconds: i64) {
+        self.settle();
+        for _ in 0..seconds {
+            self.now = after(self.now, 1);
+            let changed = self.kubelet();
+            if changed || self.wake_at.is_some_and(|time| time <= self.now) {
+                self.settle();
+            }
+        }
+    }
+
+    /// Lets time go by until the conditions are in that state, at most so many seconds.
+    pub(crate) fn run_until(&mut self, state: &str, seconds: i64) {
+        for _ in 0..seconds {
+            if self.state() == state {
+                return;
+            }
+            self.run(1);
+        }
+        panic!("not {state} after {seconds} s, but {}: {}", self.state(), self.message());
+    }
+
+    /// Decides and carries out until nothing changes any more.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..60 {
+            if !self.decide_once() {
+                return;
+            }
+        }
+        panic!("no fixpoint; last writes: {:?}", &self.log[self.log.len().saturating_sub(12)..]);
+    }
+
+    fn decide_once(&mut self) -> bool {
+        let decision = decide(&self.world, self.now);
+        assert_eq!(decision, decide(&self.world, self.now), "a decision is a function of the world");
+        self.world.refusals.clear();
+        self.wake_at = decision.wake_at;
+        self.carry_out(decision).unwrap_or(true)
+    }
+
+    fn write(&mut self) -> Option<()> {
+        self.writes += 1;
+        match &mut self.crash_in {
+            Some(0) => {
+                self.crash_in = None;
+                None
+            }
+            Some(left) => {
+                *left -= 1;
+                Some(())
+            }
+            None => Some(()),
+        }
+    }
+
+    /// `None` when the operator crashed in the middle.
+    fn carry_out(&mut self, decision: Decision) -> Option<bool> {
+        let mut changed = false;
+        if decision.tree_intent && decision.tree_status != self.world.tree.status {
+            self.write()?;
+            self.world.tree.status = decision.tree_status.clone();
+            changed = true;
+        }
+        for child in &decision.worker_intents {
+            changed |= self.write_worker(child, &decision)?;
+        }
+        for notice in decision.notices.clone() {
+            self.events.push(notice.reason);
+        }
+        for write in decision.writes.clone() {
+            self.write()?;
+            self.execute(write);
+            changed = true;
+        }
+        if decision.tree_status != self.world.tree.status {
+            self.write()?;
+            self.world.tree.status = decision.tree_status.clone();
+            changed = true;
+        }
+        for child in decision.worker_statuses.keys() {
+            changed |= self.write_worker(child, &decision)?;
+        }
+        Some(changed)
+    }
+
+    fn write_worker(&mut self, child: &str, decision: &Decision) -> Option<bool> {
+        let status = decision.worker_statuses.get(child)?;
+        let stored = self.world.workers.get(child).map(|w| &w.status);
+        if stored.is_none_or(|stored| stored == status) {
+            return Some(false);
+        }
+        self.write()?;
+        self.world.workers.get_mut(child).unwrap().status = status.clone();
+        Some(true)
+    }
+
+    fn execute(&mut self, write: Write) {
+        match write {
+            Write::AddFinalizer => {
+                self.log.push("finalizer on".into());
+                self.world.tree.finalizers.push(labels::FINALIZER.into());
+            }
+            Write::RemoveFinalizer => {
+                self.log.push("finalizer off".into());
+                self.world.tree.finalizers.clear();
+            }
+            Write::CreateWorker { child, name, body } => {
+                let replicas = body["spec"]["replicas"].as_i64().unwrap_or(1);
+                self.uid += 1;
+                let worker = WorkerView {
+                    name,
+                    uid: format!("worker-{child}-{}", self.uid),
+                    generation: 1,
+                    deleting: false,
+                    replicas: replicas.try_into().unwrap(),
+                    status: Default::default(),
+                    pods: Vec::new(),
+                };
+                assert!(self.world.workers.insert(child, worker).is_none(), "a Worker was created twice");
+            }
+            Write::DeleteWorker { uid, .. } => self.world.workers.retain(|_, w| w.uid != uid),
+            Write::Scale { child, replicas, .. } => {
+                self.log.push(format!("scale {child} {replicas}"));
+                self.world.workers.get_mut(&child).unwrap().replicas = replicas;
+            }
+            Write::CreatePod { child, slot, name, body, .. } => self.create_pod(&child, slot, name, &body),
+            Write::DeletePod { name, uid, why, .. } => {
+                self.log.push(format!("delete {} ({why})", self.slot_name(&uid)));
+                self.delete(&name, &uid);
+            }
+        }
+    }
+
+    fn slot_name(&self, uid: &str) -> String {
+        self.pods().find(|p| p.uid == uid).map_or_else(String::new, |p| format!("{}/{}", p.child, p.slot))
+    }
+
+    fn create_pod(&mut self, child: &str, slot: i32, name: String, body: &Value) {
+        self.log.push(format!("create {child}/{slot}"));
+        self.uid += 1;
+        let now = self.now;
+        let worker = self.world.workers.get_mut(child).unwrap();
+        assert!(worker.pods.iter().all(|p| p.name != name), "the name {name} is taken");
+        let live = worker.pods.iter().filter(|p| p.slot == slot && !p.is_deleting() && !p.is_terminal());
+        assert_eq!(live.count(), 0, "slot {child}/{slot} has a live Pod already");
+        worker.pods.push(PodView {
+            name,
+            uid: format!("pod-{}", self.uid),
+            resource_version: self.uid.to_string(),
+            owner_uid: worker.uid.clone(),
+            child: child.into(),
+            slot,
+            revision: body["metadata"]["labels"][labels::REVISION].as_str().unwrap().into(),
+            node: None,
+            created: now,
+            deletion: None,
+            deletion_grace_seconds: None,
+            phase: PodPhase::Pending,
+            reason: None,
+            message: None,
+            kubelet_restarts: body["spec"]["restartPolicy"] == "Always",
+            conditions: vec![PodCondition {
+                type_: "Ready".into(),
+                is_true: false,
+                reason: String::new(),
+                message: String::new(),
+                changed: Some(now),
+            }],
+            containers: vec![ContainerView {
+                name: "app".into(),
+                judged: true,
+                state: ContainerState::Waiting { reason: "ContainerCreating".into(), message: String::new() },
+                last: None,
+                restarts: 0,
+                ready: false,
+            }],
+            init_containers: Vec::new(),
+        });
+    }
+
+    /// All Pods.
+    pub(crate) fn pods(&self) -> impl Iterator<Item = &PodView> {
+        self.world.workers.values().flat_map(|w| &w.pods)
+    }
+
+    /// The live Pods of a child, as `slot` numbers.
+    pub(crate) fn live(&self, child: &str) -> Vec<i32> {
+        let mut slots: Vec<i32> = self
+            .pods()
+            .filter(|p| p.child == child && !p.is_deleting() && !p.is_terminal())
+            .map(|p| p.slot)
+            .collect();
+        slots.sort_unstable();
+        slots
+    }
+
+    pub(crate) fn pod_mut(&mut self, child: &str, slot: i32) -> &mut PodView {
+        self.world
+            .workers
+            .get_mut(child)
+            .unwrap()
+            .pods
+            .iter_mut()
+            .find(|p| p.slot == slot && !p.is_deleting() && !p.is_terminal())
+            .expect("the slot has a live Pod")
+    }
+
+    /// Somebody deletes a Pod.
+    pub(crate) fn delete_by_hand(&mut self, child: &str, slot: i32) {
+        let (name, uid) = {
+            let pod = self.pod_mut(child, slot);
+            (pod.name.clone(), pod.uid.clone())
+        };
+        self.delete(&name, &uid);
+    }
+
+    fn delete(&mut self, name: &str, uid: &str) {
+        let now = self.now;
+        for worker in self.world.workers.values_mut() {
+            for pod in worker.pods.iter_mut().filter(|p| p.name == name) {
+                assert_eq!(pod.uid, uid, "the UID precondition holds");
+                pod.deletion.get_or_insert(after(now, 1));
+                pod.deletion_grace_seconds = Some(1);
+            }
+        }
+    }
+
+    /// The program of a replica ends now.
+    pub(crate) fn kill(&mut self, child: &str, slot: i32, code: i32) {
+        let now = self.now;
+        end_container(self.pod_mut(child, slot), now, code);
+    }
+
+    fn kubelet(&mut self) -> bool {
+        let now = self.now;
+        let before = self.world.workers.clone();
+        let behaviours = self.behaviours.clone();
+        for worker in self.world.workers.values_mut() {
+            worker.pods.retain(|pod| pod.deletion.is_none_or(|end| now < end));
+            for pod in &mut worker.pods {
+                let behaviour = behaviours.get(&pod.child).copied().unwrap_or(Behaviour::Healthy);
+                tend(pod, behaviour, now);
+            }
+        }
+        self.world.workers != before
+    }
+
+    pub(crate) fn condition(&self, type_: &str) -> (&str, &str) {
+        let c = self
+            .world
+            .tree
+            .status
+            .conditions
+            .iter()
+            .find(|c| c.type_ == type_)
+            .expect("all conditions are present");
+        (c.status.as_str(), c.reason.as_str())
+    }
+
+    /// Ready, Reconciling and Stalled as letters, and the reason.
+    pub(crate) fn state(&self) -> String {
+        let letter = |type_| if self.condition(type_).0 == "True" { 'T' } else { 'F' };
+        format!(
+            "{}{}{} {}",
+            letter("Ready"),
+            letter("Reconciling"),
+            letter("Stalled"),
+            self.condition("Ready").1
+        )
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.world.tree.status.conditions[0].message
+    }
+
+    /// The charges of a supervisor, by child.
+    pub(crate) fn charges(&self, supervisor: &str) -> BTreeMap<String, usize> {
+        let record = self.world.tree.status.supervisors.iter().find(|s| s.name == supervisor);
+        record
+            .into_iter()
+            .flat_map(|s| &s.charges)
+            .map(|c| (c.child.clone(), c.times.len()))
+            .collect()
+    }
+}
+
+pub(crate) fn healthy_node() -> NodeView {
+    NodeView { not_ready_since: None, unreachable: false, out_of_service: false }
+}
+
+fn tend(pod: &mut PodView, behaviour: Behaviour, now: Timestamp) {
+    if pod.is_terminal() {
+        return;
+    }
+    let age = now.as_second() - pod.created.as_second();
+    match behaviour {
+        Behaviour::NoCapacity if pod.node.is_none() => {
+            pod.containers[0].state = ContainerState::Waiting { reason: String::new(), message: String::new() };
+            set_condition(pod, "PodScheduled", false, "Unschedulable", "0/1 nodes are available: 1 Insufficient cpu.", now);
+            return;
+        }
+        Behaviour::NoImage if !pod.containers[0].is_running() => {
+            pod.node = Some("node-a".into());
+            pod.containers[0].state = ContainerState::Waiting {
+                reason: "ImagePullBackOff".into(),
+                message: "Back-off pulling image \"nope\": ErrImagePull: nope: not found".into(),
+            };
+            return;
+        }
+        _ => {}
+    }
+    set_condition(pod, "PodScheduled", true, "", "", now);
+    let ready_allowed = behaviour != Behaviour::Hang;
+    let container = &mut pod.containers[0];
+    let ended = container.last.as_ref().and_then(|end| end.finished);
+    match &container.state {
+        ContainerState::Waiting { reason, .. } if reason == "CrashLoopBackOff" => {
+            let exponent = u32::try_from(container.restarts - 1).unwrap_or(0).min(5);
+            let delay = (10_i64 << exponent).min(300);
+            if ended.is_some_and(|end| now.as_second() - end.as_second() >= delay) {
+                container.restarts += 1;
+                container.state = ContainerState::Running { since: Some(now) };
+            }
+        }
+        ContainerState::Waiting { .. } if age >= RUNS_AFTER => {
+            pod.node = Some("node-a".into());
+            pod.phase = PodPhase::Running;
+            container.state = ContainerState::Running { since: Some(now) };
+        }
+        ContainerState::Running { since } => {
+            let age = now.as_second() - since.map_or(0, Timestamp::as_second);
+            match behaviour {
+                Behaviour::Crash(seconds, code) if age >= seconds => end_container(pod, now, code),
+                _ if age >= READY_AFTER - RUNS_AFTER && ready_allowed => {
+                    container.ready = true;
+                    set_condition(pod, "Ready", true, "", "", now);
+                }
+                _ => {}
+            }
+        }
+        _ => {}
+    }
+}
+
+fn end_container(pod: &mut PodView, now: Timestamp, code: i32) {
+    set_condition(pod, "Ready", false, "ContainersNotReady", "", now);
+    let restarts = pod.kubelet_restarts;
+    let container = &mut pod.containers[0];
+    container.ready = false;
+    let end = Termination {
+        exit_code: code,
+        reason: "Error".into(),
+        started: container.running_since(),
+        finished: Some(now),
+        ..Termination::default()
+    };
+    if !restarts {
+        container.state = ContainerState::Terminated(end);
+        pod.phase = PodPhase::Failed;
+    } else if container.restarts == 0 {
+        container.restarts = 1;
+        container.last = Some(end);
+        container.state = ContainerState::Running { since: Some(now) };
+    } else {
+        container.last = Some(end);
+        container.state = ContainerState::Waiting {
+            reason: "CrashLoopBackOff".into(),
+            message: "back-off restarting failed container".into(),
+        };
+    }
+}
+
+fn set_condition(pod: &mut PodView, type_: &str, is_true: bool, reason: &str, message: &str, now: Timestamp) {
+    let condition = PodCondition {
+        type_: type_.into(),
+        is_true,
+        reason: reason.into(),
+        message: message.into(),
+        changed: Some(now),
+    };
+    match pod.conditions.iter_mut().find(|c| c.type_ == type_) {
+        Some(old) if old.is_true == is_true && old.reason == reason => {}
+        Some(old) => *old = condition,
+        None => pod.conditions.push(condition),
+    }
+}

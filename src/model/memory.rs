@@ -1,0 +1,194 @@
+//! What is remembered between two decisions: the statuses of the tree and of its Workers.
+//!
+//! Rule: a change that spends budget or begins something is marked as an intent, so that it is stored
+//! before anything is done about it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::api::v1alpha1::{
+    JudgedDeath, SlotStatus, SupervisionTreeStatus, SupervisorStatus, WorkerStatus,
+};
+
+use super::window::api_time;
+use super::world::World;
+
+/// Most faults kept in the status of a tree.
+const RECENT_FAULTS: usize = 10;
+
+/// The statuses while a decision is made.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// Status of the tree.
+    pub tree: SupervisionTreeStatus,
+    /// Statuses of the Workers that exist, by child name.
+    pub workers: BTreeMap<String, WorkerStatus>,
+    /// Whether the status of the tree holds a new intent.
+    pub tree_intent: bool,
+    /// Children whose Worker's status holds a new intent.
+    pub worker_intents: BTreeSet<String>,
+    /// Deaths judged now that the status of the tree must name, see [`JudgedDeath`].
+    pub judged: Vec<JudgedDeath>,
+}
+
+impl Memory {
+    /// Reads what is stored. Deaths that the tree names as judged count, even if the status of their
+    /// Worker was not written before a crash.
+    pub fn load(world: &World) -> Self {
+        let mut memory = Self {
+            tree: world.tree.status.clone(),
+            workers: world
+                .workers
+                .iter()
+                .map(|(child, worker)| (child.clone(), worker.status.clone()))
+                .collect(),
+            tree_intent: false,
+            worker_intents: BTreeSet::new(),
+            judged: Vec::new(),
+        };
+        for death in world.tree.status.judged_deaths.clone() {
+            memory.apply_judged(world, &death);
+        }
+        memory
+    }
+
+    /// Repeats a judgement in the status of the Worker when a crash came between the two writes. The
+    /// Pod must still be the last one of its slot: otherwise the Worker's status is the newer one.
+    fn apply_judged(&mut self, world: &World, death: &JudgedDeath) {
+        let Some(worker) = world.workers.get(&death.child) else {
+            return;
+        };
+        let slot = self.slot_mut(&death.child, death.slot);
+        if slot.pod_uid != death.pod_uid {
+            let newest = worker
+                .pods
+                .iter()
+                .filter(|pod| pod.slot == death.slot)
+                .max_by_key(|pod| pod.created);
+            if newest.is_none_or(|pod| pod.uid != death.pod_uid) {
+                return;
+            }
+            slot.begin_pod(&death.pod_uid);
+        }
+        if slot.deaths < death.deaths || (death.gone && !slot.gone) {
+            slot.deaths = slot.deaths.max(death.deaths);
+            slot.gone |= death.gone;
+            slot.started = false;
+            self.intend_worker(&death.child);
+        }
+    }
+
+    /// What is remembered of a supervisor.
+    pub fn supervisor(&self, name: &str) -> Option<&SupervisorStatus> {
+        self.tree.supervisors.iter().find(|s| s.name == name)
+    }
+
+    /// What is remembered of a supervisor, made when it is new.
+    pub fn supervisor_mut(&mut self, name: &str) -> &mut SupervisorStatus {
+        let list = &mut self.tree.supervisors;
+        let index = list.iter().position(|s| s.name == name).unwrap_or_else(|| {
+            list.push(SupervisorStatus {
+                name: name.to_owned(),
+                ..SupervisorStatus::default()
+            });
+            list.len() - 1
+        });
+        &mut list[index]
+    }
+
+    /// What is remembered of a slot.
+    pub fn slot(&self, child: &str, slot: i32) -> Option<&SlotStatus> {
+        self.workers
+            .get(child)?
+            .slots
+            .iter()
+            .find(|s| s.slot == slot)
+    }
+
+    /// What is remembered of a slot, made when it is new. Slots stay sorted by number.
+    pub fn slot_mut(&mut self, child: &str, slot: i32) -> &mut SlotStatus {
+        let slots = &mut self.workers.entry(child.to_owned()).or_default().slots;
+        let index = match slots.binary_search_by_key(&slot, |s| s.slot) {
+            Ok(index) => index,
+            Err(index) => {
+                slots.insert(
+                    index,
+                    SlotStatus {
+                        slot,
+                        ..SlotStatus::default()
+                    },
+                );
+                index
+            }
+        };
+        &mut slots[index]
+    }
+
+    /// The status of the tree must be stored before the next effect.
+    pub fn intend_tree(&mut self) {
+        self.tree_intent = true;
+    }
+
+    /// The status of that Worker must be stored before the next effect.
+    pub fn intend_worker(&mut self, child: &str) {
+        self.worker_intents.insert(child.to_owned());
+    }
+
+    /// Keeps a fault for people, newest first.
+    pub fn remember_fault(&mut self, fault: crate::api::v1alpha1::RecentFault) {
+        self.tree.recent_faults.insert(0, fault);
+        self.tree.recent_faults.truncate(RECENT_FAULTS);
+    }
+
+    /// The deaths that the next status of the tree has to name: those judged now, and earlier ones that
+    /// their Worker's stored status does not show yet.
+    pub fn open_judgements(&self, world: &World) -> Vec<JudgedDeath> {
+        let unconfirmed = world.tree.status.judged_deaths.iter().filter(|death| {
+            let slot = world
+                .workers
+                .get(&death.child)
+                .and_then(|w| w.status.slots.iter().find(|s| s.slot == death.slot));
+            slot.is_some_and(|s| {
+                s.pod_uid == death.pod_uid && (s.deaths < death.deaths || (death.gone && !s.gone))
+            })
+        });
+        unconfirmed.chain(&self.judged).cloned().collect()
+    }
+}
+
+impl SlotStatus {
+    /// Turns to a new Pod: what was remembered of the last one is over, windows and delays go on.
+    pub fn begin_pod(&mut self, uid: &str) {
+        uid.clone_into(&mut self.pod_uid);
+        self.deaths = 0;
+        self.gone = false;
+        self.started = false;
+    }
+
+    /// Forgets windows, delays and troubles: the worker starts as new.
+    pub fn forget_restarts(&mut self) {
+        self.charges.clear();
+        self.step = 0;
+        self.due_time = None;
+        self.parked = None;
+        self.brake = None;
+        self.trouble = None;
+    }
+
+    /// Whether nothing is left to remember.
+    pub fn is_empty(&self) -> bool {
+        *self
+            == Self {
+                slot: self.slot,
+                ..Self::default()
+            }
+    }
+
+    /// Since when the slot has been down, from now on when it is news.
+    pub fn mark_down(&mut self, now: Timestamp) {
+        if self.down_time.is_none() {
+            self.down_time = Some(api_time(now));
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! The next safe writes: which objects to create, scale and delete now.
+//!
+//! Rule: what is not safe now is left for the next decision; nothing here waits.
+
+use crate::api::conditions::Reason;
+use crate::api::labels;
+
+use super::build;
+use super::decision::{Notice, Write};
+use super::engine::{Engine, Mode};
+use super::names;
+use super::pod::PodView;
+use super::replica::{Life, SlotView, has_ended};
+use super::tree::{Leaf, NodeId, ROOT};
+use super::window::after;
+
+/// How long the last ended Pod of a slot is kept as evidence, in seconds.
+const EVIDENCE_SECONDS: i64 = 3600;
+
+impl Engine<'_> {
+    /// The next writes, in order.
+    pub fn plan(&mut self) -> Vec<Write> {
+        let mut writes = Vec::new();
+        let has_finalizer = self.world.tree.finalizers.iter().any(|f| f == labels::FINALIZER);
+        if !has_finalizer {
+            // Nothing may exist below a tree that could vanish without an ordered stop.
+            return if self.world.tree.deleting { writes } else { vec![Write::AddFinalizer] };
+        }
+        self.plan_removed(&mut writes);
+        for (id, leaf) in self.tree.leaves().collect::<Vec<_>>() {
+            if self.worker(id).is_none() {
+                self.plan_worker_object(id, leaf, &mut writes);
+                continue;
+            }
+            self.plan_scale(id, leaf, &mut writes);
+            match self.mode(id) {
+                Mode::Down => self.plan_stop(id, &mut writes),
+                mode => self.plan_replicas(id, leaf, mode, &mut writes),
+            }
+        }
+        if self.world.tree.deleting && self.has_stopped(ROOT) && self.removed_have_stopped() {
+            writes.push(Write::RemoveFinalizer);
+        }
+        writes
+    }
+
+    /// Workers whose child is not in the spec any more: their Pods stop, then they go.
+    fn plan_removed(&mut self, writes: &mut Vec<Write>) {
+        for (child, worker) in &self.world.workers {
+            if self.tree.find(child).is_some_and(|id| self.tree.leaf(id).is_some()) {
+                continue;
+            }
+            for pod in worker.pods.iter().filter(|pod| !pod.is_deleting()) {
+                writes.push(delete(pod, None, "its child was removed from the tree"));
+            }
+            if worker.pods.is_empty() && !worker.deleting && !self.world.tree.deleting {
+                writes.push(Write::DeleteWorker {
+                    name: worker.name.clone(),
+                    uid: worker.uid.clone(),
+                });
+            }
+        }
+    }
+
+    fn removed_have_stopped(&self) -> bool {
+        self.world
+            .workers
+            .iter()
+            .filter(|(child, _)| self.tree.find(child).is_none_or(|id| self.tree.leaf(id).is_none()))
+            .all(|(_, worker)| {
+                worker
+                    .pods
+                    .iter()
+                    .all(|pod| pod.is_terminal() || self.is_out_of_reach(pod))
+            })
+    }
+
+    fn plan_worker_object(&mut self, id: NodeId, leaf: &Leaf<'_>, writes: &mut Vec<Write>) {
+        if self.world.tree.deleting {
+            return;
+        }
+        let child = self.name(id);
+        let due = self.memory.tree.refused.iter().find(|r| r.child == child).map(|r| r.due_time.0);
+        if let Some(due) = due.filter(|due| *due > self.now) {
+            self.wake(due);
+            return;
+        }
+        writes.push(Write::CreateWorker {
+            child: child.to_owned(),
+            name: names::worker_name(&self.world.tree.name, child),
+            body: build::worker(&self.world.tree, child, leaf),
+        });
+    }
+
+    /// A number stated in the tree is put back through `scale`.
+    fn plan_scale(&mut self, id: NodeId, leaf: &Leaf<'_>, writes: &mut Vec<Write>) {
+        let (Some(replicas), Some(worker)) = (leaf.settings.replicas, self.worker(id)) else {
+            return;
+        };
+        if worker.replicas == replicas || self.world.tree.deleting {
+            return;
+        }
+        let child = self.name(id);
+        if self.world.tree.status.observed_generation == self.world.tree.generation {
+            self.notices.push(Notice {
+                warning: false,
+                reason: "ScaleOverridden".to_owned(),
+                action: "Scale",
+                message: format!(
+                    "{child} was scaled to {}; the tree states {replicas}, which is put back. Remove `replicas` from the tree to let others scale it",
+                    worker.replicas
+                ),
+                pod: None,
+            });
+        }
+        writes.push(Write::Scale {
+            child: child.to_owned(),
+            name: worker.name.clone(),
+            replicas,
+        });
+    }
+
+    fn plan_stop(&mut self, id: NodeId, writes: &mut Vec<Write>) {
+        if !self.may_stop(id) {
+            return;
+        }
+        let Some(replicas) = self.replicas.get(&id) else {
+            return;
+        };
+        let pods: Vec<&PodView> = replicas.pods().filter(|pod| !pod.is_deleting()).collect();
+        for pod in pods {
+            writes.push(delete(pod, None, "an ordered stop"));
+        }
+    }
+
+    fn plan_replicas(&mut self, id: NodeId, leaf: &Leaf<'_>, mode: Mode, writes: &mut Vec<Write>) {
+        let Some(replicas) = self.replicas.get(&id).cloned() else {
+            return;
+        };
+        for pod in replicas.misfits.iter().filter(|pod| !pod.is_deleting()) {
+            writes.push(delete(pod, None, "its identity was changed"));
+        }
+        for pod in replicas.surplus.iter().filter(|pod| !pod.is_deleting()) {
+            writes.push(delete(pod, None, "its slot is not wanted any more"));
+        }
+        let may_create = replicas.misfits.is_empty() && self.may_start(id);
+        let lives = self.lives(id);
+        let update = self.next_update(leaf, &lives);
+        for (view, life) in &lives {
+            self.plan_evidence(view, life, writes);
+            let held = mode == Mode::Held
+                || self
+                    .slot(id, view.slot)
+                    .is_some_and(|s| s.parked.as_ref().is_some_and(|p| p.waiting));
+            let free = self.plan_current(id, leaf, view, life, held, update.contains(&view.slot), writes);
+            if free && !held && may_create {
+                self.plan_create(id, leaf, view, writes);
+            }
+        }
+    }
+
+    /// Slots whose Pod, made from an older template, is to be replaced now: every one that is not alive,
+    /// else one at a time while all the others are up.
+    fn next_update(&self, leaf: &Leaf<'_>, lives: &[(SlotView<'_>, Life)]) -> Vec<i32> {
+        let outdated = |view: &SlotView<'_>| {
+            view.current
+                .is_some_and(|pod| pod.revision != leaf.revision && !pod.is_deleting())
+        };
+        let dead: Vec<i32> = lives
+            .iter()
+            .filter(|(view, life)| outdated(view) && !life.alive)
+            .map(|(view, _)| view.slot)
+            .collect();
+        if !dead.is_empty() || lives.iter().any(|(_, life)| !life.up) {
+            return dead;
+        }
+        lives
+            .iter()
+            .find(|(view, _)| outdated(view))
+            .map(|(view, _)| view.slot)
+            .into_iter()
+            .collect()
+    }
+
+    /// Ended Pods beside the current one: the newest is kept for an hour, for people to look at.
+    fn plan_evidence(&mut self, view: &SlotView<'_>, life: &Life, writes: &mut Vec<Write>) {
+        let mut kept = life.over;
+        for pod in view.others.iter().filter(|pod| !pod.is_deleting()) {
+            let expires = after(pod.created, EVIDENCE_SECONDS);
+            if pod.is_terminal() && !kept && expires > self.now {
+                kept = true;
+                self.wake(expires);
+            } else {
+                writes.push(delete(pod, None, "another Pod fills its slot"));
+            }
+        }
+    }
+
+    /// Deals with the Pod that a slot stands on. Says whether the slot is free for a new one.
+    #[expect(clippy::too_many_arguments, reason = "each is a different side of one slot")]
+    fn plan_current(
+        &mut self,
+        id: NodeId,
+        leaf: &Leaf<'_>,
+        view: &SlotView<'_>,
+        life: &Life,
+        held: bool,
+        update: bool,
+        writes: &mut Vec<Write>,
+    ) -> bool {
+        let Some(pod) = view.current else {
+            return true;
+        };
+        let stable = leaf.is_stable();
+        if pod.is_deleting() {
+            return !stable && life.over;
+        }
+        let gone = self.slot(id, view.slot).is_some_and(|s| s.gone && s.pod_uid == pod.uid);
+        if gone {
+            // An ended `Interchangeable` Pod stays as evidence; its successor has another name.
+            let keep = !stable && has_ended(pod, leaf, self.world);
+            if !keep {
+                writes.push(delete(pod, None, "its life has ended"));
+            }
+            return !stable;
+        }
+        if update {
+            self.retire(id, view.slot, pod);
+            writes.push(delete(pod, None, "its template was changed"));
+            return !stable;
+        }
+        if held && !life.alive {
+            self.retire(id, view.slot, pod);
+            writes.push(delete(pod, None, "it was given up for now"));
+            return false;
+        }
+        if pod.kubelet_restarts && pod.is_crash_looping() && !self.is_held(id, view.slot) {
+            return self.plan_crash_loop(id, view, pod, stable, writes);
+        }
+        false
+    }
+
+    /// A container that waits in CrashLoopBackOff is not waited for: a fresh Pod takes over when the
+    /// back-off of the tree allows.
+    fn plan_crash_loop(
+        &mut self,
+        id: NodeId,
+        view: &SlotView<'_>,
+        pod: &PodView,
+        stable: bool,
+        writes: &mut Vec<Write>,
+    ) -> bool {
+        if let Some(due) = self.due(id, view.slot).filter(|due| *due > self.now) {
+            self.wake(due);
+            return false;
+        }
+        self.retire(id, view.slot, pod);
+        writes.push(delete(pod, Some(pod.resource_version.clone()), "its container waits in CrashLoopBackOff"));
+        !stable
+    }
+
+    /// The tree ends the use of this Pod: its end is no death.
+    fn retire(&mut self, id: NodeId, slot: i32, pod: &PodView) {
+        let child = self.tree.nodes[id].name;
+        let memory = self.memory.slot_mut(child, slot);
+        if memory.pod_uid != pod.uid {
+            memory.begin_pod(&pod.uid);
+            memory.deaths = pod.ended_runs();
+        }
+        memory.gone = true;
+        memory.started = false;
+        self.memory.intend_worker(child);
+    }
+
+    fn is_held(&self, id: NodeId, slot: i32) -> bool {
+        self.slot(id, slot)
+            .and_then(|s| s.trouble.as_ref())
+            .is_some_and(|t| t.reason == Reason::Held.as_str())
+    }
+
+    fn plan_create(&mut self, id: NodeId, leaf: &Leaf<'_>, view: &SlotView<'_>, writes: &mut Vec<Write>) {
+        if let Some(due) = self.due(id, view.slot).filter(|due| *due > self.now) {
+            self.wake(due);
+            return;
+        }
+        let Some(worker) = self.worker(id).filter(|worker| !worker.deleting) else {
+            return;
+        };
+        let tree = &self.world.tree;
+        let child = self.name(id);
+        let memory = self.slot(id, view.slot);
+        let name = if leaf.is_stable() {
+            names::stable_pod_name(&tree.name, child, view.slot)
+        } else {
+            let replaces = view
+                .current
+                .map(|pod| pod.uid.as_str())
+                .or(memory.map(|m| m.pod_uid.as_str()))
+                .unwrap_or_default();
+            names::interchangeable_pod_name(&tree.name, child, &worker.uid, view.slot, replaces)
+        };
+        let policy = self.tree.parent_policy(id);
+        writes.push(Write::CreatePod {
+            child: child.to_owned(),
+            slot: view.slot,
+            owner_uid: worker.uid.clone(),
+            body: build::pod(tree, child, leaf, policy, worker, view.slot, memory, &name),
+            name,
+        });
+    }
+}
+
+fn delete(pod: &PodView, resource_version: Option<String>, why: &'static str) -> Write {
+    Write::DeletePod {
+        name: pod.name.clone(),
+        uid: pod.uid.clone(),
+        resource_version,
+        why,
+    }
+}

@@ -1,0 +1,238 @@
+//! A Pod as the core sees it: the facts that decisions rest on, and nothing else.
+//!
+//! Rule: a view holds what the API server said, not what we make of it.
+
+use jiff::Timestamp;
+
+/// The facts of one Pod of a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodView {
+    /// Name of the Pod.
+    pub name: String,
+    /// UID of the Pod: what every record of a life is keyed by.
+    pub uid: String,
+    /// Version of the object that this view shows.
+    pub resource_version: String,
+    /// UID of the controlling owner, empty when there is none.
+    pub owner_uid: String,
+    /// Label `coppice.dev/child`.
+    pub child: String,
+    /// Label `coppice.dev/slot`; −1 when it is missing or not a number.
+    pub slot: i32,
+    /// Label `coppice.dev/revision`.
+    pub revision: String,
+    /// Node that the Pod is bound to.
+    pub node: Option<String>,
+    /// When the Pod was created.
+    pub created: Timestamp,
+    /// `deletionTimestamp`: somebody asked for the Pod to stop; it is the end of its grace period.
+    pub deletion: Option<Timestamp>,
+    /// `deletionGracePeriodSeconds`, to find out when the delete was asked for.
+    pub deletion_grace_seconds: Option<i64>,
+    /// Phase.
+    pub phase: PodPhase,
+    /// `status.reason`, for example Evicted.
+    pub reason: Option<String>,
+    /// `status.message`.
+    pub message: Option<String>,
+    /// Whether the kubelet restarts ended containers of this Pod (`restartPolicy: Always`).
+    pub kubelet_restarts: bool,
+    /// Conditions.
+    pub conditions: Vec<PodCondition>,
+    /// App containers. The order is that of the status.
+    pub containers: Vec<ContainerView>,
+    /// Init containers, sidecars included.
+    pub init_containers: Vec<ContainerView>,
+}
+
+/// Phase of a Pod.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PodPhase {
+    /// Not all containers were started yet.
+    #[default]
+    Pending,
+    /// At least one container runs or is being restarted.
+    Running,
+    /// All containers ended cleanly and will not be restarted.
+    Succeeded,
+    /// All containers ended, at least one of them not cleanly, or the kubelet refused or evicted the Pod.
+    Failed,
+    /// The node could not be asked.
+    Unknown,
+}
+
+/// One condition of a Pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodCondition {
+    /// Type, for example Ready.
+    pub type_: String,
+    /// True only when the status is `True`.
+    pub is_true: bool,
+    /// Reason, empty when there is none.
+    pub reason: String,
+    /// Message, empty when there is none.
+    pub message: String,
+    /// When the status last changed.
+    pub changed: Option<Timestamp>,
+}
+
+/// One container of a Pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerView {
+    /// Name of the container.
+    pub name: String,
+    /// Whether its ends count: an app container of the template that the Pod was made from, or an init
+    /// container that is not a sidecar.
+    pub judged: bool,
+    /// Current state.
+    pub state: ContainerState,
+    /// How its run before the current one ended.
+    pub last: Option<Termination>,
+    /// How often the kubelet restarted it.
+    pub restarts: i64,
+    /// Whether it is ready.
+    pub ready: bool,
+}
+
+/// Current state of a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContainerState {
+    /// Not running, with the kubelet's reason and message (empty when not reported).
+    Waiting {
+        /// Reason, for example ImagePullBackOff.
+        reason: String,
+        /// Message.
+        message: String,
+    },
+    /// Running.
+    Running {
+        /// Since when.
+        since: Option<Timestamp>,
+    },
+    /// Ended.
+    Terminated(Termination),
+}
+
+/// How a run of a container ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Termination {
+    /// Exit code.
+    pub exit_code: i32,
+    /// Signal, when the runtime reports one.
+    pub signal: Option<i32>,
+    /// Reason, for example OOMKilled, Error, Completed.
+    pub reason: String,
+    /// Message, for example what the container wrote to its termination log.
+    pub message: String,
+    /// When the run started.
+    pub started: Option<Timestamp>,
+    /// When the run ended.
+    pub finished: Option<Timestamp>,
+}
+
+impl PodView {
+    /// The condition of that type.
+    pub fn condition(&self, type_: &str) -> Option<&PodCondition> {
+        self.conditions.iter().find(|c| c.type_ == type_)
+    }
+
+    /// Whether the Pod is Ready now.
+    pub fn is_ready(&self) -> bool {
+        self.condition("Ready").is_some_and(|c| c.is_true)
+    }
+
+    /// Whether all its containers have ended for good.
+    pub fn is_terminal(&self) -> bool {
+        matches!(self.phase, PodPhase::Succeeded | PodPhase::Failed)
+    }
+
+    /// Whether somebody asked for the Pod to stop.
+    pub fn is_deleting(&self) -> bool {
+        self.deletion.is_some()
+    }
+
+    /// When the delete was asked for.
+    pub fn deletion_requested(&self) -> Option<Timestamp> {
+        let end = self.deletion?;
+        let grace = jiff::SignedDuration::from_secs(self.deletion_grace_seconds.unwrap_or(0));
+        Some(end.checked_sub(grace).unwrap_or(end))
+    }
+
+    /// The containers whose ends are deaths.
+    pub fn judged(&self) -> impl Iterator<Item = &ContainerView> {
+        self.containers.iter().filter(|c| c.judged)
+    }
+
+    /// Whether an init container has failed and no new run of it has begun.
+    pub fn init_failed(&self) -> bool {
+        self.init_containers
+            .iter()
+            .any(|c| c.judged && c.end().is_some_and(|end| end.exit_code != 0))
+    }
+
+    /// Whether the kubelet waits before it restarts a container that counts.
+    pub fn is_crash_looping(&self) -> bool {
+        self.judged()
+            .chain(self.init_containers.iter().filter(|c| c.judged))
+            .any(|c| c.waits_with("CrashLoopBackOff"))
+    }
+
+    /// How many runs of judged containers have ended so far, failed runs of init containers included: an
+    /// init container that fails is a start that failed.
+    pub fn ended_runs(&self) -> i64 {
+        let apps: i64 = self.judged().map(ContainerView::ended_runs).sum();
+        let inits: i64 = self
+            .init_containers
+            .iter()
+            .filter(|c| c.judged)
+            .map(ContainerView::failed_runs)
+            .sum();
+        apps + inits
+    }
+}
+
+impl ContainerView {
+    /// How many runs of this container have ended. A container that waits after a run, for example in
+    /// CrashLoopBackOff, has `restarts + 1` ended runs, because the kubelet counts a restart only when
+    /// it makes one.
+    pub fn ended_runs(&self) -> i64 {
+        self.restarts + i64::from(self.end().is_some())
+    }
+
+    /// How many runs of this init container have failed: the kubelet restarts it only after a failure.
+    pub fn failed_runs(&self) -> i64 {
+        self.restarts + i64::from(self.end().is_some_and(|end| end.exit_code != 0))
+    }
+
+    /// How the current run ended, when no new one has begun.
+    pub fn end(&self) -> Option<&Termination> {
+        match &self.state {
+            ContainerState::Terminated(end) => Some(end),
+            ContainerState::Waiting { .. } => self.last.as_ref(),
+            ContainerState::Running { .. } => None,
+        }
+    }
+
+    /// How the last run that ended did end.
+    pub fn last_end(&self) -> Option<&Termination> {
+        self.end().or(self.last.as_ref())
+    }
+
+    /// Since when it has been running.
+    pub fn running_since(&self) -> Option<Timestamp> {
+        match &self.state {
+            ContainerState::Running { since } => *since,
+            _ => None,
+        }
+    }
+
+    /// Whether it is running now.
+    pub fn is_running(&self) -> bool {
+        matches!(self.state, ContainerState::Running { .. })
+    }
+
+    /// Whether it waits with that reason.
+    pub fn waits_with(&self, wanted: &str) -> bool {
+        matches!(&self.state, ContainerState::Waiting { reason, .. } if reason == wanted)
+    }
+}

@@ -1,0 +1,241 @@
+//! Replicas: which Pod a slot stands on, and what its current life is.
+//!
+//! Rule: a slot stands on at most one Pod; every other Pod of it is stopped or kept as evidence.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::api::v1alpha1::{ReadyWhen, SlotStatus};
+
+use super::memory::Memory;
+use super::names;
+use super::pod::PodView;
+use super::tree::Leaf;
+use super::window::seconds_between;
+use super::world::{NodeView, WorkerView, World};
+
+/// One wanted slot and its Pods.
+#[derive(Clone, Debug)]
+pub struct SlotView<'a> {
+    /// Number.
+    pub slot: i32,
+    /// The Pod that the slot stands on: its newest one, a live one first.
+    pub current: Option<&'a PodView>,
+    /// Its other Pods: stopping, or ended and kept as evidence.
+    pub others: Vec<&'a PodView>,
+}
+
+/// The slots of one worker.
+#[derive(Clone, Debug, Default)]
+pub struct Replicas<'a> {
+    /// Wanted slots, by number.
+    pub wanted: Vec<SlotView<'a>>,
+    /// Pods of slots that are not wanted any more, or without a slot.
+    pub surplus: Vec<&'a PodView>,
+    /// Pods named after another identity than the worker has now: they stop before new ones start.
+    pub misfits: Vec<&'a PodView>,
+}
+
+/// What the current life of a slot is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Life {
+    /// It has started.
+    pub started: bool,
+    /// A run of a judged container has ended and no new one has begun.
+    pub run_ended: bool,
+    /// The Pod as a whole is over, or will not be used any more.
+    pub over: bool,
+    /// Started and not ended.
+    pub alive: bool,
+    /// Alive and, where readiness counts, Ready now, on a node that is not lost.
+    pub up: bool,
+    /// Since when it is alive.
+    pub alive_since: Option<Timestamp>,
+}
+
+impl<'a> Replicas<'a> {
+    /// Sorts the Pods of a worker into slots.
+    pub fn sort(tree: &str, child: &str, leaf: &Leaf<'_>, worker: &'a WorkerView, memory: &Memory) -> Self {
+        let mut replicas = Self::default();
+        let mut by_slot: BTreeMap<i32, Vec<&PodView>> = BTreeMap::new();
+        for pod in &worker.pods {
+            let fits = (pod.name == names::stable_pod_name(tree, child, pod.slot)) == leaf.is_stable();
+            if pod.slot < 0 {
+                replicas.surplus.push(pod);
+            } else if fits {
+                by_slot.entry(pod.slot).or_default().push(pod);
+            } else {
+                replicas.misfits.push(pod);
+            }
+        }
+        let mut views: BTreeMap<i32, SlotView<'a>> = by_slot
+            .into_iter()
+            .map(|(slot, pods)| (slot, SlotView::of(slot, pods)))
+            .collect();
+        let count = leaf.settings.replicas.unwrap_or(worker.replicas);
+        for slot in wanted_slots(leaf, count, child, &views, memory) {
+            replicas.wanted.push(views.remove(&slot).unwrap_or(SlotView {
+                slot,
+                current: None,
+                others: Vec::new(),
+            }));
+        }
+        for view in views.into_values() {
+            replicas.surplus.extend(view.current);
+            replicas.surplus.extend(view.others);
+        }
+        replicas
+    }
+
+    /// Every Pod of the worker.
+    pub fn pods(&self) -> impl Iterator<Item = &'a PodView> + '_ {
+        self.wanted
+            .iter()
+            .flat_map(|view| view.current.into_iter().chain(view.others.iter().copied()))
+            .chain(self.surplus.iter().copied())
+            .chain(self.misfits.iter().copied())
+    }
+}
+
+impl<'a> SlotView<'a> {
+    fn of(slot: i32, mut pods: Vec<&'a PodView>) -> Self {
+        // Live Pods first, then ended ones, then those that are being deleted; among equals the newest.
+        pods.sort_by_key(|pod| {
+            (
+                pod.is_deleting(),
+                pod.is_terminal(),
+                std::cmp::Reverse(pod.created),
+                pod.name.clone(),
+            )
+        });
+        let mut pods = pods.into_iter();
+        Self {
+            slot,
+            current: pods.next(),
+            others: pods.collect(),
+        }
+    }
+
+    /// The current life, given what is remembered of the slot.
+    pub fn life(&self, leaf: &Leaf<'_>, memory: Option<&SlotStatus>, world: &World) -> Life {
+        let Some(pod) = self.current else {
+            return Life::default();
+        };
+        let memory = memory.filter(|m| m.pod_uid == pod.uid);
+        let ready = leaf.settings.ready == ReadyWhen::Ready;
+        let running = pod.judged().all(super::pod::ContainerView::is_running);
+        let started_now = if ready { pod.is_ready() } else { running };
+        let latched = memory.is_some_and(|m| m.started && m.deaths >= pod.ended_runs());
+        let run_ended = pod.judged().any(|c| c.end().is_some()) || pod.init_failed();
+        let over = memory.is_some_and(|m| m.gone) || has_ended(pod, leaf, world);
+        let started = started_now || latched;
+        let alive = started && !run_ended && !over;
+        let lost = node_of(pod, world).is_some_and(|node| node.not_ready_since.is_some());
+        Life {
+            started,
+            run_ended,
+            over,
+            alive,
+            up: alive && !pod.is_deleting() && !lost && (!ready || pod.is_ready()),
+            alive_since: alive.then(|| alive_since(pod, ready)).flatten(),
+        }
+    }
+}
+
+/// Whether the Pod as a whole has ended: it is terminal, or somebody deleted it. A `Stable` one that is
+/// being deleted has ended only when that is proven.
+pub fn has_ended(pod: &PodView, leaf: &Leaf<'_>, world: &World) -> bool {
+    pod.is_terminal() || (pod.is_deleting() && (!leaf.is_stable() || is_proven_dead(pod, world)))
+}
+
+/// Whether no container of the Pod can be running any more.
+pub fn is_proven_dead(pod: &PodView, world: &World) -> bool {
+    let all_ended = !pod.containers.is_empty()
+        && pod.is_deleting()
+        && pod
+            .containers
+            .iter()
+            .all(|c| matches!(c.state, super::pod::ContainerState::Terminated(_)));
+    let never_bound = pod.is_deleting() && pod.node.is_none();
+    pod.is_terminal()
+        || all_ended
+        || never_bound
+        || node_is_gone(pod, world)
+        || node_of(pod, world).is_some_and(|node| node.out_of_service)
+}
+
+/// Whether an ordered stop of the Pod is finished although its object is still there.
+pub fn has_stopped(pod: &PodView, leaf: &Leaf<'_>, world: &World, now: Timestamp) -> bool {
+    if is_proven_dead(pod, world) {
+        return true;
+    }
+    let lost_since = node_of(pod, world)
+        .filter(|node| node.unreachable)
+        .and_then(|node| node.not_ready_since);
+    !leaf.is_stable()
+        && pod.is_deleting()
+        && lost_since.is_some_and(|since| {
+            seconds_between(since, now) >= i64::from(leaf.settings.node_loss_seconds)
+        })
+}
+
+/// The node of a Pod, when it is known.
+pub fn node_of<'a>(pod: &PodView, world: &'a World) -> Option<&'a NodeView> {
+    world.nodes.as_ref()?.get(pod.node.as_ref()?)
+}
+
+/// Whether the Pod's node is known not to exist any more.
+pub fn node_is_gone(pod: &PodView, world: &World) -> bool {
+    match (&world.nodes, &pod.node) {
+        (Some(nodes), Some(node)) => !nodes.contains_key(node),
+        _ => false,
+    }
+}
+
+fn alive_since(pod: &PodView, ready: bool) -> Option<Timestamp> {
+    let running = pod.judged().filter_map(super::pod::ContainerView::running_since).max();
+    let condition = pod.condition("Ready").filter(|c| ready && c.is_true);
+    condition.and_then(|c| c.changed).max(running)
+}
+
+/// The slots that a worker of `count` replicas fills. `Stable` ones are the lowest numbers;
+/// `Interchangeable` ones keep the slots there are, drop first those not alive, then not Ready, then the
+/// highest, and add the lowest free numbers.
+fn wanted_slots(
+    leaf: &Leaf<'_>,
+    count: i32,
+    child: &str,
+    views: &BTreeMap<i32, SlotView<'_>>,
+    memory: &Memory,
+) -> BTreeSet<i32> {
+    if leaf.is_stable() {
+        return (0..count).collect();
+    }
+    let remembered = memory.workers.get(child).into_iter().flat_map(|w| &w.slots);
+    let mut slots: BTreeSet<i32> = views
+        .iter()
+        .filter(|(_, view)| view.current.is_some_and(|pod| !pod.is_terminal()))
+        .map(|(slot, _)| *slot)
+        .chain(remembered.map(|s| s.slot))
+        .collect();
+    let wanted = usize::try_from(count).unwrap_or(0);
+    let rank = |slot: &i32| {
+        let pod = views.get(slot).and_then(|view| view.current);
+        let live = pod.is_some_and(|p| !p.is_deleting() && !p.is_terminal());
+        let running = pod.is_some_and(|p| p.judged().all(super::pod::ContainerView::is_running));
+        (live && running, live && pod.is_some_and(PodView::is_ready), -slot)
+    };
+    while slots.len() > wanted {
+        let Some(worst) = slots.iter().copied().min_by_key(rank) else {
+            break;
+        };
+        slots.remove(&worst);
+    }
+    let free: Vec<i32> = (0..=count)
+        .filter(|slot| !slots.contains(slot))
+        .take(wanted.saturating_sub(slots.len()))
+        .collect();
+    slots.extend(free);
+    slots
+}

@@ -1,0 +1,346 @@
+//! What supervisors go through: they begin, wait, retry, give up and restart.
+//!
+//! Rule: each step looks at the present state only, so that a decision may be made again after a crash
+//! at any point and comes to the same end.
+
+use jiff::Timestamp;
+
+use crate::api::v1alpha1::{OperationKind, OperationStatus, SupervisorStatus};
+
+use super::decision::Notice;
+use super::engine::{Engine, Mode};
+use super::judge::{Charge, cut};
+use super::tree::{NodeId, ROOT};
+use super::window::{api_time, in_window};
+
+/// A fault row of the conditions is left when what it names has been alive this long, in seconds.
+pub const SETTLED_SECONDS: i64 = 30;
+
+impl Engine<'_> {
+    /// Forgets what the spec does not name any more, and what is disabled and has stopped: enabled
+    /// again, it starts as new.
+    pub fn forget(&mut self) {
+        let tree = self.tree;
+        let is_supervisor = |name: &str| tree.find(name).is_some_and(|id| tree.policy(id).is_some());
+        self.memory.tree.supervisors.retain(|s| is_supervisor(&s.name));
+        for record in &mut self.memory.tree.supervisors {
+            record.backoff.retain(|b| tree.find(&b.child).is_some());
+            record.gave_up.retain(|g| g.child.is_empty() || tree.find(&g.child).is_some());
+            for entry in &mut record.charges {
+                entry.unstarted &= tree.find(&entry.child).is_some();
+            }
+        }
+        self.memory.tree.refused.retain(|r| tree.find(&r.child).is_some_and(|id| tree.leaf(id).is_some()));
+        for id in 1..tree.nodes.len() {
+            if !self.is_enabled(id) && self.has_stopped(id) {
+                self.forget_node(id);
+            }
+        }
+    }
+
+    fn forget_node(&mut self, id: NodeId) {
+        let name = self.name(id);
+        let parent = self.tree.nodes[self.tree.nodes[id].parent].name;
+        self.memory.tree.supervisors.retain(|s| s.name != name);
+        if let Some(record) = self.memory.tree.supervisors.iter_mut().find(|s| s.name == parent) {
+            record.backoff.retain(|b| b.child != name);
+            record.gave_up.retain(|g| g.child != name);
+        }
+        if let Some(worker) = self.memory.workers.get_mut(name) {
+            worker.started = false;
+            worker.slots.clear();
+        }
+    }
+
+    /// A supervisor that is to run and has no record begins its first incarnation.
+    pub fn begin(&mut self) {
+        for id in self.tree.supervisors() {
+            if self.mode(id) == Mode::Up && self.memory.supervisor(self.name(id)).is_none() {
+                let message = "first start".to_owned();
+                *self.memory.supervisor_mut(self.tree.nodes[id].name) = SupervisorStatus {
+                    name: self.tree.nodes[id].name.to_owned(),
+                    incarnation: 1,
+                    operation: Some(start(self.now, message)),
+                    ..SupervisorStatus::default()
+                };
+                self.memory.intend_tree();
+            }
+        }
+    }
+
+    /// Workers follow the incarnations of the supervisors above them and the edits of their template:
+    /// both end what their slots wait for.
+    pub fn sync_workers(&mut self) {
+        for (id, leaf) in self.tree.leaves() {
+            let name = self.name(id);
+            let incarnation = self
+                .tree
+                .ancestors(id)
+                .filter_map(|up| self.memory.supervisor(self.name(up)))
+                .map(|s| s.incarnation)
+                .sum();
+            let Some(worker) = self.memory.workers.get_mut(name) else {
+                continue;
+            };
+            let restarted = worker.incarnation != 0 && incarnation != worker.incarnation;
+            let edited = !worker.revision.is_empty() && worker.revision != leaf.revision;
+            if incarnation != 0 {
+                worker.incarnation = incarnation;
+            }
+            worker.revision.clone_from(&leaf.revision);
+            if restarted {
+                worker.started = false;
+            }
+            if restarted || edited {
+                for slot in &mut worker.slots {
+                    let charges = if restarted { Vec::new() } else { slot.charges.clone() };
+                    slot.forget_restarts();
+                    slot.charges = charges;
+                    slot.down_time = None;
+                }
+                self.memory.intend_worker(name);
+            }
+            if edited {
+                let parent = self.tree.nodes[self.tree.nodes[id].parent].name;
+                let supervisor = self.memory.supervisor_mut(parent);
+                supervisor.backoff.retain(|b| b.child != name);
+            }
+        }
+    }
+
+    /// Ends the waits whose time has come, or that `retryAt` or an edit of a template ends.
+    pub fn end_waits(&mut self) {
+        let asked = self.retry_asked();
+        for id in self.tree.supervisors().collect::<Vec<_>>() {
+            self.end_supervisor_waits(id, asked);
+        }
+        let mut times = Vec::new();
+        for (name, worker) in &mut self.memory.workers {
+            for slot in &mut worker.slots {
+                let Some(parked) = slot.parked.as_mut().filter(|p| p.waiting) else {
+                    continue;
+                };
+                if asked || parked.retry_time.0 <= self.now {
+                    parked.waiting = false;
+                    self.memory.worker_intents.insert(name.clone());
+                } else {
+                    times.push(parked.retry_time.0);
+                }
+            }
+            if asked {
+                for slot in &mut worker.slots {
+                    slot.brake = None;
+                    slot.due_time = None;
+                }
+            }
+        }
+        times.into_iter().for_each(|time| self.wake(time));
+    }
+
+    /// Whether `spec.retryAt` asks for a retry now. Each value acts once.
+    fn retry_asked(&mut self) -> bool {
+        let Some(wanted) = self.world.tree.spec.retry_at.clone() else {
+            return false;
+        };
+        if self.memory.tree.handled_retry_time.as_ref() == Some(&wanted) {
+            return false;
+        }
+        if wanted.0 > self.now {
+            self.wake(wanted.0);
+            return false;
+        }
+        self.memory.tree.handled_retry_time = Some(wanted);
+        self.memory.intend_tree();
+        true
+    }
+
+    fn end_supervisor_waits(&mut self, id: NodeId, asked: bool) {
+        let name = self.name(id);
+        let Some(record) = self.memory.supervisor(name).cloned() else {
+            return;
+        };
+        for entry in &record.gave_up {
+            let scope = if entry.child.is_empty() { Some(id) } else { self.tree.find(&entry.child) };
+            let Some(scope) = scope else { continue };
+            let edited = entry.templates != self.tree.templates(scope);
+            let due = entry.retry_time.as_ref().is_some_and(|time| time.0 <= self.now);
+            if entry.waiting && (edited || asked || due) {
+                self.end_wait(id, scope, &entry.child, edited);
+            } else if entry.waiting {
+                if let Some(time) = &entry.retry_time {
+                    self.wake(time.0);
+                }
+            } else if edited || self.has_stayed_up(id, scope) {
+                let record = self.memory.supervisor_mut(self.tree.nodes[id].name);
+                record.gave_up.retain(|g| g.child != entry.child);
+            }
+        }
+    }
+
+    fn has_stayed_up(&mut self, id: NodeId, scope: NodeId) -> bool {
+        let period = self.tree.policy(id).map_or(0, |p| p.intensity.period_seconds);
+        self.alive_for(scope, i64::from(period).max(SETTLED_SECONDS))
+    }
+
+    fn end_wait(&mut self, id: NodeId, scope: NodeId, child: &str, edited: bool) {
+        let why = if edited { "a template was edited" } else { "it was time to try again" };
+        let record = self.memory.supervisor_mut(self.tree.nodes[id].name);
+        for entry in record.gave_up.iter_mut().filter(|g| g.child == child) {
+            entry.waiting = false;
+        }
+        if edited {
+            record.gave_up.retain(|g| g.child != child);
+        }
+        record.backoff.retain(|b| b.child != child);
+        self.memory.intend_tree();
+        if self.tree.policy(scope).is_some() {
+            let exited = scope == id || self.has_exited(scope);
+            if exited {
+                self.new_incarnation(scope, why);
+            }
+        } else if let Some(worker) = self.memory.workers.get_mut(child) {
+            worker.started = false;
+            for slot in &mut worker.slots {
+                let trouble = slot.trouble.take();
+                slot.forget_restarts();
+                slot.trouble = trouble.filter(|_| !edited);
+            }
+            self.memory.intend_worker(child);
+        }
+        self.notices.push(Notice {
+            warning: false,
+            reason: "RetryStarted".to_owned(),
+            action: "Restart",
+            message: format!("{} is started again: {why}", self.name(scope)),
+            pod: None,
+        });
+    }
+
+    fn has_exited(&self, id: NodeId) -> bool {
+        self.memory
+            .supervisor(self.name(id))
+            .and_then(|s| s.operation.as_ref())
+            .is_some_and(|o| o.kind == OperationKind::GiveUp)
+    }
+
+    /// A new incarnation of a supervisor and of all below it: windows, delays and waits are empty.
+    pub fn new_incarnation(&mut self, scope: NodeId, why: &str) {
+        for id in scope..self.tree.nodes.len() {
+            if self.tree.policy(id).is_none() || !self.tree.is_within(scope, id) {
+                continue;
+            }
+            let name = self.tree.nodes[id].name;
+            if id != scope && self.memory.supervisor(name).is_none() {
+                continue;
+            }
+            let record = self.memory.supervisor_mut(name);
+            // A whole-supervisor retry keeps its entry, which remembers the last delay.
+            record.gave_up.retain(|g| id == scope && g.child.is_empty());
+            record.incarnation += 1;
+            record.started_time = None;
+            record.charges.clear();
+            record.backoff.clear();
+            record.operation = Some(start(self.now, cut(why, 1024)));
+        }
+        self.memory.intend_tree();
+        self.sync_workers();
+    }
+
+    /// Supervisors that gave up and have stopped: their parents judge that as a death.
+    pub fn finish_give_ups(&mut self) {
+        for id in self.tree.supervisors().rev().collect::<Vec<_>>() {
+            if id == ROOT || !self.has_exited(id) || !self.has_stopped(id) {
+                continue;
+            }
+            if self.mode_from_above(id) != Mode::Up {
+                continue;
+            }
+            let record = self.memory.supervisor(self.name(id));
+            let why = record
+                .and_then(|s| s.operation.as_ref())
+                .map_or_else(String::new, |o| o.message.clone());
+            let started = record.and_then(|s| s.started_time.clone());
+            let text = self.charge(&Charge {
+                child: id,
+                at: self.now,
+                unseen: 0,
+                was_started: started.is_some(),
+                since: started.map(|time| time.0),
+                why: format!("gave up ({why})"),
+            });
+            self.notices.push(Notice {
+                warning: true,
+                reason: "SupervisorExited".to_owned(),
+                action: "Restart",
+                message: format!("{} gave up and has stopped; {text}", self.name(id)),
+                pod: None,
+            });
+            if self.mode_from_above(id) == Mode::Up {
+                self.new_incarnation(id, "restarted after it gave up");
+            }
+        }
+    }
+
+    /// Whether a supervisor is to run as far as those above it are concerned.
+    fn mode_from_above(&self, id: NodeId) -> Mode {
+        let parent = self.tree.nodes[id].parent;
+        let shut = self.memory.supervisor(self.name(parent)).is_some_and(|s| {
+            s.operation.as_ref().is_some_and(|o| o.kind == OperationKind::GiveUp)
+                || s.gave_up.iter().any(|g| g.child.is_empty() && g.waiting)
+        });
+        if shut || !self.is_enabled(id) || self.mode(parent) == Mode::Down {
+            Mode::Down
+        } else if self.given_up(id).is_some() {
+            Mode::Held
+        } else {
+            Mode::Up
+        }
+    }
+
+    /// Workers with a quorum have started, and supervisors with all children started have, too. Charges
+    /// for failed starts of a child that has started age like any others from now on.
+    pub fn finish_starts(&mut self) {
+        for (id, leaf) in self.tree.leaves() {
+            let started = self.has_started(id) && self.quorum(id, leaf) > 0;
+            if let Some(worker) = self.memory.workers.get_mut(self.tree.nodes[id].name) {
+                worker.started |= started;
+            }
+        }
+        for id in self.tree.supervisors().rev().collect::<Vec<_>>() {
+            let children: Vec<NodeId> = self.tree.nodes[id].children.clone();
+            let started: Vec<&str> = children
+                .iter()
+                .filter(|child| self.has_started(**child))
+                .map(|child| self.tree.nodes[*child].name)
+                .collect();
+            let all = self.mode(id) == Mode::Up && self.has_started(id);
+            let now = self.now;
+            let period = self.tree.policy(id).map(|p| p.intensity);
+            let name = self.tree.nodes[id].name;
+            if self.memory.supervisor(name).is_none() {
+                continue;
+            }
+            let record = self.memory.supervisor_mut(name);
+            for entry in &mut record.charges {
+                entry.unstarted &= !started.contains(&entry.child.as_str());
+                if let (Some(intensity), false) = (period, entry.unstarted) {
+                    entry.times.retain(|time| in_window(time, now, &intensity));
+                }
+            }
+            record.charges.retain(|entry| !entry.times.is_empty());
+            let starting = record.operation.as_ref().is_some_and(|o| o.kind == OperationKind::Start);
+            if starting && all {
+                record.operation = None;
+                record.started_time = Some(api_time(now));
+            }
+        }
+    }
+}
+
+fn start(now: Timestamp, message: String) -> OperationStatus {
+    OperationStatus {
+        kind: OperationKind::Start,
+        since_time: api_time(now),
+        message,
+    }
+}

@@ -1,0 +1,237 @@
+//! What keeps slots from being up: holds, waits, refused creates, and since when.
+//!
+//! Rule: a trouble stays until what it names is gone, or the slot was alive for 30 seconds.
+
+use crate::api::conditions::Reason;
+use crate::api::v1alpha1::{BrakeStatus, RecentFault, RefusedStatus};
+
+use super::deaths::evidence;
+use super::decision::Notice;
+use super::engine::{Engine, Mode};
+use super::fault::{self, Class, Fault, Verdict};
+use super::judge::cut;
+use super::pod::PodView;
+use super::replica::{Life, SlotView, is_proven_dead, node_of};
+use super::supervise::SETTLED_SECONDS;
+use super::tree::{Leaf, NodeId};
+use super::window::{after, api_time, brake_delay, seconds_between};
+use super::world::Refusal;
+
+impl Engine<'_> {
+    /// Notes the creates that were refused: each is slowed like any uncharged replacement.
+    pub fn note_refusals(&mut self) {
+        for refusal in self.world.refusals.clone() {
+            let fault = fault::identify_refusal(&refusal);
+            let reason = if fault.class == Class::NameCollision {
+                Reason::NameCollision
+            } else {
+                Reason::CreateRefused
+            };
+            let Some(id) = self.tree.find(&refusal.child).filter(|id| self.tree.leaf(*id).is_some()) else {
+                continue;
+            };
+            let news = match refusal.slot {
+                Some(slot) if self.memory.workers.contains_key(&refusal.child) => {
+                    self.refuse_pod(id, slot, &refusal, reason, &fault)
+                }
+                Some(_) => false,
+                None => self.refuse_worker(&refusal, reason, &fault),
+            };
+            if news {
+                self.tell_block(id, refusal.slot.unwrap_or(0), None, &fault);
+            }
+        }
+    }
+
+    fn refuse_pod(&mut self, id: NodeId, slot: i32, refusal: &Refusal, reason: Reason, fault: &Fault) -> bool {
+        let child = self.tree.nodes[id].name;
+        let known = self.slot(id, slot).and_then(|s| s.trouble.as_ref());
+        let news = known.is_none_or(|t| t.reason != reason.as_str());
+        self.set_trouble(id, slot, reason, &fault.message);
+        let memory = self.memory.slot_mut(child, slot);
+        let count = memory.brake.as_ref().map_or(0, |b| b.count);
+        memory.brake = Some(BrakeStatus {
+            count: count + 1,
+            due_time: api_time(after(refusal.at, brake_delay(count + 1))),
+        });
+        memory.mark_down(refusal.at);
+        self.memory.intend_worker(child);
+        news
+    }
+
+    fn refuse_worker(&mut self, refusal: &Refusal, reason: Reason, fault: &Fault) -> bool {
+        let list = &mut self.memory.tree.refused;
+        let known = list.iter().position(|r| r.child == refusal.child).map(|i| list.remove(i));
+        let count = known.as_ref().map_or(0, |r| r.count);
+        let news = known.is_none();
+        list.push(RefusedStatus {
+            child: refusal.child.clone(),
+            reason: reason.as_str().to_owned(),
+            since_time: known.map_or_else(|| api_time(refusal.at), |r| r.since_time),
+            message: cut(&fault.message, 512),
+            count: count + 1,
+            due_time: api_time(after(refusal.at, brake_delay(count + 1))),
+        });
+        self.memory.intend_tree();
+        news
+    }
+
+    /// Brings the troubles, the start latches and the times of being down up to date.
+    pub fn note_slots(&mut self) {
+        let world = self.world;
+        self.memory.tree.refused.retain(|r| !world.workers.contains_key(&r.child));
+        for (id, leaf) in self.tree.leaves().collect::<Vec<_>>() {
+            for (view, life) in self.lives(id) {
+                self.latch(id, &view, life);
+                self.note_block(id, leaf, &view, life);
+                self.settle(id, &view, life);
+            }
+            self.drop_unwanted(id);
+        }
+    }
+
+    /// A start is latched for its life, because unreadiness later on is not a death.
+    fn latch(&mut self, id: NodeId, view: &SlotView<'_>, life: Life) {
+        let Some(pod) = view.current.filter(|_| life.alive) else {
+            return;
+        };
+        let child = self.tree.nodes[id].name;
+        let memory = self.memory.slot_mut(child, view.slot);
+        if memory.pod_uid != pod.uid {
+            memory.begin_pod(&pod.uid);
+        }
+        memory.deaths = memory.deaths.max(pod.ended_runs());
+        memory.started = true;
+    }
+
+    fn note_block(&mut self, id: NodeId, leaf: &Leaf<'_>, view: &SlotView<'_>, life: Life) {
+        let Some(pod) = view.current else {
+            return;
+        };
+        if pod.is_deleting() {
+            self.note_fence(id, leaf, view, pod);
+            return;
+        }
+        if life.alive {
+            return;
+        }
+        let block = fault::identify_block(&evidence(pod, self.world), self.now);
+        let reason = block.as_ref().map(|fault| match fault.verdict {
+            Verdict::Wait => Reason::WaitingForCapacity,
+            _ => Reason::Held,
+        });
+        let known = self.slot(id, view.slot).and_then(|s| s.trouble.clone());
+        match (block, reason) {
+            (Some(fault), Some(reason)) => {
+                let news = known.is_none_or(|t| t.reason != reason.as_str());
+                self.set_trouble(id, view.slot, reason, &fault.message);
+                if news {
+                    self.tell_block(id, view.slot, Some(pod), &fault);
+                }
+            }
+            _ => self.clear_gone_block(id, view.slot, pod),
+        }
+    }
+
+    /// What a hold, a wait or a refusal named is gone: the Pod exists and nothing blocks it.
+    fn clear_gone_block(&mut self, id: NodeId, slot: i32, pod: &PodView) {
+        let ended = pod.is_terminal() || pod.is_crash_looping();
+        let child = self.tree.nodes[id].name;
+        let memory = self.memory.slot_mut(child, slot);
+        let passing = [
+            Reason::WaitingForCapacity,
+            Reason::CreateRefused,
+            Reason::NameCollision,
+            Reason::WaitingForFence,
+        ];
+        if let Some(trouble) = &memory.trouble {
+            let held = trouble.reason == Reason::Held.as_str();
+            if passing.iter().any(|r| r.as_str() == trouble.reason) || (held && !ended) {
+                memory.trouble = None;
+            }
+        }
+    }
+
+    /// A `Stable` Pod that is being deleted on a node that does not answer cannot be replaced yet.
+    fn note_fence(&mut self, id: NodeId, leaf: &Leaf<'_>, view: &SlotView<'_>, pod: &PodView) {
+        let unreachable = node_of(pod, self.world).is_some_and(|node| node.unreachable);
+        if leaf.is_stable() && unreachable && !is_proven_dead(pod, self.world) {
+            let message = format!(
+                "{} is lost with node {} and not proven dead, so it is not replaced: bring the node back, delete the Node object, or taint it with node.kubernetes.io/out-of-service=nodeshutdown:NoExecute",
+                pod.name,
+                pod.node.as_deref().unwrap_or("?")
+            );
+            self.set_trouble(id, view.slot, Reason::WaitingForFence, &message);
+        }
+    }
+
+    /// A trouble is over when the slot was alive for a while; being down is over when it is up.
+    fn settle(&mut self, id: NodeId, view: &SlotView<'_>, life: Life) {
+        let now = self.now;
+        let wanted = self.mode(id) != Mode::Down;
+        let child = self.tree.nodes[id].name;
+        let mut settles_at = None;
+        let memory = self.memory.slot_mut(child, view.slot);
+        let stopping = view.current.is_some_and(PodView::is_deleting);
+        if let Some(since) = life.alive_since.filter(|_| !stopping) {
+            let settled = seconds_between(since, now) >= SETTLED_SECONDS;
+            // A wait or a refusal has ended as soon as the replica is alive.
+            let passing = memory.trouble.as_ref().is_some_and(|t| {
+                [Reason::Held, Reason::WaitingForCapacity, Reason::CreateRefused, Reason::NameCollision, Reason::WaitingForFence]
+                    .iter()
+                    .any(|r| r.as_str() == t.reason)
+            });
+            if settled || passing {
+                memory.trouble = None;
+            }
+            if !settled {
+                settles_at = Some(after(since, SETTLED_SECONDS));
+            }
+        }
+        if life.up || !wanted {
+            memory.down_time = None;
+        } else {
+            memory.mark_down(now);
+        }
+        if let Some(time) = settles_at {
+            self.wake(time);
+        }
+    }
+
+    /// Slots that are not wanted any more are forgotten once their Pods are gone, with their windows.
+    fn drop_unwanted(&mut self, id: NodeId) {
+        let Some(replicas) = self.replicas.get(&id) else {
+            return;
+        };
+        let wanted: Vec<i32> = replicas.wanted.iter().map(|view| view.slot).collect();
+        if let Some(worker) = self.memory.workers.get_mut(self.tree.nodes[id].name) {
+            worker.slots.retain(|slot| wanted.contains(&slot.slot) && !slot.is_empty());
+        }
+    }
+
+    fn tell_block(&mut self, id: NodeId, slot: i32, pod: Option<&PodView>, fault: &Fault) {
+        let child = self.name(id);
+        let decision = match fault.verdict {
+            Verdict::Wait => "waiting; not charged",
+            Verdict::Hold => "left alone, because restarting would not help; not charged",
+            _ => "tried again; not charged",
+        };
+        self.memory.remember_fault(RecentFault {
+            time: api_time(self.now),
+            child: child.to_owned(),
+            slot,
+            class: fault.class.as_str().to_owned(),
+            verdict: format!("{:?}", fault.verdict),
+            confidence: format!("{:?}", fault.confidence),
+            message: cut(&fault.message, 512),
+            decision: decision.to_owned(),
+        });
+        self.notices.push(Notice {
+            warning: true,
+            reason: fault.class.event_reason().to_owned(),
+            action: "Wait",
+            message: format!("{child}/{slot}: {}; {decision}", fault.message),
+            pod: pod.map(|pod| (pod.name.clone(), pod.uid.clone())),
+        });
+    }
+}

@@ -1,0 +1,93 @@
+//! What the core is given: the tree, its Workers, their Pods, the nodes, and refusals.
+//!
+//! Rule: a world is a snapshot; nothing in it changes while a decision is made.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::api::v1alpha1::{SupervisionTreeSpec, SupervisionTreeStatus, WorkerStatus};
+
+use super::pod::PodView;
+
+/// Everything that one decision rests on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct World {
+    /// The tree itself.
+    pub tree: TreeView,
+    /// The Workers that name this tree's UID as controlling owner, by child name (label).
+    pub workers: BTreeMap<String, WorkerView>,
+    /// Nodes by name. `None` when the operator may not read nodes: then nothing is known about them.
+    pub nodes: Option<BTreeMap<String, NodeView>>,
+    /// Creates that the API server refused since the last decision.
+    pub refusals: Vec<Refusal>,
+}
+
+/// The tree as stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TreeView {
+    /// Name of the tree.
+    pub name: String,
+    /// Namespace of the tree.
+    pub namespace: String,
+    /// UID of the tree.
+    pub uid: String,
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// Whether `deletionTimestamp` is set.
+    pub deleting: bool,
+    /// Finalizers.
+    pub finalizers: Vec<String>,
+    /// The spec.
+    pub spec: SupervisionTreeSpec,
+    /// The status: what we remember.
+    pub status: SupervisionTreeStatus,
+}
+
+/// A Worker object and its Pods.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerView {
+    /// Name of the object.
+    pub name: String,
+    /// UID of the object.
+    pub uid: String,
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// Whether `deletionTimestamp` is set.
+    pub deleting: bool,
+    /// `spec.replicas`.
+    pub replicas: i32,
+    /// The status: what we remember of its slots.
+    pub status: WorkerStatus,
+    /// The Pods that name this Worker's UID as controlling owner.
+    pub pods: Vec<PodView>,
+}
+
+/// What is known of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeView {
+    /// Since when the node's Ready condition has not been `True`; `None` while it is Ready.
+    pub not_ready_since: Option<Timestamp>,
+    /// Whether the Ready condition is `Unknown`: the node does not report.
+    pub unreachable: bool,
+    /// Whether the node carries the taint `node.kubernetes.io/out-of-service`.
+    pub out_of_service: bool,
+}
+
+/// A create that the API server refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Child whose Worker or Pod was to be created.
+    pub child: String,
+    /// Slot of the Pod; `None` for the Worker.
+    pub slot: Option<i32>,
+    /// When.
+    pub at: Timestamp,
+    /// HTTP status code.
+    pub code: u16,
+    /// `reason` of the answer, for example Forbidden; `NameCollision` when the name is held by an object
+    /// that is not ours.
+    pub reason: String,
+    /// Message of the answer.
+    pub message: String,
+}
