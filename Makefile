@@ -32,6 +32,7 @@ idle: lab ## Watch an idle operator for ten minutes: it must write nothing but i
 
 generate: ## Write what is generated again: CRDs, manifests, reference pages
 	@UPDATE=1 cargo test --locked --workspace --quiet
+	@UPDATE=1 cargo test --locked --quiet -p e2e --features cluster --test chart install_yaml
 
 lint: ## Check format, lints and documentation
 	cargo fmt --all --check

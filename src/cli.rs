@@ -46,7 +46,12 @@ pub(crate) struct Controller {
     namespaces: Vec<String>,
 
     /// Where to serve /livez, /readyz and /metrics
-    #[arg(long, env = "COPPICE_LISTEN", value_name = "ADDRESS", default_value = "[::]:8080")]
+    #[arg(
+        long,
+        env = "COPPICE_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "[::]:8080"
+    )]
     pub(crate) listen: SocketAddr,
 
     /// How many trees to look at side by side
@@ -71,7 +76,12 @@ pub(crate) struct Release {
     stop: Option<ObjectKey>,
 
     /// How many seconds to wait for the Pods of the operator to go
-    #[arg(long, env = "COPPICE_RELEASE_TIMEOUT", value_name = "SECONDS", default_value_t = 60)]
+    #[arg(
+        long,
+        env = "COPPICE_RELEASE_TIMEOUT",
+        value_name = "SECONDS",
+        default_value_t = 60
+    )]
     timeout: u64,
 }
 
@@ -101,7 +111,10 @@ impl Controller {
         let mut namespaces = self.namespaces.clone();
         namespaces.sort();
         namespaces.dedup();
-        Settings { namespaces, concurrency: self.concurrency }
+        Settings {
+            namespaces,
+            concurrency: self.concurrency,
+        }
     }
 }
 
@@ -120,14 +133,17 @@ impl Release {
 fn name(text: &str) -> Result<String, String> {
     let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
     if text.is_empty() || !text.chars().all(legal) {
-        return Err(format!("'{text}' is not a name: lower-case letters, digits, '-' and '.' are allowed"));
+        return Err(format!(
+            "'{text}' is not a name: lower-case letters, digits, '-' and '.' are allowed"
+        ));
     }
     Ok(text.to_owned())
 }
 
 fn object(text: &str) -> Result<ObjectKey, String> {
-    let (namespace, deployment) =
-        text.split_once('/').ok_or_else(|| "expected NAMESPACE/DEPLOYMENT".to_owned())?;
+    let (namespace, deployment) = text
+        .split_once('/')
+        .ok_or_else(|| "expected NAMESPACE/DEPLOYMENT".to_owned())?;
     Ok(ObjectKey::new(name(namespace)?, name(deployment)?))
 }
 
@@ -139,7 +155,9 @@ mod tests {
 
     fn parse(args: &str) -> Result<Command, String> {
         let args = std::iter::once("coppice").chain(args.split_whitespace());
-        Cli::try_parse_from(args).map(|cli| cli.command).map_err(|error| error.to_string())
+        Cli::try_parse_from(args)
+            .map(|cli| cli.command)
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -161,8 +179,14 @@ mod tests {
     #[test]
     fn release_wants_to_know_what() {
         assert!(parse("release").unwrap_err().contains("--all"));
-        assert!(parse("release --all -n a").unwrap_err().contains("cannot be used with"));
-        let Ok(Command::Release(release)) = parse("release -n a -n b --stop ops/coppice --timeout 5") else {
+        assert!(
+            parse("release --all -n a")
+                .unwrap_err()
+                .contains("cannot be used with")
+        );
+        let Ok(Command::Release(release)) =
+            parse("release -n a -n b --stop ops/coppice --timeout 5")
+        else {
             panic!("not understood")
         };
         let options = release.options();
@@ -173,8 +197,20 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_in_plain_words() {
-        assert!(parse("controller --concurrency 0").unwrap_err().contains("0 is not in 1..=64"));
-        assert!(parse("controller --watch-namespace A/b").unwrap_err().contains("is not a name"));
-        assert!(parse("release --all --stop coppice").unwrap_err().contains("NAMESPACE/DEPLOYMENT"));
+        assert!(
+            parse("controller --concurrency 0")
+                .unwrap_err()
+                .contains("0 is not in 1..=64")
+        );
+        assert!(
+            parse("controller --watch-namespace A/b")
+                .unwrap_err()
+                .contains("is not a name")
+        );
+        assert!(
+            parse("release --all --stop coppice")
+                .unwrap_err()
+                .contains("NAMESPACE/DEPLOYMENT")
+        );
     }
 }

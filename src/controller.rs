@@ -61,6 +61,11 @@ pub struct Settings {
     pub concurrency: u16,
 }
 
+/// Why the controller ended although nobody asked it to.
+#[derive(Debug, thiserror::Error)]
+#[error("a watch ended, which it never does by itself: {0}")]
+pub struct WatchEnded(String);
+
 /// A client whose requests end in time and are never repeated behind our back: a write that is repeated
 /// later may find another world.
 pub fn client(mut config: Config) -> Result<Client, kube::Error> {
@@ -72,7 +77,8 @@ pub fn client(mut config: Config) -> Result<Client, kube::Error> {
     Client::try_from(config)
 }
 
-/// Looks after all trees until `stop`, then lets what runs finish, for at most 12 s.
+/// Looks after all trees until `stop`, then lets what runs finish, for at most 12 s. Without all of its
+/// watches it would be blind, so it ends when one of them panics.
 pub async fn run(
     settings: &Settings,
     client: Client,
@@ -80,7 +86,7 @@ pub async fn run(
     metrics: Metrics,
     health: &Health,
     stop: &CancellationToken,
-) {
+) -> Result<(), WatchEnded> {
     metrics.reconcile.set_max_concurrent(settings.concurrency);
     let (notices, publisher) = notify::channel(client.clone());
     let publisher = tokio::spawn(publisher.run());
@@ -101,20 +107,22 @@ pub async fn run(
         metrics: metrics.api.clone(),
         troubles: troubles.clone(),
     };
-    let watches = watches::start(&surroundings, &settings.namespaces);
+    let mut watches = watches::start(&surroundings, &settings.namespaces);
     let heartbeat = health.heartbeat();
     let work = {
         let context = Arc::clone(&context);
         move |key| reconcile::reconcile(Arc::clone(&context), key)
     };
-    tokio::select! {
-        () = wake.drive(work, &heartbeat, stop) => {}
-        () = report_readiness(&troubles, health) => {}
-    }
+    let result = tokio::select! {
+        () = wake.drive(work, &heartbeat, stop) => Ok(()),
+        () = report_readiness(&troubles, health) => Ok(()),
+        ended = watches.join_next() => Err(WatchEnded(format!("{ended:?}"))),
+    };
     drop(watches);
     drop(context);
     notify::drain(publisher).await;
     tracing::info!("stopped");
+    result
 }
 
 fn report_readiness(troubles: &Troubles, health: &Health) -> impl Future<Output = ()> {

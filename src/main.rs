@@ -32,11 +32,27 @@ fn main() -> ExitCode {
     match run(&cli.command) {
         Ok(code) => code,
         Err(error) => {
-            // One line with what was tried and what came of it. A pipe that is closed hears nothing.
-            let _ = writeln!(std::io::stderr(), "coppice: {error:#}");
+            // A pipe that is closed hears nothing.
+            let _ = writeln!(std::io::stderr(), "coppice: {}", line(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// One line with what was tried and what came of it. Some errors include what caused them; nothing is
+/// said twice.
+fn line(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .skip(1)
+        .map(ToString::to_string)
+        .fold(error.to_string(), |line, cause| {
+            if line.contains(&cause) {
+                line
+            } else {
+                format!("{line}: {cause}")
+            }
+        })
 }
 
 fn run(command: &Command) -> anyhow::Result<ExitCode> {
@@ -49,8 +65,12 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
 }
 
 fn block_on(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.context("could not start the runtime")?.block_on(work)
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    runtime
+        .context("could not start the runtime")?
+        .block_on(work)
 }
 
 async fn controller(options: &Controller) -> anyhow::Result<ExitCode> {
@@ -68,9 +88,19 @@ async fn controller(options: &Controller) -> anyhow::Result<ExitCode> {
         concurrency = settings.concurrency,
         "starting"
     );
-    let served = tokio::spawn(server::serve(listener, health.clone(), metrics.clone(), stop.clone()));
-    controller::run(&settings, client, Arc::new(jiff::Timestamp::now), metrics, &health, &stop).await;
-    served.await.context("the server for probes and metrics panicked")??;
+    let served = tokio::spawn(server::serve(
+        listener,
+        health.clone(),
+        metrics.clone(),
+        stop.clone(),
+    ));
+    let clock = Arc::new(jiff::Timestamp::now);
+    let result = controller::run(&settings, client, clock, metrics, &health, &stop).await;
+    stop.cancel();
+    served
+        .await
+        .context("the server for probes and metrics panicked")??;
+    result?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -78,12 +108,18 @@ async fn release(options: &Release) -> anyhow::Result<ExitCode> {
     let released = controller::release(&client().await?, &options.options()).await?;
     print(&table(&released))?;
     let failed = released.iter().filter(|tree| tree.error.is_some()).count();
-    anyhow::ensure!(failed == 0, "{failed} of {} trees could not be released", released.len());
+    anyhow::ensure!(
+        failed == 0,
+        "{failed} of {} trees could not be released",
+        released.len()
+    );
     Ok(ExitCode::SUCCESS)
 }
 
 async fn client() -> anyhow::Result<kube::Client> {
-    let config = kube::Config::infer().await.context("could not find out how to reach the API server")?;
+    let config = kube::Config::infer()
+        .await
+        .context("could not find out how to reach the API server")?;
     controller::client(config).context("could not make a client for the API server")
 }
 

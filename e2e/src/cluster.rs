@@ -301,9 +301,9 @@ impl Cluster {
             return Ok(());
         }
         let mut flags = full.kwok_flags.clone();
-        if full.quick_node_loss {
-            flags.insert(0, "--node-lease-duration-seconds=4".to_owned());
-        }
+        // Without the flag kwok renews no leases, and its nodes are taken for lost again and again.
+        let lease = if full.quick_node_loss { 4 } else { 40 };
+        flags.insert(0, format!("--node-lease-duration-seconds={lease}"));
         let started = kwok::start(
             self.session.run(),
             &self.kubeconfig,

@@ -15,8 +15,10 @@ use sha2::{Digest, Sha256};
 pub const SANDBOX: &str = "coppice.local/pause:1";
 /// The reference of the image whose behaviour tests control; `workload/README.md` says how.
 pub const WORKLOAD: &str = "coppice.local/workload:1";
-/// The reference of the operator's image.
-pub const OPERATOR: &str = "coppice.local/coppice:dev";
+/// The name under which the samples ask for the workload image, which is a busybox, so that they run without a network.
+pub const SAMPLES: &str = "docker.io/library/busybox:1.37";
+/// The reference of the operator's image: what the chart and `manifests/install.yaml` of this version ask for.
+pub const OPERATOR: &str = concat!("coppice.dev/coppice:", env!("CARGO_PKG_VERSION"));
 
 const OPERATOR_DOCKERFILE: &str = include_str!("../Dockerfile");
 const WORKLOAD_DOCKERFILE: &str = include_str!("../workload/Dockerfile");
@@ -47,7 +49,7 @@ pub enum Error {
     },
 }
 
-/// The sandbox and the workload image, as OCI archives in the folder `images` of `cache`.
+/// The sandbox and the workload image, the latter under both of its names, as OCI archives in the folder `images` of `cache`.
 pub fn small(cache: &Path) -> Result<Vec<PathBuf>, Error> {
     let busybox = fs::read(BUSYBOX).map_err(|source| Error::File {
         path: BUSYBOX.into(),
@@ -68,7 +70,11 @@ pub fn small(cache: &Path) -> Result<Vec<PathBuf>, Error> {
         };
         image.archive(&inputs, workload_files)
     };
-    Ok(vec![build("pause", SANDBOX)?, build("workload", WORKLOAD)?])
+    Ok(vec![
+        build("pause", SANDBOX)?,
+        build("workload", WORKLOAD)?,
+        build("workload", SAMPLES)?,
+    ])
 }
 
 /// The operator's image, as an OCI archive in the folder `images` of `cache`, made from the static program `binary`.

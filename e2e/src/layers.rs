@@ -75,6 +75,11 @@ const CLUSTER: Layer = Layer {
     arguments: &["-p", "e2e", "--features", "cluster", "--test", "cluster"],
     on_current: true,
 };
+const LIFECYCLE: Layer = Layer {
+    name: "lifecycle",
+    arguments: &["-p", "e2e", "--features", "cluster", "--test", "lifecycle"],
+    on_current: false,
+};
 
 /// What came out of one layer.
 struct Outcome {
@@ -87,7 +92,7 @@ struct Outcome {
 
 /// Runs all layers, prints a table, and fails when a test did.
 pub fn run() -> Result<(), Error> {
-    let layers = [WITHOUT_CLUSTER, API_SERVER, MACHINE, CLUSTER];
+    let layers = [WITHOUT_CLUSTER, API_SERVER, MACHINE, CLUSTER, LIFECYCLE];
     let chosen = layers
         .iter()
         .filter(|layer| layer.on_current || !current::is_wanted());

@@ -2,9 +2,11 @@
 //!
 //! Rule: whatever is made on the machine is written down first ([`ledger`]) and undone by that record, whoever made it.
 //!
-//! In reading order: [`cluster`] is what tests use; it starts a [`run`] under a [`lock`], with binaries that [`build`]
-//! made at the versions of [`versions`], certificates of [`pki`], a [`control_plane`], real nodes and [`kwok`] nodes. [`current`] is a cluster that somebody else runs. [`ledger`], [`process`] and [`pid`] keep
-//! the machine clean, and [`reaper`] does so when the owner of a run dies.
+//! In reading order: [`cluster`] is what tests use; it starts a [`run`] in a [`session`] under a [`lock`], with binaries
+//! that [`build`] made at the versions of [`versions`], certificates of [`pki`], a [`control_plane`], a [`network`],
+//! real nodes ([`node`], with [`images`] in [`cgroup`]s) and [`kwok`] nodes. [`current`] is a cluster that somebody else
+//! runs. [`ledger`], [`process`] and [`pid`] keep the machine clean, and [`reaper`] does so when the owner of a run dies.
+//! On top of it, [`operator`] runs Coppice, [`demo`] shows it, and [`layers`] runs all tests.
 
 pub mod build;
 pub mod cache;
@@ -12,7 +14,9 @@ pub mod cgroup;
 pub mod cluster;
 pub mod control_plane;
 pub mod current;
+pub mod demo;
 pub mod images;
+pub mod kstatus;
 pub mod kubeconfig;
 pub mod kwok;
 pub mod layers;
@@ -20,6 +24,7 @@ pub mod ledger;
 pub mod lock;
 pub mod network;
 pub mod node;
+pub mod operator;
 pub mod pid;
 pub mod pki;
 pub mod process;

@@ -33,7 +33,11 @@ pub(super) struct Wake {
 impl Wake {
     /// An empty queue that lets at most that many trees run at once.
     pub(super) fn new(limit: usize, metrics: QueueMetrics) -> Self {
-        Self { queue: Arc::new(Mutex::new(Queue::new(limit))), bell: Arc::default(), metrics }
+        Self {
+            queue: Arc::new(Mutex::new(Queue::new(limit))),
+            bell: Arc::default(),
+            metrics,
+        }
     }
 
     /// Something changed that concerns this tree.
@@ -70,7 +74,9 @@ impl Wake {
         }
         let left = async { while runs.join_next().await.is_some() {} };
         if tokio::time::timeout(DRAIN, left).await.is_err() {
-            tracing::warn!("some reconciles did not finish in time; their trees are taken up again by the next operator");
+            tracing::warn!(
+                "some reconciles did not finish in time; their trees are taken up again by the next operator"
+            );
         }
     }
 
@@ -175,7 +181,14 @@ mod tests {
             Next::Wait
         })
         .await;
-        assert_eq!(runs, [("slow".to_owned(), 0), ("b".to_owned(), 0), ("c".to_owned(), 1000)]);
+        assert_eq!(
+            runs,
+            [
+                ("slow".to_owned(), 0),
+                ("b".to_owned(), 0),
+                ("c".to_owned(), 1000)
+            ]
+        );
     }
 
     #[tokio::test(start_paused = true)]

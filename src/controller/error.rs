@@ -47,7 +47,11 @@ impl fmt::Display for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(verb, kind, object) = self;
         write!(f, "{verb} {kind}")?;
-        if object.is_empty() { Ok(()) } else { write!(f, " {object}") }
+        if object.is_empty() {
+            Ok(())
+        } else {
+            write!(f, " {object}")
+        }
     }
 }
 
@@ -59,7 +63,12 @@ impl Error {
         object: impl Into<String>,
         source: kube::Error,
     ) -> Self {
-        Self::Api { verb, kind, object: object.into(), source: Box::new(source) }
+        Self::Api {
+            verb,
+            kind,
+            object: object.into(),
+            source: Box::new(source),
+        }
     }
 
     /// The answer of the API server, when there was one.
@@ -98,6 +107,16 @@ impl Error {
         self.code() == 409
     }
 
+    /// Whether the namespace is gone or being deleted.
+    pub(super) fn is_ending(&self) -> bool {
+        let details = self.status().and_then(|status| status.details.as_ref());
+        let causes = details.map_or(&[][..], |details| &details.causes);
+        self.is_not_found()
+            || causes
+                .iter()
+                .any(|cause| cause.reason == "NamespaceTerminating")
+    }
+
     /// One word for metrics.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -118,11 +137,20 @@ impl Error {
 
 /// The error in one line with what caused it.
 pub(super) fn chain(error: &Error) -> String {
-    match error.status() {
-        Some(status) => format!("{error}: {} ({})", status.message.trim(), status.code),
-        // kube's own text includes what caused it.
-        None => error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}")),
+    if let Some(status) = error.status() {
+        return format!("{error}: {} ({})", status.message.trim(), status.code);
     }
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        // Some texts include what caused them, and some do not.
+        if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = error.source();
+    }
+    line
 }
 
 /// Makes a request that ends in time.
@@ -134,7 +162,11 @@ pub(super) async fn bounded<T>(
 ) -> Result<T, Error> {
     match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
         Ok(answer) => answer.map_err(|source| Error::api(verb, kind, object, source)),
-        Err(_) => Err(Error::Timeout { verb, kind, object: object.into() }),
+        Err(_) => Err(Error::Timeout {
+            verb,
+            kind,
+            object: object.into(),
+        }),
     }
 }
 
@@ -143,32 +175,75 @@ mod tests {
     use super::*;
 
     fn answered(code: u16) -> Error {
-        let status = Status { code, message: "no such thing".to_owned(), ..Status::default() };
+        let status = Status {
+            code,
+            message: "no such thing".to_owned(),
+            ..Status::default()
+        };
         Error::api("delete", "Pod", "ns/p", kube::Error::Api(Box::new(status)))
     }
 
     #[test]
     fn says_what_was_tried_and_what_came_of_it() {
-        assert_eq!(chain(&answered(404)), "could not delete Pod ns/p: no such thing (404)");
-        let late = Error::Timeout { verb: "list", kind: "Pod", object: String::new() };
+        assert_eq!(
+            chain(&answered(404)),
+            "could not delete Pod ns/p: no such thing (404)"
+        );
+        let late = Error::Timeout {
+            verb: "list",
+            kind: "Pod",
+            object: String::new(),
+        };
         assert_eq!(chain(&late), "could not list Pod in time");
         let broken = Error::api("get", "Pod", "ns/p", kube::Error::TlsRequired);
-        assert_eq!(chain(&broken), "could not get Pod ns/p: TLS required but no TLS stack selected");
+        assert_eq!(
+            chain(&broken),
+            "could not get Pod ns/p: TLS required but no TLS stack selected"
+        );
         assert_eq!(broken.reason(), "unreachable");
     }
 
     #[test]
     fn reasons_are_few_words() {
-        let reasons: Vec<_> = [401, 403, 404, 409, 410, 422, 429, 500, 503].map(|c| answered(c).reason()).into();
+        let reasons: Vec<_> = [401, 403, 404, 409, 410, 422, 429, 500, 503]
+            .map(|c| answered(c).reason())
+            .into();
         assert_eq!(
             reasons,
-            ["forbidden", "forbidden", "not_found", "conflict", "gone", "refused", "throttled", "server_error", "server_error"]
+            [
+                "forbidden",
+                "forbidden",
+                "not_found",
+                "conflict",
+                "gone",
+                "refused",
+                "throttled",
+                "server_error",
+                "server_error"
+            ]
         );
     }
 
     #[tokio::test(start_paused = true)]
     async fn no_request_hangs() {
-        let error = bounded("get", "Pod", "ns/p", std::future::pending::<Result<(), _>>()).await.unwrap_err();
-        assert!(matches!(error, Error::Timeout { verb: "get", kind: "Pod", .. }), "{error}");
+        let error = bounded(
+            "get",
+            "Pod",
+            "ns/p",
+            std::future::pending::<Result<(), _>>(),
+        )
+        .await
+        .unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::Timeout {
+                    verb: "get",
+                    kind: "Pod",
+                    ..
+                }
+            ),
+            "{error}"
+        );
     }
 }

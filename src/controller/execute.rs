@@ -70,7 +70,12 @@ pub(super) async fn execute(
     deadline: Instant,
 ) -> Result<Executed, Error> {
     let tree_version = observation.tree_version.clone();
-    let mut execution = Execution { context, observation, tree_version, deadline };
+    let mut execution = Execution {
+        context,
+        observation,
+        tree_version,
+        deadline,
+    };
     execution.run(decision).await
 }
 
@@ -78,15 +83,24 @@ impl Execution<'_> {
     async fn run(&mut self, decision: Decision) -> Result<Executed, Error> {
         // What a refusal led to is remembered nowhere else, so it is stored as an intent is.
         let urgent = !self.observation.world.refusals.is_empty();
-        let (intents, reports) = self.split(&decision, urgent);
+        let (intents, mut reports) = self.split(&decision, urgent);
         let stored = intents.len();
         if self.store(intents).await? == Effect::Stale {
+            return Ok(Executed::Stale);
+        }
+        // A death that only its Worker was charged with is news for the tree too, and no later decision
+        // would know of it.
+        let carried = stored > 0 && reports.first().is_some_and(|s| s.child.is_none());
+        let carried = reports.drain(..usize::from(carried)).collect();
+        if self.store(carried).await? == Effect::Stale {
             return Ok(Executed::Stale);
         }
         if stored > 0 {
             tracing::info!(statuses = stored, "stored what was decided");
         }
-        self.context.memories.dealt_with(&self.observation.key, self.observation.world.refusals.len());
+        self.context
+            .memories
+            .dealt_with(&self.observation.key, self.observation.world.refusals.len());
         self.tell(&decision);
         let finished = decision.writes.contains(&Write::RemoveFinalizer);
         let result = self.perform(&decision.writes).await;
@@ -96,9 +110,17 @@ impl Execution<'_> {
             Err(error) if error.status().is_none() => return result.map(|_| Executed::Wrote),
             Ok(_) | Err(_) => {}
         }
-        let reported = if finished { Executed::Nothing } else { self.report(reports).await? };
+        let reported = if finished {
+            Executed::Nothing
+        } else {
+            self.report(reports).await?
+        };
         result?;
-        Ok(if stored > 0 { Executed::Wrote } else { reported })
+        Ok(if stored > 0 {
+            Executed::Wrote
+        } else {
+            reported
+        })
     }
 
     /// The statuses that must be stored first, the tree's before its Workers', and those that can wait.
@@ -107,13 +129,28 @@ impl Execution<'_> {
         let mut intents = Vec::new();
         let mut reports = Vec::new();
         if let Some(patch) = diff::between(&world.tree.status, &decision.tree_status) {
-            let write = StatusWrite { child: None, name: world.tree.name.clone(), patch };
-            if urgent || decision.tree_intent { &mut intents } else { &mut reports }.push(write);
+            let write = StatusWrite {
+                child: None,
+                name: world.tree.name.clone(),
+                patch,
+            };
+            if urgent || decision.tree_intent {
+                &mut intents
+            } else {
+                &mut reports
+            }
+            .push(write);
         }
         for (child, status) in &decision.worker_statuses {
-            let Some(worker) = world.workers.get(child) else { continue };
+            let Some(worker) = world.workers.get(child) else {
+                continue;
+            };
             if let Some(patch) = diff::between(&worker.status, status) {
-                let write = StatusWrite { child: Some(child.clone()), name: worker.name.clone(), patch };
+                let write = StatusWrite {
+                    child: Some(child.clone()),
+                    name: worker.name.clone(),
+                    patch,
+                };
                 let first = urgent || decision.worker_intents.contains(child);
                 if first { &mut intents } else { &mut reports }.push(write);
             }
@@ -122,14 +159,18 @@ impl Execution<'_> {
     }
 
     async fn store(&mut self, mut statuses: Vec<StatusWrite>) -> Result<Effect, Error> {
-        let of_workers = statuses.split_off(usize::from(statuses.first().is_some_and(|s| s.child.is_none())));
+        let of_workers = statuses.split_off(usize::from(
+            statuses.first().is_some_and(|s| s.child.is_none()),
+        ));
         for status in statuses {
             if self.store_tree(status).await? != Effect::Done {
                 return Ok(Effect::Stale);
             }
         }
         let this = &*self;
-        let mut stored = stream::iter(of_workers).map(|status| this.store_worker(status)).buffer_unordered(PARALLEL);
+        let mut stored = stream::iter(of_workers)
+            .map(|status| this.store_worker(status))
+            .buffer_unordered(PARALLEL);
         let mut effect = Ok(Effect::Done);
         while let Some(result) = stored.next().await {
             // Whatever one of them says, the others are waited for: they are under way.
@@ -140,7 +181,14 @@ impl Execution<'_> {
 
     async fn store_tree(&mut self, status: StatusWrite) -> Result<Effect, Error> {
         let tree = &self.observation.key;
-        let stored = patch_status::<Trees>(self.context, tree, Written::Tree, &status, &self.tree_version).await?;
+        let stored = patch_status::<Trees>(
+            self.context,
+            tree,
+            Written::Tree,
+            &status,
+            &self.tree_version,
+        )
+        .await?;
         match stored {
             Some(version) => {
                 self.tree_version = version;
@@ -152,19 +200,35 @@ impl Execution<'_> {
 
     async fn store_worker(&self, status: StatusWrite) -> Result<Effect, Error> {
         let versions: &BTreeMap<String, String> = &self.observation.worker_versions;
-        let version = status.child.as_ref().and_then(|child| versions.get(child)).map_or("", String::as_str);
+        let version = status
+            .child
+            .as_ref()
+            .and_then(|child| versions.get(child))
+            .map_or("", String::as_str);
         let tree = &self.observation.key;
-        let stored = patch_status::<Workers>(self.context, tree, Written::Worker, &status, version).await?;
-        Ok(if stored.is_some() { Effect::Done } else { Effect::Stale })
+        let stored =
+            patch_status::<Workers>(self.context, tree, Written::Worker, &status, version).await?;
+        Ok(if stored.is_some() {
+            Effect::Done
+        } else {
+            Effect::Stale
+        })
     }
 
     /// Counts and announces what is stored by now.
     fn tell(&self, decision: &Decision) {
         for notice in &decision.notices {
-            self.context.notices.publish(&self.observation.world.tree, notice.clone());
+            self.context
+                .notices
+                .publish(&self.observation.world.tree, notice.clone());
         }
         let metrics = &self.context.metrics.supervision;
-        for Judged { class, verdict, charged } in &decision.judged {
+        for Judged {
+            class,
+            verdict,
+            charged,
+        } in &decision.judged
+        {
             metrics.fault(class.as_str(), word(*verdict));
             metrics.restart(*charged);
         }
@@ -186,7 +250,11 @@ impl Execution<'_> {
         let count = reports.len();
         let effect = self.store(reports).await?;
         tracing::debug!(statuses = count, "reported");
-        Ok(if effect == Effect::Done { Executed::Wrote } else { Executed::Stale })
+        Ok(if effect == Effect::Done {
+            Executed::Wrote
+        } else {
+            Executed::Stale
+        })
     }
 }
 

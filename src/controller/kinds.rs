@@ -15,8 +15,11 @@ use super::views::Views;
 use super::wire::{self, controller_of, label};
 use crate::api::labels;
 use crate::api::v1alpha1::{SupervisionTree, Worker};
-use crate::model::pod::PodView;
-use crate::model::world::{NodeView, TreeView, WorkerView};
+use crate::model::world::{TreeView, WorkerView};
+
+mod items;
+
+pub(super) use items::{NodeItem, PodItem, TreeItem, WorkerItem};
 
 /// A kind that is watched.
 pub(super) trait Kind: Send + Sync + 'static {
@@ -46,49 +49,6 @@ pub(super) struct Workers;
 pub(super) struct Pods;
 /// Nodes.
 pub(super) struct Nodes;
-
-/// What is kept of a tree.
-#[derive(Debug, PartialEq)]
-pub(super) struct TreeItem {
-    pub(super) key: ObjectKey,
-    pub(super) uid: String,
-    pub(super) resource_version: String,
-    pub(super) generation: i64,
-    pub(super) deleting: bool,
-    pub(super) finalizers: Vec<String>,
-    /// The tree, or why it cannot be read.
-    pub(super) view: Result<TreeView, String>,
-}
-
-/// What is kept of a Worker.
-#[derive(Debug, PartialEq)]
-pub(super) struct WorkerItem {
-    pub(super) key: ObjectKey,
-    pub(super) uid: String,
-    pub(super) resource_version: String,
-    /// UID of the controlling owner, and its name when it is a tree.
-    pub(super) owner_uid: String,
-    pub(super) tree: Option<ObjectKey>,
-    pub(super) child: String,
-    /// The Worker without its Pods, or why it cannot be read.
-    pub(super) view: Result<WorkerView, String>,
-}
-
-/// What is kept of a Pod.
-#[derive(Debug, PartialEq)]
-pub(super) struct PodItem {
-    /// The tree that its label names: a hint whom to wake, never a proof of ownership.
-    pub(super) tree_label: ObjectKey,
-    pub(super) view: PodView,
-}
-
-/// What is kept of a Node.
-#[derive(Debug, PartialEq)]
-pub(super) struct NodeItem {
-    pub(super) name: String,
-    pub(super) uid: String,
-    pub(super) view: NodeView,
-}
 
 impl Kind for Trees {
     type Wire = DeserializeGuard<SupervisionTree>;
@@ -192,7 +152,10 @@ impl Kind for Pods {
         let meta = wire.meta();
         let namespace = meta.namespace.as_deref().unwrap_or_default();
         let tree_label = ObjectKey::new(namespace, label(meta, labels::TREE).unwrap_or_default());
-        PodItem { tree_label, view: wire.view() }
+        PodItem {
+            tree_label,
+            view: wire.view(),
+        }
     }
 
     fn store(views: &mut Views) -> &mut Store<PodItem> {
@@ -214,7 +177,11 @@ impl Kind for Nodes {
     const NAME: &'static str = "Node";
 
     fn read(wire: Self::Wire) -> NodeItem {
-        NodeItem { name: wire.name_any(), uid: wire.uid().unwrap_or_default(), view: wire.view() }
+        NodeItem {
+            name: wire.name_any(),
+            uid: wire.uid().unwrap_or_default(),
+            view: wire.view(),
+        }
     }
 
     fn store(views: &mut Views) -> &mut Store<NodeItem> {
@@ -223,7 +190,11 @@ impl Kind for Nodes {
 
     fn concerns(views: &Views, item: &NodeItem) -> Vec<ObjectKey> {
         let on_node = |pod: &Arc<PodItem>| pod.view.node.as_deref() == Some(item.name.as_str());
-        let pods = views.pods.iter().map(|(_, pod)| pod).filter(|pod| on_node(pod));
+        let pods = views
+            .pods
+            .iter()
+            .map(|(_, pod)| pod)
+            .filter(|pod| on_node(pod));
         pods.flat_map(|pod| Pods::concerns(views, pod)).collect()
     }
 }
@@ -233,64 +204,6 @@ pub(super) fn key_of(metadata: &ObjectMeta) -> ObjectKey {
     ObjectKey {
         namespace: metadata.namespace.clone().unwrap_or_default(),
         name: metadata.name.clone().unwrap_or_default(),
-    }
-}
-
-impl Item for TreeItem {
-    fn uid(&self) -> &str {
-        &self.uid
-    }
-
-    fn owner_uid(&self) -> &'static str {
-        ""
-    }
-
-    fn same(&self, other: &Self) -> bool {
-        (&self.view, self.deleting, self.generation, &self.finalizers)
-            == (&other.view, other.deleting, other.generation, &other.finalizers)
-    }
-}
-
-impl Item for WorkerItem {
-    fn uid(&self) -> &str {
-        &self.uid
-    }
-
-    fn owner_uid(&self) -> &str {
-        &self.owner_uid
-    }
-
-    fn same(&self, other: &Self) -> bool {
-        (&self.view, &self.owner_uid, &self.child) == (&other.view, &other.owner_uid, &other.child)
-    }
-}
-
-impl Item for PodItem {
-    fn uid(&self) -> &str {
-        &self.view.uid
-    }
-
-    fn owner_uid(&self) -> &str {
-        &self.view.owner_uid
-    }
-
-    fn same(&self, other: &Self) -> bool {
-        let at = |version: &str| PodView { resource_version: version.to_owned(), ..other.view.clone() };
-        self.tree_label == other.tree_label && self.view == at(&self.view.resource_version)
-    }
-}
-
-impl Item for NodeItem {
-    fn uid(&self) -> &str {
-        &self.uid
-    }
-
-    fn owner_uid(&self) -> &'static str {
-        ""
-    }
-
-    fn same(&self, other: &Self) -> bool {
-        self == other
     }
 }
 
@@ -305,10 +218,13 @@ mod tests {
         let odd = json!({"metadata": {"name": "t", "namespace": "n", "uid": "u", "resourceVersion": "3",
             "generation": 2}, "spec": {"children": "none"}});
         let item = Trees::read(serde_json::from_value(odd).unwrap());
-        assert_eq!((item.key.to_string().as_str(), item.uid.as_str()), ("n/t", "u"));
+        assert_eq!(
+            (item.key.to_string().as_str(), item.uid.as_str()),
+            ("n/t", "u")
+        );
         assert_eq!((item.resource_version.as_str(), item.generation), ("3", 2));
         let error = item.view.unwrap_err();
-        assert!(error.contains("invalid type: string"), "{error}");
+        assert!(error.contains("Expected a sequence"), "{error}");
     }
 
     #[test]

@@ -43,12 +43,19 @@ struct Memory {
 impl Memories {
     /// A create was refused; the next decision shall know.
     pub(super) fn refused(&self, tree: &ObjectKey, refusal: Refusal) {
-        self.lock().entry(tree.clone()).or_default().refusals.push(refusal);
+        self.lock()
+            .entry(tree.clone())
+            .or_default()
+            .refusals
+            .push(refusal);
     }
 
     /// The refusals that no decision has dealt with.
     pub(super) fn refusals(&self, tree: &ObjectKey) -> Vec<Refusal> {
-        self.lock().get(tree).map(|memory| memory.refusals.clone()).unwrap_or_default()
+        self.lock()
+            .get(tree)
+            .map(|memory| memory.refusals.clone())
+            .unwrap_or_default()
     }
 
     /// The decision that knew the oldest `count` refusals is stored.
@@ -60,12 +67,19 @@ impl Memories {
 
     /// The object must be read before the next decision.
     pub(super) fn doubt(&self, tree: &ObjectKey, kind: Written, name: impl Into<String>) {
-        self.lock().entry(tree.clone()).or_default().doubts.insert((kind, name.into()));
+        self.lock()
+            .entry(tree.clone())
+            .or_default()
+            .doubts
+            .insert((kind, name.into()));
     }
 
     /// The objects that must be read.
     pub(super) fn doubts(&self, tree: &ObjectKey) -> BTreeSet<Doubt> {
-        self.lock().get(tree).map(|memory| memory.doubts.clone()).unwrap_or_default()
+        self.lock()
+            .get(tree)
+            .map(|memory| memory.doubts.clone())
+            .unwrap_or_default()
     }
 
     /// The object was read.
@@ -77,7 +91,11 @@ impl Memories {
 
     /// Whether a write that only reports may be made now; else when.
     pub(super) fn may_report(&self, tree: &ObjectKey, now: Instant) -> Result<(), Instant> {
-        let due = self.lock().get(tree).and_then(|memory| memory.reported).map(|last| last + REPORT_INTERVAL);
+        let due = self
+            .lock()
+            .get(tree)
+            .and_then(|memory| memory.reported)
+            .map(|last| last + REPORT_INTERVAL);
         due.filter(|due| *due > now).map_or(Ok(()), Err)
     }
 
@@ -134,7 +152,10 @@ mod tests {
         assert_eq!(memories.may_report(&tree, start), Ok(()));
         memories.reported(&tree, start);
         let due = start + REPORT_INTERVAL;
-        assert_eq!(memories.may_report(&tree, start + Duration::from_millis(999)), Err(due));
+        assert_eq!(
+            memories.may_report(&tree, start + Duration::from_millis(999)),
+            Err(due)
+        );
         assert_eq!(memories.may_report(&tree, due), Ok(()));
     }
 }

@@ -58,8 +58,15 @@ impl Publisher {
         while let Some((event, regarding)) = self.waiting.recv().await {
             let name = regarding.name.clone().unwrap_or_default();
             let published = self.recorder.publish(&event, &regarding);
-            if let Err(error) = bounded("create", "Event", name, published).await {
-                tracing::warn!(error = super::error::chain(&error), reason = event.reason, "could not publish an Event");
+            if let Err(error) = bounded("create", "Event", name, published).await
+                // Where everything is being deleted, nobody reads the news.
+                && !error.is_ending()
+            {
+                tracing::warn!(
+                    error = super::error::chain(&error),
+                    reason = event.reason,
+                    "could not publish an Event"
+                );
             }
         }
     }
@@ -91,7 +98,11 @@ fn event(tree: &TreeView, notice: Notice) -> (Event, ObjectReference) {
         ..ObjectReference::default()
     });
     let event = Event {
-        type_: if notice.warning { EventType::Warning } else { EventType::Normal },
+        type_: if notice.warning {
+            EventType::Warning
+        } else {
+            EventType::Normal
+        },
         reason: cut(notice.reason, LONGEST_REASON),
         note: Some(cut(notice.message, LONGEST_NOTE)),
         action: notice.action.to_owned(),
@@ -125,9 +136,15 @@ mod tests {
             pod: Some(("p".to_owned(), "pu".to_owned())),
         };
         let (event, regarding) = event(&tree, notice);
-        assert_eq!((event.reason.len(), event.note.unwrap().len()), (LONGEST_REASON, LONGEST_NOTE));
+        assert_eq!(
+            (event.reason.len(), event.note.unwrap().len()),
+            (LONGEST_REASON, LONGEST_NOTE)
+        );
         assert_eq!(event.type_, EventType::Warning);
-        assert_eq!(regarding.api_version.as_deref(), Some("coppice.dev/v1alpha1"));
+        assert_eq!(
+            regarding.api_version.as_deref(),
+            Some("coppice.dev/v1alpha1")
+        );
         assert_eq!(event.secondary.unwrap().kind.as_deref(), Some("Pod"));
     }
 }

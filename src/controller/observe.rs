@@ -16,6 +16,7 @@ use super::store::{ObjectKey, Source};
 use super::views::Snapshot;
 use super::wire::{controller_of, label};
 use crate::api::labels;
+use crate::api::v1alpha1::{Child, SupervisionTree};
 use crate::model::world::{WorkerView, World};
 
 /// What there is to say about a tree.
@@ -66,7 +67,14 @@ pub(super) async fn observe(context: &Context, key: &ObjectKey) -> Result<Observ
     match observation(context, key, snapshot) {
         Ok(observation) => Ok(Observed::World(Box::new(observation))),
         Err(message) => Ok(match stored_tree(context, key).await? {
-            Some(tree) => Observed::Malformed(Malformed { key: key.clone(), tree, message }),
+            Some(tree) => {
+                let message = culprit(&tree).unwrap_or(message);
+                Observed::Malformed(Malformed {
+                    key: key.clone(),
+                    tree,
+                    message,
+                })
+            }
             None => Observed::Gone,
         }),
     }
@@ -96,11 +104,18 @@ where
     let key = ObjectKey::new(namespace, name);
     let api = Api::<K::Wire>::namespaced(context.client.clone(), namespace);
     let answer = bounded("get", K::NAME, key.to_string(), api.get(name)).await;
-    context.metrics.api.request("get", K::NAME, answer.as_ref().map_or_else(Error::reason, |_| "ok"));
+    context.metrics.api.request(
+        "get",
+        K::NAME,
+        answer.as_ref().map_or_else(Error::reason, |_| "ok"),
+    );
     match answer {
         // What is not watched must not be kept, because nobody would ever tell that it has changed.
         Ok(object) if K::SELECTOR.is_empty() || label(object.meta(), K::SELECTOR).is_some() => {
-            context.views.lock().put::<K>(object.clone(), Source::Answer, None);
+            context
+                .views
+                .lock()
+                .put::<K>(object.clone(), Source::Answer, None);
             Ok(Some(object))
         }
         Ok(object) => Ok(Some(object)),
@@ -113,7 +128,12 @@ where
 }
 
 /// Whether a Pod is the one that was to be created for that Worker, child and slot.
-pub(super) fn is_ours<W: Resource>(object: &W, owner_uid: &str, child: &str, slot: Option<i32>) -> bool {
+pub(super) fn is_ours<W: Resource>(
+    object: &W,
+    owner_uid: &str,
+    child: &str,
+    slot: Option<i32>,
+) -> bool {
     let meta = object.meta();
     let is = |name, value: &str| label(meta, name) == Some(value);
     controller_of(meta).is_some_and(|owner| owner.uid == owner_uid)
@@ -122,8 +142,25 @@ pub(super) fn is_ours<W: Resource>(object: &W, owner_uid: &str, child: &str, slo
         && slot.is_none_or(|slot| is(labels::SLOT, &slot.to_string()))
 }
 
+/// The child that makes a tree unreadable, and why.
+fn culprit(tree: &Value) -> Option<String> {
+    tree["spec"]["children"]
+        .as_array()?
+        .iter()
+        .enumerate()
+        .find_map(|(index, child)| {
+            let error = serde_json::from_value::<Child>(child.clone()).err()?;
+            let name = child["name"]
+                .as_str()
+                .map_or_else(|| format!("number {index}"), |name| format!("'{name}'"));
+            Some(format!(
+                "the tree cannot be read; child {name} must be put right: {error}"
+            ))
+        })
+}
+
 async fn stored_tree(context: &Context, key: &ObjectKey) -> Result<Option<Value>, Error> {
-    let resource = kube::core::ApiResource::erase::<crate::api::v1alpha1::SupervisionTree>(&());
+    let resource = kube::core::ApiResource::erase::<SupervisionTree>(&());
     let api: Api<kube::core::DynamicObject> =
         Api::namespaced_with(context.client.clone(), &key.namespace, &resource);
     match bounded("get", Trees::NAME, key.to_string(), api.get(&key.name)).await {
@@ -134,13 +171,23 @@ async fn stored_tree(context: &Context, key: &ObjectKey) -> Result<Option<Value>
 }
 
 /// The world in that snapshot, or what in it cannot be read.
-fn observation(context: &Context, key: &ObjectKey, snapshot: Snapshot) -> Result<Observation, String> {
-    let tree = snapshot.tree.view.clone().map_err(|error| format!("the tree cannot be read: {error}"))?;
+fn observation(
+    context: &Context,
+    key: &ObjectKey,
+    snapshot: Snapshot,
+) -> Result<Observation, String> {
+    let tree =
+        snapshot.tree.view.clone().map_err(|error| {
+            format!("the tree cannot be read; its spec must be put right: {error}")
+        })?;
     let mut workers = BTreeMap::new();
     let mut worker_versions = BTreeMap::new();
     for (worker, pods) in &snapshot.workers {
         let view = worker.view.clone().map_err(|error| {
-            format!("the Worker {} of this tree cannot be read: {error}", worker.key.name)
+            format!(
+                "the Worker {} of this tree cannot be read: {error}",
+                worker.key.name
+            )
         })?;
         let pods = pods.iter().map(|pod| pod.view.clone()).collect();
         workers.insert(worker.child.clone(), WorkerView { pods, ..view });
@@ -149,8 +196,37 @@ fn observation(context: &Context, key: &ObjectKey, snapshot: Snapshot) -> Result
     let refusals = context.memories.refusals(key);
     Ok(Observation {
         key: key.clone(),
-        world: World { tree, workers, nodes: snapshot.nodes, refusals },
+        world: World {
+            tree,
+            workers,
+            nodes: snapshot.nodes,
+            refusals,
+        },
         tree_version: snapshot.tree.resource_version.clone(),
         worker_versions,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_child_that_cannot_be_read_is_named() {
+        let tree = |children: Value| json!({"spec": {"children": children}});
+        assert_eq!(culprit(&tree(json!("none"))), None);
+        assert_eq!(culprit(&tree(json!([{"name": "a"}]))), None);
+        let message = culprit(&tree(json!([{"name": "a"}, {"name": "b", "enabled": 3}]))).unwrap();
+        assert!(
+            message.starts_with("the tree cannot be read; child 'b' must be put right: "),
+            "{message}"
+        );
+        assert!(
+            culprit(&tree(json!([7])))
+                .unwrap()
+                .contains("child number 0")
+        );
+    }
 }

@@ -98,14 +98,19 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         self.running += 1;
         let slot = self.slots.entry(key.clone()).or_default();
         slot.running = true;
-        let waited = slot.ready_since.take().map_or(Duration::ZERO, |since| now - since);
+        let waited = slot
+            .ready_since
+            .take()
+            .map_or(Duration::ZERO, |since| now - since);
         self.stop_timer(&key);
         Some(Taken { key, waited })
     }
 
     /// The run of a key is over.
     pub(super) fn done(&mut self, key: K, next: Next, now: Instant) {
-        let Some(slot) = self.slots.get_mut(&key) else { return };
+        let Some(slot) = self.slots.get_mut(&key) else {
+            return;
+        };
         self.running -= usize::from(std::mem::take(&mut slot.running));
         let changed = std::mem::take(&mut slot.changed);
         if next == Next::Failed {
@@ -172,7 +177,9 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
 }
 
 fn backoff(failures: u32) -> Duration {
-    FIRST_BACKOFF.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(LONGEST_BACKOFF)
+    FIRST_BACKOFF
+        .saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX))
+        .min(LONGEST_BACKOFF)
 }
 
 #[cfg(test)]

@@ -23,6 +23,9 @@ use crate::runtime::metrics::ReconcileResult;
 
 /// After that long no further write is begun; the next look goes on.
 const BUDGET: Duration = Duration::from_secs(30);
+/// The shortest time until a tree is looked at again by itself, so that a due time that has passed
+/// already cannot keep us busy.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(50);
 /// The longest time until a tree is looked at again although nothing has happened: every delay is kept
 /// by the wall clock, which may have been set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_mins(5);
@@ -77,7 +80,7 @@ fn next(executed: Executed, wake: Instant) -> Next {
 
 fn wake(at: Option<Timestamp>, now: Timestamp) -> Instant {
     let sleep = at.map_or(LONGEST_SLEEP, |at| {
-        Duration::try_from(at.duration_since(now)).unwrap_or_default().min(LONGEST_SLEEP)
+        Duration::try_from(at.duration_since(now)).unwrap_or_default()
     });
-    Instant::now() + sleep
+    Instant::now() + sleep.clamp(SHORTEST_SLEEP, LONGEST_SLEEP)
 }

@@ -75,23 +75,39 @@ pub enum ReleaseError {
 
 /// Stops the operator when asked to, then lets go of every tree there. A tree that fails does not stop
 /// the others.
-pub async fn release(client: &Client, options: &ReleaseOptions) -> Result<Vec<Released>, ReleaseError> {
+pub async fn release(
+    client: &Client,
+    options: &ReleaseOptions,
+) -> Result<Vec<Released>, ReleaseError> {
     if let Some(operator) = &options.stop {
         stop(client, operator, options.timeout).await?;
     }
     let mut released = Vec::new();
-    for tree in held(client, &options.namespaces).await.map_err(ReleaseError::Api)? {
+    for tree in held(client, &options.namespaces)
+        .await
+        .map_err(ReleaseError::Api)?
+    {
         let error = let_go(client, &tree).await.err().map(|error| chain(&error));
-        released.push(Released { tree: key_of(tree.meta()), error });
+        released.push(Released {
+            tree: key_of(tree.meta()),
+            error,
+        });
     }
     Ok(released)
 }
 
 /// Scales the operator to zero and waits for its Pods to go. A Deployment that is not there is stopped.
-async fn stop(client: &Client, operator: &ObjectKey, timeout: Duration) -> Result<(), ReleaseError> {
+async fn stop(
+    client: &Client,
+    operator: &ObjectKey,
+    timeout: Duration,
+) -> Result<(), ReleaseError> {
     let deployments = Api::<Deployment>::namespaced(client.clone(), &operator.namespace);
     let body = json!({"spec": {"replicas": 0}});
-    let params = PatchParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let params = PatchParams {
+        field_manager: Some(labels::FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
     let patch = Patch::Merge(&body);
     let scaled = deployments.patch_scale(&operator.name, &params, &patch);
     match bounded("scale", "Deployment", operator.to_string(), scaled).await {
@@ -99,7 +115,13 @@ async fn stop(client: &Client, operator: &ObjectKey, timeout: Duration) -> Resul
         Err(error) if error.is_not_found() => return Ok(()),
         Err(error) => return Err(ReleaseError::Api(error)),
     }
-    let got = bounded("get", "Deployment", operator.to_string(), deployments.get(&operator.name)).await;
+    let got = bounded(
+        "get",
+        "Deployment",
+        operator.to_string(),
+        deployments.get(&operator.name),
+    )
+    .await;
     let selector = Selector::try_from(got.map_err(ReleaseError::Api)?.spec.selector);
     let selector = selector.map_err(|error| ReleaseError::Selector {
         operator: operator.clone(),
@@ -115,7 +137,11 @@ async fn stop(client: &Client, operator: &ObjectKey, timeout: Duration) -> Resul
             return Ok(());
         }
         if Instant::now() > deadline {
-            return Err(ReleaseError::StillRunning { operator: operator.clone(), pods: left, timeout });
+            return Err(ReleaseError::StillRunning {
+                operator: operator.clone(),
+                pods: left,
+                timeout,
+            });
         }
         tokio::time::sleep(POLL).await;
     }
@@ -125,17 +151,31 @@ async fn stop(client: &Client, operator: &ObjectKey, timeout: Duration) -> Resul
 async fn held(client: &Client, namespaces: &[String]) -> Result<Vec<Meta>, Error> {
     let apis: Vec<Api<SupervisionTree>> = match namespaces {
         [] => vec![Api::all(client.clone())],
-        some => some.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect(),
+        some => some
+            .iter()
+            .map(|namespace| Api::namespaced(client.clone(), namespace))
+            .collect(),
     };
     let mut trees = Vec::new();
     for api in apis {
-        match bounded("list", "SupervisionTree", "", api.list_metadata(&ListParams::default())).await {
+        match bounded(
+            "list",
+            "SupervisionTree",
+            "",
+            api.list_metadata(&ListParams::default()),
+        )
+        .await
+        {
             Ok(list) => trees.extend(list.items),
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error),
         }
     }
-    trees.retain(|tree| tree.finalizers().iter().any(|name| name == labels::FINALIZER));
+    trees.retain(|tree| {
+        tree.finalizers()
+            .iter()
+            .any(|name| name == labels::FINALIZER)
+    });
     Ok(trees)
 }
 
@@ -146,20 +186,42 @@ async fn let_go(client: &Client, tree: &Meta) -> Result<(), Error> {
     let mut tree = tree.clone();
     let mut attempt = 1;
     loop {
-        let others: Vec<&String> = tree.finalizers().iter().filter(|name| *name != labels::FINALIZER).collect();
+        let others: Vec<&String> = tree
+            .finalizers()
+            .iter()
+            .filter(|name| *name != labels::FINALIZER)
+            .collect();
         if others.len() == tree.finalizers().len() {
             return Ok(());
         }
-        let body = json!({"metadata": {"resourceVersion": tree.resource_version(), "finalizers": others}});
-        let params = PatchParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let body =
+            json!({"metadata": {"resourceVersion": tree.resource_version(), "finalizers": others}});
+        let params = PatchParams {
+            field_manager: Some(labels::FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
         let patch = Patch::Merge(&body);
-        match bounded("patch", "SupervisionTree", key.to_string(), api.patch_metadata(&key.name, &params, &patch)).await {
+        match bounded(
+            "patch",
+            "SupervisionTree",
+            key.to_string(),
+            api.patch_metadata(&key.name, &params, &patch),
+        )
+        .await
+        {
             Ok(_) => return Ok(()),
             Err(error) if error.is_not_found() => return Ok(()),
             Err(error) if error.is_conflict() && attempt < ATTEMPTS => attempt += 1,
             Err(error) => return Err(error),
         }
-        tree = match bounded("get", "SupervisionTree", key.to_string(), api.get_metadata(&key.name)).await {
+        tree = match bounded(
+            "get",
+            "SupervisionTree",
+            key.to_string(),
+            api.get_metadata(&key.name),
+        )
+        .await
+        {
             Ok(fresh) => fresh,
             Err(error) if error.is_not_found() => return Ok(()),
             Err(error) => return Err(error),

@@ -37,7 +37,10 @@ pub struct ObjectKey {
 impl ObjectKey {
     /// The key of that object.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
     }
 }
 
@@ -108,8 +111,15 @@ impl<T: Item> Store<T> {
     }
 
     /// The objects that name this UID as their controlling owner, by name.
-    pub(super) fn owned_by<'a>(&'a self, uid: &str) -> impl Iterator<Item = &'a Arc<T>> + use<'a, T> {
-        self.by_owner.get(uid).into_iter().flatten().filter_map(|key| self.get(key))
+    pub(super) fn owned_by<'a>(
+        &'a self,
+        uid: &str,
+    ) -> impl Iterator<Item = &'a Arc<T>> + use<'a, T> {
+        self.by_owner
+            .get(uid)
+            .into_iter()
+            .flatten()
+            .filter_map(|key| self.get(key))
     }
 
     /// All objects.
@@ -119,7 +129,11 @@ impl<T: Item> Store<T> {
 
     /// Takes in one version of an object.
     pub(super) fn put(&mut self, key: ObjectKey, version: Version, item: T) -> Touched<T> {
-        if self.tombstones.get(&key).is_some_and(|(gone, _)| *gone >= version) {
+        if self
+            .tombstones
+            .get(&key)
+            .is_some_and(|(gone, _)| *gone >= version)
+        {
             return Vec::new();
         }
         let old = match self.objects.get(&key) {
@@ -143,7 +157,11 @@ impl<T: Item> Store<T> {
 
     /// Takes in that an object is gone since that version.
     pub(super) fn remove(&mut self, key: &ObjectKey, version: Version) -> Touched<T> {
-        if self.objects.get(key).is_some_and(|(known, _)| *known > version) {
+        if self
+            .objects
+            .get(key)
+            .is_some_and(|(known, _)| *known > version)
+        {
             return Vec::new();
         }
         self.bury(key, version)
@@ -174,7 +192,10 @@ impl<T: Item> Store<T> {
         listed: Vec<(ObjectKey, Version, T)>,
     ) -> Touched<T> {
         self.sweep();
-        let went_back = self.watched.get(&scope.map(str::to_owned)).is_some_and(|seen| version < *seen);
+        let went_back = self
+            .watched
+            .get(&scope.map(str::to_owned))
+            .is_some_and(|seen| version < *seen);
         let in_scope: Vec<ObjectKey> = self.keys_of(scope);
         let names: BTreeSet<&ObjectKey> = listed.iter().map(|(key, ..)| key).collect();
         let mut touched = Vec::new();
@@ -186,7 +207,8 @@ impl<T: Item> Store<T> {
             for key in &in_scope {
                 touched.extend(self.forget(key, None));
             }
-            self.tombstones.retain(|key, _| scope.is_some_and(|scope| key.namespace != scope));
+            self.tombstones
+                .retain(|key, _| scope.is_some_and(|scope| key.namespace != scope));
             self.watched.remove(&scope.map(str::to_owned));
         }
         for (key, version, item) in listed {
@@ -209,9 +231,14 @@ impl<T: Item> Store<T> {
     }
 
     fn bury(&mut self, key: &ObjectKey, version: Version) -> Touched<T> {
-        let grave = self.tombstones.entry(key.clone()).or_insert_with(|| (version, Instant::now()));
+        let grave = self
+            .tombstones
+            .entry(key.clone())
+            .or_insert_with(|| (version, Instant::now()));
         *grave = (version.max(grave.0), Instant::now());
-        let Some((_, old)) = self.objects.remove(key) else { return Vec::new() };
+        let Some((_, old)) = self.objects.remove(key) else {
+            return Vec::new();
+        };
         self.unlink(key, &old);
         vec![old]
     }
@@ -219,7 +246,10 @@ impl<T: Item> Store<T> {
     fn link(&mut self, key: &ObjectKey, item: &Arc<T>) {
         self.by_uid.insert(item.uid().to_owned(), key.clone());
         if !item.owner_uid().is_empty() {
-            self.by_owner.entry(item.owner_uid().to_owned()).or_default().insert(key.clone());
+            self.by_owner
+                .entry(item.owner_uid().to_owned())
+                .or_default()
+                .insert(key.clone());
         }
     }
 
@@ -235,160 +265,10 @@ impl<T: Item> Store<T> {
 
     /// Drops tombstones that no answer can be older than any more.
     pub(super) fn sweep(&mut self) {
-        self.tombstones.retain(|_, (_, since)| since.elapsed() < TOMBSTONE_AGE);
+        self.tombstones
+            .retain(|_, (_, since)| since.elapsed() < TOMBSTONE_AGE);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Clone, Debug, PartialEq)]
-    struct Thing {
-        uid: &'static str,
-        owner: &'static str,
-        text: &'static str,
-    }
-
-    impl Item for Thing {
-        fn uid(&self) -> &str {
-            self.uid
-        }
-
-        fn owner_uid(&self) -> &str {
-            self.owner
-        }
-
-        fn same(&self, other: &Self) -> bool {
-            self == other
-        }
-    }
-
-    fn thing(text: &'static str) -> Thing {
-        Thing { uid: "u", owner: "o", text }
-    }
-
-    fn key(name: &str) -> ObjectKey {
-        ObjectKey::new("ns", name)
-    }
-
-    fn texts(store: &Store<Thing>) -> Vec<(String, &'static str)> {
-        store.iter().map(|(key, item)| (key.to_string(), item.text)).collect()
-    }
-
-    fn put(store: &mut Store<Thing>, name: &str, version: u64, item: Thing) -> usize {
-        store.put(key(name), Version(version), item).len()
-    }
-
-    #[tokio::test]
-    async fn a_late_answer_never_overwrites_newer_data() {
-        let mut store = Store::default();
-        assert_eq!(put(&mut store, "a", 9, thing("watched")), 1);
-        assert_eq!(put(&mut store, "a", 8, thing("answered late")), 0);
-        assert_eq!(texts(&store), [("ns/a".to_owned(), "watched")]);
-        assert_eq!(put(&mut store, "a", 10, thing("newer")), 2);
-        // The numbers are compared as numbers: 10 is newer than 9.
-        assert_eq!(texts(&store), [("ns/a".to_owned(), "newer")]);
-        assert_eq!(put(&mut store, "a", 11, thing("newer")), 0);
-    }
-
-    #[tokio::test]
-    async fn a_late_answer_brings_nothing_back() {
-        let mut store = Store::default();
-        put(&mut store, "a", 5, thing("first"));
-        assert_eq!(store.remove(&key("a"), Version(7)).len(), 1);
-        assert_eq!(put(&mut store, "a", 6, thing("answered late")), 0);
-        assert_eq!(put(&mut store, "a", 7, thing("the delete itself")), 0);
-        assert_eq!(put(&mut store, "a", 8, Thing { uid: "v", ..thing("second") }), 1);
-        // The delete of the first one, seen late, leaves the second one alone.
-        assert_eq!(store.remove(&key("a"), Version(7)).len(), 0);
-        assert_eq!(store.by_uid("v").unwrap().text, "second");
-        assert_eq!(store.by_uid("u"), None);
-    }
-
-    #[tokio::test]
-    async fn a_delete_before_the_create_is_seen_counts() {
-        let mut store = Store::default();
-        assert_eq!(store.remove(&key("a"), Version(7)).len(), 0);
-        assert_eq!(put(&mut store, "a", 6, thing("created, answered late")), 0);
-        assert_eq!(texts(&store), []);
-    }
-
-    #[tokio::test]
-    async fn a_list_replaces_its_scope_and_nothing_newer() {
-        let mut store = Store::default();
-        put(&mut store, "listed", 3, thing("old"));
-        put(&mut store, "gone", 4, thing("gone"));
-        put(&mut store, "written", 12, thing("answered after the list"));
-        store.put(ObjectKey::new("other", "x"), Version(2), thing("elsewhere"));
-        let listed = vec![
-            (key("listed"), Version(8), thing("new")),
-            (key("added"), Version(9), thing("added")),
-        ];
-        let touched = store.replace(Some("ns"), Version(10), listed);
-        assert_eq!(touched.len(), 4);
-        assert_eq!(
-            texts(&store),
-            [
-                ("ns/added".to_owned(), "added"),
-                ("ns/listed".to_owned(), "new"),
-                ("ns/written".to_owned(), "answered after the list"),
-                ("other/x".to_owned(), "elsewhere"),
-            ]
-        );
-        assert_eq!(put(&mut store, "gone", 10, thing("late")), 0);
-    }
-
-    #[tokio::test]
-    async fn an_empty_list_of_everything_empties_the_store() {
-        let mut store = Store::default();
-        put(&mut store, "a", 3, thing("a"));
-        assert_eq!(store.replace(None, Version(4), vec![]).len(), 1);
-        assert_eq!(texts(&store), []);
-        assert_eq!(store.owned_by("o").count(), 0);
-    }
-
-    #[tokio::test]
-    async fn a_cluster_restored_from_a_backup_is_believed() {
-        let mut store = Store::default();
-        store.replace(None, Version(100), vec![(key("a"), Version(90), thing("lost"))]);
-        store.remove(&key("b"), Version(95));
-        let restored =
-            vec![(key("a"), Version(40), thing("restored")), (key("b"), Version(41), thing("back"))];
-        store.replace(None, Version(50), restored);
-        assert_eq!(
-            texts(&store),
-            [("ns/a".to_owned(), "restored"), ("ns/b".to_owned(), "back")]
-        );
-    }
-
-    #[tokio::test]
-    async fn ownership_follows_the_object() {
-        let mut store = Store::default();
-        put(&mut store, "a", 1, thing("a"));
-        put(&mut store, "b", 2, Thing { uid: "v", ..thing("b") });
-        let owned = |store: &Store<Thing>, uid| store.owned_by(uid).map(|t| t.text).collect::<Vec<_>>();
-        assert_eq!(owned(&store, "o"), ["a", "b"]);
-        put(&mut store, "a", 3, Thing { owner: "p", ..thing("a") });
-        assert_eq!(owned(&store, "o"), ["b"]);
-        assert_eq!(owned(&store, "p"), ["a"]);
-    }
-
-    #[tokio::test]
-    async fn what_does_not_exist_is_forgotten_by_uid() {
-        let mut store = Store::default();
-        put(&mut store, "a", 3, thing("a"));
-        assert_eq!(store.forget(&key("a"), Some("another")).len(), 0);
-        assert_eq!(store.forget(&key("a"), Some("u")).len(), 1);
-        assert_eq!(put(&mut store, "a", 3, thing("late")), 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn tombstones_do_not_pile_up() {
-        let mut store = Store::<Thing>::default();
-        store.remove(&key("a"), Version(7));
-        tokio::time::advance(TOMBSTONE_AGE).await;
-        store.sweep();
-        assert!(store.tombstones.is_empty());
-    }
-}
+mod tests;

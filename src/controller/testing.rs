@@ -53,7 +53,8 @@ impl Answer {
 
 /// A client of a server that answers so, and what it was asked.
 pub(super) fn client(answer: impl Fn(&Seen) -> Answer + Send + 'static) -> (Client, Log) {
-    let (service, mut handle) = tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
+    let (service, mut handle) =
+        tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
     let log = Log::default();
     let seen_log = Arc::clone(&log);
     tokio::spawn(async move {
@@ -79,8 +80,14 @@ pub(super) fn client(answer: impl Fn(&Seen) -> Answer + Send + 'static) -> (Clie
 async fn read(request: http::Request<Body>) -> Seen {
     let (parts, body) = request.into_parts();
     let bytes = body.collect_bytes().await.unwrap();
-    let mut query: Vec<String> =
-        parts.uri.query().unwrap_or_default().split('&').filter(|q| !q.is_empty()).map(str::to_owned).collect();
+    let mut query: Vec<String> = parts
+        .uri
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter(|q| !q.is_empty())
+        .map(str::to_owned)
+        .collect();
     query.sort();
     Seen {
         target: format!("{} {}", parts.method, parts.uri.path()),
@@ -90,7 +97,10 @@ async fn read(request: http::Request<Body>) -> Seen {
 }
 
 fn response(code: u16, body: String) -> http::Response<Body> {
-    http::Response::builder().status(code).body(Body::from(body.into_bytes())).unwrap()
+    http::Response::builder()
+        .status(code)
+        .body(Body::from(body.into_bytes()))
+        .unwrap()
 }
 
 /// A context over that client at a fixed time, with trees, Workers, Pods and nodes listed and empty.
@@ -106,7 +116,14 @@ pub(super) fn context(client: Client) -> Context {
     }
     let (notices, publisher) = notify::channel(client.clone());
     tokio::spawn(publisher.run());
-    Context { client, clock, views, memories: Memories::default(), notices, metrics: Metrics::new("test") }
+    Context {
+        client,
+        clock,
+        views,
+        memories: Memories::default(),
+        notices,
+        metrics: Metrics::new("test"),
+    }
 }
 
 /// The tree that tests work on.

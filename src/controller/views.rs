@@ -37,7 +37,12 @@ pub(super) struct Snapshot {
 
 impl Views {
     /// Takes in one version of an object.
-    pub(super) fn put<K: Kind>(&mut self, wire: K::Wire, source: Source, scope: Option<&str>) -> BTreeSet<ObjectKey> {
+    pub(super) fn put<K: Kind>(
+        &mut self,
+        wire: K::Wire,
+        source: Source,
+        scope: Option<&str>,
+    ) -> BTreeSet<ObjectKey> {
         let (key, version) = address(&wire);
         let store = K::store(self);
         if source == Source::Watch {
@@ -48,7 +53,11 @@ impl Views {
     }
 
     /// Takes in that a watch saw an object go.
-    pub(super) fn remove<K: Kind>(&mut self, wire: &K::Wire, scope: Option<&str>) -> BTreeSet<ObjectKey> {
+    pub(super) fn remove<K: Kind>(
+        &mut self,
+        wire: &K::Wire,
+        scope: Option<&str>,
+    ) -> BTreeSet<ObjectKey> {
         let (key, version) = address(wire);
         let store = K::store(self);
         store.watched(scope, version);
@@ -57,7 +66,11 @@ impl Views {
     }
 
     /// Takes in that an object does not exist.
-    pub(super) fn forget<K: Kind>(&mut self, key: &ObjectKey, uid: Option<&str>) -> BTreeSet<ObjectKey> {
+    pub(super) fn forget<K: Kind>(
+        &mut self,
+        key: &ObjectKey,
+        uid: Option<&str>,
+    ) -> BTreeSet<ObjectKey> {
         let touched = K::store(self).forget(key, uid);
         self.concerned::<K>(&touched)
     }
@@ -92,13 +105,18 @@ impl Views {
         self.loaded.remove(&(Nodes::NAME, None));
         let changed = !self.nodes_forbidden;
         self.nodes_forbidden = true;
-        if changed { self.trees_in(None) } else { BTreeSet::new() }
+        if changed {
+            self.trees_in(None)
+        } else {
+            BTreeSet::new()
+        }
     }
 
     /// Whether everything that a decision on trees of this namespace rests on has been listed once.
     pub(super) fn is_loaded(&self, namespace: &str) -> bool {
         let listed = |kind| {
-            self.loaded.contains(&(kind, None)) || self.loaded.contains(&(kind, Some(namespace.to_owned())))
+            self.loaded.contains(&(kind, None))
+                || self.loaded.contains(&(kind, Some(namespace.to_owned())))
         };
         listed(Trees::NAME)
             && listed(Workers::NAME)
@@ -113,15 +131,30 @@ impl Views {
             .workers
             .owned_by(&tree.uid)
             .filter(|worker| worker.key.namespace == key.namespace)
-            .map(|worker| (Arc::clone(worker), self.pods.owned_by(&worker.uid).cloned().collect()))
+            .map(|worker| {
+                (
+                    Arc::clone(worker),
+                    self.pods.owned_by(&worker.uid).cloned().collect(),
+                )
+            })
             .collect();
         let nodes = (!self.nodes_forbidden).then(|| self.nodes_of(&workers));
-        Some(Snapshot { tree, workers, nodes })
+        Some(Snapshot {
+            tree,
+            workers,
+            nodes,
+        })
     }
 
-    fn nodes_of(&self, workers: &[(Arc<WorkerItem>, Vec<Arc<PodItem>>)]) -> BTreeMap<String, NodeView> {
-        let names: BTreeSet<&str> =
-            workers.iter().flat_map(|(_, pods)| pods).filter_map(|pod| pod.view.node.as_deref()).collect();
+    fn nodes_of(
+        &self,
+        workers: &[(Arc<WorkerItem>, Vec<Arc<PodItem>>)],
+    ) -> BTreeMap<String, NodeView> {
+        let names: BTreeSet<&str> = workers
+            .iter()
+            .flat_map(|(_, pods)| pods)
+            .filter_map(|pod| pod.view.node.as_deref())
+            .collect();
         let known = |name: &str| self.nodes.get(&ObjectKey::new("", name));
         names
             .into_iter()
@@ -130,17 +163,25 @@ impl Views {
     }
 
     fn concerned<K: Kind>(&self, touched: &Touched<K::Item>) -> BTreeSet<ObjectKey> {
-        touched.iter().flat_map(|item| K::concerns(self, item)).collect()
+        touched
+            .iter()
+            .flat_map(|item| K::concerns(self, item))
+            .collect()
     }
 
     fn trees_in(&self, scope: Option<&str>) -> BTreeSet<ObjectKey> {
         let keys = self.trees.iter().map(|(key, _)| key);
-        keys.filter(|key| scope.is_none_or(|scope| key.namespace == scope)).cloned().collect()
+        keys.filter(|key| scope.is_none_or(|scope| key.namespace == scope))
+            .cloned()
+            .collect()
     }
 }
 
 fn address<W: kube::Resource>(wire: &W) -> (ObjectKey, Version) {
-    (key_of(wire.meta()), Version::parse(&wire.resource_version().unwrap_or_default()))
+    (
+        key_of(wire.meta()),
+        Version::parse(&wire.resource_version().unwrap_or_default()),
+    )
 }
 
 /// The views, shared by the watches that write them and the reconciles that read them.

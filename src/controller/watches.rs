@@ -12,6 +12,7 @@ use kube::api::{Api, ListParams, WatchParams};
 use kube::core::WatchEvent;
 use kube::{Client, Resource};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::driver::Wake;
 use super::error::{Error, bounded};
@@ -34,7 +35,7 @@ const MARGIN: Duration = Duration::from_secs(5);
 /// How many objects are listed at once.
 const PAGE: u32 = 500;
 /// The first and the longest delay before a watch that failed is begun again.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(8));
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 /// How long after a refusal the nodes are asked for again: only an administrator can change that.
 const FORBIDDEN_RETRY: Duration = Duration::from_mins(5);
 
@@ -71,7 +72,12 @@ where
 {
     surroundings.troubles.begin(K::NAME, scope.as_deref());
     let api = <K::Wire as Resource>::Scope::api(surroundings.client.clone(), scope.as_deref());
-    let watch = Watch::<K> { api, scope, around: surroundings.clone(), kind: PhantomData };
+    let watch = Watch::<K> {
+        api,
+        scope,
+        around: surroundings.clone(),
+        kind: PhantomData,
+    };
     watches.spawn(watch.run());
 }
 
@@ -92,7 +98,7 @@ impl<K: Kind> Watch<K> {
         loop {
             let result = match resume.take() {
                 None => self.list().await.map(Some).map_err(|error| (error, None)),
-                Some(version) => self.follow(version).await,
+                Some(version) => self.follow_for_a_while(version).await,
             };
             match result {
                 Ok(next) => {
@@ -114,13 +120,17 @@ impl<K: Kind> Watch<K> {
         self.around.metrics.watch_error(K::NAME);
         if K::NAME == Nodes::NAME && error.is_forbidden() {
             if self.around.troubles.tolerated(K::NAME) {
-                tracing::info!("nodes may not be read; the loss of a node is noticed only by what happens to its Pods");
+                tracing::info!(
+                    "nodes may not be read; the loss of a node is noticed only by what happens to its Pods"
+                );
             }
             let woken = self.around.views.lock().forbid_nodes();
             self.wake(woken);
             return Some(FORBIDDEN_RETRY);
         }
-        self.around.troubles.failed(K::NAME, self.scope.as_deref(), error);
+        self.around
+            .troubles
+            .failed(K::NAME, self.scope.as_deref(), error);
         None
     }
 
@@ -136,7 +146,11 @@ impl<K: Kind> Watch<K> {
                 let version = page.metadata.resource_version.unwrap_or_default();
                 let count = objects.len();
                 let scope = self.scope.as_deref();
-                let woken = self.around.views.lock().replace::<K>(scope, &version, objects);
+                let woken = self
+                    .around
+                    .views
+                    .lock()
+                    .replace::<K>(scope, &version, objects);
                 self.wake(woken);
                 self.around.troubles.works(K::NAME, scope);
                 tracing::debug!(kind = K::NAME, namespace = scope, count, "listed");
@@ -145,9 +159,19 @@ impl<K: Kind> Watch<K> {
         }
     }
 
+    /// Follows, and takes a breath when the watch was over at once, as when an API server shuts down.
+    async fn follow_for_a_while(&self, version: String) -> Result<Resume, (Error, Resume)> {
+        let earliest = Instant::now() + BACKOFF.0;
+        let result = self.follow(version).await;
+        tokio::time::sleep_until(earliest).await;
+        result
+    }
+
     /// Follows the changes after a version until the watch ends, as it does every half minute.
     async fn follow(&self, mut version: String) -> Result<Resume, (Error, Resume)> {
-        let params = WatchParams::default().labels(K::SELECTOR).timeout(WATCH_SECONDS);
+        let params = WatchParams::default()
+            .labels(K::SELECTOR)
+            .timeout(WATCH_SECONDS);
         let begun = bounded("watch", K::NAME, "", self.api.watch(&params, &version)).await;
         let events = begun.map_err(|error| resumable(error, &version))?;
         self.around.troubles.works(K::NAME, self.scope.as_deref());
@@ -156,14 +180,23 @@ impl<K: Kind> Watch<K> {
         let silence = Duration::from_secs(u64::from(WATCH_SECONDS)) + MARGIN;
         loop {
             let Ok(next) = tokio::time::timeout(silence, events.try_next()).await else {
-                let error = Error::Timeout { verb: "watch", kind: K::NAME, object: String::new() };
+                let error = Error::Timeout {
+                    verb: "watch",
+                    kind: K::NAME,
+                    object: String::new(),
+                };
                 return Err((error, Some(version)));
             };
-            match next.map_err(|source| resumable(Error::api("watch", K::NAME, "", source), &version))? {
+            match next
+                .map_err(|source| resumable(Error::api("watch", K::NAME, "", source), &version))?
+            {
                 None => return Ok(Some(version)),
                 Some(WatchEvent::Error(status)) => {
                     let source = kube::Error::Api(status);
-                    return Err(resumable(Error::api("watch", K::NAME, "", source), &version));
+                    return Err(resumable(
+                        Error::api("watch", K::NAME, "", source),
+                        &version,
+                    ));
                 }
                 Some(WatchEvent::Bookmark(bookmark)) => {
                     version = bookmark.metadata.resource_version;
@@ -173,7 +206,11 @@ impl<K: Kind> Watch<K> {
                 Some(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
                     version = version_of(&object).unwrap_or(version);
                     let scope = self.scope.as_deref();
-                    let woken = self.around.views.lock().put::<K>(object, Source::Watch, scope);
+                    let woken = self
+                        .around
+                        .views
+                        .lock()
+                        .put::<K>(object, Source::Watch, scope);
                     self.wake(woken);
                 }
                 Some(WatchEvent::Deleted(object)) => {

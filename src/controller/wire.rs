@@ -67,7 +67,11 @@ fn timestamp(time: Option<&Time>) -> Option<Timestamp> {
 
 /// The owner that controls an object. Labels never make an owner.
 pub(super) fn controller_of(metadata: &ObjectMeta) -> Option<&OwnerReference> {
-    metadata.owner_references.as_deref()?.iter().find(|owner| owner.controller == Some(true))
+    metadata
+        .owner_references
+        .as_deref()?
+        .iter()
+        .find(|owner| owner.controller == Some(true))
 }
 
 /// The value of a label.

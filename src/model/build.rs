@@ -15,7 +15,7 @@ use super::world::{TreeView, WorkerView};
 const AVOID_NODE_CHARGES: usize = 2;
 
 /// The Worker of a child.
-pub fn worker(tree: &TreeView, child: &str, leaf: &Leaf<'_>) -> Value {
+pub(super) fn worker(tree: &TreeView, child: &str, leaf: &Leaf<'_>) -> Value {
     let mut spec = Map::new();
     if let Some(replicas) = leaf.settings.replicas {
         spec.insert("replicas".into(), replicas.into());
@@ -33,17 +33,28 @@ pub fn worker(tree: &TreeView, child: &str, leaf: &Leaf<'_>) -> Value {
     })
 }
 
+/// Whose Pod it is to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    /// The tree.
+    pub tree: &'a TreeView,
+    /// Name of the child.
+    pub child: &'a str,
+    /// Its settings.
+    pub leaf: &'a Leaf<'a>,
+    /// The policy of its supervisor.
+    pub policy: &'a Policy,
+    /// Its Worker, which owns the Pod.
+    pub worker: &'a WorkerView,
+    /// The slot.
+    pub slot: i32,
+    /// What is remembered of the slot.
+    pub memory: Option<&'a SlotStatus>,
+}
+
 /// The Pod of a slot.
-pub fn pod(
-    tree: &TreeView,
-    child: &str,
-    leaf: &Leaf<'_>,
-    policy: &Policy,
-    worker: &WorkerView,
-    slot: i32,
-    memory: Option<&SlotStatus>,
-    name: &str,
-) -> Value {
+pub(super) fn pod(place: &Place<'_>, name: &str) -> Value {
+    let Place { tree, child, leaf, policy, worker, slot, memory } = *place;
     let template = &leaf.settings.template.0;
     let mut spec = template.get("spec").cloned().unwrap_or_else(|| json!({}));
     let restarts = kubelet_restarts(policy);
@@ -54,9 +65,6 @@ pub fn pod(
         add_tolerations(spec, node_loss);
         if let Some(memory) = memory {
             avoid_nodes(spec, memory);
-        }
-        if leaf.is_stable() {
-            spec.insert("hostname".into(), name.into());
         }
     }
     let mut labels = template_map(template, "labels");
@@ -85,7 +93,7 @@ pub fn pod(
 }
 
 /// Whether the kubelet makes the first restart in place: under `OneForOne`, while there is budget at all.
-pub fn kubelet_restarts(policy: &Policy) -> bool {
+pub(super) fn kubelet_restarts(policy: &Policy) -> bool {
     policy.intensity.max_restarts > 0
 }
 

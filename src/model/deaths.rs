@@ -13,8 +13,9 @@ use super::window::{after, whole_second};
 use super::world::World;
 
 /// The end of a life that nobody has judged yet.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Debug)]
-pub struct Death {
+pub(super) struct Death {
     /// The worker.
     pub leaf: NodeId,
     /// Its slot.
@@ -46,7 +47,7 @@ pub struct Death {
 }
 
 /// The deaths of one worker, by slot, and the time at which a start deadline runs out next.
-pub fn collect(
+pub(super) fn collect(
     tree: &Tree<'_>,
     id: NodeId,
     replicas: &Replicas<'_>,
@@ -240,7 +241,7 @@ fn overdue(
 }
 
 /// What identification may look at.
-pub fn evidence<'a>(pod: &'a PodView, world: &'a World) -> Evidence<'a> {
+pub(super) fn evidence<'a>(pod: &'a PodView, world: &'a World) -> Evidence<'a> {
     Evidence {
         pod,
         node: node_of(pod, world),

@@ -21,7 +21,7 @@ use super::world::{WorkerView, World};
 const BLIND_STOP_SECONDS: i64 = 60;
 
 /// The state of one decision.
-pub struct Engine<'a> {
+pub(super) struct Engine<'a> {
     /// The tree.
     pub tree: &'a Tree<'a>,
     /// What is seen.
@@ -44,7 +44,7 @@ pub struct Engine<'a> {
 
 /// Whether a node is to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub(super) enum Mode {
     /// It runs, and what dies is restarted.
     Up,
     /// It was given up: what is alive keeps running, nothing is started.
@@ -55,7 +55,7 @@ pub enum Mode {
 
 impl<'a> Engine<'a> {
     /// Reads a world.
-    pub fn new(tree: &'a Tree<'a>, world: &'a World, now: Timestamp) -> Self {
+    pub(super) fn new(tree: &'a Tree<'a>, world: &'a World, now: Timestamp) -> Self {
         let memory = Memory::load(world);
         let replicas = tree
             .leaves()
@@ -80,48 +80,48 @@ impl<'a> Engine<'a> {
     }
 
     /// Look again at that time, if it lies ahead.
-    pub fn wake(&mut self, time: Timestamp) {
+    pub(super) fn wake(&mut self, time: Timestamp) {
         if time > self.now {
             self.wake_at = self.wake_at.into_iter().chain([time]).min();
         }
     }
 
     /// Name of a node.
-    pub fn name(&self, id: NodeId) -> &'a str {
+    pub(super) fn name(&self, id: NodeId) -> &'a str {
         self.tree.nodes[id].name
     }
 
     /// The Worker object of a worker.
-    pub fn worker(&self, id: NodeId) -> Option<&'a WorkerView> {
+    pub(super) fn worker(&self, id: NodeId) -> Option<&'a WorkerView> {
         self.world.workers.get(self.name(id))
     }
 
     /// Number of replicas wanted.
-    pub fn replicas_wanted(&self, id: NodeId, leaf: &Leaf<'_>) -> i32 {
+    pub(super) fn replicas_wanted(&self, id: NodeId, leaf: &Leaf<'_>) -> i32 {
         let stored = self.worker(id).map_or(1, |worker| worker.replicas);
         leaf.settings.replicas.unwrap_or(stored)
     }
 
     /// The quorum in force.
-    pub fn quorum(&self, id: NodeId, leaf: &Leaf<'_>) -> usize {
+    pub(super) fn quorum(&self, id: NodeId, leaf: &Leaf<'_>) -> usize {
         let quorum = leaf.settings.quorum.min(self.replicas_wanted(id, leaf));
         usize::try_from(quorum).unwrap_or(0)
     }
 
     /// What is remembered of a slot.
-    pub fn slot(&self, id: NodeId, slot: i32) -> Option<&SlotStatus> {
+    pub(super) fn slot(&self, id: NodeId, slot: i32) -> Option<&SlotStatus> {
         self.memory.slot(self.name(id), slot)
     }
 
     /// The current life of a slot.
-    pub fn life(&self, id: NodeId, view: &SlotView<'_>) -> Life {
+    pub(super) fn life(&self, id: NodeId, view: &SlotView<'_>) -> Life {
         self.tree.leaf(id).map_or_else(Life::default, |leaf| {
             view.life(leaf, self.slot(id, view.slot), self.world)
         })
     }
 
     /// The wanted slots of a worker with their lives.
-    pub fn lives(&self, id: NodeId) -> Vec<(SlotView<'a>, Life)> {
+    pub(super) fn lives(&self, id: NodeId) -> Vec<(SlotView<'a>, Life)> {
         self.replicas.get(&id).map_or_else(Vec::new, |replicas| {
             replicas
                 .wanted
@@ -149,7 +149,7 @@ impl<'a> Engine<'a> {
     }
 
     /// The waiting entry of a child that its supervisor gave up.
-    pub fn given_up(&self, id: NodeId) -> Option<&GaveUpStatus> {
+    pub(super) fn given_up(&self, id: NodeId) -> Option<&GaveUpStatus> {
         let parent = self.memory.supervisor(self.name(self.tree.nodes[id].parent))?;
         parent
             .gave_up
@@ -158,7 +158,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Whether a node is to run.
-    pub fn mode(&self, id: NodeId) -> Mode {
+    pub(super) fn mode(&self, id: NodeId) -> Mode {
         if id == ROOT {
             return if self.world.tree.deleting {
                 Mode::Down
@@ -185,17 +185,17 @@ impl<'a> Engine<'a> {
     }
 
     /// Whether a child and all supervisors above it are enabled.
-    pub fn is_enabled(&self, id: NodeId) -> bool {
+    pub(super) fn is_enabled(&self, id: NodeId) -> bool {
         self.tree.nodes[id].enabled && self.tree.ancestors(id).all(|up| self.tree.nodes[up].enabled)
     }
 
     /// How many replicas of a worker are alive.
-    pub fn alive(&self, id: NodeId) -> usize {
+    pub(super) fn alive(&self, id: NodeId) -> usize {
         self.lives(id).iter().filter(|(_, life)| life.alive).count()
     }
 
     /// Whether a node has started, all below it included; disabled children do not count.
-    pub fn has_started(&self, id: NodeId) -> bool {
+    pub(super) fn has_started(&self, id: NodeId) -> bool {
         match self.tree.leaf(id) {
             Some(leaf) => self.worker(id).is_some() && self.alive(id) >= self.quorum(id, leaf),
             None => {
@@ -209,7 +209,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Since when a node is alive; `None` while it is not.
-    pub fn alive_since(&self, id: NodeId) -> Option<Timestamp> {
+    pub(super) fn alive_since(&self, id: NodeId) -> Option<Timestamp> {
         if let Some(leaf) = self.tree.leaf(id) {
             let mut times: Vec<Timestamp> = self
                 .lives(id)
@@ -230,7 +230,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Whether a node has been alive for that many seconds; asks to look again when it will have been.
-    pub fn alive_for(&mut self, id: NodeId, seconds: i64) -> bool {
+    pub(super) fn alive_for(&mut self, id: NodeId, seconds: i64) -> bool {
         match self.alive_since(id) {
             None => false,
             Some(since) if since == Timestamp::MIN => true,
@@ -242,7 +242,7 @@ impl<'a> Engine<'a> {
     }
 
     /// The enabled children of a supervisor in start order.
-    pub fn enabled_children(&self, id: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+    pub(super) fn enabled_children(&self, id: NodeId) -> impl Iterator<Item = NodeId> + '_ {
         self.tree.nodes[id]
             .children
             .iter()
@@ -251,7 +251,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Whether nothing of a node runs any more, as far as an ordered stop waits for it.
-    pub fn has_stopped(&self, id: NodeId) -> bool {
+    pub(super) fn has_stopped(&self, id: NodeId) -> bool {
         match self.tree.leaf(id) {
             Some(leaf) => self
                 .replicas
@@ -270,7 +270,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Whether a deletion does not wait for a Pod, because its node does not answer.
-    pub fn is_out_of_reach(&self, pod: &PodView) -> bool {
+    pub(super) fn is_out_of_reach(&self, pod: &PodView) -> bool {
         match replica::node_of(pod, self.world) {
             Some(node) => pod.is_deleting() && node.unreachable,
             None => pod.deletion.is_some_and(|end| {
@@ -280,7 +280,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Whether it is this node's turn to stop: under `Ordered` its later siblings have stopped.
-    pub fn may_stop(&self, id: NodeId) -> bool {
+    pub(super) fn may_stop(&self, id: NodeId) -> bool {
         if id == ROOT {
             return true;
         }
@@ -299,7 +299,7 @@ impl<'a> Engine<'a> {
 
     /// Whether a node may start: under `Ordered`, and while its parent starts, its earlier siblings
     /// have started. How far the start has come is read off the Pods that exist.
-    pub fn may_start(&self, id: NodeId) -> bool {
+    pub(super) fn may_start(&self, id: NodeId) -> bool {
         if id == ROOT {
             return true;
         }
@@ -338,7 +338,7 @@ impl<'a> Engine<'a> {
 
     /// When the next start of a slot may happen: the longest delay of the slot, its worker and the
     /// supervisors above counts.
-    pub fn due(&self, id: NodeId, slot: i32) -> Option<Timestamp> {
+    pub(super) fn due(&self, id: NodeId, slot: i32) -> Option<Timestamp> {
         let slot = self.slot(id, slot);
         let own = slot.and_then(|s| s.due_time.as_ref()).map(|t| t.0);
         let brake = slot.and_then(|s| s.brake.as_ref()).map(|b| b.due_time.0);

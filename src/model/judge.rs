@@ -24,7 +24,7 @@ use super::window::{
 
 /// A charge to a supervisor for one of its children.
 #[derive(Clone, Debug)]
-pub struct Charge {
+pub(super) struct Charge {
     /// The child.
     pub child: NodeId,
     /// When it died.
@@ -41,7 +41,7 @@ pub struct Charge {
 
 impl Engine<'_> {
     /// Judges deaths in start order, slots by number.
-    pub fn judge(&mut self, deaths: Vec<Death>) {
+    pub(super) fn judge(&mut self, deaths: Vec<Death>) {
         let mut down: BTreeMap<NodeId, BTreeSet<i32>> = BTreeMap::new();
         for death in deaths {
             let before = self.alive_at(&death, down.entry(death.leaf).or_default());
@@ -243,7 +243,7 @@ impl Engine<'_> {
     }
 
     /// Charges a child's death to its supervisor; says what follows in words.
-    pub fn charge(&mut self, charge: &Charge) -> String {
+    pub(super) fn charge(&mut self, charge: &Charge) -> String {
         let parent = self.tree.nodes[charge.child].parent;
         let policy = *self.tree.parent_policy(charge.child);
         let child = self.name(charge.child).to_owned();
@@ -399,7 +399,7 @@ impl Engine<'_> {
     }
 
     /// Notes what keeps a slot from being up; the first sighting counts.
-    pub fn set_trouble(&mut self, id: NodeId, slot: i32, reason: Reason, message: &str) {
+    pub(super) fn set_trouble(&mut self, id: NodeId, slot: i32, reason: Reason, message: &str) {
         let now = api_time(self.now);
         let slot = self.memory.slot_mut(self.tree.nodes[id].name, slot);
         let since = match &slot.trouble {
@@ -464,7 +464,7 @@ fn add_charges(
 }
 
 /// The text, cut to that many bytes on a character boundary.
-pub fn cut(text: &str, bytes: usize) -> String {
+pub(super) fn cut(text: &str, bytes: usize) -> String {
     if text.len() <= bytes {
         return text.to_owned();
     }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::api::labels;
-use crate::api::v1alpha1::SupervisionTreeSpec;
+use crate::api::v1alpha1::{SupervisionTreeSpec, SupervisionTreeStatus, WorkerStatus};
 
 use super::decide;
 use super::decision::{Decision, Write};
@@ -65,7 +65,7 @@ impl Lab {
                     deleting: false,
                     finalizers: Vec::new(),
                     spec,
-                    status: Default::default(),
+                    status: SupervisionTreeStatus::default(),
                 },
                 workers: BTreeMap::new(),
                 nodes: Some(BTreeMap::from([("node-a".into(), healthy_node())])),
@@ -140,7 +140,7 @@ impl Lab {
         assert_eq!(decision, decide(&self.world, self.now), "a decision is a function of the world");
         self.world.refusals.clear();
         self.wake_at = decision.wake_at;
-        self.carry_out(decision).unwrap_or(true)
+        self.carry_out(&decision).unwrap_or(true)
     }
 
     fn write(&mut self) -> Option<()> {
@@ -159,7 +159,7 @@ impl Lab {
     }
 
     /// `None` when the operator crashed in the middle.
-    fn carry_out(&mut self, decision: Decision) -> Option<bool> {
+    fn carry_out(&mut self, decision: &Decision) -> Option<bool> {
         let mut changed = false;
         if decision.tree_intent && decision.tree_status != self.world.tree.status {
             self.write()?;
@@ -167,7 +167,7 @@ impl Lab {
             changed = true;
         }
         for child in &decision.worker_intents {
-            changed |= self.write_worker(child, &decision)?;
+            changed |= self.write_worker(child, decision)?;
         }
         for notice in decision.notices.clone() {
             self.events.push(notice.reason);
@@ -183,7 +183,7 @@ impl Lab {
             changed = true;
         }
         for child in decision.worker_statuses.keys() {
-            changed |= self.write_worker(child, &decision)?;
+            changed |= self.write_worker(child, decision)?;
         }
         Some(changed)
     }
@@ -218,7 +218,7 @@ impl Lab {
                     generation: 1,
                     deleting: false,
                     replicas: replicas.try_into().unwrap(),
-                    status: Default::default(),
+                    status: WorkerStatus::default(),
                     pods: Vec::new(),
                 };
                 assert!(self.world.workers.insert(child, worker).is_none(), "a Worker was created twice");
@@ -324,7 +324,7 @@ impl Lab {
         for worker in self.world.workers.values_mut() {
             for pod in worker.pods.iter_mut().filter(|p| p.name == name) {
                 assert_eq!(pod.uid, uid, "the UID precondition holds");
-                pod.deletion.get_or_insert(after(now, 1));
+                pod.deletion = pod.deletion.or_else(|| Some(after(now, 1)));
                 pod.deletion_grace_seconds = Some(1);
             }
         }

@@ -19,7 +19,7 @@ const RECENT_FAULTS: usize = 10;
 
 /// The statuses while a decision is made.
 #[derive(Clone, Debug)]
-pub struct Memory {
+pub(super) struct Memory {
     /// Status of the tree.
     pub tree: SupervisionTreeStatus,
     /// Statuses of the Workers that exist, by child name.
@@ -35,13 +35,17 @@ pub struct Memory {
 impl Memory {
     /// Reads what is stored. Deaths that the tree names as judged count, even if the status of their
     /// Worker was not written before a crash.
-    pub fn load(world: &World) -> Self {
+    pub(super) fn load(world: &World) -> Self {
         let mut memory = Self {
             tree: world.tree.status.clone(),
             workers: world
                 .workers
                 .iter()
-                .map(|(child, worker)| (child.clone(), worker.status.clone()))
+                .map(|(child, worker)| {
+                    let mut status = worker.status.clone();
+                    status.slots.sort_by_key(|slot| slot.slot);
+                    (child.clone(), status)
+                })
                 .collect(),
             tree_intent: false,
             worker_intents: BTreeSet::new(),
@@ -72,20 +76,24 @@ impl Memory {
             slot.begin_pod(&death.pod_uid);
         }
         if slot.deaths < death.deaths || (death.gone && !slot.gone) {
+            let missing = (death.deaths - slot.deaths).max(1);
             slot.deaths = slot.deaths.max(death.deaths);
             slot.gone |= death.gone;
             slot.started = false;
+            if let Some(worker) = self.workers.get_mut(&death.child) {
+                worker.restarts += missing;
+            }
             self.intend_worker(&death.child);
         }
     }
 
     /// What is remembered of a supervisor.
-    pub fn supervisor(&self, name: &str) -> Option<&SupervisorStatus> {
+    pub(super) fn supervisor(&self, name: &str) -> Option<&SupervisorStatus> {
         self.tree.supervisors.iter().find(|s| s.name == name)
     }
 
     /// What is remembered of a supervisor, made when it is new.
-    pub fn supervisor_mut(&mut self, name: &str) -> &mut SupervisorStatus {
+    pub(super) fn supervisor_mut(&mut self, name: &str) -> &mut SupervisorStatus {
         let list = &mut self.tree.supervisors;
         let index = list.iter().position(|s| s.name == name).unwrap_or_else(|| {
             list.push(SupervisorStatus {
@@ -98,16 +106,14 @@ impl Memory {
     }
 
     /// What is remembered of a slot.
-    pub fn slot(&self, child: &str, slot: i32) -> Option<&SlotStatus> {
-        self.workers
-            .get(child)?
-            .slots
-            .iter()
-            .find(|s| s.slot == slot)
+    pub(super) fn slot(&self, child: &str, slot: i32) -> Option<&SlotStatus> {
+        let slots = &self.workers.get(child)?.slots;
+        let index = slots.binary_search_by_key(&slot, |s| s.slot).ok()?;
+        slots.get(index)
     }
 
     /// What is remembered of a slot, made when it is new. Slots stay sorted by number.
-    pub fn slot_mut(&mut self, child: &str, slot: i32) -> &mut SlotStatus {
+    pub(super) fn slot_mut(&mut self, child: &str, slot: i32) -> &mut SlotStatus {
         let slots = &mut self.workers.entry(child.to_owned()).or_default().slots;
         let index = match slots.binary_search_by_key(&slot, |s| s.slot) {
             Ok(index) => index,
@@ -126,24 +132,24 @@ impl Memory {
     }
 
     /// The status of the tree must be stored before the next effect.
-    pub fn intend_tree(&mut self) {
+    pub(super) fn intend_tree(&mut self) {
         self.tree_intent = true;
     }
 
     /// The status of that Worker must be stored before the next effect.
-    pub fn intend_worker(&mut self, child: &str) {
+    pub(super) fn intend_worker(&mut self, child: &str) {
         self.worker_intents.insert(child.to_owned());
     }
 
     /// Keeps a fault for people, newest first.
-    pub fn remember_fault(&mut self, fault: crate::api::v1alpha1::RecentFault) {
+    pub(super) fn remember_fault(&mut self, fault: crate::api::v1alpha1::RecentFault) {
         self.tree.recent_faults.insert(0, fault);
         self.tree.recent_faults.truncate(RECENT_FAULTS);
     }
 
     /// The deaths that the next status of the tree has to name: those judged now, and earlier ones that
     /// their Worker's stored status does not show yet.
-    pub fn open_judgements(&self, world: &World) -> Vec<JudgedDeath> {
+    pub(super) fn open_judgements(&self, world: &World) -> Vec<JudgedDeath> {
         let unconfirmed = world.tree.status.judged_deaths.iter().filter(|death| {
             let slot = world
                 .workers
@@ -159,7 +165,7 @@ impl Memory {
 
 impl SlotStatus {
     /// Turns to a new Pod: what was remembered of the last one is over, windows and delays go on.
-    pub fn begin_pod(&mut self, uid: &str) {
+    pub(super) fn begin_pod(&mut self, uid: &str) {
         uid.clone_into(&mut self.pod_uid);
         self.deaths = 0;
         self.gone = false;
@@ -167,7 +173,7 @@ impl SlotStatus {
     }
 
     /// Forgets windows, delays and troubles: the worker starts as new.
-    pub fn forget_restarts(&mut self) {
+    pub(super) fn forget_restarts(&mut self) {
         self.charges.clear();
         self.step = 0;
         self.due_time = None;
@@ -177,7 +183,7 @@ impl SlotStatus {
     }
 
     /// Whether nothing is left to remember.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         *self
             == Self {
                 slot: self.slot,
@@ -186,7 +192,7 @@ impl SlotStatus {
     }
 
     /// Since when the slot has been down, from now on when it is news.
-    pub fn mark_down(&mut self, now: Timestamp) {
+    pub(super) fn mark_down(&mut self, now: Timestamp) {
         if self.down_time.is_none() {
             self.down_time = Some(api_time(now));
         }

@@ -19,7 +19,7 @@ const EVIDENCE_SECONDS: i64 = 3600;
 
 impl Engine<'_> {
     /// The next writes, in order.
-    pub fn plan(&mut self) -> Vec<Write> {
+    pub(super) fn plan(&mut self) -> Vec<Write> {
         let mut writes = Vec::new();
         let has_finalizer = self.world.tree.finalizers.iter().any(|f| f == labels::FINALIZER);
         if !has_finalizer {
@@ -145,7 +145,7 @@ impl Engine<'_> {
         }
         let may_create = replicas.misfits.is_empty() && self.may_start(id);
         let lives = self.lives(id);
-        let update = self.next_update(leaf, &lives);
+        let update = Self::next_update(leaf, &lives);
         for (view, life) in &lives {
             self.plan_evidence(view, life, writes);
             let held = mode == Mode::Held
@@ -161,7 +161,7 @@ impl Engine<'_> {
 
     /// Slots whose Pod, made from an older template, is to be replaced now: every one that is not alive,
     /// else one at a time while all the others are up.
-    fn next_update(&self, leaf: &Leaf<'_>, lives: &[(SlotView<'_>, Life)]) -> Vec<i32> {
+    fn next_update(leaf: &Leaf<'_>, lives: &[(SlotView<'_>, Life)]) -> Vec<i32> {
         let outdated = |view: &SlotView<'_>| {
             view.current
                 .is_some_and(|pod| pod.revision != leaf.revision && !pod.is_deleting())
@@ -295,16 +295,24 @@ impl Engine<'_> {
             let replaces = view
                 .current
                 .map(|pod| pod.uid.as_str())
-                .or(memory.map(|m| m.pod_uid.as_str()))
+                .or_else(|| memory.map(|m| m.pod_uid.as_str()))
                 .unwrap_or_default();
             names::interchangeable_pod_name(&tree.name, child, &worker.uid, view.slot, replaces)
         };
-        let policy = self.tree.parent_policy(id);
+        let place = build::Place {
+            tree,
+            child,
+            leaf,
+            policy: self.tree.parent_policy(id),
+            worker,
+            slot: view.slot,
+            memory,
+        };
         writes.push(Write::CreatePod {
             child: child.to_owned(),
             slot: view.slot,
             owner_uid: worker.uid.clone(),
-            body: build::pod(tree, child, leaf, policy, worker, view.slot, memory, &name),
+            body: build::pod(&place, &name),
             name,
         });
     }

@@ -17,7 +17,7 @@ use super::world::{NodeView, WorkerView, World};
 
 /// One wanted slot and its Pods.
 #[derive(Clone, Debug)]
-pub struct SlotView<'a> {
+pub(super) struct SlotView<'a> {
     /// Number.
     pub slot: i32,
     /// The Pod that the slot stands on: its newest one, a live one first.
@@ -28,7 +28,7 @@ pub struct SlotView<'a> {
 
 /// The slots of one worker.
 #[derive(Clone, Debug, Default)]
-pub struct Replicas<'a> {
+pub(super) struct Replicas<'a> {
     /// Wanted slots, by number.
     pub wanted: Vec<SlotView<'a>>,
     /// Pods of slots that are not wanted any more, or without a slot.
@@ -38,8 +38,9 @@ pub struct Replicas<'a> {
 }
 
 /// What the current life of a slot is.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Life {
+pub(super) struct Life {
     /// It has started.
     pub started: bool,
     /// A run of a judged container has ended and no new one has begun.
@@ -56,7 +57,7 @@ pub struct Life {
 
 impl<'a> Replicas<'a> {
     /// Sorts the Pods of a worker into slots.
-    pub fn sort(tree: &str, child: &str, leaf: &Leaf<'_>, worker: &'a WorkerView, memory: &Memory) -> Self {
+    pub(super) fn sort(tree: &str, child: &str, leaf: &Leaf<'_>, worker: &'a WorkerView, memory: &Memory) -> Self {
         let mut replicas = Self::default();
         let mut by_slot: BTreeMap<i32, Vec<&PodView>> = BTreeMap::new();
         for pod in &worker.pods {
@@ -89,7 +90,7 @@ impl<'a> Replicas<'a> {
     }
 
     /// Every Pod of the worker.
-    pub fn pods(&self) -> impl Iterator<Item = &'a PodView> + '_ {
+    pub(super) fn pods(&self) -> impl Iterator<Item = &'a PodView> + '_ {
         self.wanted
             .iter()
             .flat_map(|view| view.current.into_iter().chain(view.others.iter().copied()))
@@ -118,7 +119,7 @@ impl<'a> SlotView<'a> {
     }
 
     /// The current life, given what is remembered of the slot.
-    pub fn life(&self, leaf: &Leaf<'_>, memory: Option<&SlotStatus>, world: &World) -> Life {
+    pub(super) fn life(&self, leaf: &Leaf<'_>, memory: Option<&SlotStatus>, world: &World) -> Life {
         let Some(pod) = self.current else {
             return Life::default();
         };
@@ -145,12 +146,12 @@ impl<'a> SlotView<'a> {
 
 /// Whether the Pod as a whole has ended: it is terminal, or somebody deleted it. A `Stable` one that is
 /// being deleted has ended only when that is proven.
-pub fn has_ended(pod: &PodView, leaf: &Leaf<'_>, world: &World) -> bool {
+pub(super) fn has_ended(pod: &PodView, leaf: &Leaf<'_>, world: &World) -> bool {
     pod.is_terminal() || (pod.is_deleting() && (!leaf.is_stable() || is_proven_dead(pod, world)))
 }
 
 /// Whether no container of the Pod can be running any more.
-pub fn is_proven_dead(pod: &PodView, world: &World) -> bool {
+pub(super) fn is_proven_dead(pod: &PodView, world: &World) -> bool {
     let all_ended = !pod.containers.is_empty()
         && pod.is_deleting()
         && pod
@@ -166,7 +167,7 @@ pub fn is_proven_dead(pod: &PodView, world: &World) -> bool {
 }
 
 /// Whether an ordered stop of the Pod is finished although its object is still there.
-pub fn has_stopped(pod: &PodView, leaf: &Leaf<'_>, world: &World, now: Timestamp) -> bool {
+pub(super) fn has_stopped(pod: &PodView, leaf: &Leaf<'_>, world: &World, now: Timestamp) -> bool {
     if is_proven_dead(pod, world) {
         return true;
     }
@@ -181,12 +182,12 @@ pub fn has_stopped(pod: &PodView, leaf: &Leaf<'_>, world: &World, now: Timestamp
 }
 
 /// The node of a Pod, when it is known.
-pub fn node_of<'a>(pod: &PodView, world: &'a World) -> Option<&'a NodeView> {
+pub(super) fn node_of<'a>(pod: &PodView, world: &'a World) -> Option<&'a NodeView> {
     world.nodes.as_ref()?.get(pod.node.as_ref()?)
 }
 
 /// Whether the Pod's node is known not to exist any more.
-pub fn node_is_gone(pod: &PodView, world: &World) -> bool {
+pub(super) fn node_is_gone(pod: &PodView, world: &World) -> bool {
     match (&world.nodes, &pod.node) {
         (Some(nodes), Some(node)) => !nodes.contains_key(node),
         _ => false,

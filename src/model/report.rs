@@ -42,7 +42,7 @@ struct Situation {
 }
 
 /// The status of a tree whose spec cannot be carried out: nothing else changes.
-pub fn refused(world: &World, error: &SpecError, now: jiff::Timestamp) -> SupervisionTreeStatus {
+pub(super) fn refused(world: &World, error: &SpecError, now: jiff::Timestamp) -> SupervisionTreeStatus {
     let mut status = world.tree.status.clone();
     status.observed_generation = world.tree.generation;
     let situation = Situation {
@@ -56,7 +56,7 @@ pub fn refused(world: &World, error: &SpecError, now: jiff::Timestamp) -> Superv
 
 impl Engine<'_> {
     /// Brings everything that people read up to date.
-    pub fn report(&mut self) {
+    pub(super) fn report(&mut self) {
         self.report_workers();
         let situations = self.situations();
         let leaves: Vec<(NodeId, bool)> = self
@@ -67,7 +67,10 @@ impl Engine<'_> {
         let ready = leaves.iter().all(|(id, up)| *up || !self.is_enabled(*id)) && !self.world.tree.deleting;
         let main = main_situation(situations);
         let budget = self.budget();
+        // A crash between the write of a Worker and that of its tree must not lose a death for good.
+        let restarts = self.memory.workers.values().map(|worker| worker.restarts).sum();
         let status = &mut self.memory.tree;
+        status.restarts = status.restarts.max(restarts);
         status.observed_generation = self.world.tree.generation;
         status.workers = count(leaves.len());
         status.up = count(leaves.iter().filter(|(_, up)| *up).count());
@@ -176,13 +179,12 @@ impl Engine<'_> {
                 message: format!("{name} gave up on {}: {}; {next}", self.name(scope), entry.message),
             });
         }
-        if let Some(operation) = record.operation.filter(|o| o.kind == OperationKind::GiveUp) {
-            if self.mode(id) == Mode::Up {
-                all.push(working(
-                    Reason::Restarting,
-                    format!("{name} gave up and is being stopped, then restarted: {}", operation.message),
-                ));
-            }
+        let stopping = record.operation.filter(|o| o.kind == OperationKind::GiveUp);
+        if let Some(operation) = stopping.filter(|_| self.mode(id) == Mode::Up) {
+            all.push(working(
+                Reason::Restarting,
+                format!("{name} gave up and is being stopped, then restarted: {}", operation.message),
+            ));
         }
     }
 

@@ -554,8 +554,11 @@ fn deaths_that_nobody_saw_fill_the_window_but_do_not_give_up() {
     assert!(lab.events.contains(&"SupervisorGaveUp".to_owned()), "{:?}", lab.events);
 }
 
+/// A name, a cluster, and what happens to it.
+type Story = (&'static str, fn() -> Lab, fn(&mut Lab));
+
 /// The stories whose every write is a point to crash at.
-fn stories() -> Vec<(&'static str, fn() -> Lab, fn(&mut Lab))> {
+fn stories() -> Vec<Story> {
     vec![
         ("start", || Lab::new(NESTED), |lab| lab.run(60)),
         ("heal", || Lab::new(NESTED), |lab| {
@@ -607,7 +610,7 @@ fn stories() -> Vec<(&'static str, fn() -> Lab, fn(&mut Lab))> {
 }
 
 /// What must be the same at the end, whatever crashed in between.
-fn end_state(lab: &Lab) -> (String, Vec<(String, i32)>, BTreeMap<String, usize>, i64) {
+fn end_state(lab: &Lab) -> String {
     let state = lab.state();
     let mut live: Vec<(String, i32)> = lab
         .pods()
@@ -616,8 +619,8 @@ fn end_state(lab: &Lab) -> (String, Vec<(String, i32)>, BTreeMap<String, usize>,
         .collect();
     live.sort();
     let charges = lab.charges("(root)");
-    let incarnations = lab.world.tree.status.supervisors.iter().map(|s| s.incarnation).sum();
-    (state, live, charges, incarnations)
+    let incarnations: i64 = lab.world.tree.status.supervisors.iter().map(|s| s.incarnation).sum();
+    format!("{state} {live:?} {charges:?} {incarnations}")
 }
 
 #[test]

@@ -14,12 +14,12 @@ use super::tree::{NodeId, ROOT};
 use super::window::{api_time, in_window};
 
 /// A fault row of the conditions is left when what it names has been alive this long, in seconds.
-pub const SETTLED_SECONDS: i64 = 30;
+pub(super) const SETTLED_SECONDS: i64 = 30;
 
 impl Engine<'_> {
     /// Forgets what the spec does not name any more, and what is disabled and has stopped: enabled
     /// again, it starts as new.
-    pub fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         let tree = self.tree;
         let is_supervisor = |name: &str| tree.find(name).is_some_and(|id| tree.policy(id).is_some());
         self.memory.tree.supervisors.retain(|s| is_supervisor(&s.name));
@@ -53,7 +53,7 @@ impl Engine<'_> {
     }
 
     /// A supervisor that is to run and has no record begins its first incarnation.
-    pub fn begin(&mut self) {
+    pub(super) fn begin(&mut self) {
         for id in self.tree.supervisors() {
             if self.mode(id) == Mode::Up && self.memory.supervisor(self.name(id)).is_none() {
                 let message = "first start".to_owned();
@@ -70,7 +70,7 @@ impl Engine<'_> {
 
     /// Workers follow the incarnations of the supervisors above them and the edits of their template:
     /// both end what their slots wait for.
-    pub fn sync_workers(&mut self) {
+    pub(super) fn sync_workers(&mut self) {
         for (id, leaf) in self.tree.leaves() {
             let name = self.name(id);
             let incarnation = self
@@ -109,7 +109,7 @@ impl Engine<'_> {
     }
 
     /// Ends the waits whose time has come, or that `retryAt` or an edit of a template ends.
-    pub fn end_waits(&mut self) {
+    pub(super) fn end_waits(&mut self) {
         let asked = self.retry_asked();
         for id in self.tree.supervisors().collect::<Vec<_>>() {
             self.end_supervisor_waits(id, asked);
@@ -134,7 +134,9 @@ impl Engine<'_> {
                 }
             }
         }
-        times.into_iter().for_each(|time| self.wake(time));
+        for time in times {
+            self.wake(time);
+        }
     }
 
     /// Whether `spec.retryAt` asks for a retry now. Each value acts once.
@@ -194,8 +196,7 @@ impl Engine<'_> {
         record.backoff.retain(|b| b.child != child);
         self.memory.intend_tree();
         if self.tree.policy(scope).is_some() {
-            let exited = scope == id || self.has_exited(scope);
-            if exited {
+            if scope == id || self.has_exited(scope) {
                 self.new_incarnation(scope, why);
             }
         } else if let Some(worker) = self.memory.workers.get_mut(child) {
@@ -224,7 +225,7 @@ impl Engine<'_> {
     }
 
     /// A new incarnation of a supervisor and of all below it: windows, delays and waits are empty.
-    pub fn new_incarnation(&mut self, scope: NodeId, why: &str) {
+    pub(super) fn new_incarnation(&mut self, scope: NodeId, why: &str) {
         for id in scope..self.tree.nodes.len() {
             if self.tree.policy(id).is_none() || !self.tree.is_within(scope, id) {
                 continue;
@@ -247,7 +248,7 @@ impl Engine<'_> {
     }
 
     /// Supervisors that gave up and have stopped: their parents judge that as a death.
-    pub fn finish_give_ups(&mut self) {
+    pub(super) fn finish_give_ups(&mut self) {
         for id in self.tree.supervisors().rev().collect::<Vec<_>>() {
             if id == ROOT || !self.has_exited(id) || !self.has_stopped(id) {
                 continue;
@@ -299,7 +300,7 @@ impl Engine<'_> {
 
     /// Workers with a quorum have started, and supervisors with all children started have, too. Charges
     /// for failed starts of a child that has started age like any others from now on.
-    pub fn finish_starts(&mut self) {
+    pub(super) fn finish_starts(&mut self) {
         for (id, leaf) in self.tree.leaves() {
             let started = self.has_started(id) && self.quorum(id, leaf) > 0;
             if let Some(worker) = self.memory.workers.get_mut(self.tree.nodes[id].name) {

@@ -171,6 +171,10 @@ impl<'a> Tree<'a> {
     }
 
     /// The policy that a node's parent applies to it.
+    ///
+    /// # Panics
+    ///
+    /// Never: a parent is a supervisor, because [`Tree::parse`] looked for one.
     pub fn parent_policy(&self, id: NodeId) -> &Policy {
         self.policy(self.nodes[id].parent)
             .expect("a parent is a supervisor, because parse looked for one")

@@ -19,7 +19,7 @@ use super::world::Refusal;
 
 impl Engine<'_> {
     /// Notes the creates that were refused: each is slowed like any uncharged replacement.
-    pub fn note_refusals(&mut self) {
+    pub(super) fn note_refusals(&mut self) {
         for refusal in self.world.refusals.clone() {
             let fault = fault::identify_refusal(&refusal);
             let reason = if fault.class == Class::NameCollision {
@@ -77,7 +77,7 @@ impl Engine<'_> {
     }
 
     /// Brings the troubles, the start latches and the times of being down up to date.
-    pub fn note_slots(&mut self) {
+    pub(super) fn note_slots(&mut self) {
         let world = self.world;
         self.memory.tree.refused.retain(|r| !world.workers.contains_key(&r.child));
         for (id, leaf) in self.tree.leaves().collect::<Vec<_>>() {
@@ -114,6 +114,10 @@ impl Engine<'_> {
         }
         if life.alive {
             return;
+        }
+        if pod.node.is_none() {
+            // Nothing but the time tells that no scheduler looks at a Pod.
+            self.wake(after(pod.created, SETTLED_SECONDS));
         }
         let block = fault::identify_block(&evidence(pod, self.world), self.now);
         let reason = block.as_ref().map(|fault| match fault.verdict {

@@ -67,7 +67,7 @@ fn samples_are_answered_rightly() {
                 entry.file
             )),
             (false, false) => {
-                wrong.push(format!("{}: {answer}, not {:?}", entry.file, entry.accept))
+                wrong.push(format!("{}: {answer}, not {:?}", entry.file, entry.accept));
             }
             _ => {}
         }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use e2e::cluster::{Cluster, Full, Profile};
 use e2e::node::{self, NodeOptions};
-use e2e::{cache, layers, lock, progress, reaper, session};
+use e2e::{cache, demo, layers, lock, progress, reaper, session};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
@@ -27,6 +27,8 @@ enum Command {
     Cluster(ClusterArgs),
     /// End whatever is running or was left behind
     Down,
+    /// Show a tree that heals, and leave the cluster running
+    Demo,
     /// Run all layers of tests
     Test,
     /// Cleans a run when its owner dies
@@ -80,6 +82,12 @@ fn run(command: Command) -> Result<()> {
             runtime.shutdown_background();
             outcome
         }
+        Command::Demo => {
+            let runtime = runtime()?;
+            let outcome = runtime.block_on(interruptible(async { Ok(demo::run().await?) }));
+            runtime.shutdown_background();
+            outcome
+        }
         Command::Test => layers::run().context("test"),
         Command::Down => down(),
     }
@@ -114,6 +122,19 @@ async fn cluster(args: ClusterArgs) -> Result<()> {
         _ = terminate.recv() => {}
     }
     cluster.stop().context("end the cluster")
+}
+
+/// Ends in an orderly way when it is interrupted: what was made is undone as the future is dropped.
+async fn interruptible(work: impl Future<Output = Result<()>>) -> Result<()> {
+    let (mut interrupt, mut terminate) = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
+    tokio::select! {
+        outcome = work => outcome,
+        _ = interrupt.recv() => anyhow::bail!("interrupted"),
+        _ = terminate.recv() => anyhow::bail!("terminated"),
+    }
 }
 
 fn profile(args: &ClusterArgs) -> Profile {

@@ -17,8 +17,9 @@ impl Node {
     /// Runs `command` in the node's namespaces, as its root, and gives back what it printed; it has 20 s.
     pub async fn exec(&self, command: &[&str]) -> Result<String, Error> {
         let init = self.init()?.number.to_string();
+        // Its root folder too, lest the command see another one where the harness itself runs in a changed root.
         let enter = [
-            "nsenter", "--target", &init, "--mount", "--net", "--pid", "--",
+            "nsenter", "--target", &init, "--mount", "--root", "--net", "--pid", "--",
         ];
         output(&[&enter, command].concat(), "").await
     }

@@ -49,19 +49,18 @@ impl Node {
         client: &Client,
         since: Timestamp,
     ) -> Result<Option<String>, kube::Error> {
-        let leases: Api<Lease> = Api::namespaced(client.clone(), "kube-node-lease");
-        let lease = leases.get_opt(self.name()).await?;
-        let renewed = lease
-            .and_then(|lease| lease.spec?.renew_time)
-            .is_some_and(|time| since <= time.0);
-        if !renewed {
+        let nodes: Api<ApiNode> = Api::all(client.clone());
+        let Some(node) = nodes.get_opt(self.name()).await? else {
+            return Ok(Some("it is not registered".to_owned()));
+        };
+        // A kubelet makes the lease of a new node only 10 s after it registered; of a node that it finds registered it
+        // renews the lease at once.
+        let created = node.metadata.creation_timestamp.as_ref();
+        let is_new = created.is_some_and(|time| since.as_second() <= time.0.as_second());
+        if !is_new && !self.renewed_since(client, since).await? {
             return Ok(Some("its lease is not renewed".to_owned()));
         }
-        let nodes: Api<ApiNode> = Api::all(client.clone());
-        let conditions = nodes
-            .get_opt(self.name())
-            .await?
-            .and_then(|node| node.status?.conditions);
+        let conditions = node.status.and_then(|status| status.conditions);
         let ready = conditions
             .into_iter()
             .flatten()
@@ -75,5 +74,12 @@ impl Node {
             .is_some_and(|time| since.as_second() <= time.0.as_second());
         let is_ready = fresh && ready.status == "True";
         Ok((!is_ready).then(|| ready.message.unwrap_or(ready.status)))
+    }
+
+    async fn renewed_since(&self, client: &Client, since: Timestamp) -> Result<bool, kube::Error> {
+        let leases: Api<Lease> = Api::namespaced(client.clone(), "kube-node-lease");
+        let lease = leases.get_opt(self.name()).await?;
+        let renewed = lease.and_then(|lease| lease.spec?.renew_time);
+        Ok(renewed.is_some_and(|time| since <= time.0))
     }
 }

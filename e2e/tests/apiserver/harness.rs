@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use e2e::cluster::{Cluster, Profile};
 use e2e::pid::Pid;
-use e2e::process::Program;
+use e2e::process::{Process, Program};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, ResourceQuota, Secret};
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
@@ -26,10 +26,11 @@ fn object<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> T {
     serde_json::from_value(value).expect("a well-formed object")
 }
 
-fn code<T: std::fmt::Debug>(outcome: Result<T, kube::Error>) -> u16 {
+/// The HTTP status of a refusal by the API server; 0 when it did not refuse.
+fn code<T>(outcome: Result<T, kube::Error>) -> u16 {
     match outcome {
         Err(kube::Error::Api(status)) => status.code,
-        other => panic!("expected a refusal by the API server, got {other:?}"),
+        _ => 0,
     }
 }
 
@@ -101,7 +102,7 @@ async fn everybody_is_who_their_certificate_or_token_says() {
     );
 
     let namespace = cluster.namespace("token").await.expect("a namespace");
-    let lifetime = Duration::from_secs(600);
+    let lifetime = Duration::from_mins(10);
     let account = cluster
         .kubeconfig_for_service_account(&namespace, "default", lifetime)
         .await
@@ -256,7 +257,7 @@ async fn nothing_is_left_when_the_cluster_is_dropped() {
         .expect("ours")
         .processes()
         .iter()
-        .map(|one| one.pid())
+        .map(Process::pid)
         .collect();
     assert!(processes.len() == 2 && processes.iter().all(|pid| pid.is_alive()));
     let reaper = cluster.reaper().expect("a reaper");
@@ -285,7 +286,7 @@ async fn the_current_cluster_is_the_one_of_the_kubeconfig() {
     );
 
     let account = borrowed
-        .kubeconfig_for_service_account(&name, "default", Duration::from_secs(600))
+        .kubeconfig_for_service_account(&name, "default", Duration::from_mins(10))
         .await;
     let account = borrowed
         .client_from(&account.expect("a token"))

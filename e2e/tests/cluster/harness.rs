@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::shared;
 
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_mins(1);
 
 async fn run_pod(cluster: &Cluster, namespace: &str, name: &str, spec: serde_json::Value) -> Pod {
     let pods: Api<Pod> = Api::namespaced(cluster.client(), namespace);

@@ -1,27 +1,34 @@
-//! What needs a whole cluster: controllers, scheduler, kubelets, containers.
+//! What needs a whole cluster: controllers, scheduler, kubelets, containers, and the operator in it.
 //!
 //! Rule: tests share one cluster and keep to a namespace of their own; a test that breaks nodes is elsewhere.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod harness;
+mod heal;
+mod idle;
+mod kill;
+mod support;
 
-use e2e::cluster::{Cluster, Full, Profile};
+use e2e::cluster::{Cluster, Full};
 use e2e::node::NodeOptions;
 use tokio::sync::OnceCell;
 
-/// The cluster that tests share: two real nodes and five simulated ones, with Kubernetes' own defaults everywhere; or the
-/// current one. It ends with the test program.
+/// The cluster that tests share: two real nodes and five simulated ones, with Kubernetes' own defaults everywhere, and
+/// the operator installed by Helm; or the current one, with the operator as a process. It ends with the test program.
 async fn shared() -> &'static Cluster {
     static SHARED: OnceCell<Cluster> = OnceCell::const_new();
     let start = async || {
         let nodes = ["node-a", "node-b"].map(NodeOptions::named).to_vec();
-        let full = Full {
+        support::cluster_with_operator(Full {
             nodes,
             kwok_nodes: 5,
             ..Full::default()
-        };
-        Cluster::start_or_current(Profile::Full(full))
-            .await
-            .expect("a cluster")
+        })
+        .await
     };
     SHARED.get_or_init(start).await
 }

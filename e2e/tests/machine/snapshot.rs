@@ -24,7 +24,7 @@ impl Snapshot {
     pub(crate) fn take() -> Self {
         let mut lines = BTreeSet::new();
         let mut add = |kind: &str, things: Vec<String>| {
-            lines.extend(things.into_iter().map(|one| format!("{kind} {one}")))
+            lines.extend(things.into_iter().map(|one| format!("{kind} {one}")));
         };
         add("process", processes());
         add("mount", mounts());

@@ -59,11 +59,31 @@ impl Execution<'_> {
             Write::AddFinalizer | Write::RemoveFinalizer => Ok(Effect::Done),
             Write::CreateWorker { child, name, body } => {
                 let owner = &self.observation.world.tree.uid;
-                let new = New { written: Written::Worker, child, slot: None, name, owner, body };
+                let new = New {
+                    written: Written::Worker,
+                    child,
+                    slot: None,
+                    name,
+                    owner,
+                    body,
+                };
                 self.create::<Workers>(&new).await
             }
-            Write::CreatePod { child, slot, name, owner_uid, body } => {
-                let new = New { written: Written::Pod, child, slot: Some(*slot), name, owner: owner_uid, body };
+            Write::CreatePod {
+                child,
+                slot,
+                name,
+                owner_uid,
+                body,
+            } => {
+                let new = New {
+                    written: Written::Pod,
+                    child,
+                    slot: Some(*slot),
+                    name,
+                    owner: owner_uid,
+                    body,
+                };
                 self.create::<Pods>(&new).await
             }
             Write::Scale { name, replicas, .. } => {
@@ -72,13 +92,23 @@ impl Execution<'_> {
             }
             Write::DeleteWorker { name, uid } => {
                 tracing::info!(worker = name, "deleting");
-                let exactly = Preconditions { uid: Some(uid.clone()), resource_version: None };
+                let exactly = Preconditions {
+                    uid: Some(uid.clone()),
+                    resource_version: None,
+                };
                 delete::<Workers>(context, tree, Written::Worker, name, exactly).await
             }
-            Write::DeletePod { name, uid, resource_version, why } => {
+            Write::DeletePod {
+                name,
+                uid,
+                resource_version,
+                why,
+            } => {
                 tracing::info!(pod = name, why, "deleting");
-                let exactly =
-                    Preconditions { uid: Some(uid.clone()), resource_version: resource_version.clone() };
+                let exactly = Preconditions {
+                    uid: Some(uid.clone()),
+                    resource_version: resource_version.clone(),
+                };
                 delete::<Pods>(context, tree, Written::Pod, name, exactly).await
             }
         }
@@ -93,7 +123,9 @@ impl Execution<'_> {
         }
         tracing::info!(wanted, "setting the finalizer");
         let version = self.tree_version.clone();
-        let patched = requests::patch_finalizers(self.context, &observation.key, &finalizers, &version).await?;
+        let patched =
+            requests::patch_finalizers(self.context, &observation.key, &finalizers, &version)
+                .await?;
         match patched {
             Some(version) => {
                 self.tree_version = version;
@@ -112,6 +144,10 @@ impl Execution<'_> {
         };
         if is_already_there(&error) {
             return self.examine::<K>(new, &error).await;
+        }
+        if error.is_ending() {
+            // Nothing can be created there any more, and nothing needs to be.
+            return Ok(Effect::Stale);
         }
         if !is_refusal(&error) {
             requests::doubt(context, tree, new.written, new.name, &error);
@@ -137,7 +173,9 @@ impl Execution<'_> {
 
     fn refuse(&self, new: &New<'_>, error: &Error, reason: Option<&str>) {
         let status = error.status();
-        let said = |field: fn(&kube::core::Status) -> &String| status.map(field).cloned().unwrap_or_default();
+        let said = |field: fn(&kube::core::Status) -> &String| {
+            status.map(field).cloned().unwrap_or_default()
+        };
         let refusal = Refusal {
             child: new.child.to_owned(),
             slot: new.slot,
@@ -146,8 +184,16 @@ impl Execution<'_> {
             reason: reason.map_or_else(|| said(|status| &status.reason), str::to_owned),
             message: said(|status| &status.message),
         };
-        tracing::warn!(name = new.name, code = refusal.code, reason = refusal.reason, message = refusal.message, "a create was refused");
-        self.context.memories.refused(&self.observation.key, refusal);
+        tracing::warn!(
+            name = new.name,
+            code = refusal.code,
+            reason = refusal.reason,
+            message = refusal.message,
+            "a create was refused"
+        );
+        self.context
+            .memories
+            .refused(&self.observation.key, refusal);
     }
 }
 
@@ -163,16 +209,19 @@ struct New<'a> {
 }
 
 fn is_already_there(error: &Error) -> bool {
-    error.is_conflict() && error.status().is_some_and(|status| status.reason == "AlreadyExists")
+    error.is_conflict()
+        && error
+            .status()
+            .is_some_and(|status| status.reason == "AlreadyExists")
 }
 
-/// Whether the same create would be refused again: somebody must change something first. A namespace
-/// that is being deleted, a conflict about a quota, throttling and a lost login are not of that kind.
+/// Whether the same create would be refused again: somebody must change something first. A conflict
+/// about a quota, throttling and a lost login are not of that kind.
 fn is_refusal(error: &Error) -> bool {
-    let Some(status) = error.status() else { return false };
-    let causes = status.details.as_ref().map_or(&[][..], |details| &details.causes);
+    let Some(status) = error.status() else {
+        return false;
+    };
     match status.code {
-        403 => causes.iter().all(|cause| cause.reason != "NamespaceTerminating"),
         401 | 404 | 408 | 409 | 410 | 429 => false,
         400..=499 => true,
         // The one server error that is an answer: an admission webhook did not work, so nothing was stored.

@@ -28,7 +28,10 @@ pub(super) struct StatusWrite {
 }
 
 /// A namespaced kind that we write.
-pub(super) trait Ours: Kind<Wire: Resource<DynamicType = (), Scope = NamespaceResourceScope>> {}
+pub(super) trait Ours:
+    Kind<Wire: Resource<DynamicType = (), Scope = NamespaceResourceScope>>
+{
+}
 
 impl<K: Kind<Wire: Resource<DynamicType = (), Scope = NamespaceResourceScope>>> Ours for K {}
 
@@ -66,12 +69,23 @@ pub(in crate::controller) async fn patch_finalizers(
 }
 
 /// Sets the number of replicas of a Worker.
-pub(super) async fn scale(context: &Context, tree: &ObjectKey, name: &str, replicas: i32) -> Result<Effect, Error> {
+pub(super) async fn scale(
+    context: &Context,
+    tree: &ObjectKey,
+    name: &str,
+    replicas: i32,
+) -> Result<Effect, Error> {
     let body = json!({"spec": {"replicas": replicas}});
     let api = Api::<<Workers as Kind>::Wire>::namespaced(context.client.clone(), &tree.namespace);
     let (params, patch) = (params(), Patch::Merge(&body));
     let object = format!("{}/{name}", tree.namespace);
-    let answer = bounded("scale", Workers::NAME, object, api.patch_scale(name, &params, &patch)).await;
+    let answer = bounded(
+        "scale",
+        Workers::NAME,
+        object,
+        api.patch_scale(name, &params, &patch),
+    )
+    .await;
     count(context, "scale", Workers::NAME, &answer);
     // The answer is a Scale, not the Worker, so the Worker must be read in any case.
     context.memories.doubt(tree, Written::Worker, name);
@@ -83,17 +97,26 @@ pub(super) async fn scale(context: &Context, tree: &ObjectKey, name: &str, repli
 }
 
 /// Creates an object. An unknown field in it is an error, never dropped in silence.
-pub(super) async fn create<K: Ours>(context: &Context, namespace: &str, name: &str, body: &Value) -> Result<(), Error> {
+pub(super) async fn create<K: Ours>(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+    body: &Value,
+) -> Result<(), Error> {
     let object = format!("{namespace}/{name}");
     let answer = bounded("create", K::NAME, object, async {
         let bytes = serde_json::to_vec(body).map_err(kube::Error::SerdeError)?;
         let url = K::Wire::url_path(&(), Some(namespace));
-        let params = PostParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), dry_run: false };
+        let params = PostParams {
+            field_manager: Some(labels::FIELD_MANAGER.to_owned()),
+            dry_run: false,
+        };
         let request = kube::core::Request::new(url).create(&params, bytes);
         let mut request = request.map_err(kube::Error::BuildRequest)?;
         // kube has no parameter for it.
         let strict = format!("{}&fieldValidation=Strict", request.uri()).parse();
-        *request.uri_mut() = strict.map_err(|error| kube::Error::HttpError(axum::http::Error::from(error)))?;
+        *request.uri_mut() =
+            strict.map_err(|error| kube::Error::HttpError(axum::http::Error::from(error)))?;
         context.client.request::<K::Wire>(request).await
     })
     .await;
@@ -114,7 +137,13 @@ pub(super) async fn delete<K: Ours>(
     let uid = preconditions.uid.clone();
     let api = Api::<K::Wire>::namespaced(context.client.clone(), &tree.namespace);
     let params = DeleteParams::background().preconditions(preconditions);
-    let answer = bounded("delete", K::NAME, key.to_string(), api.delete(name, &params)).await;
+    let answer = bounded(
+        "delete",
+        K::NAME,
+        key.to_string(),
+        api.delete(name, &params),
+    )
+    .await;
     count(context, "delete", K::NAME, &answer);
     match answer {
         Ok(answer) => {
@@ -180,5 +209,8 @@ fn count<T>(context: &Context, verb: &'static str, kind: &'static str, answer: &
 }
 
 fn params() -> PatchParams {
-    PatchParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+    PatchParams {
+        field_manager: Some(labels::FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    }
 }

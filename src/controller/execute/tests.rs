@@ -44,11 +44,17 @@ fn pod_object(name: &str, owner: &str, version: u64) -> Value {
 fn obliging(seen: &Seen) -> Answer {
     let object = match seen.target.as_str() {
         target if target.contains("supervisiontrees") => tree_object(50),
-        target if target.ends_with("/scale") => json!({"metadata": {"name": "t-w", "resourceVersion": "60"},
-            "spec": {"replicas": 2}}),
+        target if target.ends_with("/scale") => {
+            json!({"metadata": {"name": "t-w", "resourceVersion": "60"},
+            "spec": {"replicas": 2}})
+        }
         target if target.contains("workers") => worker_object(51),
         target if target.starts_with("DELETE") => pod_object("p", "uw", 52),
-        _ => pod_object(seen.body["metadata"]["name"].as_str().unwrap_or("p"), "uw", 53),
+        _ => pod_object(
+            seen.body["metadata"]["name"].as_str().unwrap_or("p"),
+            "uw",
+            53,
+        ),
     };
     Answer::Json(200, object)
 }
@@ -64,8 +70,16 @@ impl Bench {
         let context = context(client);
         {
             let mut views = context.views.lock();
-            views.put::<Trees>(serde_json::from_value(tree_object(10)).unwrap(), Source::Watch, None);
-            views.put::<Workers>(serde_json::from_value(worker_object(11)).unwrap(), Source::Watch, None);
+            views.put::<Trees>(
+                serde_json::from_value(tree_object(10)).unwrap(),
+                Source::Watch,
+                None,
+            );
+            views.put::<Workers>(
+                serde_json::from_value(worker_object(11)).unwrap(),
+                Source::Watch,
+                None,
+            );
         }
         Self { context, log }
     }
@@ -82,7 +96,11 @@ impl Bench {
         let world = &observation.world;
         let mut decision = Decision {
             tree_status: world.tree.status.clone(),
-            worker_statuses: world.workers.iter().map(|(c, w)| (c.clone(), w.status.clone())).collect(),
+            worker_statuses: world
+                .workers
+                .iter()
+                .map(|(c, w)| (c.clone(), w.status.clone()))
+                .collect(),
             tree_intent: false,
             worker_intents: BTreeSet::default(),
             writes: vec![],
@@ -97,7 +115,12 @@ impl Bench {
     }
 
     fn targets(&self) -> Vec<String> {
-        self.log.lock().unwrap().iter().map(|seen| seen.target.clone()).collect()
+        self.log
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|seen| seen.target.clone())
+            .collect()
     }
 
     fn seen(&self, index: usize) -> Seen {
@@ -147,7 +170,11 @@ async fn intents_come_first_and_against_the_version_that_was_seen() {
     assert_eq!(executed.unwrap(), Executed::Wrote);
     assert_eq!(
         bench.targets(),
-        [format!("PATCH {TREE}/status"), format!("PATCH {WORKERS}/t-w/status"), format!("POST {PODS}")]
+        [
+            format!("PATCH {TREE}/status"),
+            format!("PATCH {WORKERS}/t-w/status"),
+            format!("POST {PODS}")
+        ]
     );
     let tree = bench.seen(0);
     assert_eq!(tree.query, ["fieldManager=coppice"]);
@@ -156,8 +183,14 @@ async fn intents_come_first_and_against_the_version_that_was_seen() {
         tree.body,
         json!({"metadata": {"resourceVersion": "10"}, "status": {"restarts": 1, "budget": null}})
     );
-    assert_eq!(bench.seen(1).body, json!({"metadata": {"resourceVersion": "11"}, "status": {"restarts": 1}}));
-    assert_eq!(bench.seen(2).query, ["fieldManager=coppice", "fieldValidation=Strict"]);
+    assert_eq!(
+        bench.seen(1).body,
+        json!({"metadata": {"resourceVersion": "11"}, "status": {"restarts": 1}})
+    );
+    assert_eq!(
+        bench.seen(2).query,
+        ["fieldManager=coppice", "fieldValidation=Strict"]
+    );
     // The answers are known at once.
     let views = bench.context.views.lock();
     assert_eq!(views.trees.get(&tree_key()).unwrap().resource_version, "50");
@@ -171,7 +204,9 @@ fn tree_key() -> ObjectKey {
 #[tokio::test]
 async fn a_stale_intent_stops_everything_and_the_tree_is_read_again() {
     let bench = Bench::new(|seen| match seen.target.as_str() {
-        target if target.starts_with("PATCH") => Answer::error(409, "Conflict", "the object has been modified"),
+        target if target.starts_with("PATCH") => {
+            Answer::error(409, "Conflict", "the object has been modified")
+        }
         _ => Answer::Json(200, tree_object(20)),
     });
     let executed = bench
@@ -195,11 +230,17 @@ async fn deletes_name_exactly_what_they_mean() {
     bench
         .execute(|decision| {
             decision.writes.push(delete_pod(Some("9")));
-            decision.writes.push(Write::DeleteWorker { name: "t-w".to_owned(), uid: "uw".to_owned() });
+            decision.writes.push(Write::DeleteWorker {
+                name: "t-w".to_owned(),
+                uid: "uw".to_owned(),
+            });
         })
         .await
         .unwrap();
-    assert_eq!(bench.targets(), [format!("DELETE {PODS}/p"), format!("DELETE {WORKERS}/t-w")]);
+    assert_eq!(
+        bench.targets(),
+        [format!("DELETE {PODS}/p"), format!("DELETE {WORKERS}/t-w")]
+    );
     assert_eq!(
         bench.seen(0).body,
         json!({"propagationPolicy": "Background", "preconditions": {"uid": "u-p", "resourceVersion": "9"}})
@@ -215,35 +256,66 @@ async fn what_is_already_gone_is_deleted() {
         Source::Watch,
         None,
     );
-    assert_eq!(bench.execute(|d| d.writes.push(delete_pod(None))).await.unwrap(), Executed::Wrote);
+    assert_eq!(
+        bench
+            .execute(|d| d.writes.push(delete_pod(None)))
+            .await
+            .unwrap(),
+        Executed::Wrote
+    );
     assert_eq!(bench.context.views.lock().pods.iter().count(), 0);
 }
 
 #[tokio::test]
 async fn another_pod_of_that_name_is_left_alone() {
     let bench = Bench::new(|seen| match seen.target.as_str() {
-        target if target.starts_with("DELETE") => Answer::error(409, "Conflict", "the UID does not match"),
+        target if target.starts_with("DELETE") => {
+            Answer::error(409, "Conflict", "the UID does not match")
+        }
         _ => Answer::Json(200, pod_object("p", "uw", 30)),
     });
-    assert_eq!(bench.execute(|d| d.writes.push(delete_pod(None))).await.unwrap(), Executed::Stale);
-    assert_eq!(bench.observe().await.world.workers["w"].pods[0].resource_version, "30");
+    assert_eq!(
+        bench
+            .execute(|d| d.writes.push(delete_pod(None)))
+            .await
+            .unwrap(),
+        Executed::Stale
+    );
+    assert_eq!(
+        bench.observe().await.world.workers["w"].pods[0].resource_version,
+        "30"
+    );
 }
 
 #[tokio::test]
 async fn a_refused_create_is_told_to_the_next_decision_and_forgotten_when_that_is_stored() {
     let bench = Bench::new(|seen| match seen.target.as_str() {
-        target if target.starts_with("POST") => Answer::error(403, "Forbidden", "exceeded quota: small"),
+        target if target.starts_with("POST") => {
+            Answer::error(403, "Forbidden", "exceeded quota: small")
+        }
         _ => obliging(seen),
     });
     let writes = ["a", "b", "c"].map(create_pod);
-    assert_eq!(bench.execute(|d| d.writes.extend(writes)).await.unwrap(), Executed::Wrote);
+    assert_eq!(
+        bench.execute(|d| d.writes.extend(writes)).await.unwrap(),
+        Executed::Wrote
+    );
     assert_eq!(bench.targets().len(), 1, "what cannot work fails once");
     let known = bench.observe().await.world.refusals;
-    assert_eq!((known[0].code, known[0].reason.as_str(), known[0].slot), (403, "Forbidden", Some(0)));
+    assert_eq!(
+        (known[0].code, known[0].reason.as_str(), known[0].slot),
+        (403, "Forbidden", Some(0))
+    );
     assert_eq!(known[0].message, "exceeded quota: small");
     // What it led to is stored although it is no intent.
-    bench.execute(|decision| decision.tree_status.up = 0).await.unwrap();
-    bench.execute(|decision| decision.tree_status.restarts = 5).await.unwrap();
+    bench
+        .execute(|decision| decision.tree_status.up = 0)
+        .await
+        .unwrap();
+    bench
+        .execute(|decision| decision.tree_status.restarts = 5)
+        .await
+        .unwrap();
     assert!(bench.observe().await.world.refusals.is_empty());
 }
 
@@ -251,16 +323,29 @@ async fn a_refused_create_is_told_to_the_next_decision_and_forgotten_when_that_i
 async fn a_name_that_is_taken_is_ours_or_a_collision() {
     let taken_by = |owner: &'static str| {
         Bench::new(move |seen| match seen.target.as_str() {
-            target if target.starts_with("POST") => Answer::error(409, "AlreadyExists", "pods \"p\" already exists"),
+            target if target.starts_with("POST") => {
+                Answer::error(409, "AlreadyExists", "pods \"p\" already exists")
+            }
             _ => Answer::Json(200, pod_object("p", owner, 40)),
         })
     };
     let ours = taken_by("uw");
-    ours.execute(|d| d.writes.push(create_pod("p"))).await.unwrap();
+    ours.execute(|d| d.writes.push(create_pod("p")))
+        .await
+        .unwrap();
     let observation = ours.observe().await;
-    assert_eq!((observation.world.refusals.len(), observation.world.workers["w"].pods.len()), (0, 1));
+    assert_eq!(
+        (
+            observation.world.refusals.len(),
+            observation.world.workers["w"].pods.len()
+        ),
+        (0, 1)
+    );
     let foreign = taken_by("somebody");
-    foreign.execute(|d| d.writes.push(create_pod("p"))).await.unwrap();
+    foreign
+        .execute(|d| d.writes.push(create_pod("p")))
+        .await
+        .unwrap();
     let observation = foreign.observe().await;
     assert_eq!(observation.world.refusals[0].reason, "NameCollision");
     assert_eq!(observation.world.workers["w"].pods.len(), 0);
@@ -268,13 +353,57 @@ async fn a_name_that_is_taken_is_ours_or_a_collision() {
 
 #[tokio::test]
 async fn answers_that_are_no_refusals_are_tried_again() {
-    for (code, reason) in [(404, "NotFound"), (409, "Conflict"), (429, "TooManyRequests"), (503, "ServiceUnavailable")] {
+    for (code, reason) in [
+        (409, "Conflict"),
+        (429, "TooManyRequests"),
+        (503, "ServiceUnavailable"),
+    ] {
         let bench = Bench::new(move |_| Answer::error(code, reason, "m"));
-        let error = bench.execute(|d| d.writes.push(create_pod("p"))).await.unwrap_err();
+        let error = bench
+            .execute(|d| d.writes.push(create_pod("p")))
+            .await
+            .unwrap_err();
         assert_eq!(error.code(), code);
-        assert!(bench.context.memories.refusals(&tree()).is_empty(), "{code}");
+        assert!(
+            bench.context.memories.refusals(&tree()).is_empty(),
+            "{code}"
+        );
         // Only a server error leaves open what happened.
-        assert_eq!(bench.context.memories.doubts(&tree()).len(), usize::from(code == 503), "{code}");
+        assert_eq!(
+            bench.context.memories.doubts(&tree()).len(),
+            usize::from(code == 503),
+            "{code}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_namespace_that_ends_is_no_error() {
+    let ending = || {
+        let Answer::Json(code, mut body) =
+            Answer::error(403, "Forbidden", "it is being terminated")
+        else {
+            unreachable!("an error is JSON")
+        };
+        body["details"] = json!({"causes": [{"reason": "NamespaceTerminating"}]});
+        Answer::Json(code, body)
+    };
+    for gone in [true, false] {
+        let bench = Bench::new(move |_| {
+            if gone {
+                Answer::error(404, "NotFound", "no such namespace")
+            } else {
+                ending()
+            }
+        });
+        assert_eq!(
+            bench
+                .execute(|d| d.writes.push(create_pod("p")))
+                .await
+                .unwrap(),
+            Executed::Stale
+        );
+        assert!(bench.context.memories.refusals(&tree()).is_empty());
     }
 }
 
@@ -285,7 +414,10 @@ async fn a_write_without_an_answer_ends_in_time_and_is_looked_into() {
         _ => Answer::Json(200, pod_object("p", "uw", 40)),
     });
     let begun = Instant::now();
-    let error = bench.execute(|d| d.writes.push(create_pod("p"))).await.unwrap_err();
+    let error = bench
+        .execute(|d| d.writes.push(create_pod("p")))
+        .await
+        .unwrap_err();
     assert_eq!((error.reason(), begun.elapsed().as_secs()), ("timeout", 10));
     // It had its effect after all.
     assert_eq!(bench.observe().await.world.workers["w"].pods.len(), 1);
@@ -313,7 +445,11 @@ async fn finalizers_of_others_are_kept_and_versions_followed() {
 #[tokio::test]
 async fn scaling_goes_through_the_subresource_and_the_worker_is_read_again() {
     let bench = Bench::new(obliging);
-    let write = Write::Scale { child: "w".to_owned(), name: "t-w".to_owned(), replicas: 2 };
+    let write = Write::Scale {
+        child: "w".to_owned(),
+        name: "t-w".to_owned(),
+        replicas: 2,
+    };
     bench.execute(|d| d.writes.push(write)).await.unwrap();
     assert_eq!(bench.targets(), [format!("PATCH {WORKERS}/t-w/scale")]);
     assert_eq!(bench.seen(0).body, json!({"spec": {"replicas": 2}}));
@@ -327,7 +463,10 @@ async fn reports_are_merged_to_one_a_second() {
     let report = |restarts| move |decision: &mut Decision| decision.tree_status.restarts = restarts;
     assert_eq!(bench.execute(report(1)).await.unwrap(), Executed::Wrote);
     let due = Instant::now() + Duration::from_secs(1);
-    assert_eq!(bench.execute(report(2)).await.unwrap(), Executed::ReportDue(due));
+    assert_eq!(
+        bench.execute(report(2)).await.unwrap(),
+        Executed::ReportDue(due)
+    );
     assert_eq!(bench.targets().len(), 1);
     tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(bench.execute(report(3)).await.unwrap(), Executed::Wrote);
@@ -337,7 +476,9 @@ async fn reports_are_merged_to_one_a_second() {
 #[tokio::test]
 async fn events_are_published_once_the_intent_is_stored() {
     let bench = Bench::new(|seen| match seen.target.as_str() {
-        target if target.contains("/events") => Answer::Json(201, json!({"metadata": {"name": "e"}})),
+        target if target.contains("/events") => {
+            Answer::Json(201, json!({"metadata": {"name": "e"}}))
+        }
         _ => obliging(seen),
     });
     bench
@@ -359,7 +500,12 @@ async fn events_are_published_once_the_intent_is_stored() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), published).await.unwrap();
-    assert_eq!(bench.targets()[1], "POST /apis/events.k8s.io/v1/namespaces/ns/events");
+    tokio::time::timeout(Duration::from_secs(5), published)
+        .await
+        .unwrap();
+    assert_eq!(
+        bench.targets()[1],
+        "POST /apis/events.k8s.io/v1/namespaces/ns/events"
+    );
     assert_eq!(bench.seen(1).body["reason"], "OomKilled");
 }

@@ -29,7 +29,13 @@ fn keys_run_in_the_order_they_came_and_wait_once() {
     assert!(!queue.add("a", clock.at(0)));
     assert!(queue.add("c", clock.at(0)));
     assert_eq!(queue.depth(), 3);
-    assert_eq!(queue.take(clock.at(30)), Some(Taken { key: "a", waited: Duration::from_millis(30) }));
+    assert_eq!(
+        queue.take(clock.at(30)),
+        Some(Taken {
+            key: "a",
+            waited: Duration::from_millis(30)
+        })
+    );
     assert_eq!(take(&mut queue, clock.at(30)), Some("b"));
     assert_eq!(take(&mut queue, clock.at(30)), None, "two run already");
     queue.done("a", Next::Wait, clock.at(40));
@@ -88,7 +94,12 @@ fn failures_wait_longer_each_time_and_a_success_forgets_them() {
         delays.push((due - now).as_millis());
         now = due;
     }
-    assert_eq!(delays, [200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000]);
+    assert_eq!(
+        delays,
+        [
+            200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000
+        ]
+    );
     assert_eq!(take(&mut queue, now), Some("a"));
     queue.done("a", Next::Again, now);
     take(&mut queue, now);
@@ -139,7 +150,15 @@ fn a_busy_key_does_not_keep_the_others_waiting() {
     for turn in 0..6 {
         let key = take(&mut queue, clock.at(turn)).unwrap();
         order.push(key);
-        queue.done(key, if key == "busy" { Next::Again } else { Next::Wait }, clock.at(turn));
+        queue.done(
+            key,
+            if key == "busy" {
+                Next::Again
+            } else {
+                Next::Wait
+            },
+            clock.at(turn),
+        );
     }
     assert_eq!(order, ["busy", "b", "c", "busy", "busy", "busy"]);
 }

@@ -33,7 +33,10 @@ fn node(name: &str, ready: &str, version: u64) -> Value {
 }
 
 fn list<K: Kind>(views: &mut Views, scope: Option<&str>, objects: &[Value]) -> BTreeSet<ObjectKey> {
-    let wires = objects.iter().map(|object| serde_json::from_value(object.clone()).unwrap()).collect();
+    let wires = objects
+        .iter()
+        .map(|object| serde_json::from_value(object.clone()).unwrap())
+        .collect();
     views.replace::<K>(scope, "100", wires)
 }
 
@@ -43,10 +46,18 @@ fn put<K: Kind>(views: &mut Views, object: Value) -> BTreeSet<ObjectKey> {
 
 fn loaded() -> Views {
     let mut views = Views::default();
-    list::<Trees>(&mut views, None, &[tree("a", "uid-a", 1), tree("b", "uid-b", 2)]);
+    list::<Trees>(
+        &mut views,
+        None,
+        &[tree("a", "uid-a", 1), tree("b", "uid-b", 2)],
+    );
     list::<Workers>(&mut views, None, &[worker("w", "uid-w", ("a", "uid-a"), 3)]);
     list::<Pods>(&mut views, None, &[pod("p", "uid-w", "a", "Running", 4)]);
-    list::<Nodes>(&mut views, None, &[node("n1", "True", 5), node("n2", "True", 6)]);
+    list::<Nodes>(
+        &mut views,
+        None,
+        &[node("n1", "True", 5), node("n2", "True", 6)],
+    );
     views
 }
 
@@ -74,9 +85,20 @@ fn forbidden_nodes_are_unknown_not_gone() {
     assert_eq!(views.forbid_nodes().len(), 2);
     assert!(views.forbid_nodes().is_empty());
     assert!(views.is_loaded("ns"));
-    assert_eq!(views.snapshot(&ObjectKey::new("ns", "a")).unwrap().nodes, None);
+    assert_eq!(
+        views.snapshot(&ObjectKey::new("ns", "a")).unwrap().nodes,
+        None
+    );
     list::<Nodes>(&mut views, None, &[node("n1", "True", 5)]);
-    assert_eq!(views.snapshot(&ObjectKey::new("ns", "a")).unwrap().nodes.unwrap().len(), 1);
+    assert_eq!(
+        views
+            .snapshot(&ObjectKey::new("ns", "a"))
+            .unwrap()
+            .nodes
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 #[test]
@@ -84,10 +106,17 @@ fn a_snapshot_holds_what_the_tree_controls_and_the_nodes_of_it() {
     let mut views = loaded();
     // A Pod with the right labels that somebody else controls, and a Worker of a tree that is no more.
     put::<Pods>(&mut views, pod("bait", "uid-else", "a", "Running", 101));
-    put::<Workers>(&mut views, worker("old", "uid-old", ("a", "uid-before"), 102));
+    put::<Workers>(
+        &mut views,
+        worker("old", "uid-old", ("a", "uid-before"), 102),
+    );
     let snapshot = views.snapshot(&ObjectKey::new("ns", "a")).unwrap();
-    let pods: Vec<&str> =
-        snapshot.workers.iter().flat_map(|(_, pods)| pods).map(|p| p.view.name.as_str()).collect();
+    let pods: Vec<&str> = snapshot
+        .workers
+        .iter()
+        .flat_map(|(_, pods)| pods)
+        .map(|p| p.view.name.as_str())
+        .collect();
     assert_eq!((snapshot.workers.len(), pods), (1, vec!["p"]));
     assert_eq!(snapshot.nodes.unwrap().keys().collect::<Vec<_>>(), ["n1"]);
     assert!(views.snapshot(&ObjectKey::new("ns", "none")).is_none());
@@ -96,13 +125,22 @@ fn a_snapshot_holds_what_the_tree_controls_and_the_nodes_of_it() {
 #[test]
 fn a_pod_wakes_the_tree_that_controls_it() {
     let mut views = loaded();
-    assert_eq!(put::<Pods>(&mut views, pod("p", "uid-w", "a", "Failed", 101)), only("a"));
+    assert_eq!(
+        put::<Pods>(&mut views, pod("p", "uid-w", "a", "Failed", 101)),
+        only("a")
+    );
     // A label edited by hand misleads nobody.
-    assert_eq!(put::<Pods>(&mut views, pod("p", "uid-w", "b", "Failed", 102)), only("a"));
+    assert_eq!(
+        put::<Pods>(&mut views, pod("p", "uid-w", "b", "Failed", 102)),
+        only("a")
+    );
     // Only the version changed.
     assert!(put::<Pods>(&mut views, pod("p", "uid-w", "b", "Failed", 103)).is_empty());
     // Nobody knows the owner: the label is the best guess.
-    assert_eq!(put::<Pods>(&mut views, pod("q", "uid-x", "b", "Failed", 104)), only("b"));
+    assert_eq!(
+        put::<Pods>(&mut views, pod("q", "uid-x", "b", "Failed", 104)),
+        only("b")
+    );
     let gone = serde_json::from_value(pod("p", "uid-w", "b", "Failed", 105)).unwrap();
     assert_eq!(views.remove::<Pods>(&gone, None), only("a"));
 }
@@ -111,7 +149,10 @@ fn a_pod_wakes_the_tree_that_controls_it() {
 fn a_node_wakes_the_trees_on_it_when_its_state_changes() {
     let mut views = loaded();
     assert!(put::<Nodes>(&mut views, node("n1", "True", 101)).is_empty());
-    assert_eq!(put::<Nodes>(&mut views, node("n1", "Unknown", 102)), only("a"));
+    assert_eq!(
+        put::<Nodes>(&mut views, node("n1", "Unknown", 102)),
+        only("a")
+    );
     assert!(put::<Nodes>(&mut views, node("n2", "Unknown", 103)).is_empty());
     let gone = serde_json::from_value(node("n1", "Unknown", 104)).unwrap();
     assert_eq!(views.remove::<Nodes>(&gone, None), only("a"));

@@ -93,12 +93,17 @@ impl Troubles {
 impl State {
     fn trouble((name, state): (&Name, &Self)) -> Option<String> {
         let (kind, scope) = name;
-        let within = scope.as_deref().map(|scope| format!(" in {scope}")).unwrap_or_default();
+        let within = scope
+            .as_deref()
+            .map(|scope| format!(" in {scope}"))
+            .unwrap_or_default();
         match &state.failing {
             Some((since, reason)) if !state.loaded || since.elapsed() > PATIENCE => {
                 Some(format!("{kind}{within}: {reason}"))
             }
-            None if !state.loaded && !state.tolerated => Some(format!("{kind}{within}: not listed yet")),
+            None if !state.loaded && !state.tolerated => {
+                Some(format!("{kind}{within}: not listed yet"))
+            }
             _ => None,
         }
     }
@@ -110,7 +115,11 @@ fn name(kind: &'static str, scope: Option<&str>) -> Name {
 
 /// A kind of ours that is not found has not been installed yet, which deserves plain words.
 fn explain(error: &Error) -> String {
-    if error.is_not_found() { "CRDs are not installed".to_owned() } else { chain(error) }
+    if error.is_not_found() {
+        "CRDs are not installed".to_owned()
+    } else {
+        chain(error)
+    }
 }
 
 #[cfg(test)]
@@ -119,12 +128,19 @@ mod tests {
     use crate::runtime::health::Health;
 
     fn not_found() -> Error {
-        let status = kube::core::Status { code: 404, ..kube::core::Status::default() };
+        let status = kube::core::Status {
+            code: 404,
+            ..kube::core::Status::default()
+        };
         Error::api("list", "Worker", "", kube::Error::Api(Box::new(status)))
     }
 
     fn timeout() -> Error {
-        Error::Timeout { verb: "watch", kind: "Pod", object: String::new() }
+        Error::Timeout {
+            verb: "watch",
+            kind: "Pod",
+            object: String::new(),
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -138,7 +154,10 @@ mod tests {
         };
         troubles.begin("Worker", None);
         troubles.begin("Pod", Some("ns"));
-        assert_eq!(trouble().unwrap(), "Pod in ns: not listed yet; Worker: not listed yet");
+        assert_eq!(
+            trouble().unwrap(),
+            "Pod in ns: not listed yet; Worker: not listed yet"
+        );
         troubles.failed("Worker", None, &not_found());
         troubles.works("Pod", Some("ns"));
         assert_eq!(trouble().unwrap(), "Worker: CRDs are not installed");
@@ -149,7 +168,11 @@ mod tests {
         assert_eq!(trouble(), None);
         tokio::time::advance(Duration::from_secs(1)).await;
         troubles.failed("Pod", Some("ns"), &timeout());
-        assert!(trouble().unwrap().starts_with("Pod in ns: could not watch Pod"));
+        assert!(
+            trouble()
+                .unwrap()
+                .starts_with("Pod in ns: could not watch Pod")
+        );
         troubles.works("Pod", Some("ns"));
         assert_eq!(trouble(), None);
     }

@@ -56,7 +56,11 @@ impl Node {
     /// The facts that decisions rest on. A node without a Ready condition has not been ready since it
     /// was created.
     pub(in crate::controller) fn view(&self) -> NodeView {
-        let ready = self.status.conditions.iter().find(|condition| condition.r#type == "Ready");
+        let ready = self
+            .status
+            .conditions
+            .iter()
+            .find(|condition| condition.r#type == "Ready");
         let created = timestamp(self.metadata.creation_timestamp.as_ref());
         let not_ready_since = match ready {
             Some(condition) if condition.status == "True" => None,
@@ -65,9 +69,14 @@ impl Node {
         };
         let is_ready = ready.is_some_and(|condition| condition.status == "True");
         NodeView {
-            not_ready_since: not_ready_since.or_else(|| (!is_ready).then_some(Timestamp::UNIX_EPOCH)),
+            not_ready_since: not_ready_since
+                .or_else(|| (!is_ready).then_some(Timestamp::UNIX_EPOCH)),
             unreachable: ready.is_some_and(|condition| condition.status == "Unknown"),
-            out_of_service: self.spec.taints.iter().any(|taint| taint.key == OUT_OF_SERVICE),
+            out_of_service: self
+                .spec
+                .taints
+                .iter()
+                .any(|taint| taint.key == OUT_OF_SERVICE),
         }
     }
 }
@@ -129,21 +138,36 @@ mod tests {
         let early = view(node("True", "2026-01-03T00:00:00Z", &json!(null)));
         let late = view(node("True", "2026-01-04T00:00:00Z", &json!([])));
         assert_eq!(early, late);
-        assert_eq!(early, NodeView { not_ready_since: None, unreachable: false, out_of_service: false });
+        assert_eq!(
+            early,
+            NodeView {
+                not_ready_since: None,
+                unreachable: false,
+                out_of_service: false
+            }
+        );
     }
 
     #[test]
     fn a_silent_node_is_unreachable_since_its_last_transition() {
-        let taints = json!([{"key": OUT_OF_SERVICE, "value": "nodeshutdown", "effect": "NoExecute"}]);
+        let taints =
+            json!([{"key": OUT_OF_SERVICE, "value": "nodeshutdown", "effect": "NoExecute"}]);
         let lost = view(node("Unknown", "2026-01-03T00:00:00Z", &taints));
         assert!(lost.unreachable && lost.out_of_service);
-        assert_eq!(lost.not_ready_since, Some("2026-01-02T00:00:00Z".parse().unwrap()));
+        assert_eq!(
+            lost.not_ready_since,
+            Some("2026-01-02T00:00:00Z".parse().unwrap())
+        );
     }
 
     #[test]
     fn a_node_that_said_nothing_yet_is_not_ready() {
-        let new = view(json!({"metadata": {"name": "n", "creationTimestamp": "2026-01-01T00:00:00Z"}}));
-        assert_eq!(new.not_ready_since, Some("2026-01-01T00:00:00Z".parse().unwrap()));
+        let new =
+            view(json!({"metadata": {"name": "n", "creationTimestamp": "2026-01-01T00:00:00Z"}}));
+        assert_eq!(
+            new.not_ready_since,
+            Some("2026-01-01T00:00:00Z".parse().unwrap())
+        );
         let bare = view(json!({"metadata": {"name": "n"}, "status": null, "spec": null}));
         assert_eq!(bare.not_ready_since, Some(Timestamp::UNIX_EPOCH));
     }

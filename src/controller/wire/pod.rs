@@ -111,7 +111,9 @@ impl Pod {
             owner_uid: controller_of(&meta).map_or_else(String::new, |owner| owner.uid.clone()),
             child: label(&meta, labels::CHILD).unwrap_or_default().to_owned(),
             slot: slot(&meta),
-            revision: label(&meta, labels::REVISION).unwrap_or_default().to_owned(),
+            revision: label(&meta, labels::REVISION)
+                .unwrap_or_default()
+                .to_owned(),
             created: timestamp(meta.creation_timestamp.as_ref()).unwrap_or(Timestamp::UNIX_EPOCH),
             deletion: timestamp(meta.deletion_timestamp.as_ref()),
             deletion_grace_seconds: meta.deletion_grace_period_seconds,
@@ -119,11 +121,23 @@ impl Pod {
             uid: meta.uid.unwrap_or_default(),
             resource_version: meta.resource_version.unwrap_or_default(),
             node: self.spec.node_name.filter(|name| !name.is_empty()),
-            kubelet_restarts: self.spec.restart_policy.is_none_or(|policy| policy == "Always"),
+            kubelet_restarts: self
+                .spec
+                .restart_policy
+                .is_none_or(|policy| policy == "Always"),
             phase: phase(self.status.phase.as_deref()),
             reason: self.status.reason.filter(|reason| !reason.is_empty()),
-            message: self.status.message.filter(|message| !message.is_empty()).map(short),
-            conditions: self.status.conditions.into_iter().map(Condition::view).collect(),
+            message: self
+                .status
+                .message
+                .filter(|message| !message.is_empty())
+                .map(short),
+            conditions: self
+                .status
+                .conditions
+                .into_iter()
+                .map(Condition::view)
+                .collect(),
             containers: self
                 .status
                 .container_statuses
@@ -148,12 +162,22 @@ struct Judged(Option<Vec<String>>);
 
 impl Judged {
     fn of(metadata: &ObjectMeta) -> Self {
-        let listed = metadata.annotations.as_ref().and_then(|all| all.get(labels::CONTAINERS));
-        Self(listed.map(|names| names.split(',').map(|name| name.trim().to_owned()).collect()))
+        let listed = metadata
+            .annotations
+            .as_ref()
+            .and_then(|all| all.get(labels::CONTAINERS));
+        Self(listed.map(|names| {
+            names
+                .split(',')
+                .map(|name| name.trim().to_owned())
+                .collect()
+        }))
     }
 
     fn includes(&self, container: &str) -> bool {
-        self.0.as_ref().is_none_or(|names| names.iter().any(|name| name == container))
+        self.0
+            .as_ref()
+            .is_none_or(|names| names.iter().any(|name| name == container))
     }
 }
 
@@ -189,7 +213,9 @@ impl State {
             return ContainerState::Terminated(end.view());
         }
         if let Some(running) = self.running {
-            return ContainerState::Running { since: timestamp(running.started_at.as_ref()) };
+            return ContainerState::Running {
+                since: timestamp(running.started_at.as_ref()),
+            };
         }
         let waiting = self.waiting.unwrap_or_default();
         ContainerState::Waiting {

@@ -4,6 +4,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::text::join;
 use super::{Class, Confidence, Fault, Verdict, exit, image, start};
 use crate::model::pod::{ContainerState, ContainerView, PodView, Termination};
 

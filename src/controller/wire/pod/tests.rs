@@ -8,7 +8,9 @@ use super::*;
 
 fn view(pod: &Value) -> PodView {
     // From text, as it comes from the API server.
-    serde_json::from_str::<Pod>(&pod.to_string()).unwrap().view()
+    serde_json::from_str::<Pod>(&pod.to_string())
+        .unwrap()
+        .view()
 }
 
 fn time(text: &str) -> Timestamp {
@@ -55,35 +57,57 @@ fn crash_looping() -> Value {
 #[test]
 fn reads_a_crash_looping_pod() {
     let view = view(&crash_looping());
-    assert_eq!((view.name.as_str(), view.uid.as_str()), ("shop-api-x7", "pod-1"));
+    assert_eq!(
+        (view.name.as_str(), view.uid.as_str()),
+        ("shop-api-x7", "pod-1")
+    );
     assert_eq!(view.resource_version, "812");
     assert_eq!(view.owner_uid, "w-1");
-    assert_eq!((view.child.as_str(), view.slot, view.revision.as_str()), ("api", 2, "5d9f"));
+    assert_eq!(
+        (view.child.as_str(), view.slot, view.revision.as_str()),
+        ("api", 2, "5d9f")
+    );
     assert_eq!(view.node.as_deref(), Some("n1"));
     assert_eq!(view.created, time("2026-01-01T00:00:00Z"));
     assert!(view.kubelet_restarts);
     assert_eq!(view.phase, PodPhase::Running);
     assert!(!view.is_ready());
-    assert_eq!(view.conditions[0].changed, Some(time("2026-01-01T00:00:05Z")));
+    assert_eq!(
+        view.conditions[0].changed,
+        Some(time("2026-01-01T00:00:05Z"))
+    );
     let main = &view.containers[0];
     assert!(main.waits_with("CrashLoopBackOff"));
     assert_eq!((main.restarts, main.ended_runs()), (3, 4));
     let last = main.last.as_ref().unwrap();
-    assert_eq!((last.exit_code, last.signal, last.reason.as_str()), (137, None, "OOMKilled"));
+    assert_eq!(
+        (last.exit_code, last.signal, last.reason.as_str()),
+        (137, None, "OOMKilled")
+    );
     assert_eq!(last.finished, Some(time("2026-01-01T00:01:09Z")));
     assert_eq!(view.containers[1].last, None);
-    assert_eq!(view.containers[1].running_since(), Some(time("2026-01-01T00:00:03Z")));
+    assert_eq!(
+        view.containers[1].running_since(),
+        Some(time("2026-01-01T00:00:03Z"))
+    );
 }
 
 #[test]
 fn judges_app_containers_of_the_template_only() {
     let judged = |pod: Value| -> Vec<bool> {
         let view = view(&pod);
-        view.containers.iter().chain(&view.init_containers).map(|c| c.judged).collect()
+        view.containers
+            .iter()
+            .chain(&view.init_containers)
+            .map(|c| c.judged)
+            .collect()
     };
     assert_eq!(judged(crash_looping()), [true, false, false]);
     let mut bare = crash_looping();
-    bare["metadata"].as_object_mut().unwrap().remove("annotations");
+    bare["metadata"]
+        .as_object_mut()
+        .unwrap()
+        .remove("annotations");
     assert_eq!(judged(bare), [true, true, false]);
 }
 
@@ -94,8 +118,14 @@ fn reads_an_evicted_pod_that_is_being_deleted() {
         "spec": {"restartPolicy": "Never"},
         "status": {"phase": "Failed", "reason": "Evicted", "message": "low on memory"},
     }));
-    assert_eq!(view.deletion_requested(), Some(time("2026-01-01T00:00:00Z")));
-    assert_eq!((view.phase, view.kubelet_restarts), (PodPhase::Failed, false));
+    assert_eq!(
+        view.deletion_requested(),
+        Some(time("2026-01-01T00:00:00Z"))
+    );
+    assert_eq!(
+        (view.phase, view.kubelet_restarts),
+        (PodPhase::Failed, false)
+    );
     assert_eq!(view.reason.as_deref(), Some("Evicted"));
     assert_eq!(view.message.as_deref(), Some("low on memory"));
 }
@@ -103,7 +133,10 @@ fn reads_an_evicted_pod_that_is_being_deleted() {
 #[test]
 fn missing_and_odd_fields_have_defaults() {
     let bare = view(&json!({"metadata": {}, "status": null}));
-    assert_eq!((bare.slot, bare.node, bare.phase), (-1, None, PodPhase::Pending));
+    assert_eq!(
+        (bare.slot, bare.node, bare.phase),
+        (-1, None, PodPhase::Pending)
+    );
     assert_eq!(bare.created, Timestamp::UNIX_EPOCH);
     for slot in ["x", "-3", "99999999999", ""] {
         let odd = view(&json!({
@@ -123,10 +156,15 @@ fn missing_and_odd_fields_have_defaults() {
 #[test]
 fn long_last_words_are_cut_between_characters() {
     let words = "ä".repeat(4000);
-    let view = view(&json!({"metadata": {}, "status": {"message": words, "containerStatuses": [
-        {"name": "c", "state": {"terminated": {"exitCode": 1, "message": words}}}]}}));
+    let view = view(
+        &json!({"metadata": {}, "status": {"message": words, "containerStatuses": [
+        {"name": "c", "state": {"terminated": {"exitCode": 1, "message": words}}}]}}),
+    );
     assert_eq!(view.message.unwrap().len(), MESSAGE_LIMIT);
-    assert_eq!(view.containers[0].end().unwrap().message.len(), MESSAGE_LIMIT);
+    assert_eq!(
+        view.containers[0].end().unwrap().message.len(),
+        MESSAGE_LIMIT
+    );
 }
 
 #[test]

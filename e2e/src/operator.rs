@@ -1,0 +1,215 @@
+//! Coppice itself on a cluster: built from this checkout, installed by Helm or run as a local process.
+//!
+//! Rule: what runs is what the checkout holds; nothing of an earlier build is taken for it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use crate::cache;
+use crate::cluster::Cluster;
+use crate::images;
+use crate::process::{self, Process, Program};
+
+/// Namespace that Coppice is installed in.
+pub const NAMESPACE: &str = "coppice-system";
+/// How long an installation may take.
+const INSTALL_TIMEOUT: &str = "120s";
+/// How long a local operator may take to become ready.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// Why Coppice could not be built, installed or started.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The cache has no place.
+    #[error(transparent)]
+    Cache(#[from] cache::Error),
+    /// The program or its image could not be built.
+    #[error("build the operator")]
+    Image(#[source] images::Error),
+    /// A program failed.
+    #[error("{command}: {output}")]
+    Command {
+        /// The program and its arguments.
+        command: String,
+        /// What it said.
+        output: String,
+    },
+    /// The local process did not start.
+    #[error("run the operator")]
+    Process(#[source] process::Error),
+}
+
+/// The checkout that this program was compiled from.
+pub fn checkout() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or(Path::new("."))
+}
+
+/// Where Cargo puts what the harness lets it build.
+fn target() -> Result<PathBuf, Error> {
+    Ok(match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(folder) => checkout().join(folder),
+        None => cache::folder()?.join("target"),
+    })
+}
+
+/// The archive of the operator's image, built from the checkout.
+pub fn archive() -> Result<PathBuf, Error> {
+    let binary = images::operator_binary(checkout(), &target()?).map_err(Error::Image)?;
+    images::operator(&cache::folder()?, &binary).map_err(Error::Image)
+}
+
+/// The operator's program for this machine, built from the checkout.
+pub fn program() -> Result<PathBuf, Error> {
+    let target = target()?;
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .current_dir(checkout())
+        .args([
+            "build",
+            "--quiet",
+            "--locked",
+            "-p",
+            "coppice",
+            "--bin",
+            "coppice",
+            "--target-dir",
+        ])
+        .arg(&target);
+    said(cargo)?;
+    Ok(target.join("debug").join("coppice"))
+}
+
+/// Installs the chart of the checkout by Helm and waits until the operator is ready. The nodes must have
+/// the image of [`archive`].
+pub fn install(cluster: &Cluster, settings: &[&str]) -> Result<(), Error> {
+    let (repository, tag) = images::OPERATOR
+        .rsplit_once(':')
+        .unwrap_or((images::OPERATOR, "latest"));
+    let mut helm = cluster.command("helm");
+    helm.current_dir(checkout()).args([
+        "upgrade",
+        "--install",
+        "coppice",
+        "charts/coppice",
+        "--namespace",
+        NAMESPACE,
+        "--create-namespace",
+        "--wait",
+        "--timeout",
+        INSTALL_TIMEOUT,
+        "--set",
+        &format!("image.repository={repository}"),
+        "--set",
+        &format!("image.tag={tag}"),
+        "--set",
+        "image.pullPolicy=Never",
+    ]);
+    for setting in settings {
+        helm.args(["--set", setting]);
+    }
+    said(helm).map(drop)
+}
+
+/// Applies the CRDs of the checkout.
+pub fn apply_definitions(cluster: &Cluster) -> Result<(), Error> {
+    let mut kubectl = cluster.command("kubectl");
+    kubectl
+        .current_dir(checkout())
+        .args(["apply", "-f", "crds/"]);
+    said(kubectl)?;
+    let begun = Instant::now();
+    loop {
+        let mut kubectl = cluster.command("kubectl");
+        kubectl.args([
+            "wait",
+            "--for=condition=Established",
+            "--timeout=30s",
+            "crd/supervisiontrees.coppice.dev",
+            "crd/workers.coppice.dev",
+        ]);
+        match said(kubectl) {
+            // It takes an object that has no conditions yet for a broken one, and gives up at once.
+            Err(_) if begun.elapsed() < READY_WITHIN => {
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            outcome => return outcome.map(drop),
+        }
+    }
+}
+
+/// Starts the operator as a process of the cluster's run, with the rights of `kubeconfig`, and waits until
+/// it is ready. It listens on a free port of loopback.
+pub async fn start_local(
+    cluster: &Cluster,
+    kubeconfig: &Path,
+    arguments: &[&str],
+) -> Result<Process, Error> {
+    let port = free_port().map_err(|error| Error::Command {
+        command: "find a free port".into(),
+        output: error.to_string(),
+    })?;
+    let address = format!("127.0.0.1:{port}");
+    let log = cluster.run().log(&format!("operator-{port}"));
+    let program = Program::new("operator", program()?, log)
+        .args(["controller", "--listen", &address])
+        .args(arguments)
+        .env("KUBECONFIG", kubeconfig);
+    let process = cluster.run().spawn(program).map_err(Error::Process)?;
+    process
+        .ready(READY_WITHIN, || async { is_ready(&address).await })
+        .await
+        .map_err(Error::Process)?;
+    Ok(process)
+}
+
+async fn is_ready(address: &str) -> bool {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let Ok(mut stream) = tokio::net::TcpStream::connect(address).await else {
+        return false;
+    };
+    let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let mut answer = String::new();
+    stream.write_all(request.as_bytes()).await.is_ok()
+        && stream.read_to_string(&mut answer).await.is_ok()
+        && answer.starts_with("HTTP/1.1 200")
+}
+
+fn free_port() -> std::io::Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?
+        .local_addr()?
+        .port())
+}
+
+/// Runs a program to its end and gives back what it printed; an error holds what it complained about.
+pub fn said(mut command: Command) -> Result<String, Error> {
+    let line = || {
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        words
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let line = line();
+    let failed = |output: String| Error::Command {
+        command: line.clone(),
+        output,
+    };
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command
+        .output()
+        .map_err(|error| failed(error.to_string()))?;
+    if status.success() {
+        return Ok(String::from_utf8_lossy(&stdout).into_owned());
+    }
+    Err(failed(format!(
+        "{status}\n{}{}",
+        String::from_utf8_lossy(&stdout),
+        String::from_utf8_lossy(&stderr)
+    )))
+}

@@ -1,0 +1,285 @@
+//! What happens to the installation itself, and that workloads do not notice.
+
+use std::time::Duration;
+
+use e2e::operator::NAMESPACE;
+use e2e::reaper;
+use serde_json::Value;
+
+use super::kit::{Kit, SOON, names, ok, restarts, run, texts_at, tree, uids, worker};
+use super::samples::Witness;
+use super::support::{OPERATOR, requests_of};
+
+const CHART: &str = "coppice charts/coppice -n coppice-system --wait --timeout 120s";
+const WORKLOADS: &str = "pods -A -l coppice.dev/tree";
+
+/// Installs as documented, into a namespace where only restricted Pods may run.
+pub async fn by_helm(kit: &Kit) {
+    kit.kubectl(&format!("create namespace {NAMESPACE}")).await;
+    let restricted = "pod-security.kubernetes.io/enforce=restricted";
+    kit.kubectl(&format!("label namespace {NAMESPACE} {restricted}"))
+        .await;
+    kit.helm(&format!("install {CHART}")).await;
+}
+
+/// The operator's only Pod.
+pub async fn operator_pod(kit: &Kit) -> Value {
+    let label = "app.kubernetes.io/component=controller";
+    let mut pods = kit.list(&format!("pods -n {NAMESPACE} -l {label}")).await;
+    assert_eq!(pods.len(), 1, "{:?}", names(&pods));
+    pods.remove(0)
+}
+
+/// Asserts that the operator is the same process as then.
+pub async fn assert_never_restarted(kit: &Kit, then: &Value) {
+    let now = operator_pod(kit).await;
+    assert_eq!(now["metadata"]["uid"], then["metadata"]["uid"]);
+    assert_eq!(restarts(&[now]), 0);
+}
+
+/// Asserts that the operator has asked for nothing that it has no right to.
+pub async fn assert_nothing_was_forbidden(kit: &Kit) {
+    let existing = texts_at(&kit.list("namespaces").await, "/metadata/name");
+    let forbidden: Vec<_> = requests_of(kit.cluster(), OPERATOR)
+        .into_iter()
+        // In a namespace that is going, nobody may create anything.
+        .filter(|request| {
+            request.code == 403
+                && (request.namespace.is_empty() || existing.contains(&request.namespace))
+        })
+        .collect();
+    assert!(forbidden.is_empty(), "{forbidden:?}");
+}
+
+/// Neither an upgrade that changes nothing nor one that replaces the operator touches a workload.
+pub async fn upgrade_touches_no_pod(kit: &Kit) {
+    let before = Workloads::see(kit).await;
+    let operator = operator_pod(kit).await;
+    kit.helm(&format!("upgrade {CHART}")).await;
+    assert_never_restarted(kit, &operator).await;
+    before.assert_untouched(kit).await;
+
+    kit.helm(&format!("upgrade {CHART} --set logLevel=debug"))
+        .await;
+    assert_ne!(
+        operator_pod(kit).await["metadata"]["uid"],
+        operator["metadata"]["uid"]
+    );
+    every_tree_is_looked_at(kit).await;
+    before.assert_untouched(kit).await;
+}
+
+/// Waits until the present operator has read every tree: it answers an edit of each, which changes nothing below.
+async fn every_tree_is_looked_at(kit: &Kit) {
+    for tree in kit.list("stree -A").await {
+        let [namespace, name] =
+            ["namespace", "name"].map(|key| tree["metadata"][key].as_str().unwrap());
+        let max = tree["spec"]["intensity"]["maxRestarts"].as_i64().unwrap() + 1;
+        let patch = format!(r#"{{"spec":{{"intensity":{{"maxRestarts":{max}}}}}}}"#);
+        kit.kubectl(&format!(
+            "patch stree {name} -n {namespace} --type=merge -p {patch}"
+        ))
+        .await;
+        kit.ready(namespace, name).await;
+    }
+}
+
+/// All Pods of all trees at one time.
+struct Workloads(Vec<Value>);
+
+impl Workloads {
+    async fn see(kit: &Kit) -> Self {
+        let pods = kit.list(WORKLOADS).await;
+        assert!(!pods.is_empty());
+        Self(pods)
+    }
+
+    async fn assert_untouched(&self, kit: &Kit) {
+        let pods = kit.list(WORKLOADS).await;
+        assert_eq!(uids(&pods), uids(&self.0));
+        assert_eq!(restarts(&pods), restarts(&self.0));
+        assert!(
+            pods.iter()
+                .all(|pod| pod["metadata"]["deletionTimestamp"].is_null())
+        );
+    }
+}
+
+/// By hand, for one namespace: its tree can be deleted without an operator, the others keep their finalizer, and an
+/// operator that comes back goes on.
+pub async fn release_by_hand(kit: &Kit) {
+    let namespace = kit.namespace("released").await;
+    for name in ["gone", "kept"] {
+        kit.apply(&namespace, &tree(name, &[worker("app", 1, &[])]))
+            .await;
+        kit.ready(&namespace, name).await;
+    }
+    let before = Workloads::see(kit).await;
+    let printed = kit
+        .coppice(&format!(
+            "release -n {namespace} --stop {NAMESPACE}/coppice"
+        ))
+        .await;
+    assert_eq!(printed.matches(" released\n").count(), 2, "{printed}");
+    assert_eq!(with_finalizer(kit, &namespace).await, 0);
+    assert!(with_finalizer(kit, "--all-namespaces").await > 0);
+    before.assert_untouched(kit).await;
+
+    kit.kubectl(&format!("delete stree gone -n {namespace} --timeout=60s"))
+        .await;
+    kit.until(
+        &namespace,
+        "the Pods go with their owner",
+        SOON,
+        async || (kit.pods(&namespace).await.len() == 1).then_some(()),
+    )
+    .await;
+
+    kit.kubectl(&format!(
+        "scale deployment coppice -n {NAMESPACE} --replicas=1"
+    ))
+    .await;
+    kit.kubectl(&format!(
+        "rollout status deployment coppice -n {NAMESPACE} --timeout=60s"
+    ))
+    .await;
+    kit.until(&namespace, "the finalizer is back", SOON, async || {
+        (with_finalizer(kit, &namespace).await == 1).then_some(())
+    })
+    .await;
+    kit.kubectl(&format!("delete namespace {namespace} --timeout=60s"))
+        .await;
+}
+
+async fn with_finalizer(kit: &Kit, namespace: &str) -> usize {
+    let scope = match namespace {
+        "--all-namespaces" => namespace.to_owned(),
+        name => format!("-n {name}"),
+    };
+    let trees = kit.list(&format!("stree {scope}")).await;
+    let ours = |tree: &&Value| {
+        let finalizers = tree["metadata"]["finalizers"].as_array();
+        finalizers.is_some_and(|all| all.iter().any(|one| one == "coppice.dev/ordered-stop"))
+    };
+    trees.iter().filter(ours).count()
+}
+
+/// Workloads run on, and their trees can be deleted although nobody looks after them any more.
+pub async fn uninstall(kit: &Kit, witness: &Witness) {
+    let before = Workloads::see(kit).await;
+    let image = operator_pod(kit).await["spec"]["containers"][0]["image"].clone();
+    let hooks = kit.helm(&format!("get hooks coppice -n {NAMESPACE}")).await;
+    assert!(hooks.contains(&format!("image: {image}")), "{hooks}");
+    kit.helm(&format!(
+        "uninstall coppice -n {NAMESPACE} --wait --timeout 120s"
+    ))
+    .await;
+    before.assert_untouched(kit).await;
+    assert_eq!(with_finalizer(kit, "--all-namespaces").await, 0);
+    let ours = "deployments,jobs,pods,serviceaccounts,roles,rolebindings";
+    let ours = format!("{ours} -n {NAMESPACE} -l app.kubernetes.io/name=coppice");
+    kit.until(
+        NAMESPACE,
+        "nothing of the chart is left",
+        SOON,
+        async || kit.list(&ours).await.is_empty().then_some(()),
+    )
+    .await;
+    assert_eq!(cluster_wide_rights(kit).await, Vec::<String>::new());
+
+    for tree in kit.list("stree -A").await {
+        let [namespace, name] =
+            ["namespace", "name"].map(|key| tree["metadata"][key].as_str().unwrap());
+        if namespace != witness.namespace {
+            kit.kubectl(&format!("delete stree {name} -n {namespace} --timeout=60s"))
+                .await;
+        }
+    }
+    kit.until(
+        &witness.namespace,
+        "the Pods of the deleted trees are gone",
+        SOON,
+        async || {
+            let pods = kit.list(WORKLOADS).await;
+            pods.iter()
+                .all(|pod| pod["metadata"]["namespace"] == witness.namespace)
+                .then_some(())
+        },
+    )
+    .await;
+}
+
+/// The `ClusterRoleBinding`s of the operator's account.
+async fn cluster_wide_rights(kit: &Kit) -> Vec<String> {
+    let mut bindings = kit.list("clusterrolebindings").await;
+    bindings.retain(|binding| {
+        let subjects = binding["subjects"].as_array().into_iter().flatten();
+        subjects
+            .into_iter()
+            .any(|subject| subject["namespace"] == NAMESPACE)
+    });
+    names(&bindings)
+}
+
+/// Looks after one namespace, where it takes over what an earlier installation left, and has no rights elsewhere.
+pub async fn for_one_namespace(kit: &Kit, witness: &Witness) {
+    let elsewhere = kit.namespace("elsewhere").await;
+    kit.apply(&elsewhere, &tree("ignored", &[worker("app", 1, &[])]))
+        .await;
+    let watched = &witness.namespace;
+    kit.helm(&format!(
+        "install {CHART} --set watchNamespaces={{{watched}}} --set nodes.read=false"
+    ))
+    .await;
+    kit.apply(watched, &tree("second", &[worker("app", 1, &[])]))
+        .await;
+    kit.ready(watched, "second").await;
+    witness.is_cared_for(kit).await;
+
+    assert_eq!(
+        kit.tree(&elsewhere, "ignored").await["status"]["observedGeneration"],
+        -1
+    );
+    assert!(kit.pods(&elsewhere).await.is_empty());
+    assert_eq!(cluster_wide_rights(kit).await, Vec::<String>::new());
+    assert_nothing_was_forbidden(kit).await;
+
+    kit.helm(&format!(
+        "uninstall coppice -n {NAMESPACE} --wait --timeout 120s"
+    ))
+    .await;
+    assert_eq!(with_finalizer(kit, "--all-namespaces").await, 0);
+}
+
+/// Without Helm, as documented.
+pub async fn by_kubectl_on_an_empty_cluster(kit: &Kit) {
+    kit.kubectl("delete -f crds/ --timeout=60s").await;
+    kit.kubectl(&format!("delete namespace {NAMESPACE} --timeout=60s"))
+        .await;
+    kit.kubectl("apply -f crds/ -f manifests/install.yaml")
+        .await;
+    let namespace = kit.namespace("sample").await;
+    kit.kubectl("wait --for=condition=Established --timeout=30s -f crds/")
+        .await;
+    kit.kubectl(&format!(
+        "apply -n {namespace} -f manifests/samples/one-worker.yaml"
+    ))
+    .await;
+    kit.ready(&namespace, "hello").await;
+    kit.kubectl(&format!("delete stree hello -n {namespace} --timeout=60s"))
+        .await;
+    kit.kubectl("delete -f manifests/install.yaml --timeout=60s")
+        .await;
+}
+
+/// The demonstration on a cluster that somebody else runs: the operator as a process of this machine.
+pub async fn beside_a_current_cluster(kit: &Kit) {
+    let mut demo = std::process::Command::new(reaper::lab_binary().unwrap());
+    demo.env("CLUSTER", "current")
+        .env("KUBECONFIG", kit.cluster().kubeconfig())
+        .env("IMAGE", e2e::images::SAMPLES.rsplit('/').next().unwrap())
+        .env("PATH", kit.cluster().run().binaries().search_path());
+    let told = tokio::time::timeout(Duration::from_mins(5), run(demo, "demo", None)).await;
+    let told = ok("lab demo", &told.expect("the demonstration ends"));
+    assert!(told.contains("the operator ends"), "{told}");
+}

@@ -1,0 +1,116 @@
+//! What is kept of an object of each kind.
+//!
+//! Rule: two versions of an object are the same when no decision could tell them apart.
+
+use super::super::store::{Item, ObjectKey};
+use crate::model::pod::PodView;
+use crate::model::world::{NodeView, TreeView, WorkerView};
+
+/// What is kept of a tree.
+#[derive(Debug, PartialEq)]
+pub(in crate::controller) struct TreeItem {
+    pub(in crate::controller) key: ObjectKey,
+    pub(in crate::controller) uid: String,
+    pub(in crate::controller) resource_version: String,
+    pub(in crate::controller) generation: i64,
+    pub(in crate::controller) deleting: bool,
+    pub(in crate::controller) finalizers: Vec<String>,
+    /// The tree, or why it cannot be read.
+    pub(in crate::controller) view: Result<TreeView, String>,
+}
+
+/// What is kept of a Worker.
+#[derive(Debug, PartialEq)]
+pub(in crate::controller) struct WorkerItem {
+    pub(in crate::controller) key: ObjectKey,
+    pub(in crate::controller) uid: String,
+    pub(in crate::controller) resource_version: String,
+    /// UID of the controlling owner, and its name when it is a tree.
+    pub(in crate::controller) owner_uid: String,
+    pub(in crate::controller) tree: Option<ObjectKey>,
+    pub(in crate::controller) child: String,
+    /// The Worker without its Pods, or why it cannot be read.
+    pub(in crate::controller) view: Result<WorkerView, String>,
+}
+
+/// What is kept of a Pod.
+#[derive(Debug, PartialEq)]
+pub(in crate::controller) struct PodItem {
+    /// The tree that its label names: a hint whom to wake, never a proof of ownership.
+    pub(in crate::controller) tree_label: ObjectKey,
+    pub(in crate::controller) view: PodView,
+}
+
+/// What is kept of a Node.
+#[derive(Debug, PartialEq)]
+pub(in crate::controller) struct NodeItem {
+    pub(in crate::controller) name: String,
+    pub(in crate::controller) uid: String,
+    pub(in crate::controller) view: NodeView,
+}
+
+impl Item for TreeItem {
+    fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    fn owner_uid(&self) -> &'static str {
+        ""
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        (&self.view, self.deleting, self.generation, &self.finalizers)
+            == (
+                &other.view,
+                other.deleting,
+                other.generation,
+                &other.finalizers,
+            )
+    }
+}
+
+impl Item for WorkerItem {
+    fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    fn owner_uid(&self) -> &str {
+        &self.owner_uid
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        (&self.view, &self.owner_uid, &self.child) == (&other.view, &other.owner_uid, &other.child)
+    }
+}
+
+impl Item for PodItem {
+    fn uid(&self) -> &str {
+        &self.view.uid
+    }
+
+    fn owner_uid(&self) -> &str {
+        &self.view.owner_uid
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        let at = |version: &str| PodView {
+            resource_version: version.to_owned(),
+            ..other.view.clone()
+        };
+        self.tree_label == other.tree_label && self.view == at(&self.view.resource_version)
+    }
+}
+
+impl Item for NodeItem {
+    fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    fn owner_uid(&self) -> &'static str {
+        ""
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        self == other
+    }
+}
