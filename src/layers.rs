@@ -7,7 +7,16 @@ use std::path::{Path, PathBuf};
 
 /// What the files below a folder must not mention.
 const FORBIDDEN: [(&str, &[&str]); 3] = [
-    ("api", &["crate::model", "crate::controller", "crate::runtime", "kube::Client", "kube::Api"]),
+    (
+        "api",
+        &[
+            "crate::model",
+            "crate::controller",
+            "crate::runtime",
+            "kube::Client",
+            "kube::Api",
+        ],
+    ),
     (
         "model",
         &[
@@ -30,7 +39,10 @@ const FORBIDDEN: [(&str, &[&str]); 3] = [
             ".await",
         ],
     ),
-    ("runtime", &["crate::api", "crate::model", "crate::controller"]),
+    (
+        "runtime",
+        &["crate::api", "crate::model", "crate::controller"],
+    ),
 ];
 
 #[test]
@@ -58,7 +70,11 @@ fn every_file_says_what_it_owns() {
             silent.push(file.display().to_string());
         }
     }
-    assert!(silent.is_empty(), "files without a module doc: {}", silent.join(", "));
+    assert!(
+        silent.is_empty(),
+        "files without a module doc: {}",
+        silent.join(", ")
+    );
 }
 
 /// The files of a layer: its folder and the file of the same name.

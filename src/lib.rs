@@ -29,9 +29,9 @@
 //! * [`api`]: the custom resources, labels, conditions and their reasons. Types only.
 //! * [`model`]: the pure core. In reading order: `world` and `pod` (what is seen), `tree` (what is
 //!   wanted), `memory` (what is remembered), `replica` (what the Pods of a slot amount to), `fault`
-//!   (why something failed), `deaths` (which lives have ended), `judge` (who is charged, who gives up),
+//!   (why something failed), `deaths` (which lives have ended), `judge` and `charge` (who is charged, who gives up),
 //!   `supervise` (what supervisors go through), `troubles` (what keeps slots down), `plan` (the next
-//!   writes), `report` (what people read), `decide` (all of it in one function).
+//!   writes), `situations` and `report` (what people read), `decide` (all of it in one function).
 //! * [`controller`]: the shell. `watches` and `store` keep views of the cluster, `queue` says which tree
 //!   is next, `observe` is the only reader, `execute` the only writer, `reconcile` joins them.
 //! * [`runtime`]: process plumbing that knows none of our kinds: telemetry, metrics, health, shutdown.

@@ -3,6 +3,7 @@
 //! Rule: no client, no clock, no async, no logging; the time is a parameter.
 
 mod build;
+mod charge;
 mod deaths;
 mod decide;
 pub mod decision;
@@ -19,6 +20,7 @@ mod replica;
 mod report;
 #[cfg(test)]
 mod scenarios;
+mod situations;
 mod supervise;
 pub mod tree;
 mod troubles;

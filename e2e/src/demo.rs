@@ -13,7 +13,7 @@ use crate::current;
 use crate::operator::{self, said};
 
 /// How long any step may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 const NAMESPACE: &str = "coppice-demo";
 
 /// Why the demonstration ended early.
@@ -105,20 +105,20 @@ impl Demo<'_> {
         if !exists {
             said(self.kubectl(&["create", "namespace", NAMESPACE]))?;
         }
-        self.becomes_ready().await?;
+        self.becomes_ready()?;
         self.process_killed().await?;
         self.pod_deleted().await?;
-        self.crash_loop().await?;
-        self.fixed().await
+        self.crash_loop()?;
+        self.fixed()
     }
 
-    async fn becomes_ready(&self) -> Result<(), Error> {
+    fn becomes_ready(&self) -> Result<(), Error> {
         self.title("A tree is applied and becomes Ready");
         println!("{}", indent(&tree("run")));
         let begun = Instant::now();
         self.apply("run")?;
-        self.wait_ready("the tree Ready").await?;
-        self.took("Ready", begun);
+        self.wait_ready("the tree Ready")?;
+        Self::took("Ready", begun);
         self.show()
     }
 
@@ -143,7 +143,7 @@ impl Demo<'_> {
             Ok(restarts == "1 True")
         })
         .await?;
-        self.took("back in the same Pod", begun);
+        Self::took("back in the same Pod", begun);
         self.until("the death counted", || {
             Ok(self.get(&["get", "stree", "shop", "-o", "jsonpath={.status.restarts}"])? == "1")
         })
@@ -164,11 +164,11 @@ impl Demo<'_> {
             Ok(line.split_whitespace().any(|one| one.ends_with("=True") && !one.starts_with(&pod)))
         })
         .await?;
-        self.took("replaced", begun);
+        Self::took("replaced", begun);
         self.faults(1)
     }
 
-    async fn crash_loop(&self) -> Result<(), Error> {
+    fn crash_loop(&self) -> Result<(), Error> {
         self.title("A bad version of `cart` exits with 1 each time: charged, escalated, given up");
         let db = self.get(&[
             "get",
@@ -187,7 +187,7 @@ impl Demo<'_> {
             "--for=condition=Stalled",
             "--timeout=120s",
         ]))?;
-        self.took("Stalled", begun);
+        Self::took("Stalled", begun);
         println!("\n  Why, and what happens next:\n");
         println!(
             "{}",
@@ -218,12 +218,12 @@ impl Demo<'_> {
         self.show()
     }
 
-    async fn fixed(&self) -> Result<(), Error> {
+    fn fixed(&self) -> Result<(), Error> {
         self.title("The version is fixed with `kubectl apply`: the wait ends at once");
         let begun = Instant::now();
         self.apply("run")?;
-        self.wait_ready("the tree Ready again").await?;
-        self.took("Ready", begun);
+        self.wait_ready("the tree Ready again")?;
+        Self::took("Ready", begun);
         self.show()?;
         println!("  What Coppice said:\n");
         self.shown(&[
@@ -240,7 +240,7 @@ impl Demo<'_> {
         println!("\n=== {}. {text}\n", self.step.get());
     }
 
-    fn took(&self, what: &str, begun: Instant) {
+    fn took(what: &str, begun: Instant) {
         println!("  → {what} after {:.1} s\n", begun.elapsed().as_secs_f64());
     }
 
@@ -270,7 +270,7 @@ impl Demo<'_> {
         Err(failed(String::from_utf8_lossy(&output.stderr).into_owned()).into())
     }
 
-    async fn wait_ready(&self, what: &str) -> Result<(), Error> {
+    fn wait_ready(&self, what: &str) -> Result<(), Error> {
         println!("  $ kubectl wait stree/shop --for=condition=Ready");
         said(self.kubectl(&[
             "wait",

@@ -102,7 +102,7 @@ pub fn operator(cache: &Path, binary: &Path) -> Result<PathBuf, Error> {
 /// gives back the program's file. What Cargo says goes to the standard error.
 pub fn operator_binary(checkout: &Path, target: &Path) -> Result<PathBuf, Error> {
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = cargo();
     cargo.current_dir(checkout).args([
         "build",
         "--release",
@@ -130,6 +130,22 @@ pub fn operator_binary(checkout: &Path, target: &Path) -> Result<PathBuf, Error>
             reason: error.to_string(),
         }),
     }
+}
+
+/// Cargo, as a person would start it. A surrounding Cargo, such as that of a test, describes its own package in the
+/// environment; build scripts would take that for a change, and half of all crates would be compiled again.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"]
+            .iter()
+            .any(|prefix| text.starts_with(prefix))
+        {
+            cargo.env_remove(&name);
+        }
+    }
+    cargo
 }
 
 /// What one archive is made from.

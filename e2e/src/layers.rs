@@ -31,14 +31,11 @@ pub enum Error {
 struct Layer {
     name: &'static str,
     arguments: &'static [&'static str],
-    /// Whether it can run on a cluster that the harness did not start.
-    on_current: bool,
 }
 
 const WITHOUT_CLUSTER: Layer = Layer {
     name: "without a cluster",
     arguments: &["--workspace"],
-    on_current: true,
 };
 const API_SERVER: Layer = Layer {
     name: "API server",
@@ -54,7 +51,6 @@ const API_SERVER: Layer = Layer {
         "--test",
         "install",
     ],
-    on_current: false,
 };
 const MACHINE: Layer = Layer {
     name: "machine and nodes",
@@ -68,17 +64,33 @@ const MACHINE: Layer = Layer {
         "--test",
         "nodes",
     ],
-    on_current: false,
 };
 const CLUSTER: Layer = Layer {
     name: "cluster",
     arguments: &["-p", "e2e", "--features", "cluster", "--test", "cluster"],
-    on_current: true,
+};
+/// What of the cluster layer needs no more of a cluster than kubectl does.
+const CURRENT: Layer = Layer {
+    name: "current cluster",
+    arguments: &[
+        "-p",
+        "e2e",
+        "--features",
+        "cluster",
+        "--test",
+        "cluster",
+        "--",
+        "harness::",
+        "heal::",
+    ],
+};
+const CRASH: Layer = Layer {
+    name: "crash",
+    arguments: &["-p", "e2e", "--features", "cluster", "--test", "crash"],
 };
 const LIFECYCLE: Layer = Layer {
     name: "lifecycle",
     arguments: &["-p", "e2e", "--features", "cluster", "--test", "lifecycle"],
-    on_current: false,
 };
 
 /// What came out of one layer.
@@ -92,11 +104,22 @@ struct Outcome {
 
 /// Runs all layers, prints a table, and fails when a test did.
 pub fn run() -> Result<(), Error> {
-    let layers = [WITHOUT_CLUSTER, API_SERVER, MACHINE, CLUSTER, LIFECYCLE];
-    let chosen = layers
+    let layers: &[Layer] = if current::is_wanted() {
+        &[WITHOUT_CLUSTER, CURRENT]
+    } else {
+        &[
+            WITHOUT_CLUSTER,
+            API_SERVER,
+            MACHINE,
+            CLUSTER,
+            CRASH,
+            LIFECYCLE,
+        ]
+    };
+    let outcomes = layers
         .iter()
-        .filter(|layer| layer.on_current || !current::is_wanted());
-    let outcomes = chosen.map(run_layer).collect::<Result<Vec<_>, _>>()?;
+        .map(run_layer)
+        .collect::<Result<Vec<_>, _>>()?;
     report(&outcomes);
     let failed: Vec<&str> = outcomes
         .iter()

@@ -44,7 +44,7 @@ pub enum Error {
 pub fn checkout() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
-        .unwrap_or(Path::new("."))
+        .unwrap_or_else(|| Path::new("."))
 }
 
 /// Where Cargo puts what the harness lets it build.
@@ -64,7 +64,7 @@ pub fn archive() -> Result<PathBuf, Error> {
 /// The operator's program for this machine, built from the checkout.
 pub fn program() -> Result<PathBuf, Error> {
     let target = target()?;
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = images::cargo();
     cargo
         .current_dir(checkout())
         .args([

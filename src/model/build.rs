@@ -54,7 +54,15 @@ pub(super) struct Place<'a> {
 
 /// The Pod of a slot.
 pub(super) fn pod(place: &Place<'_>, name: &str) -> Value {
-    let Place { tree, child, leaf, policy, worker, slot, memory } = *place;
+    let Place {
+        tree,
+        child,
+        leaf,
+        policy,
+        worker,
+        slot,
+        memory,
+    } = *place;
     let template = &leaf.settings.template.0;
     let mut spec = template.get("spec").cloned().unwrap_or_else(|| json!({}));
     let restarts = kubelet_restarts(policy);
@@ -133,9 +141,15 @@ fn add_tolerations(spec: &mut Map<String, Value>, seconds: i32) {
     let Some(list) = list.as_array_mut() else {
         return;
     };
-    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+    for key in [
+        "node.kubernetes.io/not-ready",
+        "node.kubernetes.io/unreachable",
+    ] {
         let is_tolerated = list.iter().any(|t| {
-            let matches_key = t.get("key").and_then(Value::as_str).is_none_or(|k| k.is_empty() || k == key);
+            let matches_key = t
+                .get("key")
+                .and_then(Value::as_str)
+                .is_none_or(|k| k.is_empty() || k == key);
             let matches_effect = t
                 .get("effect")
                 .and_then(Value::as_str)
@@ -155,7 +169,11 @@ fn add_tolerations(spec: &mut Map<String, Value>, seconds: i32) {
 
 /// Prefers other nodes than those on which the slot died twice within its window.
 fn avoid_nodes(spec: &mut Map<String, Value>, memory: &SlotStatus) {
-    let mut nodes: Vec<&str> = memory.node_charges.iter().map(|c| c.node.as_str()).collect();
+    let mut nodes: Vec<&str> = memory
+        .node_charges
+        .iter()
+        .map(|c| c.node.as_str())
+        .collect();
     nodes.sort_unstable();
     let bad: Vec<&str> = nodes
         .chunk_by(|a, b| a == b)

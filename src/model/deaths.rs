@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::fault::{self, Class, Confidence, Evidence, Fault};
 use super::memory::Memory;
 use super::pod::{ContainerView, PodView};
-use super::replica::{has_ended, node_is_gone, node_of, Replicas, SlotView};
+use super::replica::{Replicas, SlotView, has_ended, node_is_gone, node_of};
 use super::tree::{Leaf, NodeId, Tree};
 use super::window::{after, whole_second};
 use super::world::World;
@@ -66,19 +66,28 @@ pub(super) fn collect(
             None => vanished(id, child, view, memory, now),
             Some(pod) => {
                 let death = ended(id, leaf, child, view, pod, memory, world, now);
-                death.or_else(|| match overdue(leaf, child, view, pod, memory, world, now) {
-                    Overdue::No => None,
-                    Overdue::At(time) => {
-                        wake = wake.into_iter().chain([time]).min();
-                        None
-                    }
-                    Overdue::Yes(fault) => Some(Death {
-                        over: true,
-                        was_started: false,
-                        at: now,
-                        ..death_of(id, leaf, view, pod, memory.slot(child, view.slot).map_or(0, |m| m.deaths), fault)
-                    }),
-                })
+                death.or_else(
+                    || match overdue(leaf, child, view, pod, memory, world, now) {
+                        Overdue::No => None,
+                        Overdue::At(time) => {
+                            wake = wake.into_iter().chain([time]).min();
+                            None
+                        }
+                        Overdue::Yes(fault) => Some(Death {
+                            over: true,
+                            was_started: false,
+                            at: now,
+                            ..death_of(
+                                id,
+                                leaf,
+                                view,
+                                pod,
+                                memory.slot(child, view.slot).map_or(0, |m| m.deaths),
+                                fault,
+                            )
+                        }),
+                    },
+                )
             }
         };
         deaths.extend(found);
@@ -127,7 +136,10 @@ fn vanished(
     })
 }
 
-#[expect(clippy::too_many_arguments, reason = "each is a different part of the world")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is a different part of the world"
+)]
 fn ended(
     id: NodeId,
     leaf: &Leaf<'_>,
@@ -152,7 +164,10 @@ fn ended(
     if fresh == 0 && !whole {
         return None;
     }
-    if fresh == 0 && !pod.is_deleting() && known.trouble.as_ref().is_some_and(|t| t.reason == "Held") {
+    if fresh == 0
+        && !pod.is_deleting()
+        && known.trouble.as_ref().is_some_and(|t| t.reason == "Held")
+    {
         return None;
     }
     if fresh == 0 && life.run_ended && known.deaths > 0 {
@@ -235,7 +250,9 @@ fn overdue(
         class: Class::StartDeadlineExceeded,
         verdict: Class::StartDeadlineExceeded.verdict(),
         confidence: Confidence::Proved,
-        message: format!("the Pod ran for {seconds} s (`startDeadlineSeconds`) without becoming Ready"),
+        message: format!(
+            "the Pod ran for {seconds} s (`startDeadlineSeconds`) without becoming Ready"
+        ),
         at: Some(now),
     })
 }

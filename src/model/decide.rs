@@ -57,8 +57,14 @@ impl Engine<'_> {
     fn judge_deaths(&mut self) {
         let mut all = Vec::new();
         for (id, replicas) in self.replicas.clone() {
-            let (deaths, wake) =
-                deaths::collect(self.tree, id, &replicas, &mut self.memory, self.world, self.now);
+            let (deaths, wake) = deaths::collect(
+                self.tree,
+                id,
+                &replicas,
+                &mut self.memory,
+                self.world,
+                self.now,
+            );
             all.extend(deaths);
             if let Some(time) = wake {
                 self.wake(time);

@@ -12,7 +12,7 @@ use super::decision::{Judged, Notice};
 use super::memory::Memory;
 use super::pod::PodView;
 use super::replica::{self, Life, Replicas, SlotView};
-use super::tree::{Leaf, NodeId, Tree, ROOT};
+use super::tree::{Leaf, NodeId, ROOT, Tree};
 use super::window::{after, seconds_between};
 use super::world::{WorkerView, World};
 
@@ -150,7 +150,9 @@ impl<'a> Engine<'a> {
 
     /// The waiting entry of a child that its supervisor gave up.
     pub(super) fn given_up(&self, id: NodeId) -> Option<&GaveUpStatus> {
-        let parent = self.memory.supervisor(self.name(self.tree.nodes[id].parent))?;
+        let parent = self
+            .memory
+            .supervisor(self.name(self.tree.nodes[id].parent))?;
         parent
             .gave_up
             .iter()
@@ -186,7 +188,11 @@ impl<'a> Engine<'a> {
 
     /// Whether a child and all supervisors above it are enabled.
     pub(super) fn is_enabled(&self, id: NodeId) -> bool {
-        self.tree.nodes[id].enabled && self.tree.ancestors(id).all(|up| self.tree.nodes[up].enabled)
+        self.tree.nodes[id].enabled
+            && self
+                .tree
+                .ancestors(id)
+                .all(|up| self.tree.nodes[up].enabled)
     }
 
     /// How many replicas of a worker are alive.
@@ -273,9 +279,9 @@ impl<'a> Engine<'a> {
     pub(super) fn is_out_of_reach(&self, pod: &PodView) -> bool {
         match replica::node_of(pod, self.world) {
             Some(node) => pod.is_deleting() && node.unreachable,
-            None => pod.deletion.is_some_and(|end| {
-                seconds_between(end, self.now) >= BLIND_STOP_SECONDS
-            }),
+            None => pod
+                .deletion
+                .is_some_and(|end| seconds_between(end, self.now) >= BLIND_STOP_SECONDS),
         }
     }
 
@@ -294,7 +300,8 @@ impl<'a> Engine<'a> {
             .iter()
             .filter(|sibling| **sibling > id)
             .all(|sibling| self.has_stopped(*sibling));
-        (!ordered || later_have_stopped) && (self.mode(parent) != Mode::Down || self.may_stop(parent))
+        (!ordered || later_have_stopped)
+            && (self.mode(parent) != Mode::Down || self.may_stop(parent))
     }
 
     /// Whether a node may start: under `Ordered`, and while its parent starts, its earlier siblings
@@ -316,7 +323,10 @@ impl<'a> Engine<'a> {
             return true;
         }
         let siblings: Vec<NodeId> = self.enabled_children(parent).collect();
-        let reached = siblings.iter().rposition(|s| self.has_live_pods(*s)).unwrap_or(0);
+        let reached = siblings
+            .iter()
+            .rposition(|s| self.has_live_pods(*s))
+            .unwrap_or(0);
         let place = siblings.iter().position(|s| *s == id).unwrap_or(0);
         place <= reached
             || siblings[reached..place]
@@ -327,7 +337,9 @@ impl<'a> Engine<'a> {
     fn has_live_pods(&self, id: NodeId) -> bool {
         match self.tree.leaf(id) {
             Some(_) => self.replicas.get(&id).is_some_and(|replicas| {
-                replicas.pods().any(|pod| !pod.is_deleting() && !pod.is_terminal())
+                replicas
+                    .pods()
+                    .any(|pod| !pod.is_deleting() && !pod.is_terminal())
             }),
             None => self.tree.nodes[id]
                 .children
@@ -346,7 +358,9 @@ impl<'a> Engine<'a> {
             .chain(self.tree.ancestors(id))
             .filter(|node| *node != ROOT)
             .filter_map(|node| {
-                let parent = self.memory.supervisor(self.name(self.tree.nodes[node].parent))?;
+                let parent = self
+                    .memory
+                    .supervisor(self.name(self.tree.nodes[node].parent))?;
                 let entry = parent.backoff.iter().find(|b| b.child == self.name(node))?;
                 Some(entry.due_time.0)
             });

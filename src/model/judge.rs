@@ -4,14 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
-
 use crate::api::conditions::Reason;
 use crate::api::v1alpha1::{
-    BackoffStatus, BrakeStatus, ChargeStatus, GaveUpStatus, GiveUp, JudgedDeath, NodeChargeStatus,
-    OperationKind, OperationStatus, ParkedStatus, RecentFault, TroubleStatus,
+    BrakeStatus, JudgedDeath, NodeChargeStatus, ParkedStatus, RecentFault, TroubleStatus,
 };
 
+use super::charge::{Charge, add_charges};
 use super::deaths::Death;
 use super::decision::{Judged, Notice};
 use super::engine::{Engine, Mode};
@@ -21,23 +19,6 @@ use super::window::{
     after, api_time, backoff_delay, brake_delay, in_window, next_retry_delay, resets_brake,
     seconds_between,
 };
-
-/// A charge to a supervisor for one of its children.
-#[derive(Clone, Debug)]
-pub(super) struct Charge {
-    /// The child.
-    pub child: NodeId,
-    /// When it died.
-    pub at: Timestamp,
-    /// How many deaths nobody saw came before, and since when they may lie.
-    pub unseen: i64,
-    /// Whether it had started.
-    pub was_started: bool,
-    /// Since when it had been there.
-    pub since: Option<Timestamp>,
-    /// Why, in words.
-    pub why: String,
-}
 
 impl Engine<'_> {
     /// Judges deaths in start order, slots by number.
@@ -73,8 +54,8 @@ impl Engine<'_> {
         let ordered = mode == Mode::Down
             || ((mode == Mode::Held || parked) && !death.was_started)
             || (death.outdated && death.fault.class == Class::PodDeleted);
-        let charged = !ordered
-            && matches!(death.fault.verdict, Verdict::Application | Verdict::Unknown);
+        let charged =
+            !ordered && matches!(death.fault.verdict, Verdict::Application | Verdict::Unknown);
 
         let slot = self.memory.slot_mut(child, death.slot);
         if slot.pod_uid != death.pod_uid {
@@ -117,7 +98,9 @@ impl Engine<'_> {
 
     /// An uncharged replacement: at once, but slower and slower when it goes on.
     fn brake(&mut self, death: &Death) -> String {
-        let slot = self.memory.slot_mut(self.tree.nodes[death.leaf].name, death.slot);
+        let slot = self
+            .memory
+            .slot_mut(self.tree.nodes[death.leaf].name, death.slot);
         let since = death.since.filter(|_| death.was_started);
         let count = match &slot.brake {
             Some(brake) if !resets_brake(since, death.at) => brake.count,
@@ -141,7 +124,12 @@ impl Engine<'_> {
         };
         if death.fault.class == Class::StartDeadlineExceeded {
             let message = death.fault.message.clone();
-            self.set_trouble(death.leaf, death.slot, Reason::StartDeadlineExceeded, &message);
+            self.set_trouble(
+                death.leaf,
+                death.slot,
+                Reason::StartDeadlineExceeded,
+                &message,
+            );
         }
         self.note_node(death);
         let single = self.replicas_wanted(death.leaf, leaf) == 1;
@@ -168,7 +156,9 @@ impl Engine<'_> {
                 unseen: 0,
                 was_started: false,
                 since: None,
-                why: format!("only {unparked} of its replicas are left to try, and {quorum} are its quorum"),
+                why: format!(
+                    "only {unparked} of its replicas are left to try, and {quorum} are its quorum"
+                ),
             });
         }
         text
@@ -188,7 +178,9 @@ impl Engine<'_> {
     /// Remembers the node of a charged death, so that a node with two of them is avoided.
     fn note_node(&mut self, death: &Death) {
         let intensity = self.tree.parent_policy(death.leaf).intensity;
-        let slot = self.memory.slot_mut(self.tree.nodes[death.leaf].name, death.slot);
+        let slot = self
+            .memory
+            .slot_mut(self.tree.nodes[death.leaf].name, death.slot);
         slot.node_charges
             .retain(|charge| in_window(&charge.time, death.at, &intensity));
         if let Some(node) = &death.node {
@@ -204,9 +196,18 @@ impl Engine<'_> {
     /// Charges a death to its slot, while a quorum of the worker is alive or still starting.
     fn charge_slot(&mut self, death: &Death) -> String {
         let policy = *self.tree.parent_policy(death.leaf);
-        let slot = self.memory.slot_mut(self.tree.nodes[death.leaf].name, death.slot);
-        slot.charges.retain(|time| in_window(time, death.at, &policy.intensity));
-        add_charges(&mut slot.charges, death.at, death.count - 1, death.since, policy.intensity.max_restarts);
+        let slot = self
+            .memory
+            .slot_mut(self.tree.nodes[death.leaf].name, death.slot);
+        slot.charges
+            .retain(|time| in_window(time, death.at, &policy.intensity));
+        add_charges(
+            &mut slot.charges,
+            death.at,
+            death.count - 1,
+            death.since,
+            policy.intensity.max_restarts,
+        );
         let long = death.was_started
             && death.since.is_some_and(|since| {
                 seconds_between(since, death.at) >= i64::from(policy.intensity.period_seconds)
@@ -214,7 +215,10 @@ impl Engine<'_> {
         if long {
             slot.step = 0;
         }
-        slot.due_time = Some(api_time(after(death.at, backoff_delay(&policy.backoff, slot.step))));
+        slot.due_time = Some(api_time(after(
+            death.at,
+            backoff_delay(&policy.backoff, slot.step),
+        )));
         slot.step += 1;
         let spent = slot.charges.len();
         let allowed = usize::try_from(policy.intensity.max_restarts).unwrap_or(0);
@@ -240,162 +244,6 @@ impl Engine<'_> {
         );
         self.set_trouble(death.leaf, death.slot, Reason::SlotParked, &message);
         format!("charged to its slot, which is parked until {}", retry.0)
-    }
-
-    /// Charges a child's death to its supervisor; says what follows in words.
-    pub(super) fn charge(&mut self, charge: &Charge) -> String {
-        let parent = self.tree.nodes[charge.child].parent;
-        let policy = *self.tree.parent_policy(charge.child);
-        let child = self.name(charge.child).to_owned();
-        let supervisor = self.memory.supervisor_mut(self.tree.nodes[parent].name);
-        for entry in &mut supervisor.charges {
-            if !entry.unstarted {
-                entry.times.retain(|time| in_window(time, charge.at, &policy.intensity));
-            }
-        }
-        supervisor.charges.retain(|entry| !entry.times.is_empty());
-        let elsewhere: usize = supervisor
-            .charges
-            .iter()
-            .filter(|c| c.child != child)
-            .map(|c| c.times.len())
-            .sum();
-        let index = supervisor.charges.iter().position(|c| c.child == child).unwrap_or_else(|| {
-            supervisor.charges.push(ChargeStatus {
-                child: child.clone(),
-                times: Vec::new(),
-                unstarted: false,
-            });
-            supervisor.charges.len() - 1
-        });
-        let entry = &mut supervisor.charges[index];
-        entry.unstarted |= !charge.was_started;
-        let room = policy.intensity.max_restarts - i32::try_from(elsewhere).unwrap_or(i32::MAX);
-        add_charges(&mut entry.times, charge.at, charge.unseen, charge.since, room);
-        let spent = elsewhere + entry.times.len();
-
-        let step = supervisor.backoff.iter().find(|b| b.child == child).map_or(0, |b| b.step);
-        let long = charge.was_started
-            && charge.since.is_some_and(|since| {
-                seconds_between(since, charge.at) >= i64::from(policy.intensity.period_seconds)
-            });
-        let step = if long { 0 } else { step };
-        let due = after(charge.at, backoff_delay(&policy.backoff, step));
-        supervisor.backoff.retain(|b| b.child != child);
-        supervisor.backoff.push(BackoffStatus {
-            child: child.clone(),
-            step: step + 1,
-            due_time: api_time(due),
-        });
-        self.memory.intend_tree();
-        self.restart_slots(charge.child);
-
-        let allowed = usize::try_from(policy.intensity.max_restarts).unwrap_or(0);
-        let numbers = format!(
-            "{spent} of {allowed} in {} s at {}",
-            policy.intensity.period_seconds,
-            self.name(parent)
-        );
-        if spent <= allowed {
-            return format!("charged: {numbers}");
-        }
-        let follows = self.give_up(parent, charge, &numbers);
-        format!("charged: {numbers}, which is too often; {follows}")
-    }
-
-    /// The worker as a whole restarts: the windows of its slots are cleared.
-    fn restart_slots(&mut self, child: NodeId) {
-        if self.tree.leaf(child).is_none() {
-            return;
-        }
-        let name = self.name(child);
-        if let Some(worker) = self.memory.workers.get_mut(name) {
-            worker.started = false;
-            for slot in &mut worker.slots {
-                slot.charges.clear();
-                slot.parked = None;
-                slot.due_time = None;
-                slot.step = 0;
-            }
-        }
-        self.memory.intend_worker(name);
-    }
-
-    /// A supervisor exceeded its intensity. Says what follows in words.
-    fn give_up(&mut self, supervisor: NodeId, charge: &Charge, numbers: &str) -> String {
-        let name = self.name(supervisor);
-        let child = self.name(charge.child);
-        let policy = self.tree.policy(supervisor).map_or(GiveUp::Stop, |p| p.on_give_up);
-        let message = format!("{child}: {}; {numbers}", charge.why);
-        let text = match policy {
-            GiveUp::Escalate => {
-                let record = self.memory.supervisor_mut(name);
-                record.operation = Some(OperationStatus {
-                    kind: OperationKind::GiveUp,
-                    since_time: api_time(self.now),
-                    message: cut(&message, 1024),
-                });
-                format!("{name} gives up: its children are stopped and its parent judges")
-            }
-            GiveUp::Stop => {
-                let templates = self.tree.templates(supervisor);
-                let record = self.memory.supervisor_mut(name);
-                record.charges.clear();
-                record.backoff.clear();
-                record.gave_up = vec![GaveUpStatus {
-                    child: String::new(),
-                    since_time: api_time(self.now),
-                    retry_time: None,
-                    delay_seconds: 0,
-                    waiting: true,
-                    templates,
-                    message: cut(&message, 1024),
-                }];
-                format!("{name} gives up and stays stopped until `retryAt` or an edit of a template")
-            }
-            GiveUp::Retry => self.give_up_worst(supervisor, charge, &message),
-        };
-        self.notices.push(Notice {
-            warning: true,
-            reason: "SupervisorGaveUp".to_owned(),
-            action: "GiveUp",
-            message: format!("{message}; {text}"),
-            pod: None,
-        });
-        self.give_ups += 1;
-        text
-    }
-
-    /// `Retry` under `OneForOne`: only the child with the most charges is given up, the latest on a tie.
-    fn give_up_worst(&mut self, supervisor: NodeId, charge: &Charge, message: &str) -> String {
-        let name = self.name(supervisor);
-        let record = self.memory.supervisor_mut(name);
-        let worst = record
-            .charges
-            .iter()
-            .max_by_key(|c| (c.times.len(), c.times.last().map(|t| t.0)))
-            .map_or_else(String::new, |c| c.child.clone());
-        record.charges.retain(|c| c.child != worst);
-        record.backoff.retain(|b| b.child != worst);
-        let previous = record.gave_up.iter().find(|g| g.child == worst);
-        let delay = next_retry_delay(previous.map(|g| g.delay_seconds));
-        let retry = api_time(after(charge.at.max(self.now), delay));
-        record.gave_up.retain(|g| g.child != worst);
-        let templates = self
-            .tree
-            .find(&worst)
-            .map_or_else(String::new, |id| self.tree.templates(id));
-        let record = self.memory.supervisor_mut(name);
-        record.gave_up.push(GaveUpStatus {
-            child: worst.clone(),
-            since_time: api_time(self.now),
-            retry_time: Some(retry.clone()),
-            delay_seconds: delay,
-            waiting: true,
-            templates,
-            message: cut(message, 1024),
-        });
-        format!("{worst} is given up and tried again at {}", retry.0)
     }
 
     /// Notes what keeps a slot from being up; the first sighting counts.
@@ -435,32 +283,14 @@ impl Engine<'_> {
             warning: true,
             reason: class.event_reason().to_owned(),
             action: "Restart",
-            message: format!("{child}/{}: {}; {decision}", death.slot, death.fault.message),
+            message: format!(
+                "{child}/{}: {}; {decision}",
+                death.slot, death.fault.message
+            ),
             pod: (!death.pod_name.is_empty())
                 .then(|| (death.pod_name.clone(), death.pod_uid.clone())),
         });
     }
-}
-
-/// Adds a death to a window, and before it those that nobody saw, evenly spread. The unseen ones fill
-/// the window at most to `room`, so that giving up always takes a death that was seen.
-fn add_charges(
-    window: &mut Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>,
-    at: Timestamp,
-    unseen: i64,
-    since: Option<Timestamp>,
-    room: i32,
-) {
-    let last = window.last().map_or(Timestamp::MIN, |time| time.0);
-    let free = i64::from(room) - i64::try_from(window.len()).unwrap_or(i64::MAX);
-    let unseen = unseen.min(free).max(0);
-    let from = since.unwrap_or(at).max(last).min(at);
-    let gap = seconds_between(from, at) / (unseen + 1);
-    for number in 0..unseen {
-        window.push(api_time(after(from, gap * number)));
-    }
-    let last = window.last().map_or(Timestamp::MIN, |time| time.0);
-    window.push(api_time(at.max(last)));
 }
 
 /// The text, cut to that many bytes on a character boundary.
@@ -474,4 +304,3 @@ pub(super) fn cut(text: &str, bytes: usize) -> String {
     }
     format!("{}…", &text[..end])
 }
-

@@ -53,7 +53,8 @@ const READY_AFTER: i64 = 2;
 
 impl Lab {
     pub(crate) fn new(spec: &str) -> Self {
-        let spec: SupervisionTreeSpec = serde_yaml::from_str(spec).expect("the spec of a test is valid");
+        let spec: SupervisionTreeSpec =
+            serde_yaml::from_str(spec).expect("the spec of a test is valid");
         Self {
             now: Timestamp::from_second(1_800_000_000).unwrap(),
             world: World {
@@ -122,7 +123,11 @@ impl Lab {
             }
             self.run(1);
         }
-        panic!("not {state} after {seconds} s, but {}: {}", self.state(), self.message());
+        panic!(
+            "not {state} after {seconds} s, but {}: {}",
+            self.state(),
+            self.message()
+        );
     }
 
     /// Decides and carries out until nothing changes any more.
@@ -132,12 +137,19 @@ impl Lab {
                 return;
             }
         }
-        panic!("no fixpoint; last writes: {:?}", &self.log[self.log.len().saturating_sub(12)..]);
+        panic!(
+            "no fixpoint; last writes: {:?}",
+            &self.log[self.log.len().saturating_sub(12)..]
+        );
     }
 
     fn decide_once(&mut self) -> bool {
         let decision = decide(&self.world, self.now);
-        assert_eq!(decision, decide(&self.world, self.now), "a decision is a function of the world");
+        assert_eq!(
+            decision,
+            decide(&self.world, self.now),
+            "a decision is a function of the world"
+        );
         self.world.refusals.clear();
         self.wake_at = decision.wake_at;
         self.carry_out(&decision).unwrap_or(true)
@@ -221,23 +233,37 @@ impl Lab {
                     status: WorkerStatus::default(),
                     pods: Vec::new(),
                 };
-                assert!(self.world.workers.insert(child, worker).is_none(), "a Worker was created twice");
+                assert!(
+                    self.world.workers.insert(child, worker).is_none(),
+                    "a Worker was created twice"
+                );
             }
             Write::DeleteWorker { uid, .. } => self.world.workers.retain(|_, w| w.uid != uid),
-            Write::Scale { child, replicas, .. } => {
+            Write::Scale {
+                child, replicas, ..
+            } => {
                 self.log.push(format!("scale {child} {replicas}"));
                 self.world.workers.get_mut(&child).unwrap().replicas = replicas;
             }
-            Write::CreatePod { child, slot, name, body, .. } => self.create_pod(&child, slot, name, &body),
+            Write::CreatePod {
+                child,
+                slot,
+                name,
+                body,
+                ..
+            } => self.create_pod(&child, slot, name, &body),
             Write::DeletePod { name, uid, why, .. } => {
-                self.log.push(format!("delete {} ({why})", self.slot_name(&uid)));
+                self.log
+                    .push(format!("delete {} ({why})", self.slot_name(&uid)));
                 self.delete(&name, &uid);
             }
         }
     }
 
     fn slot_name(&self, uid: &str) -> String {
-        self.pods().find(|p| p.uid == uid).map_or_else(String::new, |p| format!("{}/{}", p.child, p.slot))
+        self.pods()
+            .find(|p| p.uid == uid)
+            .map_or_else(String::new, |p| format!("{}/{}", p.child, p.slot))
     }
 
     fn create_pod(&mut self, child: &str, slot: i32, name: String, body: &Value) {
@@ -245,9 +271,19 @@ impl Lab {
         self.uid += 1;
         let now = self.now;
         let worker = self.world.workers.get_mut(child).unwrap();
-        assert!(worker.pods.iter().all(|p| p.name != name), "the name {name} is taken");
-        let live = worker.pods.iter().filter(|p| p.slot == slot && !p.is_deleting() && !p.is_terminal());
-        assert_eq!(live.count(), 0, "slot {child}/{slot} has a live Pod already");
+        assert!(
+            worker.pods.iter().all(|p| p.name != name),
+            "the name {name} is taken"
+        );
+        let live = worker
+            .pods
+            .iter()
+            .filter(|p| p.slot == slot && !p.is_deleting() && !p.is_terminal());
+        assert_eq!(
+            live.count(),
+            0,
+            "slot {child}/{slot} has a live Pod already"
+        );
         worker.pods.push(PodView {
             name,
             uid: format!("pod-{}", self.uid),
@@ -255,7 +291,10 @@ impl Lab {
             owner_uid: worker.uid.clone(),
             child: child.into(),
             slot,
-            revision: body["metadata"]["labels"][labels::REVISION].as_str().unwrap().into(),
+            revision: body["metadata"]["labels"][labels::REVISION]
+                .as_str()
+                .unwrap()
+                .into(),
             node: None,
             created: now,
             deletion: None,
@@ -274,7 +313,10 @@ impl Lab {
             containers: vec![ContainerView {
                 name: "app".into(),
                 judged: true,
-                state: ContainerState::Waiting { reason: "ContainerCreating".into(), message: String::new() },
+                state: ContainerState::Waiting {
+                    reason: "ContainerCreating".into(),
+                    message: String::new(),
+                },
                 last: None,
                 restarts: 0,
                 ready: false,
@@ -341,9 +383,14 @@ impl Lab {
         let before = self.world.workers.clone();
         let behaviours = self.behaviours.clone();
         for worker in self.world.workers.values_mut() {
-            worker.pods.retain(|pod| pod.deletion.is_none_or(|end| now < end));
+            worker
+                .pods
+                .retain(|pod| pod.deletion.is_none_or(|end| now < end));
             for pod in &mut worker.pods {
-                let behaviour = behaviours.get(&pod.child).copied().unwrap_or(Behaviour::Healthy);
+                let behaviour = behaviours
+                    .get(&pod.child)
+                    .copied()
+                    .unwrap_or(Behaviour::Healthy);
                 tend(pod, behaviour, now);
             }
         }
@@ -364,7 +411,13 @@ impl Lab {
 
     /// Ready, Reconciling and Stalled as letters, and the reason.
     pub(crate) fn state(&self) -> String {
-        let letter = |type_| if self.condition(type_).0 == "True" { 'T' } else { 'F' };
+        let letter = |type_| {
+            if self.condition(type_).0 == "True" {
+                'T'
+            } else {
+                'F'
+            }
+        };
         format!(
             "{}{}{} {}",
             letter("Ready"),
@@ -380,7 +433,13 @@ impl Lab {
 
     /// The charges of a supervisor, by child.
     pub(crate) fn charges(&self, supervisor: &str) -> BTreeMap<String, usize> {
-        let record = self.world.tree.status.supervisors.iter().find(|s| s.name == supervisor);
+        let record = self
+            .world
+            .tree
+            .status
+            .supervisors
+            .iter()
+            .find(|s| s.name == supervisor);
         record
             .into_iter()
             .flat_map(|s| &s.charges)
@@ -390,7 +449,11 @@ impl Lab {
 }
 
 pub(crate) fn healthy_node() -> NodeView {
-    NodeView { not_ready_since: None, unreachable: false, out_of_service: false }
+    NodeView {
+        not_ready_since: None,
+        unreachable: false,
+        out_of_service: false,
+    }
 }
 
 fn tend(pod: &mut PodView, behaviour: Behaviour, now: Timestamp) {
@@ -400,8 +463,18 @@ fn tend(pod: &mut PodView, behaviour: Behaviour, now: Timestamp) {
     let age = now.as_second() - pod.created.as_second();
     match behaviour {
         Behaviour::NoCapacity if pod.node.is_none() => {
-            pod.containers[0].state = ContainerState::Waiting { reason: String::new(), message: String::new() };
-            set_condition(pod, "PodScheduled", false, "Unschedulable", "0/1 nodes are available: 1 Insufficient cpu.", now);
+            pod.containers[0].state = ContainerState::Waiting {
+                reason: String::new(),
+                message: String::new(),
+            };
+            set_condition(
+                pod,
+                "PodScheduled",
+                false,
+                "Unschedulable",
+                "0/1 nodes are available: 1 Insufficient cpu.",
+                now,
+            );
             return;
         }
         Behaviour::NoImage if !pod.containers[0].is_running() => {
@@ -475,7 +548,14 @@ fn end_container(pod: &mut PodView, now: Timestamp, code: i32) {
     }
 }
 
-fn set_condition(pod: &mut PodView, type_: &str, is_true: bool, reason: &str, message: &str, now: Timestamp) {
+fn set_condition(
+    pod: &mut PodView,
+    type_: &str,
+    is_true: bool,
+    reason: &str,
+    message: &str,
+    now: Timestamp,
+) {
     let condition = PodCondition {
         type_: type_.into(),
         is_true,

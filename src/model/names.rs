@@ -70,12 +70,17 @@ mod tests {
 
     #[test]
     fn a_name_depends_on_worker_slot_and_predecessor() {
-        let name = |uid, slot, replaces| interchangeable_pod_name("shop", "api", uid, slot, replaces);
+        let name =
+            |uid, slot, replaces| interchangeable_pod_name("shop", "api", uid, slot, replaces);
         assert_eq!(name("u", 0, ""), name("u", 0, ""));
         assert_ne!(name("u", 0, ""), name("v", 0, ""));
         assert_ne!(name("u", 0, ""), name("u", 1, ""));
         assert_ne!(name("u", 0, ""), name("u", 0, "p"));
-        assert_ne!(name("u1", 0, ""), name("u", 10, ""), "parts do not run into each other");
+        assert_ne!(
+            name("u1", 0, ""),
+            name("u", 10, ""),
+            "parts do not run into each other"
+        );
     }
 
     #[test]

@@ -21,10 +21,19 @@ impl Engine<'_> {
     /// The next writes, in order.
     pub(super) fn plan(&mut self) -> Vec<Write> {
         let mut writes = Vec::new();
-        let has_finalizer = self.world.tree.finalizers.iter().any(|f| f == labels::FINALIZER);
+        let has_finalizer = self
+            .world
+            .tree
+            .finalizers
+            .iter()
+            .any(|f| f == labels::FINALIZER);
         if !has_finalizer {
             // Nothing may exist below a tree that could vanish without an ordered stop.
-            return if self.world.tree.deleting { writes } else { vec![Write::AddFinalizer] };
+            return if self.world.tree.deleting {
+                writes
+            } else {
+                vec![Write::AddFinalizer]
+            };
         }
         self.plan_removed(&mut writes);
         for (id, leaf) in self.tree.leaves().collect::<Vec<_>>() {
@@ -47,7 +56,11 @@ impl Engine<'_> {
     /// Workers whose child is not in the spec any more: their Pods stop, then they go.
     fn plan_removed(&mut self, writes: &mut Vec<Write>) {
         for (child, worker) in &self.world.workers {
-            if self.tree.find(child).is_some_and(|id| self.tree.leaf(id).is_some()) {
+            if self
+                .tree
+                .find(child)
+                .is_some_and(|id| self.tree.leaf(id).is_some())
+            {
                 continue;
             }
             for pod in worker.pods.iter().filter(|pod| !pod.is_deleting()) {
@@ -66,7 +79,11 @@ impl Engine<'_> {
         self.world
             .workers
             .iter()
-            .filter(|(child, _)| self.tree.find(child).is_none_or(|id| self.tree.leaf(id).is_none()))
+            .filter(|(child, _)| {
+                self.tree
+                    .find(child)
+                    .is_none_or(|id| self.tree.leaf(id).is_none())
+            })
             .all(|(_, worker)| {
                 worker
                     .pods
@@ -80,7 +97,13 @@ impl Engine<'_> {
             return;
         }
         let child = self.name(id);
-        let due = self.memory.tree.refused.iter().find(|r| r.child == child).map(|r| r.due_time.0);
+        let due = self
+            .memory
+            .tree
+            .refused
+            .iter()
+            .find(|r| r.child == child)
+            .map(|r| r.due_time.0);
         if let Some(due) = due.filter(|due| *due > self.now) {
             self.wake(due);
             return;
@@ -152,7 +175,15 @@ impl Engine<'_> {
                 || self
                     .slot(id, view.slot)
                     .is_some_and(|s| s.parked.as_ref().is_some_and(|p| p.waiting));
-            let free = self.plan_current(id, leaf, view, life, held, update.contains(&view.slot), writes);
+            let free = self.plan_current(
+                id,
+                leaf,
+                view,
+                life,
+                held,
+                update.contains(&view.slot),
+                writes,
+            );
             if free && !held && may_create {
                 self.plan_create(id, leaf, view, writes);
             }
@@ -197,7 +228,10 @@ impl Engine<'_> {
     }
 
     /// Deals with the Pod that a slot stands on. Says whether the slot is free for a new one.
-    #[expect(clippy::too_many_arguments, reason = "each is a different side of one slot")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a different side of one slot"
+    )]
     fn plan_current(
         &mut self,
         id: NodeId,
@@ -215,7 +249,9 @@ impl Engine<'_> {
         if pod.is_deleting() {
             return !stable && life.over;
         }
-        let gone = self.slot(id, view.slot).is_some_and(|s| s.gone && s.pod_uid == pod.uid);
+        let gone = self
+            .slot(id, view.slot)
+            .is_some_and(|s| s.gone && s.pod_uid == pod.uid);
         if gone {
             // An ended `Interchangeable` Pod stays as evidence; its successor has another name.
             let keep = !stable && has_ended(pod, leaf, self.world);
@@ -255,7 +291,11 @@ impl Engine<'_> {
             return false;
         }
         self.retire(id, view.slot, pod);
-        writes.push(delete(pod, Some(pod.resource_version.clone()), "its container waits in CrashLoopBackOff"));
+        writes.push(delete(
+            pod,
+            Some(pod.resource_version.clone()),
+            "its container waits in CrashLoopBackOff",
+        ));
         !stable
     }
 
@@ -278,7 +318,13 @@ impl Engine<'_> {
             .is_some_and(|t| t.reason == Reason::Held.as_str())
     }
 
-    fn plan_create(&mut self, id: NodeId, leaf: &Leaf<'_>, view: &SlotView<'_>, writes: &mut Vec<Write>) {
+    fn plan_create(
+        &mut self,
+        id: NodeId,
+        leaf: &Leaf<'_>,
+        view: &SlotView<'_>,
+        writes: &mut Vec<Write>,
+    ) {
         if let Some(due) = self.due(id, view.slot).filter(|due| *due > self.now) {
             self.wake(due);
             return;

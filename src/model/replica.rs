@@ -57,11 +57,18 @@ pub(super) struct Life {
 
 impl<'a> Replicas<'a> {
     /// Sorts the Pods of a worker into slots.
-    pub(super) fn sort(tree: &str, child: &str, leaf: &Leaf<'_>, worker: &'a WorkerView, memory: &Memory) -> Self {
+    pub(super) fn sort(
+        tree: &str,
+        child: &str,
+        leaf: &Leaf<'_>,
+        worker: &'a WorkerView,
+        memory: &Memory,
+    ) -> Self {
         let mut replicas = Self::default();
         let mut by_slot: BTreeMap<i32, Vec<&PodView>> = BTreeMap::new();
         for pod in &worker.pods {
-            let fits = (pod.name == names::stable_pod_name(tree, child, pod.slot)) == leaf.is_stable();
+            let fits =
+                (pod.name == names::stable_pod_name(tree, child, pod.slot)) == leaf.is_stable();
             if pod.slot < 0 {
                 replicas.surplus.push(pod);
             } else if fits {
@@ -76,11 +83,13 @@ impl<'a> Replicas<'a> {
             .collect();
         let count = leaf.settings.replicas.unwrap_or(worker.replicas);
         for slot in wanted_slots(leaf, count, child, &views, memory) {
-            replicas.wanted.push(views.remove(&slot).unwrap_or(SlotView {
-                slot,
-                current: None,
-                others: Vec::new(),
-            }));
+            replicas
+                .wanted
+                .push(views.remove(&slot).unwrap_or(SlotView {
+                    slot,
+                    current: None,
+                    others: Vec::new(),
+                }));
         }
         for view in views.into_values() {
             replicas.surplus.extend(view.current);
@@ -195,7 +204,10 @@ pub(super) fn node_is_gone(pod: &PodView, world: &World) -> bool {
 }
 
 fn alive_since(pod: &PodView, ready: bool) -> Option<Timestamp> {
-    let running = pod.judged().filter_map(super::pod::ContainerView::running_since).max();
+    let running = pod
+        .judged()
+        .filter_map(super::pod::ContainerView::running_since)
+        .max();
     let condition = pod.condition("Ready").filter(|c| ready && c.is_true);
     condition.and_then(|c| c.changed).max(running)
 }
@@ -225,7 +237,11 @@ fn wanted_slots(
         let pod = views.get(slot).and_then(|view| view.current);
         let live = pod.is_some_and(|p| !p.is_deleting() && !p.is_terminal());
         let running = pod.is_some_and(|p| p.judged().all(super::pod::ContainerView::is_running));
-        (live && running, live && pod.is_some_and(PodView::is_ready), -slot)
+        (
+            live && running,
+            live && pod.is_some_and(PodView::is_ready),
+            -slot,
+        )
     };
     while slots.len() > wanted {
         let Some(worst) = slots.iter().copied().min_by_key(rank) else {

@@ -74,7 +74,11 @@ fn a_killed_container_is_restarted_by_the_kubelet_and_charged_once() {
     assert_eq!(lab.charges("(root)"), BTreeMap::from([("a".into(), 1)]));
     assert_eq!(lab.world.tree.status.restarts, 1);
     lab.run(300);
-    assert_eq!(lab.charges("(root)"), BTreeMap::new(), "the charge leaves the window");
+    assert_eq!(
+        lab.charges("(root)"),
+        BTreeMap::new(),
+        "the charge leaves the window"
+    );
 }
 
 #[test]
@@ -83,11 +87,19 @@ fn a_deleted_pod_is_replaced_at_once_and_not_charged() {
     lab.run(5);
     lab.delete_by_hand("a", 0);
     lab.settle();
-    assert_eq!(lab.live("a"), [0], "the successor exists beside the one that stops");
+    assert_eq!(
+        lab.live("a"),
+        [0],
+        "the successor exists beside the one that stops"
+    );
     assert_eq!(lab.charges("(root)"), BTreeMap::new());
     lab.run(5);
     assert_eq!(lab.state(), "TFF AllUp");
-    assert!(lab.events.contains(&"ChildPodDeleted".to_owned()), "{:?}", lab.events);
+    assert!(
+        lab.events.contains(&"ChildPodDeleted".to_owned()),
+        "{:?}",
+        lab.events
+    );
 }
 
 #[test]
@@ -105,7 +117,10 @@ fn repeated_uncharged_replacement_is_slowed() {
     while lab.live("a").is_empty() {
         lab.run(1);
     }
-    assert!(lab.now >= after(start, 8), "the fifth replacement waits 8 s");
+    assert!(
+        lab.now >= after(start, 8),
+        "the fifth replacement waits 8 s"
+    );
 }
 
 #[test]
@@ -115,17 +130,29 @@ fn a_crash_loop_gives_up_at_the_fourth_death_and_is_tried_again() {
     let start = lab.now;
     while lab.world.tree.status.restarts < 4 {
         lab.run(1);
-        assert!(lab.now < after(start, 20), "gives up in time: {}", lab.message());
+        assert!(
+            lab.now < after(start, 20),
+            "gives up in time: {}",
+            lab.message()
+        );
     }
     lab.run(3);
     assert_eq!(lab.world.tree.status.restarts, 4);
     assert_eq!(lab.state(), "FFT GaveUp", "{}", lab.message());
     assert_eq!(lab.live("a"), [] as [i32; 0]);
-    assert!(lab.message().contains("tried again at"), "{}", lab.message());
+    assert!(
+        lab.message().contains("tried again at"),
+        "{}",
+        lab.message()
+    );
     lab.behave("a", Behaviour::Healthy);
     lab.run(34);
     assert_eq!(lab.live("a"), [0], "the retry starts it after 30 s");
-    assert_eq!(lab.state(), "FFT GaveUp", "a retry alone changes no condition");
+    assert_eq!(
+        lab.state(),
+        "FFT GaveUp",
+        "a retry alone changes no condition"
+    );
     lab.run(40);
     assert_eq!(lab.state(), "TFF AllUp");
 }
@@ -142,7 +169,9 @@ fn retries_of_a_hopeless_child_double() {
 
 #[test]
 fn ten_restarts_in_ten_minutes_give_up_at_the_eleventh_death_within_four_minutes() {
-    let mut lab = Lab::new(&format!("intensity: {{maxRestarts: 10, periodSeconds: 600}}{ONE}"));
+    let mut lab = Lab::new(&format!(
+        "intensity: {{maxRestarts: 10, periodSeconds: 600}}{ONE}"
+    ));
     lab.behave("a", Behaviour::Crash(1, 1));
     lab.settle();
     lab.run_until("FFT GaveUp", 240);
@@ -183,11 +212,24 @@ fn children_start_in_order_and_stop_in_reverse() {
     lab.run(30);
     assert_eq!(lab.state(), "TFF AllUp");
     let creates: Vec<&String> = lab.log.iter().filter(|l| l.starts_with("create")).collect();
-    assert_eq!(creates, ["create db/0", "create api/0", "create api/1", "create api/2", "create ui/0"]);
+    assert_eq!(
+        creates,
+        [
+            "create db/0",
+            "create api/0",
+            "create api/1",
+            "create api/2",
+            "create ui/0"
+        ]
+    );
     lab.log.clear();
     lab.world.tree.deleting = true;
     lab.run(30);
-    let stops: Vec<&str> = lab.log.iter().map(|l| l.split(' ').nth(1).unwrap()).collect();
+    let stops: Vec<&str> = lab
+        .log
+        .iter()
+        .map(|l| l.split(' ').nth(1).unwrap())
+        .collect();
     assert_eq!(stops, ["ui/0", "api/0", "api/1", "api/2", "db/0", "off"]);
     assert!(lab.world.tree.finalizers.is_empty());
 }
@@ -212,21 +254,44 @@ fn giving_up_escalates_and_siblings_of_the_root_stay() {
     lab.behave("ui", Behaviour::Crash(1, 7));
     // 2 deaths of ui exceed web's window; twice that exceeds the root's.
     lab.run_until("FFT GaveUp", 60);
-    assert_eq!(lab.pod_mut("db", 0).uid, db, "a sibling in the root is not touched");
-    assert_eq!(lab.live("api"), [] as [i32; 0], "the supervisor that gave up is stopped");
-    assert_eq!(lab.world.tree.status.restarts, 4, "two levels of one restart each: the fourth death gives up");
+    assert_eq!(
+        lab.pod_mut("db", 0).uid,
+        db,
+        "a sibling in the root is not touched"
+    );
+    assert_eq!(
+        lab.live("api"),
+        [] as [i32; 0],
+        "the supervisor that gave up is stopped"
+    );
+    assert_eq!(
+        lab.world.tree.status.restarts, 4,
+        "two levels of one restart each: the fourth death gives up"
+    );
     assert!(lab.events.contains(&"SupervisorExited".to_owned()));
     lab.behave("ui", Behaviour::Healthy);
     lab.edit_template("ui", "two");
     lab.run(20);
     assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
-    let web = lab.world.tree.status.supervisors.iter().find(|s| s.name == "web").unwrap();
-    assert_eq!(web.incarnation, 3, "one restart by the root, one by the edit");
+    let web = lab
+        .world
+        .tree
+        .status
+        .supervisors
+        .iter()
+        .find(|s| s.name == "web")
+        .unwrap();
+    assert_eq!(
+        web.incarnation, 3,
+        "one restart by the root, one by the edit"
+    );
 }
 
 #[test]
 fn stop_stays_stopped_until_an_edit() {
-    let mut lab = Lab::new(&format!("onGiveUp: Stop\nintensity: {{maxRestarts: 1}}{ONE}"));
+    let mut lab = Lab::new(&format!(
+        "onGiveUp: Stop\nintensity: {{maxRestarts: 1}}{ONE}"
+    ));
     lab.behave("a", Behaviour::Crash(1, 1));
     lab.run(900);
     assert_eq!(lab.state(), "FFT GaveUp");
@@ -241,7 +306,10 @@ fn stop_stays_stopped_until_an_edit() {
 fn no_restarts_allowed_means_that_the_first_death_gives_up() {
     let mut lab = Lab::new(&format!("intensity: {{maxRestarts: 0}}{ONE}"));
     lab.run(5);
-    assert!(!lab.pod_mut("a", 0).kubelet_restarts, "the kubelet must not restart what may not be restarted");
+    assert!(
+        !lab.pod_mut("a", 0).kubelet_restarts,
+        "the kubelet must not restart what may not be restarted"
+    );
     lab.kill("a", 0, 1);
     lab.run(2);
     assert_eq!(lab.state(), "FFT GaveUp", "{}", lab.message());
@@ -254,8 +322,17 @@ fn a_death_that_leaves_a_quorum_is_charged_to_its_slot() {
     lab.kill("a", 1, 1);
     lab.settle();
     assert_eq!(lab.charges("(root)"), BTreeMap::new());
-    assert_eq!(lab.state(), "TTF Restarting", "a quorum is up, so the tree stays Ready");
-    let slot = lab.world.workers["a"].status.slots.iter().find(|s| s.slot == 1).unwrap();
+    assert_eq!(
+        lab.state(),
+        "TTF Restarting",
+        "a quorum is up, so the tree stays Ready"
+    );
+    let slot = lab.world.workers["a"]
+        .status
+        .slots
+        .iter()
+        .find(|s| s.slot == 1)
+        .unwrap();
     assert_eq!(slot.charges.len(), 1);
 }
 
@@ -274,7 +351,10 @@ fn a_death_that_leaves_less_than_a_quorum_is_the_childs() {
 
 #[test]
 fn an_exhausted_slot_is_parked_and_does_not_take_the_worker_down() {
-    let mut lab = Lab::new(&format!("intensity: {{maxRestarts: 1, periodSeconds: 300}}{}", many(3, 1)));
+    let mut lab = Lab::new(&format!(
+        "intensity: {{maxRestarts: 1, periodSeconds: 300}}{}",
+        many(3, 1)
+    ));
     lab.run(6);
     lab.kill("a", 2, 1);
     lab.run(5);
@@ -322,7 +402,12 @@ fn a_start_that_takes_too_long_is_a_failed_start() {
     lab.behave("a", Behaviour::Hang);
     lab.run(30);
     assert_eq!(lab.world.tree.status.restarts, 1);
-    assert_eq!(lab.state(), "FFT StartDeadlineExceeded", "{}", lab.message());
+    assert_eq!(
+        lab.state(),
+        "FFT StartDeadlineExceeded",
+        "{}",
+        lab.message()
+    );
     assert_eq!(lab.live("a"), [0], "a new Pod tries again");
 }
 
@@ -339,8 +424,15 @@ fn unreadiness_after_the_start_is_no_death() {
     assert_eq!(lab.state(), "FTF NotUp", "{}", lab.message());
     assert_eq!(lab.world.tree.status.restarts, 0);
     lab.run(600);
-    assert_eq!(lab.state(), "FFT NotUp", "after `startDeadlineSeconds` a person should look");
-    assert_eq!(lab.log.iter().filter(|l| l.starts_with("delete")).count(), 0);
+    assert_eq!(
+        lab.state(),
+        "FFT NotUp",
+        "after `startDeadlineSeconds` a person should look"
+    );
+    assert_eq!(
+        lab.log.iter().filter(|l| l.starts_with("delete")).count(),
+        0
+    );
 }
 
 #[test]
@@ -382,10 +474,23 @@ fn a_changed_template_replaces_pods_one_at_a_time() {
     let mut lab = Lab::new(&many(3, 2));
     lab.run(6);
     lab.edit_template("a", "two");
-    let revision = super::names::revision(&lab.world.tree.spec.children[0].worker.as_ref().unwrap().template.0);
+    let revision = super::names::revision(
+        &lab.world.tree.spec.children[0]
+            .worker
+            .as_ref()
+            .unwrap()
+            .template
+            .0,
+    );
     for _ in 0..30 {
         lab.run(1);
-        assert!(lab.pods().filter(|p| p.is_ready() && !p.is_deleting()).count() >= 2, "the quorum is kept");
+        assert!(
+            lab.pods()
+                .filter(|p| p.is_ready() && !p.is_deleting())
+                .count()
+                >= 2,
+            "the quorum is kept"
+        );
     }
     assert!(lab.pods().all(|p| p.revision == revision));
     assert_eq!(lab.state(), "TFF AllUp");
@@ -476,11 +581,21 @@ fn a_stable_pod_on_a_lost_node_waits_for_a_fence() {
     lab.run(120);
     assert_eq!(lab.live("a"), [1], "never two of one name");
     assert_eq!(lab.state(), "FFT WaitingForFence", "{}", lab.message());
-    lab.world.nodes.as_mut().unwrap().get_mut("node-a").unwrap().out_of_service = true;
+    lab.world
+        .nodes
+        .as_mut()
+        .unwrap()
+        .get_mut("node-a")
+        .unwrap()
+        .out_of_service = true;
     for worker in lab.world.workers.values_mut() {
         worker.pods.retain(|p| !p.is_deleting());
     }
-    lab.world.nodes.as_mut().unwrap().insert("node-a".into(), super::lab::healthy_node());
+    lab.world
+        .nodes
+        .as_mut()
+        .unwrap()
+        .insert("node-a".into(), super::lab::healthy_node());
     lab.run(10);
     assert_eq!(lab.live("a"), [0, 1]);
 }
@@ -529,7 +644,9 @@ fn a_refused_spec_changes_nothing_and_says_what_to_fix() {
 
 #[test]
 fn a_back_off_that_cannot_fit_is_refused_with_the_numbers() {
-    let mut lab = Lab::new(&format!("intensity: {{maxRestarts: 10, periodSeconds: 60}}{ONE}"));
+    let mut lab = Lab::new(&format!(
+        "intensity: {{maxRestarts: 10, periodSeconds: 60}}{ONE}"
+    ));
     lab.run(1);
     assert_eq!(lab.state(), "FFT InvalidSpec");
     assert!(lab.message().contains("151 seconds"), "{}", lab.message());
@@ -550,8 +667,16 @@ fn deaths_that_nobody_saw_fill_the_window_but_do_not_give_up() {
         ..Default::default()
     });
     lab.settle();
-    assert_eq!(lab.charges("(root)"), BTreeMap::new(), "the death that was seen gives up");
-    assert!(lab.events.contains(&"SupervisorGaveUp".to_owned()), "{:?}", lab.events);
+    assert_eq!(
+        lab.charges("(root)"),
+        BTreeMap::new(),
+        "the death that was seen gives up"
+    );
+    assert!(
+        lab.events.contains(&"SupervisorGaveUp".to_owned()),
+        "{:?}",
+        lab.events
+    );
 }
 
 /// A name, a cluster, and what happens to it.
@@ -561,51 +686,84 @@ type Story = (&'static str, fn() -> Lab, fn(&mut Lab));
 fn stories() -> Vec<Story> {
     vec![
         ("start", || Lab::new(NESTED), |lab| lab.run(60)),
-        ("heal", || Lab::new(NESTED), |lab| {
-            lab.run(40);
-            lab.kill("db", 0, 1);
-            lab.run(20);
-            lab.delete_by_hand("api", 1);
-            lab.run(60);
-        }),
-        ("crash loop", || Lab::new(ONE), |lab| {
-            lab.behave("a", Behaviour::Crash(1, 1));
-            lab.run(30);
-            lab.behave("a", Behaviour::Healthy);
-            lab.run(90);
-        }),
-        ("escalate", || Lab::new(NESTED), |lab| {
-            lab.run(40);
-            lab.behave("ui", Behaviour::Crash(1, 1));
-            lab.run(40);
-            lab.behave("ui", Behaviour::Healthy);
-            lab.edit_template("ui", "two");
-            lab.run(60);
-        }),
-        ("park", || Lab::new(&format!("intensity: {{maxRestarts: 1, periodSeconds: 300}}{}", many(3, 1))), |lab| {
-            lab.run(10);
-            lab.kill("a", 2, 1);
-            lab.run(10);
-            lab.kill("a", 2, 1);
-            lab.run(120);
-        }),
-        ("scale", || Lab::new(&many(4, 2)), |lab| {
-            lab.run(10);
-            lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(2));
-            lab.run(20);
-            lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(5));
-            lab.run(40);
-        }),
-        ("edit", || Lab::new(&many(3, 2)), |lab| {
-            lab.run(10);
-            lab.edit_template("a", "two");
-            lab.run(90);
-        }),
-        ("delete", || Lab::new(NESTED), |lab| {
-            lab.run(40);
-            lab.world.tree.deleting = true;
-            lab.run(40);
-        }),
+        (
+            "heal",
+            || Lab::new(NESTED),
+            |lab| {
+                lab.run(40);
+                lab.kill("db", 0, 1);
+                lab.run(20);
+                lab.delete_by_hand("api", 1);
+                lab.run(60);
+            },
+        ),
+        (
+            "crash loop",
+            || Lab::new(ONE),
+            |lab| {
+                lab.behave("a", Behaviour::Crash(1, 1));
+                lab.run(30);
+                lab.behave("a", Behaviour::Healthy);
+                lab.run(90);
+            },
+        ),
+        (
+            "escalate",
+            || Lab::new(NESTED),
+            |lab| {
+                lab.run(40);
+                lab.behave("ui", Behaviour::Crash(1, 1));
+                lab.run(40);
+                lab.behave("ui", Behaviour::Healthy);
+                lab.edit_template("ui", "two");
+                lab.run(60);
+            },
+        ),
+        (
+            "park",
+            || {
+                Lab::new(&format!(
+                    "intensity: {{maxRestarts: 1, periodSeconds: 300}}{}",
+                    many(3, 1)
+                ))
+            },
+            |lab| {
+                lab.run(10);
+                lab.kill("a", 2, 1);
+                lab.run(10);
+                lab.kill("a", 2, 1);
+                lab.run(120);
+            },
+        ),
+        (
+            "scale",
+            || Lab::new(&many(4, 2)),
+            |lab| {
+                lab.run(10);
+                lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(2));
+                lab.run(20);
+                lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(5));
+                lab.run(40);
+            },
+        ),
+        (
+            "edit",
+            || Lab::new(&many(3, 2)),
+            |lab| {
+                lab.run(10);
+                lab.edit_template("a", "two");
+                lab.run(90);
+            },
+        ),
+        (
+            "delete",
+            || Lab::new(NESTED),
+            |lab| {
+                lab.run(40);
+                lab.world.tree.deleting = true;
+                lab.run(40);
+            },
+        ),
     ]
 }
 
@@ -619,7 +777,14 @@ fn end_state(lab: &Lab) -> String {
         .collect();
     live.sort();
     let charges = lab.charges("(root)");
-    let incarnations: i64 = lab.world.tree.status.supervisors.iter().map(|s| s.incarnation).sum();
+    let incarnations: i64 = lab
+        .world
+        .tree
+        .status
+        .supervisors
+        .iter()
+        .map(|s| s.incarnation)
+        .sum();
     format!("{state} {live:?} {charges:?} {incarnations}")
 }
 
@@ -633,7 +798,11 @@ fn a_crash_at_any_write_changes_nothing_in_the_end() {
             let mut disturbed = lab();
             disturbed.crash_in = Some(crash);
             story(&mut disturbed);
-            assert_eq!(end_state(&disturbed), end_state(&undisturbed), "story {name}, crash before write {crash}");
+            assert_eq!(
+                end_state(&disturbed),
+                end_state(&undisturbed),
+                "story {name}, crash before write {crash}"
+            );
             runs += 1;
         }
     }

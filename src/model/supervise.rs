@@ -7,9 +7,10 @@ use jiff::Timestamp;
 
 use crate::api::v1alpha1::{OperationKind, OperationStatus, SupervisorStatus};
 
+use super::charge::Charge;
 use super::decision::Notice;
 use super::engine::{Engine, Mode};
-use super::judge::{Charge, cut};
+use super::judge::cut;
 use super::tree::{NodeId, ROOT};
 use super::window::{api_time, in_window};
 
@@ -21,16 +22,25 @@ impl Engine<'_> {
     /// again, it starts as new.
     pub(super) fn forget(&mut self) {
         let tree = self.tree;
-        let is_supervisor = |name: &str| tree.find(name).is_some_and(|id| tree.policy(id).is_some());
-        self.memory.tree.supervisors.retain(|s| is_supervisor(&s.name));
+        let is_supervisor =
+            |name: &str| tree.find(name).is_some_and(|id| tree.policy(id).is_some());
+        self.memory
+            .tree
+            .supervisors
+            .retain(|s| is_supervisor(&s.name));
         for record in &mut self.memory.tree.supervisors {
             record.backoff.retain(|b| tree.find(&b.child).is_some());
-            record.gave_up.retain(|g| g.child.is_empty() || tree.find(&g.child).is_some());
+            record
+                .gave_up
+                .retain(|g| g.child.is_empty() || tree.find(&g.child).is_some());
             for entry in &mut record.charges {
                 entry.unstarted &= tree.find(&entry.child).is_some();
             }
         }
-        self.memory.tree.refused.retain(|r| tree.find(&r.child).is_some_and(|id| tree.leaf(id).is_some()));
+        self.memory.tree.refused.retain(|r| {
+            tree.find(&r.child)
+                .is_some_and(|id| tree.leaf(id).is_some())
+        });
         for id in 1..tree.nodes.len() {
             if !self.is_enabled(id) && self.has_stopped(id) {
                 self.forget_node(id);
@@ -42,7 +52,13 @@ impl Engine<'_> {
         let name = self.name(id);
         let parent = self.tree.nodes[self.tree.nodes[id].parent].name;
         self.memory.tree.supervisors.retain(|s| s.name != name);
-        if let Some(record) = self.memory.tree.supervisors.iter_mut().find(|s| s.name == parent) {
+        if let Some(record) = self
+            .memory
+            .tree
+            .supervisors
+            .iter_mut()
+            .find(|s| s.name == parent)
+        {
             record.backoff.retain(|b| b.child != name);
             record.gave_up.retain(|g| g.child != name);
         }
@@ -93,7 +109,11 @@ impl Engine<'_> {
             }
             if restarted || edited {
                 for slot in &mut worker.slots {
-                    let charges = if restarted { Vec::new() } else { slot.charges.clone() };
+                    let charges = if restarted {
+                        Vec::new()
+                    } else {
+                        slot.charges.clone()
+                    };
                     slot.forget_restarts();
                     slot.charges = charges;
                     slot.down_time = None;
@@ -162,10 +182,17 @@ impl Engine<'_> {
             return;
         };
         for entry in &record.gave_up {
-            let scope = if entry.child.is_empty() { Some(id) } else { self.tree.find(&entry.child) };
+            let scope = if entry.child.is_empty() {
+                Some(id)
+            } else {
+                self.tree.find(&entry.child)
+            };
             let Some(scope) = scope else { continue };
             let edited = entry.templates != self.tree.templates(scope);
-            let due = entry.retry_time.as_ref().is_some_and(|time| time.0 <= self.now);
+            let due = entry
+                .retry_time
+                .as_ref()
+                .is_some_and(|time| time.0 <= self.now);
             if entry.waiting && (edited || asked || due) {
                 self.end_wait(id, scope, &entry.child, edited);
             } else if entry.waiting {
@@ -180,12 +207,19 @@ impl Engine<'_> {
     }
 
     fn has_stayed_up(&mut self, id: NodeId, scope: NodeId) -> bool {
-        let period = self.tree.policy(id).map_or(0, |p| p.intensity.period_seconds);
+        let period = self
+            .tree
+            .policy(id)
+            .map_or(0, |p| p.intensity.period_seconds);
         self.alive_for(scope, i64::from(period).max(SETTLED_SECONDS))
     }
 
     fn end_wait(&mut self, id: NodeId, scope: NodeId, child: &str, edited: bool) {
-        let why = if edited { "a template was edited" } else { "it was time to try again" };
+        let why = if edited {
+            "a template was edited"
+        } else {
+            "it was time to try again"
+        };
         let record = self.memory.supervisor_mut(self.tree.nodes[id].name);
         for entry in record.gave_up.iter_mut().filter(|g| g.child == child) {
             entry.waiting = false;
@@ -286,7 +320,9 @@ impl Engine<'_> {
     fn mode_from_above(&self, id: NodeId) -> Mode {
         let parent = self.tree.nodes[id].parent;
         let shut = self.memory.supervisor(self.name(parent)).is_some_and(|s| {
-            s.operation.as_ref().is_some_and(|o| o.kind == OperationKind::GiveUp)
+            s.operation
+                .as_ref()
+                .is_some_and(|o| o.kind == OperationKind::GiveUp)
                 || s.gave_up.iter().any(|g| g.child.is_empty() && g.waiting)
         });
         if shut || !self.is_enabled(id) || self.mode(parent) == Mode::Down {
@@ -329,7 +365,10 @@ impl Engine<'_> {
                 }
             }
             record.charges.retain(|entry| !entry.times.is_empty());
-            let starting = record.operation.as_ref().is_some_and(|o| o.kind == OperationKind::Start);
+            let starting = record
+                .operation
+                .as_ref()
+                .is_some_and(|o| o.kind == OperationKind::Start);
             if starting && all {
                 record.operation = None;
                 record.started_time = Some(api_time(now));

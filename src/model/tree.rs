@@ -253,7 +253,10 @@ impl Policy {
 }
 
 fn check_policy(who: &str, policy: &Policy) -> Result<(), SpecError> {
-    let Intensity { max_restarts, period_seconds } = policy.intensity;
+    let Intensity {
+        max_restarts,
+        period_seconds,
+    } = policy.intensity;
     if max_restarts < 0 || period_seconds < 1 {
         return Err(SpecError(format!(
             "`intensity` of {who} must have `maxRestarts` of at least 0 and `periodSeconds` of at least 1"
@@ -269,7 +272,10 @@ fn check_policy(who: &str, policy: &Policy) -> Result<(), SpecError> {
 }
 
 fn check_worker(name: &str, settings: &WorkerSettings) -> Result<(), SpecError> {
-    if settings.replicas.is_some_and(|replicas| !(0..=1000).contains(&replicas)) {
+    if settings
+        .replicas
+        .is_some_and(|replicas| !(0..=1000).contains(&replicas))
+    {
         return Err(SpecError(format!(
             "`replicas` of worker '{name}' must be from 0 to 1000"
         )));
@@ -280,7 +286,9 @@ fn check_worker(name: &str, settings: &WorkerSettings) -> Result<(), SpecError> 
         )));
     }
     let template = &settings.template.0;
-    let containers = template.pointer("/spec/containers").and_then(serde_json::Value::as_array);
+    let containers = template
+        .pointer("/spec/containers")
+        .and_then(serde_json::Value::as_array);
     if containers.is_none_or(Vec::is_empty) {
         return Err(SpecError(format!(
             "`template.spec.containers` of worker '{name}' must have at least one container"

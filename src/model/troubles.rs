@@ -27,7 +27,11 @@ impl Engine<'_> {
             } else {
                 Reason::CreateRefused
             };
-            let Some(id) = self.tree.find(&refusal.child).filter(|id| self.tree.leaf(*id).is_some()) else {
+            let Some(id) = self
+                .tree
+                .find(&refusal.child)
+                .filter(|id| self.tree.leaf(*id).is_some())
+            else {
                 continue;
             };
             let news = match refusal.slot {
@@ -43,7 +47,14 @@ impl Engine<'_> {
         }
     }
 
-    fn refuse_pod(&mut self, id: NodeId, slot: i32, refusal: &Refusal, reason: Reason, fault: &Fault) -> bool {
+    fn refuse_pod(
+        &mut self,
+        id: NodeId,
+        slot: i32,
+        refusal: &Refusal,
+        reason: Reason,
+        fault: &Fault,
+    ) -> bool {
         let child = self.tree.nodes[id].name;
         let known = self.slot(id, slot).and_then(|s| s.trouble.as_ref());
         let news = known.is_none_or(|t| t.reason != reason.as_str());
@@ -61,7 +72,10 @@ impl Engine<'_> {
 
     fn refuse_worker(&mut self, refusal: &Refusal, reason: Reason, fault: &Fault) -> bool {
         let list = &mut self.memory.tree.refused;
-        let known = list.iter().position(|r| r.child == refusal.child).map(|i| list.remove(i));
+        let known = list
+            .iter()
+            .position(|r| r.child == refusal.child)
+            .map(|i| list.remove(i));
         let count = known.as_ref().map_or(0, |r| r.count);
         let news = known.is_none();
         list.push(RefusedStatus {
@@ -79,7 +93,10 @@ impl Engine<'_> {
     /// Brings the troubles, the start latches and the times of being down up to date.
     pub(super) fn note_slots(&mut self) {
         let world = self.world;
-        self.memory.tree.refused.retain(|r| !world.workers.contains_key(&r.child));
+        self.memory
+            .tree
+            .refused
+            .retain(|r| !world.workers.contains_key(&r.child));
         for (id, leaf) in self.tree.leaves().collect::<Vec<_>>() {
             for (view, life) in self.lives(id) {
                 self.latch(id, &view, life);
@@ -130,6 +147,8 @@ impl Engine<'_> {
                 let news = known.is_none_or(|t| t.reason != reason.as_str());
                 self.set_trouble(id, view.slot, reason, &fault.message);
                 if news {
+                    // Stored as an intent, so that it is told once.
+                    self.memory.intend_worker(self.tree.nodes[id].name);
                     self.tell_block(id, view.slot, Some(pod), &fault);
                 }
             }
@@ -181,9 +200,15 @@ impl Engine<'_> {
             let settled = seconds_between(since, now) >= SETTLED_SECONDS;
             // A wait or a refusal has ended as soon as the replica is alive.
             let passing = memory.trouble.as_ref().is_some_and(|t| {
-                [Reason::Held, Reason::WaitingForCapacity, Reason::CreateRefused, Reason::NameCollision, Reason::WaitingForFence]
-                    .iter()
-                    .any(|r| r.as_str() == t.reason)
+                [
+                    Reason::Held,
+                    Reason::WaitingForCapacity,
+                    Reason::CreateRefused,
+                    Reason::NameCollision,
+                    Reason::WaitingForFence,
+                ]
+                .iter()
+                .any(|r| r.as_str() == t.reason)
             });
             if settled || passing {
                 memory.trouble = None;
@@ -209,7 +234,9 @@ impl Engine<'_> {
         };
         let wanted: Vec<i32> = replicas.wanted.iter().map(|view| view.slot).collect();
         if let Some(worker) = self.memory.workers.get_mut(self.tree.nodes[id].name) {
-            worker.slots.retain(|slot| wanted.contains(&slot.slot) && !slot.is_empty());
+            worker
+                .slots
+                .retain(|slot| wanted.contains(&slot.slot) && !slot.is_empty());
         }
     }
 

@@ -89,14 +89,20 @@ mod tests {
 
     #[test]
     fn the_boundary_of_the_window_counts() {
-        let intensity = Intensity { max_restarts: 1, period_seconds: 5 };
+        let intensity = Intensity {
+            max_restarts: 1,
+            period_seconds: 5,
+        };
         assert!(in_window(&Time(at(100)), at(105), &intensity));
         assert!(!in_window(&Time(at(100)), at(106), &intensity));
     }
 
     #[test]
     fn the_first_restart_is_immediate_and_delays_double() {
-        let backoff = Backoff { initial_seconds: 1, max_seconds: 30 };
+        let backoff = Backoff {
+            initial_seconds: 1,
+            max_seconds: 30,
+        };
         let delays: Vec<i64> = (0..8).map(|step| backoff_delay(&backoff, step)).collect();
         assert_eq!(delays, [0, 1, 2, 4, 8, 16, 30, 30]);
         assert_eq!(backoff_total(&backoff, 10), 151);
@@ -105,7 +111,10 @@ mod tests {
 
     #[test]
     fn no_initial_delay_means_no_delay() {
-        let backoff = Backoff { initial_seconds: 0, max_seconds: 30 };
+        let backoff = Backoff {
+            initial_seconds: 0,
+            max_seconds: 30,
+        };
         assert_eq!(backoff_total(&backoff, 100), 0);
     }
 

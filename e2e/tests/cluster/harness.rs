@@ -50,7 +50,7 @@ fn kubectl(cluster: &Cluster, namespace: &str, arguments: &[&str]) -> Output {
 async fn a_container_runs_and_can_be_looked_into() {
     let cluster = shared().await;
     let namespace = cluster.namespace("harness").await.expect("a namespace");
-    let script = "echo spoken; touch /tmp/here; while true; do sleep 1; done";
+    let script = "echo spoken; touch /run/workload/here; while true; do sleep 1; done";
     let container = json!({"name": "c", "image": current::workload_image(), "command": ["/bin/sh", "-c", script]});
     run_pod(
         cluster,
@@ -64,7 +64,17 @@ async fn a_container_runs_and_can_be_looked_into() {
     let inside = kubectl(
         cluster,
         &namespace,
-        &["exec", "one", "--", "/bin/sh", "-c", "ls /tmp/here"],
+        &[
+            "exec",
+            "one",
+            "--",
+            "/bin/sh",
+            "-c",
+            "ls /run/workload/here",
+        ],
     );
-    assert_eq!(String::from_utf8_lossy(&inside.stdout), "/tmp/here\n");
+    assert_eq!(
+        String::from_utf8_lossy(&inside.stdout),
+        "/run/workload/here\n"
+    );
 }

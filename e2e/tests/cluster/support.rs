@@ -251,16 +251,27 @@ impl<'c> Space<'c> {
         wanted: impl Fn(&Value) -> bool,
     ) -> Value {
         let met = |object: Option<&DynamicObject>| wanted(&value(object));
-        let seen = tokio::time::timeout(within, await_condition(self.ours(kind), name, met)).await;
-        match seen {
-            Ok(seen) => value(seen.expect("watched").as_ref()),
-            Err(_elapsed) => panic!(
-                "{kind} {}/{name}: not {what} within {} s\n{}",
-                self.name,
-                within.as_secs(),
-                diagnosis(self.cluster, &self.name)
-            ),
-        }
+        let watched = Box::pin(await_condition(self.ours(kind), name, met));
+        let seen = self.in_time(format!("{kind} {name}"), what, within, watched);
+        value(seen.await.expect("watched").as_ref())
+    }
+
+    /// The outcome of a wait; fails when it takes too long.
+    async fn in_time<T>(
+        &self,
+        subject: String,
+        what: &str,
+        within: Duration,
+        wait: impl Future<Output = T>,
+    ) -> T {
+        let outcome = tokio::time::timeout(within, wait).await;
+        outcome.unwrap_or_else(|_| {
+            let (seconds, seen) = (within.as_secs(), diagnosis(self.cluster, &self.name));
+            panic!(
+                "{subject} in {}: not {what} within {seconds} s\n{seen}",
+                self.name
+            )
+        })
     }
 
     /// Waits until the condition of the tree has that status for its present generation.
@@ -294,16 +305,9 @@ impl<'c> Space<'c> {
         what: &str,
         wanted: impl Fn(Option<&Pod>) -> bool,
     ) -> Option<Pod> {
-        let seen = tokio::time::timeout(within, await_condition(self.pods(), name, wanted)).await;
-        match seen {
-            Ok(seen) => seen.expect("watched"),
-            Err(_elapsed) => panic!(
-                "Pod {}/{name}: not {what} within {} s\n{}",
-                self.name,
-                within.as_secs(),
-                diagnosis(self.cluster, &self.name)
-            ),
-        }
+        let watched = Box::pin(await_condition(self.pods(), name, wanted));
+        let seen = self.in_time(format!("Pod {name}"), what, within, watched);
+        seen.await.expect("watched")
     }
 
     /// Kills a container of a Pod from its node, with signal 9.

@@ -121,11 +121,20 @@ async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response 
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
     let request = http::Request::from_parts(parts, kube::client::Body::from(body));
-    match inner.client.send(request).await {
-        Ok(answer) => {
-            if write && answer.status().is_success() {
-                inner.count();
-            }
+    // A task of its own, because a request that is on its way when the operator dies arrives all the same.
+    let answered = tokio::spawn(async move {
+        let answer = inner.client.send(request).await;
+        if write
+            && answer
+                .as_ref()
+                .is_ok_and(|answer| answer.status().is_success())
+        {
+            inner.count();
+        }
+        answer
+    });
+    match answered.await {
+        Ok(Ok(answer)) => {
             let mut answer = answer.map(Body::new);
             remove(
                 answer.headers_mut(),
@@ -133,6 +142,7 @@ async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response 
             );
             answer
         }
+        Ok(Err(error)) => (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
         Err(error) => (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
     }
 }

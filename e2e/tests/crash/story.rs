@@ -35,6 +35,8 @@ pub(crate) struct Kill {
 pub(crate) struct Outcome {
     /// What a person could see at the end of each stage.
     pub(crate) ends: Vec<Value>,
+    /// The faults that the tree remembered before it was stopped.
+    pub(crate) faults: Vec<String>,
     /// By verb and child, how many Pods were created and deleted by the operator.
     pub(crate) touched: BTreeMap<(String, String), usize>,
 }
@@ -65,6 +67,9 @@ pub(crate) async fn tell(
             Stage::Stop => end,
             _ => story.seen().await,
         });
+        if stage == Stage::Scale {
+            outcome.faults = story.faults().await;
+        }
         writes.insert(stage, story.proxy.writes() - before);
     }
     assert_eq!(
@@ -279,7 +284,16 @@ impl Story {
                 json!({"name": one["name"], "incarnation": one["incarnation"], "charges": charges, "operation": one["operation"]["kind"], "gaveUp": one["gaveUp"]})
             })
             .collect();
-        let mut faults: Vec<String> = list(&status["recentFaults"])
+        let mut workers = BTreeMap::new();
+        for child in CHILDREN {
+            workers.insert(child, self.worker(child).await);
+        }
+        json!({"conditions": conditions, "restarts": status["restarts"], "supervisors": supervisors, "workers": workers})
+    }
+
+    async fn faults(&self) -> Vec<String> {
+        let tree = self.space.tree("tree").await;
+        let mut faults: Vec<String> = list(&tree["status"]["recentFaults"])
             .map(|fault| {
                 format!(
                     "{} {} {}",
@@ -290,11 +304,7 @@ impl Story {
             })
             .collect();
         faults.sort();
-        let mut workers = BTreeMap::new();
-        for child in CHILDREN {
-            workers.insert(child, self.worker(child).await);
-        }
-        json!({"conditions": conditions, "restarts": status["restarts"], "supervisors": supervisors, "faults": faults, "workers": workers})
+        faults
     }
 
     async fn worker(&self, child: &str) -> Value {

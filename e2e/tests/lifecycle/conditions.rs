@@ -101,7 +101,10 @@ pub async fn of_giving_up(kit: Arc<Kit>) {
     for part in ["(root) gave up on app", "tried again at"] {
         assert!(message(&given_up).contains(part), "{given_up}");
     }
-    assert_eq!(given_up["status"]["restarts"], 2);
+    assert!(
+        given_up["status"]["restarts"].as_i64() >= Some(2),
+        "{given_up}"
+    );
     kit.until(&namespace, "the sibling is up", SOON, async || {
         (kit.tree(&namespace, "crash").await["status"]["up"] == 1).then_some(())
     })

@@ -36,13 +36,6 @@ impl Kit {
         Self { cluster }
     }
 
-    pub async fn preview() -> Self {
-        let cluster = Cluster::start(Profile::Full(Full::one_node()))
-            .await
-            .unwrap();
-        Self { cluster }
-    }
-
     /// The cluster.
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
