@@ -98,16 +98,14 @@ impl Engine<'_> {
         self.restart_slots(charge.child);
 
         let allowed = usize::try_from(policy.intensity.max_restarts).unwrap_or(0);
-        let numbers = format!(
-            "{spent} of {allowed} in {} s at {}",
-            policy.intensity.period_seconds,
-            self.name(parent)
-        );
+        let period = policy.intensity.period_seconds;
+        let who = self.name(parent);
         if spent <= allowed {
-            return format!("charged: {numbers}");
+            return format!("charged: restart {spent} of {allowed} within {period} s at {who}");
         }
+        let numbers = format!("{spent} deaths within {period} s at {who}, which allows {allowed}");
         let follows = self.give_up(parent, charge, &numbers);
-        format!("charged: {numbers}, which is too often; {follows}")
+        format!("charged: {numbers}; {follows}")
     }
 
     /// The worker as a whole restarts: the windows of its slots are cleared.
@@ -169,7 +167,13 @@ impl Engine<'_> {
         };
         self.notices.push(Notice {
             warning: true,
-            reason: "SupervisorGaveUp".to_owned(),
+            // Events of one reason are taken for repetitions of each other, so each outcome has its own.
+            reason: match policy {
+                GiveUp::Escalate => "SupervisorEscalated",
+                GiveUp::Retry => "ChildGivenUp",
+                GiveUp::Stop => "SupervisorStopped",
+            }
+            .to_owned(),
             action: "GiveUp",
             message: format!("{message}; {text}"),
             pod: None,

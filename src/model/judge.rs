@@ -51,8 +51,9 @@ impl Engine<'_> {
         let parked = self
             .slot(death.leaf, death.slot)
             .is_some_and(|s| s.parked.as_ref().is_some_and(|p| p.waiting));
-        let ordered = mode == Mode::Down
-            || ((mode == Mode::Held || parked) && !death.was_started)
+        // What is given up or parked is not started again whatever it dies of, so its deaths cost nothing.
+        let ordered = mode != Mode::Up
+            || parked
             || (death.outdated && death.fault.class == Class::PodDeleted);
         let charged =
             !ordered && matches!(death.fault.verdict, Verdict::Application | Verdict::Unknown);

@@ -119,7 +119,7 @@ impl Engine<'_> {
             if let Some(oldest) = times.iter().min() {
                 self.wake(after(*oldest, i64::from(period) + 1));
             }
-            let text = format!("{left}/{max} in {period}s ({})", self.name(id));
+            let text = format!("{left}/{max} in {period}s at {}", self.name(id));
             if scarcest.as_ref().is_none_or(|(least, _)| left < *least) {
                 scarcest = Some((left, text));
             }

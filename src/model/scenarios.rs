@@ -673,7 +673,7 @@ fn deaths_that_nobody_saw_fill_the_window_but_do_not_give_up() {
         "the death that was seen gives up"
     );
     assert!(
-        lab.events.contains(&"SupervisorGaveUp".to_owned()),
+        lab.events.contains(&"ChildGivenUp".to_owned()),
         "{:?}",
         lab.events
     );

@@ -16,6 +16,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use e2e::cluster::{Cluster, Full, Profile};
 use e2e::operator;
@@ -70,6 +71,17 @@ async fn shared() -> &'static Cluster {
         cluster
     };
     SHARED.get_or_init(start).await
+}
+
+/// The credentials of the operator's service account, made once.
+pub(crate) async fn kubeconfig(cluster: &Cluster) -> &'static Path {
+    static KUBECONFIG: OnceCell<PathBuf> = OnceCell::const_new();
+    let make = async || {
+        let lifetime = Duration::from_hours(2);
+        let made = cluster.kubeconfig_for_service_account(support::SYSTEM, "coppice", lifetime);
+        made.await.expect("a token")
+    };
+    KUBECONFIG.get_or_init(make).await
 }
 
 /// Applies the service account and the roles of the chart.

@@ -146,13 +146,8 @@ impl Drop for Operator {
 impl Story {
     async fn begin(cluster: &'static Cluster, place: Where) -> Self {
         let space = Space::new(cluster, "crash").await;
-        let account = cluster.kubeconfig_for_service_account(
-            support::SYSTEM,
-            "coppice",
-            Duration::from_hours(1),
-        );
-        let kubeconfig = account.await.expect("a token");
-        let client = cluster.client_from(&kubeconfig).await.expect("a client");
+        let kubeconfig = crate::kubeconfig(cluster).await;
+        let client = cluster.client_from(kubeconfig).await.expect("a client");
         let proxy = Proxy::open(client).await;
         let operator = Operator::start(cluster, &space.name, proxy.clone());
         Self {

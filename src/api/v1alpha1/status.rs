@@ -40,7 +40,7 @@ pub struct SupervisionTreeStatus {
     #[schemars(range(min = 0))]
     pub restarts: i64,
 
-    /// budget shows how many restarts are left in the scarcest window, for example `web 1/3 in 300s`.
+    /// budget shows how many restarts are left in the scarcest window, for example `1/3 in 300s at web`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 128))]
     pub budget: String,
