@@ -11,8 +11,8 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::Value;
 
-use super::shared;
 use super::support::Space;
+use super::{MEASURING, shared};
 
 const KILLS: usize = 20;
 const STARTED_WITHIN: Duration = Duration::from_mins(3);
@@ -53,6 +53,7 @@ spec:
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_container_is_back_as_fast_as_in_a_deployment() {
     let space = Space::new(shared().await, "kill").await;
+    let _turn = MEASURING.lock().await;
     space.apply(&workloads());
     let rollout = space.kubectl(&["rollout", "status", "deployment/app", "--timeout=180s"]);
     assert!(rollout.contains("successfully rolled out"), "{rollout}");

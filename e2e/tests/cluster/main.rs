@@ -15,7 +15,10 @@ mod support;
 
 use e2e::cluster::{Cluster, Full};
 use e2e::node::NodeOptions;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
+
+/// Tests that measure seconds take turns, because starting many Pods at once takes the whole machine.
+static MEASURING: Mutex<()> = Mutex::const_new(());
 
 /// The cluster that tests share: two real nodes and five simulated ones, with Kubernetes' own defaults everywhere, and
 /// the operator installed by Helm; or the current one, with the operator as a process. It ends with the test program.
