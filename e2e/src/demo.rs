@@ -209,12 +209,10 @@ impl Demo<'_> {
             "-o",
             "jsonpath={.items[*].metadata.uid}",
         ])?;
-        let untouched = if db == after {
-            "untouched: the same Pod"
-        } else {
-            "TOUCHED"
-        };
-        println!("  Its sibling `db` in the root is {untouched}.\n");
+        if db != after {
+            return Err(self.late("the sibling `db` left untouched"));
+        }
+        println!("  Its sibling `db` in the root is untouched: the same Pod.\n");
         self.show()
     }
 

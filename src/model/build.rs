@@ -2,6 +2,7 @@
 //!
 //! Rule: an object is a function of the tree, the worker and the slot; the template is copied as it is.
 
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::api::labels;
@@ -9,6 +10,7 @@ use crate::api::v1alpha1::{GROUP, SlotStatus};
 
 use super::names;
 use super::tree::{Leaf, Policy};
+use super::window::in_window;
 use super::world::{TreeView, WorkerView};
 
 /// Charged deaths on one node that make new Pods of the slot prefer others.
@@ -50,6 +52,8 @@ pub(super) struct Place<'a> {
     pub slot: i32,
     /// What is remembered of the slot.
     pub memory: Option<&'a SlotStatus>,
+    /// The time.
+    pub now: Timestamp,
 }
 
 /// The Pod of a slot.
@@ -62,6 +66,7 @@ pub(super) fn pod(place: &Place<'_>, name: &str) -> Value {
         worker,
         slot,
         memory,
+        ..
     } = *place;
     let template = &leaf.settings.template.0;
     let mut spec = template.get("spec").cloned().unwrap_or_else(|| json!({}));
@@ -72,7 +77,7 @@ pub(super) fn pod(place: &Place<'_>, name: &str) -> Value {
         spec.insert("restartPolicy".into(), policy.into());
         add_tolerations(spec, node_loss);
         if let Some(memory) = memory {
-            avoid_nodes(spec, memory);
+            avoid_nodes(spec, memory, place);
         }
     }
     let mut labels = template_map(template, "labels");
@@ -168,10 +173,11 @@ fn add_tolerations(spec: &mut Map<String, Value>, seconds: i32) {
 }
 
 /// Prefers other nodes than those on which the slot died twice within its window.
-fn avoid_nodes(spec: &mut Map<String, Value>, memory: &SlotStatus) {
+fn avoid_nodes(spec: &mut Map<String, Value>, memory: &SlotStatus, place: &Place<'_>) {
     let mut nodes: Vec<&str> = memory
         .node_charges
         .iter()
+        .filter(|c| in_window(&c.time, place.now, &place.policy.intensity))
         .map(|c| c.node.as_str())
         .collect();
     nodes.sort_unstable();

@@ -95,7 +95,10 @@ impl Engine<'_> {
             due_time: api_time(due),
         });
         self.memory.intend_tree();
-        self.restart_slots(charge.child);
+        if self.tree.leaf(charge.child).is_some() {
+            self.memory
+                .restart_slots(self.tree.nodes[charge.child].name);
+        }
 
         let allowed = usize::try_from(policy.intensity.max_restarts).unwrap_or(0);
         let period = policy.intensity.period_seconds;
@@ -106,24 +109,6 @@ impl Engine<'_> {
         let numbers = format!("{spent} deaths within {period} s at {who}, which allows {allowed}");
         let follows = self.give_up(parent, charge, &numbers);
         format!("charged: {numbers}; {follows}")
-    }
-
-    /// The worker as a whole restarts: the windows of its slots are cleared.
-    fn restart_slots(&mut self, child: NodeId) {
-        if self.tree.leaf(child).is_none() {
-            return;
-        }
-        let name = self.name(child);
-        if let Some(worker) = self.memory.workers.get_mut(name) {
-            worker.started = false;
-            for slot in &mut worker.slots {
-                slot.charges.clear();
-                slot.parked = None;
-                slot.due_time = None;
-                slot.step = 0;
-            }
-        }
-        self.memory.intend_worker(name);
     }
 
     /// A supervisor exceeded its intensity. Says what follows in words.
@@ -184,11 +169,17 @@ impl Engine<'_> {
 
     /// `Retry` under `OneForOne`: only the child with the most charges is given up, the latest on a tie.
     fn give_up_worst(&mut self, supervisor: NodeId, charge: &Charge, message: &str) -> String {
+        let tree = self.tree;
         let name = self.name(supervisor);
         let record = self.memory.supervisor_mut(name);
         let worst = record
             .charges
             .iter()
+            .filter(|c| {
+                // A child that was removed or has moved is not this supervisor's to give up.
+                tree.find(&c.child)
+                    .is_some_and(|id| tree.nodes[id].parent == supervisor)
+            })
             .max_by_key(|c| (c.times.len(), c.times.last().map(|t| t.0)))
             .map_or_else(String::new, |c| c.child.clone());
         record.charges.retain(|c| c.child != worst);

@@ -63,7 +63,7 @@ pub(super) fn collect(
     let mut wake: Option<Timestamp> = None;
     for view in &replicas.wanted {
         let found = match view.current {
-            None => vanished(id, child, view, memory, now),
+            None => vanished(id, child, view, memory, world, now),
             Some(pod) => {
                 let death = ended(id, leaf, child, view, pod, memory, world, now);
                 death.or_else(
@@ -101,9 +101,18 @@ fn vanished(
     child: &str,
     view: &SlotView<'_>,
     memory: &mut Memory,
+    world: &World,
     now: Timestamp,
 ) -> Option<Death> {
     let known = memory.slot(child, view.slot)?;
+    let pods = world.workers.get(child).map_or(&[][..], |w| &w.pods);
+    if pods.iter().any(|pod| pod.uid == known.pod_uid) {
+        // It is there, but under another identity than the worker has now: the tree stops it.
+        let slot = memory.slot_mut(child, view.slot);
+        slot.forget_restarts();
+        slot.gone = true;
+        return None;
+    }
     if known.pod_uid.is_empty() || known.gone {
         return None;
     }
@@ -184,11 +193,18 @@ fn ended(
     };
     Some(Death {
         at: whole_second(at.min(now)),
-        count: fresh.max(1),
+        count: if whole { 1 } else { lives_ended(pod, fresh) },
         over: whole || (!pod.kubelet_restarts),
         was_started: known.started || life.alive,
         ..death_of(id, leaf, view, pod, pod.ended_runs(), fault)
     })
+}
+
+/// How many lives the fresh ends of runs amount to: containers that are down together ended one life.
+fn lives_ended(pod: &PodView, fresh: i64) -> i64 {
+    let together = pod.judged().filter(|c| c.end().is_some()).count();
+    let together = i64::try_from(together).unwrap_or(0).max(1);
+    (fresh - (together - 1)).max(1)
 }
 
 fn death_of(

@@ -18,7 +18,7 @@ use super::world::{WorkerView, World};
 
 /// A Pod on a node that does not report is not waited for by a deletion longer than this after its
 /// grace period, in seconds, where nodes cannot be read.
-const BLIND_STOP_SECONDS: i64 = 60;
+pub(super) const BLIND_STOP_SECONDS: i64 = 60;
 
 /// The state of one decision.
 pub(super) struct Engine<'a> {

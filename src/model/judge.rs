@@ -89,7 +89,15 @@ impl Engine<'_> {
                 self.set_trouble(death.leaf, death.slot, Reason::Held, &death.fault.message);
                 "left alone: restarting would not help".to_owned()
             }
-            Verdict::Infrastructure => self.brake(death),
+            Verdict::Infrastructure => {
+                let leaf = self.tree.leaf(death.leaf);
+                if leaf.is_some_and(|leaf| others_alive < self.quorum(death.leaf, leaf))
+                    && let Some(worker) = self.memory.workers.get_mut(child)
+                {
+                    worker.started = false;
+                }
+                self.brake(death)
+            }
             Verdict::Application | Verdict::Unknown => {
                 self.charge_death(death, others_alive, record)
             }

@@ -84,7 +84,22 @@ impl Memory {
                 worker.restarts += missing;
             }
             self.intend_worker(&death.child);
+            self.restart_slots(&death.child);
         }
+    }
+
+    /// A worker as a whole restarts: the windows of its slots are cleared.
+    pub(super) fn restart_slots(&mut self, child: &str) {
+        if let Some(worker) = self.workers.get_mut(child) {
+            worker.started = false;
+            for slot in &mut worker.slots {
+                slot.charges.clear();
+                slot.parked = None;
+                slot.due_time = None;
+                slot.step = 0;
+            }
+        }
+        self.intend_worker(child);
     }
 
     /// What is remembered of a supervisor.
@@ -151,13 +166,14 @@ impl Memory {
     /// their Worker's stored status does not show yet.
     pub(super) fn open_judgements(&self, world: &World) -> Vec<JudgedDeath> {
         let unconfirmed = world.tree.status.judged_deaths.iter().filter(|death| {
-            let slot = world
-                .workers
-                .get(&death.child)
-                .and_then(|w| w.status.slots.iter().find(|s| s.slot == death.slot));
-            slot.is_some_and(|s| {
-                s.pod_uid == death.pod_uid && (s.deaths < death.deaths || (death.gone && !s.gone))
-            })
+            let Some(worker) = world.workers.get(&death.child) else {
+                return false;
+            };
+            let stored = worker.status.slots.iter().find(|s| s.slot == death.slot);
+            let confirmed = stored.is_some_and(|s| {
+                s.pod_uid == death.pod_uid && s.deaths >= death.deaths && (s.gone || !death.gone)
+            });
+            !confirmed && worker.pods.iter().any(|pod| pod.uid == death.pod_uid)
         });
         unconfirmed.chain(&self.judged).cloned().collect()
     }
@@ -175,6 +191,7 @@ impl SlotStatus {
     /// Forgets windows, delays and troubles: the worker starts as new.
     pub(super) fn forget_restarts(&mut self) {
         self.charges.clear();
+        self.node_charges.clear();
         self.step = 0;
         self.due_time = None;
         self.parked = None;

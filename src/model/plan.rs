@@ -353,6 +353,7 @@ impl Engine<'_> {
             worker,
             slot: view.slot,
             memory,
+            now: self.now,
         };
         writes.push(Write::CreatePod {
             child: child.to_owned(),

@@ -180,6 +180,13 @@ pub(super) fn has_stopped(pod: &PodView, leaf: &Leaf<'_>, world: &World, now: Ti
     if is_proven_dead(pod, world) {
         return true;
     }
+    let patience = i64::from(leaf.settings.node_loss_seconds);
+    if world.nodes.is_none() && !leaf.is_stable() {
+        // Nobody can say whether its node still answers.
+        return pod
+            .deletion
+            .is_some_and(|end| seconds_between(end, now) >= patience);
+    }
     let lost_since = node_of(pod, world)
         .filter(|node| node.unreachable)
         .and_then(|node| node.not_ready_since);

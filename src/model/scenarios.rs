@@ -193,17 +193,94 @@ fn an_edit_of_the_template_ends_the_wait() {
 }
 
 #[test]
-fn retry_at_ends_the_wait_once() {
+fn retry_at_ends_the_wait_once_and_leaves_the_fault_row() {
     let mut lab = Lab::new(ONE);
     lab.behave("a", Behaviour::Crash(1, 1));
     lab.run(25);
+    assert_eq!(lab.state(), "FFT GaveUp");
     lab.behave("a", Behaviour::Healthy);
     let now = lab.now;
     lab.edit(|spec| spec.retry_at = Some(super::window::api_time(now)));
+    lab.settle();
+    assert_eq!(lab.state(), "FTF Starting", "{}", lab.message());
     lab.run(4);
-    assert_eq!(lab.live("a"), [0]);
-    lab.run(31);
     assert_eq!(lab.state(), "TFF AllUp");
+}
+
+#[test]
+fn containers_that_fall_together_are_one_death() {
+    let mut lab = Lab::new(ONE);
+    lab.run(5);
+    let now = lab.now;
+    let pod = lab.pod_mut("a", 0);
+    let second = pod.containers[0].clone();
+    pod.containers.push(second);
+    for container in &mut pod.containers {
+        container.state = super::pod::ContainerState::Waiting {
+            reason: "CrashLoopBackOff".into(),
+            message: String::new(),
+        };
+        container.last = Some(super::pod::Termination {
+            exit_code: 1,
+            finished: Some(now),
+            ..Default::default()
+        });
+    }
+    lab.settle();
+    assert_eq!(lab.world.tree.status.restarts, 1);
+    assert_eq!(lab.charges("(root)"), BTreeMap::from([("a".into(), 1)]));
+}
+
+#[test]
+fn scaling_down_and_up_again_at_once_makes_no_deaths() {
+    let mut lab = Lab::new(&many(3, 1));
+    lab.run(6);
+    lab.kill("a", 2, 1);
+    lab.run(40);
+    let restarts = lab.world.tree.status.restarts;
+    lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(1));
+    lab.settle();
+    lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(3));
+    lab.run(10);
+    assert_eq!(lab.live("a"), [0, 1, 2]);
+    assert_eq!(lab.state(), "TFF AllUp");
+    assert_eq!(lab.world.tree.status.restarts, restarts);
+}
+
+#[test]
+fn a_changed_identity_is_remove_and_add() {
+    let mut lab = Lab::new(&many(2, 1));
+    lab.run(6);
+    lab.edit(|spec| {
+        spec.children[0].worker.as_mut().unwrap().identity = crate::api::v1alpha1::Identity::Stable;
+    });
+    lab.run(10);
+    let names: Vec<String> = lab.pods().map(|p| p.name.clone()).collect();
+    assert_eq!(names, ["t-a-0", "t-a-1"]);
+    assert_eq!(lab.world.tree.status.restarts, 0);
+}
+
+#[test]
+fn a_parked_slot_that_stayed_up_is_parked_as_if_for_the_first_time() {
+    let mut lab = Lab::new(&format!(
+        "intensity: {{maxRestarts: 1, periodSeconds: 60}}{}",
+        many(3, 1)
+    ));
+    lab.run(6);
+    lab.kill("a", 2, 1);
+    lab.run(5);
+    lab.kill("a", 2, 1);
+    lab.run(40);
+    assert_eq!(lab.live("a"), [0, 1, 2]);
+    lab.run(70);
+    let parked = |lab: &Lab| {
+        lab.world.workers["a"]
+            .status
+            .slots
+            .iter()
+            .any(|s| s.parked.is_some())
+    };
+    assert!(!parked(&lab), "the delay is forgotten");
 }
 
 #[test]
@@ -736,6 +813,16 @@ fn stories() -> Vec<Story> {
             },
         ),
         (
+            "lose the quorum",
+            || Lab::new(&many(3, 2)),
+            |lab| {
+                lab.run(10);
+                lab.kill("a", 0, 1);
+                lab.kill("a", 1, 1);
+                lab.run(60);
+            },
+        ),
+        (
             "scale",
             || Lab::new(&many(4, 2)),
             |lab| {
@@ -776,7 +863,14 @@ fn end_state(lab: &Lab) -> String {
         .map(|p| (p.child.clone(), p.slot))
         .collect();
     live.sort();
-    let charges = lab.charges("(root)");
+    let charges: Vec<_> = lab
+        .world
+        .tree
+        .status
+        .supervisors
+        .iter()
+        .map(|s| lab.charges(&s.name))
+        .collect();
     let incarnations: i64 = lab
         .world
         .tree

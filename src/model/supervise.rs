@@ -5,6 +5,7 @@
 
 use jiff::Timestamp;
 
+use crate::api::conditions::Reason;
 use crate::api::v1alpha1::{OperationKind, OperationStatus, SupervisorStatus};
 
 use super::charge::Charge;
@@ -122,8 +123,10 @@ impl Engine<'_> {
             }
             if edited {
                 let parent = self.tree.nodes[self.tree.nodes[id].parent].name;
-                let supervisor = self.memory.supervisor_mut(parent);
-                supervisor.backoff.retain(|b| b.child != name);
+                let records = &mut self.memory.tree.supervisors;
+                if let Some(supervisor) = records.iter_mut().find(|s| s.name == parent) {
+                    supervisor.backoff.retain(|b| b.child != name);
+                }
             }
         }
     }
@@ -135,6 +138,13 @@ impl Engine<'_> {
             self.end_supervisor_waits(id, asked);
         }
         let mut times = Vec::new();
+        let ended: Vec<String> = self
+            .replicas
+            .values()
+            .flat_map(super::replica::Replicas::pods)
+            .filter(|pod| pod.is_terminal())
+            .map(|pod| pod.uid.clone())
+            .collect();
         for (name, worker) in &mut self.memory.workers {
             for slot in &mut worker.slots {
                 let Some(parked) = slot.parked.as_mut().filter(|p| p.waiting) else {
@@ -151,6 +161,12 @@ impl Engine<'_> {
                 for slot in &mut worker.slots {
                     slot.brake = None;
                     slot.due_time = None;
+                    slot.down_time = None;
+                    // A held Pod that has ended is not retried by the kubelet, so the retry replaces it.
+                    slot.gone |= slot.trouble.take().is_some_and(|t| {
+                        t.reason == Reason::Held.as_str() && ended.contains(&slot.pod_uid)
+                    });
+                    self.memory.worker_intents.insert(name.clone());
                 }
             }
         }
@@ -194,7 +210,7 @@ impl Engine<'_> {
                 .as_ref()
                 .is_some_and(|time| time.0 <= self.now);
             if entry.waiting && (edited || asked || due) {
-                self.end_wait(id, scope, &entry.child, edited);
+                self.end_wait(id, scope, &entry.child, edited || asked);
             } else if entry.waiting {
                 if let Some(time) = &entry.retry_time {
                     self.wake(time.0);
@@ -214,9 +230,9 @@ impl Engine<'_> {
         self.alive_for(scope, i64::from(period).max(SETTLED_SECONDS))
     }
 
-    fn end_wait(&mut self, id: NodeId, scope: NodeId, child: &str, edited: bool) {
-        let why = if edited {
-            "a template was edited"
+    fn end_wait(&mut self, id: NodeId, scope: NodeId, child: &str, fresh: bool) {
+        let why = if fresh {
+            "an edit or `retryAt` asked for it"
         } else {
             "it was time to try again"
         };
@@ -224,7 +240,7 @@ impl Engine<'_> {
         for entry in record.gave_up.iter_mut().filter(|g| g.child == child) {
             entry.waiting = false;
         }
-        if edited {
+        if fresh {
             record.gave_up.retain(|g| g.child != child);
         }
         record.backoff.retain(|b| b.child != child);
@@ -238,7 +254,7 @@ impl Engine<'_> {
             for slot in &mut worker.slots {
                 let trouble = slot.trouble.take();
                 slot.forget_restarts();
-                slot.trouble = trouble.filter(|_| !edited);
+                slot.trouble = trouble.filter(|_| !fresh);
             }
             self.memory.intend_worker(child);
         }

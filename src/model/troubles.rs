@@ -7,7 +7,7 @@ use crate::api::v1alpha1::{BrakeStatus, RecentFault, RefusedStatus};
 
 use super::deaths::evidence;
 use super::decision::Notice;
-use super::engine::{Engine, Mode};
+use super::engine::{BLIND_STOP_SECONDS, Engine, Mode};
 use super::fault::{self, Class, Fault, Verdict};
 use super::judge::cut;
 use super::pod::PodView;
@@ -98,12 +98,29 @@ impl Engine<'_> {
             .refused
             .retain(|r| !world.workers.contains_key(&r.child));
         for (id, leaf) in self.tree.leaves().collect::<Vec<_>>() {
+            self.wake_for_stops(id, leaf);
             for (view, life) in self.lives(id) {
                 self.latch(id, &view, life);
                 self.note_block(id, leaf, &view, life);
                 self.settle(id, &view, life);
             }
             self.drop_unwanted(id);
+        }
+    }
+
+    /// A stop on a node that does not answer is finished by the passing of time alone.
+    fn wake_for_stops(&mut self, id: NodeId, leaf: &Leaf<'_>) {
+        let Some(worker) = self.worker(id) else {
+            return;
+        };
+        let patience = i64::from(leaf.settings.node_loss_seconds);
+        for pod in worker.pods.iter().filter(|pod| pod.is_deleting()) {
+            let lost = node_of(pod, self.world).and_then(|node| node.not_ready_since);
+            let times = [lost, pod.deletion.filter(|_| self.world.nodes.is_none())];
+            for time in times.into_iter().flatten() {
+                self.wake(after(time, patience));
+                self.wake(after(time, BLIND_STOP_SECONDS));
+            }
         }
     }
 
@@ -193,11 +210,21 @@ impl Engine<'_> {
         let now = self.now;
         let wanted = self.mode(id) != Mode::Down;
         let child = self.tree.nodes[id].name;
-        let mut settles_at = None;
+        let period_seconds = self.tree.parent_policy(id).intensity.period_seconds;
+        let (mut settles_at, mut unparks_at) = (None, None);
         let memory = self.memory.slot_mut(child, view.slot);
         let stopping = view.current.is_some_and(PodView::is_deleting);
         if let Some(since) = life.alive_since.filter(|_| !stopping) {
             let settled = seconds_between(since, now) >= SETTLED_SECONDS;
+            // A slot that has stayed up for its window is parked as if for the first time again.
+            let period = i64::from(period_seconds).max(SETTLED_SECONDS);
+            if memory.parked.as_ref().is_some_and(|p| !p.waiting) {
+                if seconds_between(since, now) >= period {
+                    memory.parked = None;
+                } else {
+                    unparks_at = Some(after(since, period));
+                }
+            }
             // A wait or a refusal has ended as soon as the replica is alive.
             let passing = memory.trouble.as_ref().is_some_and(|t| {
                 [
@@ -222,7 +249,7 @@ impl Engine<'_> {
         } else {
             memory.mark_down(now);
         }
-        if let Some(time) = settles_at {
+        for time in [settles_at, unparks_at].into_iter().flatten() {
             self.wake(time);
         }
     }
@@ -233,10 +260,23 @@ impl Engine<'_> {
             return;
         };
         let wanted: Vec<i32> = replicas.wanted.iter().map(|view| view.slot).collect();
-        if let Some(worker) = self.memory.workers.get_mut(self.tree.nodes[id].name) {
+        let leaving: Vec<(i32, String)> = replicas
+            .surplus
+            .iter()
+            .filter(|pod| pod.slot >= 0 && !wanted.contains(&pod.slot))
+            .map(|pod| (pod.slot, pod.uid.clone()))
+            .collect();
+        let name = self.tree.nodes[id].name;
+        if let Some(worker) = self.memory.workers.get_mut(name) {
             worker
                 .slots
                 .retain(|slot| wanted.contains(&slot.slot) && !slot.is_empty());
+        }
+        // While its Pod stops, all that is remembered is that this is no death.
+        for (slot, uid) in leaving {
+            let memory = self.memory.slot_mut(name, slot);
+            memory.begin_pod(&uid);
+            memory.gone = true;
         }
     }
 
