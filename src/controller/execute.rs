@@ -86,6 +86,10 @@ impl Execution<'_> {
         let (intents, mut reports) = self.split(&decision, urgent);
         let stored = intents.len();
         if self.store(intents).await? == Effect::Stale {
+            if self.tree_version != self.observation.tree_version {
+                // The tree remembers what was judged, so no later decision would tell it again.
+                self.tell(&decision);
+            }
             return Ok(Executed::Stale);
         }
         // A death that only its Worker was charged with is news for the tree too, and no later decision

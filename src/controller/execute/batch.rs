@@ -3,6 +3,7 @@
 //! Rule: together go only writes of one sort, first one, then two, four, eight at a time, so that what
 //! cannot work fails once and not a thousand times.
 
+use std::collections::BTreeSet;
 use std::mem::discriminant;
 
 use futures::future::join_all;
@@ -20,37 +21,46 @@ use crate::model::decision::Write;
 use crate::model::world::Refusal;
 
 impl Execution<'_> {
-    /// Makes all writes, or those up to the first that is not done.
+    /// Makes all writes, or those up to the first error or old view. What is refused to one child is no
+    /// reason to keep the others waiting: only the rest of that child's writes is left out.
     pub(super) async fn perform(&mut self, writes: &[Write]) -> Result<Effect, Error> {
+        let mut refused: BTreeSet<&str> = BTreeSet::new();
         for alike in writes.chunk_by(|a, b| discriminant(a) == discriminant(b)) {
-            let mut rest = alike;
+            let mut rest: Vec<&Write> = alike.iter().collect();
             let mut width = 1;
-            while !rest.is_empty() && Instant::now() < self.deadline {
-                let (batch, later) = rest.split_at(width.min(rest.len()));
-                let effect = self.together(batch).await?;
-                if effect != Effect::Done {
-                    return Ok(effect);
+            while Instant::now() < self.deadline {
+                rest.retain(|write| child_of(write).is_none_or(|child| !refused.contains(child)));
+                if rest.is_empty() {
+                    break;
                 }
-                rest = later;
+                let batch: Vec<&Write> = rest.drain(..width.min(rest.len())).collect();
+                let effects = self.together(&batch).await?;
+                for (write, effect) in batch.into_iter().zip(effects) {
+                    match effect {
+                        Effect::Done => {}
+                        Effect::Refused => refused.extend(child_of(write)),
+                        Effect::Stale => return Ok(Effect::Stale),
+                    }
+                }
                 width = (width * 2).min(PARALLEL);
             }
         }
-        Ok(Effect::Done)
+        Ok(if refused.is_empty() {
+            Effect::Done
+        } else {
+            Effect::Refused
+        })
     }
 
-    /// Makes some writes at once and waits for all; an error weighs more than an old view, and that more
-    /// than a refusal.
-    async fn together(&mut self, batch: &[Write]) -> Result<Effect, Error> {
+    /// Makes some writes at once and waits for all; an error of one speaks for all.
+    async fn together(&mut self, batch: &[&Write]) -> Result<Vec<Effect>, Error> {
         if let [write @ (Write::AddFinalizer | Write::RemoveFinalizer)] = batch {
-            return self.set_finalizer(*write == Write::AddFinalizer).await;
+            let effect = self.set_finalizer(**write == Write::AddFinalizer).await?;
+            return Ok(vec![effect]);
         }
         let this = &*self;
         let results = join_all(batch.iter().map(|write| this.single(write))).await;
-        let mut effect = Effect::Done;
-        for result in results {
-            effect = effect.max(result?);
-        }
-        Ok(effect)
+        results.into_iter().collect()
     }
 
     async fn single(&self, write: &Write) -> Result<Effect, Error> {
@@ -227,5 +237,18 @@ fn is_refusal(error: &Error) -> bool {
         // The one server error that is an answer: an admission webhook did not work, so nothing was stored.
         500 => status.message.contains("failed calling webhook"),
         _ => false,
+    }
+}
+
+/// The child that a write is made for.
+fn child_of(write: &Write) -> Option<&str> {
+    match write {
+        Write::CreateWorker { child, .. }
+        | Write::CreatePod { child, .. }
+        | Write::Scale { child, .. } => Some(child),
+        Write::AddFinalizer
+        | Write::RemoveFinalizer
+        | Write::DeleteWorker { .. }
+        | Write::DeletePod { .. } => None,
     }
 }
