@@ -130,6 +130,19 @@ pub struct Termination {
     pub finished: Option<Timestamp>,
 }
 
+/// A run this long makes the kubelet forget earlier restarts, in seconds.
+const FORGETS_AFTER_SECONDS: i64 = 600;
+
+impl Termination {
+    /// Whether the run lasted at least that many seconds.
+    fn ran_for(&self, seconds: i64) -> bool {
+        match (self.started, self.finished) {
+            (Some(from), Some(to)) => to.as_second() - from.as_second() >= seconds,
+            _ => false,
+        }
+    }
+}
+
 impl PodView {
     /// The condition of that type.
     pub fn condition(&self, type_: &str) -> Option<&PodCondition> {
@@ -174,7 +187,7 @@ impl PodView {
     pub fn is_crash_looping(&self) -> bool {
         self.judged()
             .chain(self.init_containers.iter().filter(|c| c.judged))
-            .any(|c| c.waits_with("CrashLoopBackOff"))
+            .any(ContainerView::is_backing_off)
     }
 
     /// How many runs of judged containers have ended so far, failed runs of init containers included: an
@@ -231,8 +244,56 @@ impl ContainerView {
         matches!(self.state, ContainerState::Running { .. })
     }
 
+    /// Whether the kubelet waits before it restarts this container. It says so only with its next look at
+    /// the Pod, up to ten seconds later; until then a container that ended again after a restart shows
+    /// as terminated. A run of ten minutes makes the kubelet forget, and restart at once.
+    pub fn is_backing_off(&self) -> bool {
+        let ended_again = match &self.state {
+            ContainerState::Terminated(end) => {
+                self.restarts > 0 && !end.ran_for(FORGETS_AFTER_SECONDS)
+            }
+            _ => false,
+        };
+        ended_again || self.waits_with("CrashLoopBackOff")
+    }
+
     /// Whether it waits with that reason.
     pub fn waits_with(&self, wanted: &str) -> bool {
         matches!(&self.state, ContainerState::Waiting { reason, .. } if reason == wanted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(restarts: i64, seconds: i64) -> ContainerView {
+        let at = |second| Timestamp::from_second(second).ok();
+        ContainerView {
+            name: "app".into(),
+            judged: true,
+            state: ContainerState::Terminated(Termination {
+                exit_code: 1,
+                started: at(1000),
+                finished: at(1000 + seconds),
+                ..Termination::default()
+            }),
+            last: None,
+            restarts,
+            ready: false,
+        }
+    }
+
+    #[test]
+    fn a_container_that_ended_again_is_backing_off_before_the_kubelet_says_so() {
+        assert!(
+            !ended(0, 1).is_backing_off(),
+            "the first restart is immediate"
+        );
+        assert!(ended(1, 1).is_backing_off());
+        assert!(
+            !ended(1, 600).is_backing_off(),
+            "after a long run it is immediate again"
+        );
     }
 }
