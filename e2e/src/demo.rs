@@ -170,15 +170,7 @@ impl Demo<'_> {
 
     fn crash_loop(&self) -> Result<(), Error> {
         self.title("A bad version of `cart` exits with 1 each time: charged, escalated, given up");
-        let db = self.get(&[
-            "get",
-            "pods",
-            "-l",
-            "coppice.dev/child=db",
-            "--field-selector=status.phase=Running",
-            "-o",
-            "jsonpath={.items[*].metadata.uid}",
-        ])?;
+        let db = self.running_uids("db")?;
         let begun = Instant::now();
         self.apply("[run, wait 1, exit 1]")?;
         said(self.kubectl(&[
@@ -200,15 +192,7 @@ impl Demo<'_> {
             ])?)
         );
         self.faults(4)?;
-        let after = self.get(&[
-            "get",
-            "pods",
-            "-l",
-            "coppice.dev/child=db",
-            "--field-selector=status.phase=Running",
-            "-o",
-            "jsonpath={.items[*].metadata.uid}",
-        ])?;
+        let after = self.running_uids("db")?;
         if db != after {
             return Err(self.late("the sibling `db` left untouched"));
         }
@@ -321,6 +305,19 @@ impl Demo<'_> {
             println!("{}", wrap(line));
         }
         Ok(())
+    }
+
+    fn running_uids(&self, child: &str) -> Result<String, Error> {
+        let label = format!("coppice.dev/child={child}");
+        self.get(&[
+            "get",
+            "pods",
+            "-l",
+            &label,
+            "--field-selector=status.phase=Running",
+            "-o",
+            "jsonpath={.items[*].metadata.uid}",
+        ])
     }
 
     fn newest_pod(&self, child: &str) -> Result<String, Error> {

@@ -159,6 +159,15 @@ impl<'a> Engine<'a> {
             .find(|g| g.child == self.name(id) && g.waiting)
     }
 
+    /// What a supervisor gave up: one of its children, or all of itself.
+    pub(super) fn scope(&self, supervisor: NodeId, entry: &GaveUpStatus) -> Option<NodeId> {
+        if entry.child.is_empty() {
+            Some(supervisor)
+        } else {
+            self.tree.find(&entry.child)
+        }
+    }
+
     /// Whether a node is to run.
     pub(super) fn mode(&self, id: NodeId) -> Mode {
         if id == ROOT {

@@ -198,11 +198,7 @@ impl Engine<'_> {
             return;
         };
         for entry in &record.gave_up {
-            let scope = if entry.child.is_empty() {
-                Some(id)
-            } else {
-                self.tree.find(&entry.child)
-            };
+            let scope = self.scope(id, entry);
             let Some(scope) = scope else { continue };
             let edited = entry.templates != self.tree.templates(scope);
             let due = entry
