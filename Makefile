@@ -35,6 +35,7 @@ generate: ## Write what is generated again: CRDs, manifests, reference pages
 	@UPDATE=1 cargo test --locked --quiet -p e2e --features cluster --test chart install_yaml
 
 lint: ## Check format, lints and documentation
+	@for tool in fmt clippy; do cargo $$tool --version >/dev/null 2>&1 || { echo "This machine lacks cargo $$tool (rustup component add rustfmt clippy)" >&2; exit 1; }; done
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --document-private-items

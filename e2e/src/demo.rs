@@ -170,7 +170,7 @@ impl Demo<'_> {
 
     fn crash_loop(&self) -> Result<(), Error> {
         self.title("A bad version of `cart` exits with 1 each time: charged, escalated, given up");
-        let db = self.running_uids("db")?;
+        let db = self.live_uids("db")?;
         let begun = Instant::now();
         self.apply("[run, wait 1, exit 1]")?;
         said(self.kubectl(&[
@@ -192,7 +192,7 @@ impl Demo<'_> {
             ])?)
         );
         self.faults(4)?;
-        let after = self.running_uids("db")?;
+        let after = self.live_uids("db")?;
         if db != after {
             return Err(self.late("the sibling `db` left untouched"));
         }
@@ -307,17 +307,11 @@ impl Demo<'_> {
         Ok(())
     }
 
-    fn running_uids(&self, child: &str) -> Result<String, Error> {
+    /// The Pods of a child that nobody has asked to stop.
+    fn live_uids(&self, child: &str) -> Result<String, Error> {
         let label = format!("coppice.dev/child={child}");
-        self.get(&[
-            "get",
-            "pods",
-            "-l",
-            &label,
-            "--field-selector=status.phase=Running",
-            "-o",
-            "jsonpath={.items[*].metadata.uid}",
-        ])
+        let live = "go-template={{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.uid}} {{end}}{{end}}";
+        self.get(&["get", "pods", "-l", &label, "-o", live])
     }
 
     fn newest_pod(&self, child: &str) -> Result<String, Error> {

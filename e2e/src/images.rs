@@ -134,7 +134,7 @@ pub fn operator_binary(checkout: &Path, target: &Path) -> Result<PathBuf, Error>
 
 /// Cargo, as a person would start it. A surrounding Cargo, such as that of a test, describes its own package in the
 /// environment; build scripts would take that for a change, and half of all crates would be compiled again.
-pub(crate) fn cargo() -> Command {
+pub fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();

@@ -30,68 +30,54 @@ pub enum Error {
 
 struct Layer {
     name: &'static str,
-    arguments: &'static [&'static str],
+    /// The test programs that need a cluster; none: everything that needs none.
+    programs: &'static [&'static str],
+    /// Which of their tests; none: all.
+    only: &'static [&'static str],
 }
 
-const WITHOUT_CLUSTER: Layer = Layer {
-    name: "without a cluster",
-    arguments: &["--workspace"],
-};
-const API_SERVER: Layer = Layer {
-    name: "API server",
-    arguments: &[
-        "-p",
-        "e2e",
-        "--features",
-        "cluster",
-        "--test",
-        "apiserver",
-        "--test",
-        "chart",
-        "--test",
-        "install",
-    ],
-};
-const MACHINE: Layer = Layer {
-    name: "machine and nodes",
-    arguments: &[
-        "-p",
-        "e2e",
-        "--features",
-        "cluster",
-        "--test",
-        "machine",
-        "--test",
-        "nodes",
-    ],
-};
-const CLUSTER: Layer = Layer {
-    name: "cluster",
-    arguments: &["-p", "e2e", "--features", "cluster", "--test", "cluster"],
-};
-/// What of the cluster layer needs no more of a cluster than kubectl does.
-const CURRENT: Layer = Layer {
-    name: "current cluster",
-    arguments: &[
-        "-p",
-        "e2e",
-        "--features",
-        "cluster",
-        "--test",
-        "cluster",
-        "--",
-        "harness::",
-        "heal::",
-    ],
-};
-const CRASH: Layer = Layer {
-    name: "crash",
-    arguments: &["-p", "e2e", "--features", "cluster", "--test", "crash"],
-};
-const LIFECYCLE: Layer = Layer {
-    name: "lifecycle",
-    arguments: &["-p", "e2e", "--features", "cluster", "--test", "lifecycle"],
-};
+impl Layer {
+    const fn all(name: &'static str, programs: &'static [&'static str]) -> Self {
+        Self {
+            name,
+            programs,
+            only: &[],
+        }
+    }
+
+    /// What Cargo is told.
+    fn arguments(&self) -> Vec<&'static str> {
+        if self.programs.is_empty() {
+            return vec!["--workspace"];
+        }
+        let mut arguments = vec!["-p", "e2e", "--features", "cluster"];
+        arguments.extend(self.programs.iter().flat_map(|program| ["--test", program]));
+        if !self.only.is_empty() {
+            arguments.push("--");
+            arguments.extend(self.only);
+        }
+        arguments
+    }
+}
+
+const WITHOUT_CLUSTER: Layer = Layer::all("without a cluster", &[]);
+const LAYERS: [Layer; 6] = [
+    WITHOUT_CLUSTER,
+    Layer::all("API server", &["apiserver", "chart", "install"]),
+    Layer::all("machine and nodes", &["machine", "nodes"]),
+    Layer::all("cluster", &["cluster", "loss"]),
+    Layer::all("crash", &["crash"]),
+    Layer::all("lifecycle", &["lifecycle"]),
+];
+/// On a cluster that somebody else runs: what needs no more of it than kubectl does.
+const LAYERS_OF_CURRENT: [Layer; 2] = [
+    WITHOUT_CLUSTER,
+    Layer {
+        name: "current cluster",
+        programs: &["cluster"],
+        only: &["harness::", "heal::"],
+    },
+];
 
 /// What came out of one layer.
 struct Outcome {
@@ -105,16 +91,9 @@ struct Outcome {
 /// Runs all layers, prints a table, and fails when a test did.
 pub fn run() -> Result<(), Error> {
     let layers: &[Layer] = if current::is_wanted() {
-        &[WITHOUT_CLUSTER, CURRENT]
+        &LAYERS_OF_CURRENT
     } else {
-        &[
-            WITHOUT_CLUSTER,
-            API_SERVER,
-            MACHINE,
-            CLUSTER,
-            CRASH,
-            LIFECYCLE,
-        ]
+        &LAYERS
     };
     let outcomes = layers
         .iter()
@@ -150,7 +129,7 @@ fn run_layer(layer: &Layer) -> Result<Outcome, Error> {
     cargo
         .current_dir(checkout)
         .args(["test", "--locked", "--no-fail-fast"])
-        .args(layer.arguments);
+        .args(layer.arguments());
     let mut child = cargo
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -228,6 +207,16 @@ fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cargo_is_told_which_programs_and_which_tests() {
+        let [without, current] = &LAYERS_OF_CURRENT;
+        assert_eq!(without.arguments(), ["--workspace"]);
+        assert_eq!(
+            current.arguments().join(" "),
+            "-p e2e --features cluster --test cluster -- harness:: heal::"
+        );
+    }
 
     #[test]
     fn results_are_counted() {

@@ -55,10 +55,14 @@ fn target() -> Result<PathBuf, Error> {
     })
 }
 
+/// The static program that is all there is in the operator's image, built from the checkout.
+pub fn static_program() -> Result<PathBuf, Error> {
+    images::operator_binary(checkout(), &target()?).map_err(Error::Image)
+}
+
 /// The archive of the operator's image, built from the checkout.
 pub fn archive() -> Result<PathBuf, Error> {
-    let binary = images::operator_binary(checkout(), &target()?).map_err(Error::Image)?;
-    images::operator(&cache::folder()?, &binary).map_err(Error::Image)
+    images::operator(&cache::folder()?, &static_program()?).map_err(Error::Image)
 }
 
 /// The operator's program for this machine, built from the checkout.

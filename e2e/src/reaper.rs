@@ -1,18 +1,22 @@
 //! The reaper: a small process beside each run that cleans it when its owner dies, however that happens.
 //!
-//! Rule: it acts only when the owner is dead, which it learns from the kernel: the pipe between them is closed. So a
-//! panic, a failed test, Ctrl-C and `kill -9` all end the same way, and signal handlers are not needed.
+//! Rule: it acts only when the owner is dead, which it learns from the kernel: the pipe between them is closed without
+//! a word. So a panic, a failed test, Ctrl-C and `kill -9` all end the same way, and signal handlers are not needed.
 
 use std::fs::OpenOptions;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use crate::lock;
+use crate::lock::{self, Owner};
 
 /// The subcommand of the `lab` binary that is the reaper.
 pub const SUBCOMMAND: &str = "reap";
+
+/// What an owner writes that needs no reaper any more; one that dies writes nothing.
+const DISMISSED: &[u8] = b".";
 
 /// Why there is no reaper.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +32,10 @@ pub enum Error {
     Start(#[source] std::io::Error),
 }
 
-/// The running reaper of a run; it ends by itself when this is dropped and the run's lock is released or kept.
+/// How often a dying owner is looked at.
+const POLL: Duration = Duration::from_millis(10);
+
+/// The running reaper of a run; dropping this sends it away.
 #[derive(Debug)]
 pub struct Reaper {
     child: Child,
@@ -63,16 +70,27 @@ impl Reaper {
 
 impl Drop for Reaper {
     fn drop(&mut self) {
-        drop(self.child.stdin.take());
+        if let Some(mut pipe) = self.child.stdin.take() {
+            // A reaper that is gone already need not be told.
+            let _ = pipe.write_all(DISMISSED);
+        }
         let _ = self.child.wait();
     }
 }
 
-/// What the reaper does: waits for the owner's end, then cleans what it left.
+/// What the reaper does: waits until it is sent away, or for the owner's end and then cleans what it left.
 pub fn reap(lock: &Path) -> Result<(), lock::Error> {
-    let mut nothing = [0_u8; 1];
-    // The owner never writes; this returns when the last copy of the pipe's other end is closed.
-    while matches!(std::io::stdin().read(&mut nothing), Ok(count) if count > 0) {}
+    let owner = lock::holder(lock)?.map(|holder| holder.owner);
+    let mut word = [0_u8; 1];
+    if matches!(std::io::stdin().read(&mut word), Ok(count) if count > 0) {
+        return Ok(());
+    }
+    // The kernel closes the files of a killed process before the process is gone, on a busy machine long before.
+    while let Some(Owner::Process(owner)) = owner
+        && owner.is_alive()
+    {
+        std::thread::sleep(POLL);
+    }
     lock::clean_if_left(lock, false).map(|_| ())
 }
 

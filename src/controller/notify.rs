@@ -15,6 +15,7 @@ use super::wire::cut;
 use crate::api::labels;
 use crate::api::v1alpha1::SupervisionTree;
 use crate::model::decision::Notice;
+use crate::model::tree::ROOT_NAME;
 use crate::model::world::TreeView;
 
 /// How many Events may wait to be published.
@@ -87,6 +88,9 @@ fn event(tree: &TreeView, notice: Notice) -> (Event, ObjectReference) {
         name: Some(tree.name.clone()),
         namespace: Some(tree.namespace.clone()),
         uid: Some(tree.uid.clone()),
+        // As the kubelet names the container that its Event is about. What differs here is told apart.
+        field_path: (notice.child != ROOT_NAME)
+            .then(|| format!("spec.children{{{}}}", notice.child)),
         ..ObjectReference::default()
     };
     let secondary = notice.pod.map(|(name, uid)| ObjectReference {
@@ -132,6 +136,7 @@ mod tests {
             warning: true,
             reason: "R".repeat(300),
             action: "Restart",
+            child: "web".to_owned(),
             message: "ä".repeat(3000),
             pod: Some(("p".to_owned(), "pu".to_owned())),
         };
@@ -145,6 +150,7 @@ mod tests {
             regarding.api_version.as_deref(),
             Some("coppice.dev/v1alpha1")
         );
+        assert_eq!(regarding.field_path.as_deref(), Some("spec.children{web}"));
         assert_eq!(event.secondary.unwrap().kind.as_deref(), Some("Pod"));
     }
 }

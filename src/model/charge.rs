@@ -3,7 +3,6 @@
 //! Rule: a charge is an intent; it is stored before anything is done about it.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::v1alpha1::{
     BackoffStatus, ChargeStatus, GaveUpStatus, GiveUp, OperationKind, OperationStatus,
@@ -13,17 +12,18 @@ use super::decision::Notice;
 use super::engine::Engine;
 use super::judge::cut;
 use super::tree::NodeId;
-use super::window::{after, api_time, backoff_delay, in_window, next_retry_delay, seconds_between};
+use super::window::{
+    Toll, after, api_time, backoff_delay, in_window, next_retry_delay, seconds_between,
+    whole_second,
+};
 
 /// A charge to a supervisor for one of its children.
 #[derive(Clone, Debug)]
 pub(super) struct Charge {
     /// The child.
     pub child: NodeId,
-    /// When it died.
-    pub at: Timestamp,
-    /// How many deaths nobody saw came before, and since when they may lie.
-    pub unseen: i64,
+    /// What its death adds to the window.
+    pub toll: Toll,
     /// Whether it had started.
     pub was_started: bool,
     /// Since when it had been there.
@@ -37,13 +37,14 @@ impl Engine<'_> {
     pub(super) fn charge(&mut self, charge: &Charge) -> String {
         let parent = self.tree.nodes[charge.child].parent;
         let policy = *self.tree.parent_policy(charge.child);
+        let at = charge.toll.at;
         let child = self.name(charge.child).to_owned();
         let supervisor = self.memory.supervisor_mut(self.tree.nodes[parent].name);
         for entry in &mut supervisor.charges {
             if !entry.unstarted {
                 entry
                     .times
-                    .retain(|time| in_window(time, charge.at, &policy.intensity));
+                    .retain(|time| in_window(time, at, &policy.intensity));
             }
         }
         supervisor.charges.retain(|entry| !entry.times.is_empty());
@@ -67,14 +68,10 @@ impl Engine<'_> {
             });
         let entry = &mut supervisor.charges[index];
         entry.unstarted |= !charge.was_started;
-        let room = policy.intensity.max_restarts - i32::try_from(elsewhere).unwrap_or(i32::MAX);
-        add_charges(
-            &mut entry.times,
-            charge.at,
-            charge.unseen,
-            charge.since,
-            room,
-        );
+        let allowed = usize::try_from(policy.intensity.max_restarts).unwrap_or(0);
+        charge
+            .toll
+            .add_to(&mut entry.times, allowed.saturating_sub(elsewhere));
         let spent = elsewhere + entry.times.len();
 
         let step = supervisor
@@ -84,14 +81,14 @@ impl Engine<'_> {
             .map_or(0, |b| b.step);
         let long = charge.was_started
             && charge.since.is_some_and(|since| {
-                seconds_between(since, charge.at) >= i64::from(policy.intensity.period_seconds)
+                seconds_between(since, at) >= i64::from(policy.intensity.period_seconds)
             });
-        let step = if long { 0 } else { step };
-        let due = after(charge.at, backoff_delay(&policy.backoff, step));
+        let step = charge.toll.count + if long { 0 } else { step };
+        let due = after(at, backoff_delay(&policy.backoff, step - 1));
         supervisor.backoff.retain(|b| b.child != child);
         supervisor.backoff.push(BackoffStatus {
             child: child.clone(),
-            step: step + 1,
+            step,
             due_time: api_time(due),
         });
         self.memory.intend_tree();
@@ -100,7 +97,6 @@ impl Engine<'_> {
                 .restart_slots(self.tree.nodes[charge.child].name);
         }
 
-        let allowed = usize::try_from(policy.intensity.max_restarts).unwrap_or(0);
         let period = policy.intensity.period_seconds;
         let who = self.name(parent);
         if spent <= allowed {
@@ -120,7 +116,8 @@ impl Engine<'_> {
             .policy(supervisor)
             .map_or(GiveUp::Stop, |p| p.on_give_up);
         let message = format!("{child}: {}; {numbers}", charge.why);
-        let text = match policy {
+        // Events of one reason about one child are taken for repetitions, so each outcome has its own.
+        let (reason, about, text) = match policy {
             GiveUp::Escalate => {
                 let record = self.memory.supervisor_mut(name);
                 record.operation = Some(OperationStatus {
@@ -128,7 +125,11 @@ impl Engine<'_> {
                     since_time: api_time(self.now),
                     message: cut(&message, 1024),
                 });
-                format!("{name} gives up: its children are stopped and its parent judges")
+                (
+                    "SupervisorEscalated",
+                    name.to_owned(),
+                    format!("{name} gives up: its children are stopped and its parent judges"),
+                )
             }
             GiveUp::Stop => {
                 let templates = self.tree.templates(supervisor);
@@ -144,22 +145,25 @@ impl Engine<'_> {
                     templates,
                     message: cut(&message, 1024),
                 }];
-                format!(
-                    "{name} gives up and stays stopped until `retryAt` or an edit of a template"
+                (
+                    "SupervisorStopped",
+                    name.to_owned(),
+                    format!(
+                        "{name} gives up and stays stopped until `retryAt` or an edit of a template"
+                    ),
                 )
             }
-            GiveUp::Retry => self.give_up_worst(supervisor, charge, &message),
+            GiveUp::Retry => {
+                let (worst, retry) = self.give_up_worst(supervisor, charge, &message);
+                let text = format!("{worst} is given up and tried again at {retry}");
+                ("ChildGivenUp", worst, text)
+            }
         };
         self.notices.push(Notice {
             warning: true,
-            // Events of one reason are taken for repetitions of each other, so each outcome has its own.
-            reason: match policy {
-                GiveUp::Escalate => "SupervisorEscalated",
-                GiveUp::Retry => "ChildGivenUp",
-                GiveUp::Stop => "SupervisorStopped",
-            }
-            .to_owned(),
+            reason: reason.to_owned(),
             action: "GiveUp",
+            child: about,
             message: format!("{message}; {text}"),
             pod: None,
         });
@@ -168,7 +172,13 @@ impl Engine<'_> {
     }
 
     /// `Retry` under `OneForOne`: only the child with the most charges is given up, the latest on a tie.
-    fn give_up_worst(&mut self, supervisor: NodeId, charge: &Charge, message: &str) -> String {
+    /// Gives back which one, and when it is tried again.
+    fn give_up_worst(
+        &mut self,
+        supervisor: NodeId,
+        charge: &Charge,
+        message: &str,
+    ) -> (String, Timestamp) {
         let tree = self.tree;
         let name = self.name(supervisor);
         let record = self.memory.supervisor_mut(name);
@@ -186,7 +196,7 @@ impl Engine<'_> {
         record.backoff.retain(|b| b.child != worst);
         let previous = record.gave_up.iter().find(|g| g.child == worst);
         let delay = next_retry_delay(previous.map(|g| g.delay_seconds));
-        let retry = api_time(after(charge.at.max(self.now), delay));
+        let retry = whole_second(after(charge.toll.at.max(self.now), delay));
         record.gave_up.retain(|g| g.child != worst);
         let templates = self
             .tree
@@ -196,33 +206,12 @@ impl Engine<'_> {
         record.gave_up.push(GaveUpStatus {
             child: worst.clone(),
             since_time: api_time(self.now),
-            retry_time: Some(retry.clone()),
+            retry_time: Some(api_time(retry)),
             delay_seconds: delay,
             waiting: true,
             templates,
             message: cut(message, 1024),
         });
-        format!("{worst} is given up and tried again at {}", retry.0)
+        (worst, retry)
     }
-}
-
-/// Adds a death to a window, and before it those that nobody saw, evenly spread. The unseen ones fill
-/// the window at most to `room`, so that giving up always takes a death that was seen.
-pub(super) fn add_charges(
-    window: &mut Vec<Time>,
-    at: Timestamp,
-    unseen: i64,
-    since: Option<Timestamp>,
-    room: i32,
-) {
-    let last = window.last().map_or(Timestamp::MIN, |time| time.0);
-    let free = i64::from(room) - i64::try_from(window.len()).unwrap_or(i64::MAX);
-    let unseen = unseen.min(free).max(0);
-    let from = since.unwrap_or(at).max(last).min(at);
-    let gap = seconds_between(from, at) / (unseen + 1);
-    for number in 0..unseen {
-        window.push(api_time(after(from, gap * number)));
-    }
-    let last = window.last().map_or(Timestamp::MIN, |time| time.0);
-    window.push(api_time(at.max(last)));
 }

@@ -9,7 +9,7 @@ use super::memory::Memory;
 use super::pod::{ContainerView, PodView};
 use super::replica::{Replicas, SlotView, has_ended, node_is_gone, node_of};
 use super::tree::{Leaf, NodeId, Tree};
-use super::window::{after, whole_second};
+use super::window::{Toll, after, whole_second};
 use super::world::World;
 
 /// The end of a life that nobody has judged yet.
@@ -30,6 +30,10 @@ pub(super) struct Death {
     pub at: Timestamp,
     /// How many lives of the Pod ended; more than one when nobody looked in between.
     pub count: i64,
+    /// Whether each of them left evidence of its own: the restart count has not jumped by more than one.
+    pub seen: bool,
+    /// Before this none of them can have ended.
+    pub earliest: Timestamp,
     /// How many ended runs the Pod has in all.
     pub ended_runs: i64,
     /// Whether the Pod as a whole is over, so that a new one is needed.
@@ -44,6 +48,18 @@ pub(super) struct Death {
     pub outdated: bool,
     /// Why it ended.
     pub fault: Fault,
+}
+
+impl Death {
+    /// What it adds to a window.
+    pub(super) fn toll(&self) -> Toll {
+        Toll {
+            at: self.at,
+            count: self.count,
+            seen: self.seen,
+            earliest: self.earliest,
+        }
+    }
 }
 
 /// The deaths of one worker, by slot, and the time at which a start deadline runs out next.
@@ -129,6 +145,8 @@ fn vanished(
         node: None,
         at: now,
         count: 1,
+        seen: true,
+        earliest: now,
         ended_runs: known.deaths,
         over: true,
         was_started: known.started,
@@ -191,9 +209,13 @@ fn ended(
     } else {
         pod.deletion_requested().or(fault.at).unwrap_or(now)
     };
+    let count = if whole { 1 } else { lives_ended(pod, fresh) };
     Some(Death {
         at: whole_second(at.min(now)),
-        count: if whole { 1 } else { lives_ended(pod, fresh) },
+        count,
+        // A run that has just ended shows itself and the run before it.
+        seen: count <= 1 + i64::from(life.run_ended),
+        since: life_since(pod, fresh > 0),
         over: whole || (!pod.kubelet_restarts),
         was_started: known.started || life.alive,
         ..death_of(id, leaf, view, pod, pod.ended_runs(), fault)
@@ -223,10 +245,12 @@ fn death_of(
         node: pod.node.clone(),
         at: pod.created,
         count: 1,
+        seen: true,
+        earliest: pod.created,
         ended_runs,
         over: false,
         was_started: false,
-        since: life_since(pod),
+        since: life_since(pod, false),
         is_deleting: pod.is_deleting(),
         outdated: pod.revision != leaf.revision,
         fault,
@@ -289,11 +313,17 @@ fn last_end(pod: &PodView) -> Option<Timestamp> {
         .max()
 }
 
-fn life_since(pod: &PodView) -> Option<Timestamp> {
+/// Since when the life was there: the one whose run has ended, although the kubelet may have begun the next
+/// one already, or the one that is running.
+fn life_since(pod: &PodView, ended: bool) -> Option<Timestamp> {
+    let of_ended = |c: &ContainerView| c.last_end().and_then(|end| end.started);
     pod.judged()
         .filter_map(|c| {
-            c.running_since()
-                .or_else(|| c.last_end().and_then(|end| end.started))
+            if ended {
+                of_ended(c)
+            } else {
+                c.running_since().or_else(|| of_ended(c))
+            }
         })
         .max()
 }

@@ -43,6 +43,7 @@ fn supervise(tree: &Tree<'_>, world: &World, now: Timestamp) -> Decision {
     engine.begin();
     engine.sync_workers();
     engine.end_waits();
+    engine.keep_recovered();
     engine.judge_deaths();
     engine.note_refusals();
     engine.finish_give_ups();

@@ -99,6 +99,8 @@ pub struct Notice {
     pub reason: String,
     /// What was done about it: one word, for example Restart.
     pub action: &'static str,
+    /// The child that it is about, or the root.
+    pub child: String,
     /// The message.
     pub message: String,
     /// Name and UID of the Pod concerned.

@@ -9,14 +9,14 @@ use crate::api::v1alpha1::{
     BrakeStatus, JudgedDeath, NodeChargeStatus, ParkedStatus, RecentFault, TroubleStatus,
 };
 
-use super::charge::{Charge, add_charges};
+use super::charge::Charge;
 use super::deaths::Death;
 use super::decision::{Judged, Notice};
 use super::engine::{Engine, Mode};
 use super::fault::{Class, Verdict};
 use super::tree::NodeId;
 use super::window::{
-    after, api_time, backoff_delay, brake_delay, in_window, next_retry_delay, resets_brake,
+    Toll, after, api_time, backoff_delay, brake_delay, in_window, next_retry_delay, resets_brake,
     seconds_between,
 };
 
@@ -148,8 +148,11 @@ impl Engine<'_> {
             self.memory.judged.push(record);
             return self.charge(&Charge {
                 child: death.leaf,
-                at: death.at,
-                unseen: if single { death.count - 1 } else { 0 },
+                toll: if single {
+                    death.toll()
+                } else {
+                    Toll::one(death.at)
+                },
                 was_started: death.was_started,
                 since: death.since,
                 why: death.fault.message.clone(),
@@ -161,8 +164,7 @@ impl Engine<'_> {
             self.memory.judged.push(record);
             return self.charge(&Charge {
                 child: death.leaf,
-                at: death.at,
-                unseen: 0,
+                toll: Toll::one(death.at),
                 was_started: false,
                 since: None,
                 why: format!(
@@ -210,13 +212,8 @@ impl Engine<'_> {
             .slot_mut(self.tree.nodes[death.leaf].name, death.slot);
         slot.charges
             .retain(|time| in_window(time, death.at, &policy.intensity));
-        add_charges(
-            &mut slot.charges,
-            death.at,
-            death.count - 1,
-            death.since,
-            policy.intensity.max_restarts,
-        );
+        let allowed = usize::try_from(policy.intensity.max_restarts).unwrap_or(0);
+        death.toll().add_to(&mut slot.charges, allowed);
         let long = death.was_started
             && death.since.is_some_and(|since| {
                 seconds_between(since, death.at) >= i64::from(policy.intensity.period_seconds)
@@ -224,13 +221,12 @@ impl Engine<'_> {
         if long {
             slot.step = 0;
         }
+        slot.step += death.count;
         slot.due_time = Some(api_time(after(
             death.at,
-            backoff_delay(&policy.backoff, slot.step),
+            backoff_delay(&policy.backoff, slot.step - 1),
         )));
-        slot.step += 1;
         let spent = slot.charges.len();
-        let allowed = usize::try_from(policy.intensity.max_restarts).unwrap_or(0);
         if spent <= allowed {
             return format!(
                 "charged to its slot: {spent} of {allowed} in {} s",
@@ -292,6 +288,7 @@ impl Engine<'_> {
             warning: true,
             reason: class.event_reason().to_owned(),
             action: "Restart",
+            child: child.to_owned(),
             message: format!(
                 "{child}/{}: {}; {decision}",
                 death.slot, death.fault.message

@@ -130,6 +130,13 @@ impl Lab {
         );
     }
 
+    /// Decides, lets something happen that the decision does not know of, and carries it out.
+    pub(crate) fn decide_before(&mut self, meanwhile: impl FnOnce(&mut Self)) {
+        let decision = decide(&self.world, self.now);
+        meanwhile(self);
+        self.carry_out(&decision).expect("no crash is planned");
+    }
+
     /// Decides and carries out until nothing changes any more.
     pub(crate) fn settle(&mut self) {
         for _ in 0..60 {
@@ -186,8 +193,10 @@ impl Lab {
         }
         for write in decision.writes.clone() {
             self.write()?;
-            self.execute(write);
             changed = true;
+            if !self.execute(write) {
+                return Some(changed);
+            }
         }
         if decision.tree_status != self.world.tree.status {
             self.write()?;
@@ -211,7 +220,8 @@ impl Lab {
         Some(true)
     }
 
-    fn execute(&mut self, write: Write) {
+    /// `false` when a precondition does not hold.
+    fn execute(&mut self, write: Write) -> bool {
         match write {
             Write::AddFinalizer => {
                 self.log.push("finalizer on".into());
@@ -252,12 +262,27 @@ impl Lab {
                 body,
                 ..
             } => self.create_pod(&child, slot, name, &body),
-            Write::DeletePod { name, uid, why, .. } => {
+            Write::DeletePod {
+                name,
+                uid,
+                resource_version,
+                why,
+            } => {
+                let is_as_seen = |pod: &PodView| {
+                    pod.uid == uid
+                        && resource_version
+                            .as_ref()
+                            .is_none_or(|version| *version == pod.resource_version)
+                };
+                if !self.pods().any(is_as_seen) {
+                    return false;
+                }
                 self.log
                     .push(format!("delete {} ({why})", self.slot_name(&uid)));
                 self.delete(&name, &uid);
             }
         }
+        true
     }
 
     fn slot_name(&self, uid: &str) -> String {
@@ -341,15 +366,16 @@ impl Lab {
         slots
     }
 
+    /// The live Pod of a slot, to be changed.
     pub(crate) fn pod_mut(&mut self, child: &str, slot: i32) -> &mut PodView {
-        self.world
-            .workers
-            .get_mut(child)
-            .unwrap()
-            .pods
+        self.uid += 1;
+        let pods = &mut self.world.workers.get_mut(child).unwrap().pods;
+        let pod = pods
             .iter_mut()
             .find(|p| p.slot == slot && !p.is_deleting() && !p.is_terminal())
-            .expect("the slot has a live Pod")
+            .expect("the slot has a live Pod");
+        pod.resource_version = self.uid.to_string();
+        pod
     }
 
     /// Somebody deletes a Pod.
@@ -391,7 +417,12 @@ impl Lab {
                     .get(&pod.child)
                     .copied()
                     .unwrap_or(Behaviour::Healthy);
+                let seen = pod.clone();
                 tend(pod, behaviour, now);
+                if *pod != seen {
+                    self.uid += 1;
+                    pod.resource_version = self.uid.to_string();
+                }
             }
         }
         self.world.workers != before

@@ -129,6 +129,7 @@ impl Engine<'_> {
                 warning: false,
                 reason: "ScaleOverridden".to_owned(),
                 action: "Scale",
+                child: child.to_owned(),
                 message: format!(
                     "{child} was scaled to {}; the tree states {replicas}, which is put back. Remove `replicas` from the tree to let others scale it",
                     worker.replicas
@@ -310,6 +311,35 @@ impl Engine<'_> {
         memory.gone = true;
         memory.started = false;
         self.memory.intend_worker(child);
+    }
+
+    /// A Pod that was to be replaced because its container waited, and that the kubelet has restarted in that
+    /// instant, stays: a restart by the kubelet before the replacement is the restart.
+    pub(super) fn keep_recovered(&mut self) {
+        for (id, leaf) in self.tree.leaves() {
+            if self.mode(id) != Mode::Up {
+                continue;
+            }
+            for (view, life) in self.lives(id) {
+                let Some(pod) = view.current.filter(|pod| pod.kubelet_restarts) else {
+                    continue;
+                };
+                let child = self.tree.nodes[id].name;
+                let runs = !pod.is_deleting() && !life.run_ended && !pod.is_terminal();
+                let awaits_its_end = self.slot(id, view.slot).is_some_and(|s| {
+                    let late = Reason::StartDeadlineExceeded.as_str();
+                    s.parked.as_ref().is_some_and(|p| p.waiting)
+                        || s.trouble.as_ref().is_some_and(|t| t.reason == late)
+                });
+                if runs && !awaits_its_end && pod.revision == leaf.revision {
+                    let memory = self.memory.slot_mut(child, view.slot);
+                    if memory.gone && memory.pod_uid == pod.uid {
+                        memory.gone = false;
+                        self.memory.intend_worker(child);
+                    }
+                }
+            }
+        }
     }
 
     fn is_held(&self, id: NodeId, slot: i32) -> bool {

@@ -730,6 +730,31 @@ fn a_back_off_that_cannot_fit_is_refused_with_the_numbers() {
 }
 
 #[test]
+fn a_restart_by_the_kubelet_in_the_instant_of_the_replacement_is_the_restart() {
+    let mut lab = Lab::new(ONE);
+    lab.run(5);
+    let uid = lab.pod_mut("a", 0).uid.clone();
+    for _ in 0..2 {
+        lab.kill("a", 0, 1);
+        lab.settle();
+    }
+    lab.now = after(lab.now, 1);
+    let now = lab.now;
+    lab.decide_before(|lab| {
+        let container = &mut lab.pod_mut("a", 0).containers[0];
+        container.restarts += 1;
+        container.state = super::pod::ContainerState::Running { since: Some(now) };
+    });
+    lab.run(10);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    assert_eq!(lab.pod_mut("a", 0).uid, uid, "the Pod is the same");
+    assert_eq!(lab.world.tree.status.restarts, 2);
+    lab.kill("a", 0, 1);
+    lab.settle();
+    assert_eq!(lab.world.tree.status.restarts, 3, "its next death counts");
+}
+
+#[test]
 fn deaths_that_nobody_saw_fill_the_window_but_do_not_give_up() {
     let mut lab = Lab::new(ONE);
     lab.run(5);
@@ -744,16 +769,13 @@ fn deaths_that_nobody_saw_fill_the_window_but_do_not_give_up() {
         ..Default::default()
     });
     lab.settle();
-    assert_eq!(
-        lab.charges("(root)"),
-        BTreeMap::new(),
-        "the death that was seen gives up"
-    );
-    assert!(
-        lab.events.contains(&"ChildGivenUp".to_owned()),
-        "{:?}",
-        lab.events
-    );
+    assert_eq!(lab.charges("(root)"), BTreeMap::from([("a".into(), 3)]));
+    lab.run(10);
+    assert_eq!(lab.state(), "TFF AllUp", "what runs again is left alone");
+    assert_eq!(lab.world.tree.status.restarts, 7);
+    lab.kill("a", 0, 1);
+    lab.settle();
+    assert_eq!(lab.state(), "FFT GaveUp", "a death that was seen gives up");
 }
 
 /// A name, a cluster, and what happens to it.

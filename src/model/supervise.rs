@@ -13,7 +13,7 @@ use super::decision::Notice;
 use super::engine::{Engine, Mode};
 use super::judge::cut;
 use super::tree::{NodeId, ROOT};
-use super::window::{api_time, in_window};
+use super::window::{Toll, api_time, in_window};
 
 /// A fault row of the conditions is left when what it names has been alive this long, in seconds.
 pub(super) const SETTLED_SECONDS: i64 = 30;
@@ -258,6 +258,7 @@ impl Engine<'_> {
             warning: false,
             reason: "RetryStarted".to_owned(),
             action: "Restart",
+            child: self.name(scope).to_owned(),
             message: format!("{} is started again: {why}", self.name(scope)),
             pod: None,
         });
@@ -309,8 +310,7 @@ impl Engine<'_> {
             let started = record.and_then(|s| s.started_time.clone());
             let text = self.charge(&Charge {
                 child: id,
-                at: self.now,
-                unseen: 0,
+                toll: Toll::one(self.now),
                 was_started: started.is_some(),
                 since: started.map(|time| time.0),
                 why: format!("gave up ({why})"),
@@ -319,6 +319,7 @@ impl Engine<'_> {
                 warning: true,
                 reason: "SupervisorExited".to_owned(),
                 action: "Restart",
+                child: self.name(id).to_owned(),
                 message: format!("{} gave up and has stopped; {text}", self.name(id)),
                 pod: None,
             });

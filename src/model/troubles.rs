@@ -260,11 +260,11 @@ impl Engine<'_> {
             return;
         };
         let wanted: Vec<i32> = replicas.wanted.iter().map(|view| view.slot).collect();
-        let leaving: Vec<(i32, String)> = replicas
+        let leaving: Vec<(i32, String, i64)> = replicas
             .surplus
             .iter()
             .filter(|pod| pod.slot >= 0 && !wanted.contains(&pod.slot))
-            .map(|pod| (pod.slot, pod.uid.clone()))
+            .map(|pod| (pod.slot, pod.uid.clone(), pod.ended_runs()))
             .collect();
         let name = self.tree.nodes[id].name;
         if let Some(worker) = self.memory.workers.get_mut(name) {
@@ -273,9 +273,10 @@ impl Engine<'_> {
                 .retain(|slot| wanted.contains(&slot.slot) && !slot.is_empty());
         }
         // While its Pod stops, all that is remembered is that this is no death.
-        for (slot, uid) in leaving {
+        for (slot, uid, ended_runs) in leaving {
             let memory = self.memory.slot_mut(name, slot);
             memory.begin_pod(&uid);
+            memory.deaths = ended_runs;
             memory.gone = true;
         }
     }
@@ -301,6 +302,7 @@ impl Engine<'_> {
             warning: true,
             reason: fault.class.event_reason().to_owned(),
             action: "Wait",
+            child: child.to_owned(),
             message: format!("{child}/{slot}: {}; {decision}", fault.message),
             pod: pod.map(|pod| (pod.name.clone(), pod.uid.clone())),
         });

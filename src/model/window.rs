@@ -16,6 +16,47 @@ const BRAKE_RESET_SECONDS: i64 = 600;
 /// Longest delay between uncharged replacements, in seconds.
 const BRAKE_MAX_SECONDS: i64 = 300;
 
+/// What the deaths of one replica add to a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Toll {
+    /// When the last of them happened.
+    pub at: Timestamp,
+    /// How many they are.
+    pub count: i64,
+    /// Whether each of them was seen.
+    pub seen: bool,
+    /// None of them happened before.
+    pub earliest: Timestamp,
+}
+
+impl Toll {
+    /// A single death.
+    pub fn one(at: Timestamp) -> Self {
+        Self {
+            at,
+            count: 1,
+            seen: true,
+            earliest: at,
+        }
+    }
+
+    /// Adds the deaths to a window that allows `allowed` entries, evenly spread up to the last one. Those
+    /// that nobody saw fill it at most, because giving up takes a death that was seen.
+    pub fn add_to(&self, window: &mut Vec<Time>, allowed: usize) {
+        let room = i64::try_from(allowed.saturating_sub(window.len())).unwrap_or(i64::MAX);
+        let count = if self.seen {
+            self.count
+        } else {
+            self.count.min(room)
+        };
+        let last = window.last().map_or(Timestamp::MIN, |time| time.0);
+        let at = self.at.max(last);
+        let from = self.earliest.max(last).min(at);
+        let span = seconds_between(from, at);
+        window.extend((1..=count).map(|number| api_time(after(from, span * number / count))));
+    }
+}
+
 /// That many seconds later.
 pub fn after(time: Timestamp, seconds: i64) -> Timestamp {
     time.checked_add(SignedDuration::from_secs(seconds))
@@ -95,6 +136,26 @@ mod tests {
         };
         assert!(in_window(&Time(at(100)), at(105), &intensity));
         assert!(!in_window(&Time(at(100)), at(106), &intensity));
+    }
+
+    #[test]
+    fn deaths_that_nobody_saw_lie_evenly_and_only_fill_the_window() {
+        let seconds = |window: &[Time]| window.iter().map(|t| t.0.as_second()).collect::<Vec<_>>();
+        let mut toll = Toll {
+            at: at(100),
+            count: 5,
+            seen: false,
+            earliest: at(10),
+        };
+        let mut window = vec![Time(at(40))];
+        toll.add_to(&mut window, 4);
+        assert_eq!(seconds(&window), [40, 60, 80, 100]);
+        toll.add_to(&mut window, 4);
+        assert_eq!(window.len(), 4, "the window is full");
+        toll.seen = true;
+        toll.count = 1;
+        toll.add_to(&mut window, 4);
+        assert_eq!(seconds(&window), [40, 60, 80, 100, 100]);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! What happens to the installation itself, and that workloads do not notice.
 
+use std::process::Command;
 use std::time::Duration;
 
-use e2e::operator::NAMESPACE;
-use e2e::reaper;
+use e2e::operator::{self, NAMESPACE};
+use e2e::{images, reaper};
 use serde_json::Value;
 
 use super::kit::{Kit, SOON, names, ok, restarts, run, texts_at, tree, uids, worker};
@@ -274,14 +275,37 @@ pub async fn by_kubectl_on_an_empty_cluster(kit: &Kit) {
         .await;
 }
 
-/// The demonstration on a cluster that somebody else runs: the operator as a process of this machine.
+/// On a cluster that somebody else runs, with the operator as a process of this machine: the demonstration, and tests
+/// of the layer that `CLUSTER=current make test` adds, all but its long ones.
 pub async fn beside_a_current_cluster(kit: &Kit) {
-    let mut demo = std::process::Command::new(reaper::lab_binary().unwrap());
-    demo.env("CLUSTER", "current")
-        .env("KUBECONFIG", kit.cluster().kubeconfig())
-        .env("IMAGE", e2e::images::SAMPLES.rsplit('/').next().unwrap())
-        .env("PATH", kit.cluster().run().binaries().search_path());
-    let told = tokio::time::timeout(Duration::from_mins(5), run(demo, "demo", None)).await;
-    let told = ok("lab demo", &told.expect("the demonstration ends"));
+    let demo = Command::new(reaper::lab_binary().unwrap());
+    let told = as_current(kit, demo, "demo").await;
     assert!(told.contains("the operator ends"), "{told}");
+
+    let words =
+        "test --locked -p e2e --features cluster --test cluster -- harness:: heal::a_deleted";
+    let told = as_current(kit, images::cargo(), words).await;
+    assert!(told.contains("2 passed; 0 failed"), "{told}");
+}
+
+/// What a program printed that was told to use the cluster as its user's own.
+async fn as_current(kit: &Kit, mut program: Command, words: &str) -> String {
+    program
+        .env("CLUSTER", "current")
+        .env("KUBECONFIG", kit.cluster().kubeconfig())
+        .env("IMAGE", images::SAMPLES.rsplit('/').next().unwrap())
+        .env("PATH", kit.cluster().run().binaries().search_path());
+    let output = tokio::time::timeout(Duration::from_mins(5), run(program, words, None)).await;
+    ok(words, &output.expect("it ends"))
+}
+
+/// Of an image that holds nothing but a program, the program's size is the size. In bytes.
+const LARGEST_IMAGE: u64 = 20_000_000;
+
+#[test]
+fn the_operators_image_is_small() {
+    let program = operator::static_program().unwrap();
+    let size = program.metadata().unwrap().len();
+    println!("the operator's image: {size} bytes");
+    assert!(size <= LARGEST_IMAGE, "{size} bytes");
 }

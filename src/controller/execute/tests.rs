@@ -489,6 +489,7 @@ async fn events_are_published_once_the_intent_is_stored() {
                 warning: true,
                 reason: "OomKilled".into(),
                 action: "Restart",
+                child: "a".to_owned(),
                 message: "m".to_owned(),
                 pod: None,
             });
