@@ -88,7 +88,7 @@ pub async fn run(
     stop: &CancellationToken,
 ) -> Result<(), WatchEnded> {
     metrics.reconcile.set_max_concurrent(settings.concurrency);
-    let (notices, publisher) = notify::channel(client.clone());
+    let (notices, publisher) = notify::channel(client.clone(), clock.clone());
     let publisher = tokio::spawn(publisher.run());
     let context = Arc::new(Context {
         client: client.clone(),

@@ -15,8 +15,8 @@ pub const POD_INDEX: &str = "apps.kubernetes.io/pod-index";
 /// Annotation on long-running Pods with `restartPolicy: Never`, so that Argo CD does not take them
 /// for jobs that are still in progress.
 pub const ARGO_IGNORE_RESTART_POLICY: &str = "argocd.argoproj.io/ignore-restart-policy";
-/// Annotation on Pods: the names of the containers of the template, comma-separated. Only their ends are
-/// deaths; sidecars and containers that admission added are not judged.
+/// Annotation on Pods: the names of the app and init containers of the template, comma-separated. Only
+/// their ends count; sidecars and containers that admission added are not judged.
 pub const CONTAINERS: &str = "coppice.dev/containers";
 /// Finalizer of a tree: its Pods are stopped in order before it goes.
 pub const FINALIZER: &str = "coppice.dev/ordered-stop";

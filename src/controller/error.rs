@@ -8,6 +8,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use kube::core::Status;
+use kube::core::response::StatusCause;
 use thiserror::Error;
 
 /// How long one request may take. A request that takes longer may or may not have had its effect.
@@ -109,12 +110,12 @@ impl Error {
 
     /// Whether the namespace is gone or being deleted.
     pub(super) fn is_ending(&self) -> bool {
-        let details = self.status().and_then(|status| status.details.as_ref());
-        let causes = details.map_or(&[][..], |details| &details.causes);
-        self.is_not_found()
-            || causes
-                .iter()
-                .any(|cause| cause.reason == "NamespaceTerminating")
+        let Some(details) = self.status().and_then(|status| status.details.as_ref()) else {
+            return false;
+        };
+        let is_terminating = |cause: &StatusCause| cause.reason == "NamespaceTerminating";
+        self.is_not_found() && details.kind == "namespaces"
+            || details.causes.iter().any(is_terminating)
     }
 
     /// One word for metrics.

@@ -10,9 +10,9 @@ use tokio::time::Instant;
 
 use super::context::Context;
 use super::error::Error;
-use super::kinds::{Trees, Workers};
+use super::kinds::{Kind, Trees, Workers};
 use super::memory::Written;
-use super::observe::Observation;
+use super::observe::{Observation, reread};
 use crate::model::decision::{Decision, Judged, Write};
 use crate::model::fault::Verdict;
 
@@ -85,19 +85,25 @@ impl Execution<'_> {
         let urgent = !self.observation.world.refusals.is_empty();
         let (intents, mut reports) = self.split(&decision, urgent);
         let stored = intents.len();
-        if self.store(intents).await? == Effect::Stale {
-            if self.tree_version != self.observation.tree_version {
-                // The tree remembers what was judged, so no later decision would tell it again.
-                self.tell(&decision);
+        match self.store(intents).await {
+            Ok(Effect::Done) => {}
+            unfinished => {
+                if self.tree_version != self.observation.tree_version {
+                    // The tree remembers what was judged, so no later decision would tell it again.
+                    self.tell(&decision);
+                }
+                return unfinished.map(|_| Executed::Stale);
             }
-            return Ok(Executed::Stale);
         }
         // A death that only its Worker was charged with is news for the tree too, and no later decision
         // would know of it.
-        let carried = stored > 0 && reports.first().is_some_and(|s| s.child.is_none());
-        let carried = reports.drain(..usize::from(carried)).collect();
-        if self.store(carried).await? == Effect::Stale {
-            return Ok(Executed::Stale);
+        let is_news = stored > 0 && reports.first().is_some_and(|s| s.child.is_none());
+        if is_news {
+            let carried = self.store_news(reports.remove(0)).await;
+            if !matches!(carried, Ok(Effect::Done)) {
+                self.tell(&decision);
+                return carried.map(|_| Executed::Stale);
+            }
         }
         if stored > 0 {
             tracing::info!(statuses = stored, "stored what was decided");
@@ -200,6 +206,27 @@ impl Execution<'_> {
             }
             None => Ok(Effect::Stale),
         }
+    }
+
+    /// Stores what is news for the tree. When somebody has edited the tree meanwhile, but not its status, the news is
+    /// as true as before.
+    async fn store_news(&mut self, status: StatusWrite) -> Result<Effect, Error> {
+        let again = status.clone();
+        if self.store_tree(status).await? == Effect::Done {
+            return Ok(Effect::Done);
+        }
+        let tree = &self.observation.key;
+        let Some(found) = reread::<Trees>(self.context, &tree.namespace, &tree.name).await? else {
+            return Ok(Effect::Stale);
+        };
+        let known = &self.observation.world.tree;
+        let item = Trees::read(found);
+        let same = item.uid == known.uid && item.view.is_ok_and(|tree| tree.status == known.status);
+        if !same {
+            return Ok(Effect::Stale);
+        }
+        self.tree_version = item.resource_version;
+        self.store_tree(again).await
     }
 
     async fn store_worker(&self, status: StatusWrite) -> Result<Effect, Error> {

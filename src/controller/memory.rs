@@ -15,6 +15,9 @@ use crate::model::world::Refusal;
 /// The least time between two writes of a tree that only report.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How many looks in a row may end in a write before the tree has to wait.
+const LONGEST_STREAK: u32 = 100;
+
 /// A kind that we write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Written {
@@ -38,6 +41,8 @@ struct Memory {
     refusals: Vec<Refusal>,
     doubts: BTreeSet<Doubt>,
     reported: Option<Instant>,
+    /// How many looks in a row have ended in a write.
+    streak: u32,
 }
 
 impl Memories {
@@ -104,6 +109,15 @@ impl Memories {
         self.lock().entry(tree.clone()).or_default().reported = Some(now);
     }
 
+    /// A look ended in a write, or in none. Returns whether there were too many writes in a row: somebody undoes what
+    /// we do, and both of us would be busy for ever.
+    pub(super) fn wrote(&self, tree: &ObjectKey, wrote: bool) -> bool {
+        let mut memories = self.lock();
+        let memory = memories.entry(tree.clone()).or_default();
+        memory.streak = if wrote { memory.streak + 1 } else { 0 };
+        memory.streak > LONGEST_STREAK
+    }
+
     /// The tree is gone.
     pub(super) fn forget(&self, tree: &ObjectKey) {
         self.lock().remove(tree);
@@ -142,6 +156,16 @@ mod tests {
         assert_eq!(memories.refusals(&tree), [refusal(1)]);
         memories.forget(&tree);
         assert_eq!(memories.refusals(&tree), []);
+    }
+
+    #[test]
+    fn whoever_writes_all_the_time_has_to_wait() {
+        let memories = Memories::default();
+        let tree = ObjectKey::new("ns", "t");
+        assert!((0..LONGEST_STREAK).all(|_| !memories.wrote(&tree, true)));
+        assert!(memories.wrote(&tree, true));
+        assert!(!memories.wrote(&tree, false));
+        assert!(!memories.wrote(&tree, true));
     }
 
     #[tokio::test(start_paused = true)]

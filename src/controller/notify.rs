@@ -1,20 +1,26 @@
 //! Tells people what was done, as Events on the tree.
 //!
 //! Rule: an Event is news, not state: it never delays a restart, and one that cannot be published is
-//! logged and dropped.
+//! logged and dropped. Each is an object of its own, because each tells other numbers and times; kube's recorder
+//! would show the text of the first one for all that are alike. The brakes on restarts bound how many there are.
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use kube::{Client, Resource};
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, Client, Resource};
 use tokio::sync::mpsc;
 
+use super::context::Clock;
 use super::error::bounded;
 use super::wire::cut;
 use crate::api::labels;
 use crate::api::v1alpha1::SupervisionTree;
 use crate::model::decision::Notice;
+use crate::model::names;
 use crate::model::tree::ROOT_NAME;
 use crate::model::world::TreeView;
 
@@ -27,27 +33,29 @@ const LONGEST_NOTE: usize = 1024;
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// Where Events are handed in.
-#[derive(Clone, Debug)]
-pub(super) struct Notices(mpsc::Sender<(Event, ObjectReference)>);
+#[derive(Clone)]
+pub(super) struct Notices {
+    sender: mpsc::Sender<Event>,
+    clock: Clock,
+}
 
 /// Publishes what was handed in.
 pub(super) struct Publisher {
-    recorder: Recorder,
-    waiting: mpsc::Receiver<(Event, ObjectReference)>,
+    client: Client,
+    waiting: mpsc::Receiver<Event>,
 }
 
-/// Both ends. There is one pair per process, because the recorder counts repeats.
-pub(super) fn channel(client: Client) -> (Notices, Publisher) {
+/// Both ends.
+pub(super) fn channel(client: Client, clock: Clock) -> (Notices, Publisher) {
     let (sender, waiting) = mpsc::channel(WAITING);
-    let recorder = Recorder::new(client, Reporter::from(labels::FIELD_MANAGER));
-    (Notices(sender), Publisher { recorder, waiting })
+    (Notices { sender, clock }, Publisher { client, waiting })
 }
 
 impl Notices {
     /// Hands in one notice about a tree.
     pub(super) fn publish(&self, tree: &TreeView, notice: Notice) {
-        let (event, regarding) = event(tree, notice);
-        if let Err(error) = self.0.try_send((event, regarding)) {
+        let event = event(tree, notice, (self.clock)());
+        if let Err(error) = self.sender.try_send(event) {
             tracing::warn!(%error, "dropped an Event");
         }
     }
@@ -56,10 +64,13 @@ impl Notices {
 impl Publisher {
     /// Publishes until every sender is gone.
     pub(super) async fn run(mut self) {
-        while let Some((event, regarding)) = self.waiting.recv().await {
-            let name = regarding.name.clone().unwrap_or_default();
-            let published = self.recorder.publish(&event, &regarding);
-            if let Err(error) = bounded("create", "Event", name, published).await
+        while let Some(event) = self.waiting.recv().await {
+            let namespace = event.metadata.namespace.as_deref().unwrap_or_default();
+            let name = event.metadata.name.clone().unwrap_or_default();
+            let events = Api::<Event>::namespaced(self.client.clone(), namespace);
+            let params = PostParams::default();
+            let published = bounded("create", "Event", name, events.create(&params, &event)).await;
+            if let Err(error) = published
                 // Where everything is being deleted, nobody reads the news.
                 && !error.is_ending()
             {
@@ -81,7 +92,7 @@ pub(super) async fn drain(publisher: tokio::task::JoinHandle<()>) {
     }
 }
 
-fn event(tree: &TreeView, notice: Notice) -> (Event, ObjectReference) {
+fn event(tree: &TreeView, notice: Notice, now: Timestamp) -> Event {
     let regarding = ObjectReference {
         api_version: Some(SupervisionTree::api_version(&()).into_owned()),
         kind: Some(SupervisionTree::kind(&()).into_owned()),
@@ -93,7 +104,7 @@ fn event(tree: &TreeView, notice: Notice) -> (Event, ObjectReference) {
             .then(|| format!("spec.children{{{}}}", notice.child)),
         ..ObjectReference::default()
     };
-    let secondary = notice.pod.map(|(name, uid)| ObjectReference {
+    let related = notice.pod.map(|(name, uid)| ObjectReference {
         api_version: Some("v1".to_owned()),
         kind: Some("Pod".to_owned()),
         name: Some(name),
@@ -101,18 +112,30 @@ fn event(tree: &TreeView, notice: Notice) -> (Event, ObjectReference) {
         uid: Some(uid),
         ..ObjectReference::default()
     });
-    let event = Event {
-        type_: if notice.warning {
-            EventType::Warning
-        } else {
-            EventType::Normal
+    Event {
+        metadata: ObjectMeta {
+            namespace: Some(tree.namespace.clone()),
+            name: Some(name(tree, &notice.reason, &notice.message, now)),
+            ..ObjectMeta::default()
         },
-        reason: cut(notice.reason, LONGEST_REASON),
+        type_: Some(if notice.warning { "Warning" } else { "Normal" }.to_owned()),
+        reason: Some(cut(notice.reason, LONGEST_REASON)),
         note: Some(cut(notice.message, LONGEST_NOTE)),
-        action: notice.action.to_owned(),
-        secondary,
-    };
-    (event, regarding)
+        action: Some(notice.action.to_owned()),
+        regarding: Some(regarding),
+        related,
+        event_time: Some(MicroTime(now)),
+        reporting_controller: Some(labels::FIELD_MANAGER.to_owned()),
+        reporting_instance: Some(labels::FIELD_MANAGER.to_owned()),
+        ..Event::default()
+    }
+}
+
+/// A name of its own for each Event: two of the same instant differ in what they say.
+fn name(tree: &TreeView, reason: &str, message: &str, now: Timestamp) -> String {
+    let instant = now.as_nanosecond().to_string();
+    let hash = names::hash(&[&tree.uid, &instant, reason, message]);
+    format!("{}.{hash}", tree.name)
 }
 
 #[cfg(test)]
@@ -140,17 +163,28 @@ mod tests {
             message: "ä".repeat(3000),
             pod: Some(("p".to_owned(), "pu".to_owned())),
         };
-        let (event, regarding) = event(&tree, notice);
+        let now = "2026-01-01T00:00:00Z".parse().unwrap();
+        let other = event(
+            &tree,
+            Notice {
+                message: "other".to_owned(),
+                ..notice.clone()
+            },
+            now,
+        );
+        let event = event(&tree, notice, now);
+        assert_ne!(event.metadata.name, other.metadata.name);
         assert_eq!(
-            (event.reason.len(), event.note.unwrap().len()),
+            (event.reason.unwrap().len(), event.note.unwrap().len()),
             (LONGEST_REASON, LONGEST_NOTE)
         );
-        assert_eq!(event.type_, EventType::Warning);
+        assert_eq!(event.type_.as_deref(), Some("Warning"));
+        let regarding = event.regarding.unwrap();
         assert_eq!(
-            regarding.api_version.as_deref(),
-            Some("coppice.dev/v1alpha1")
+            (regarding.api_version.as_deref(), regarding.uid.as_deref()),
+            (Some("coppice.dev/v1alpha1"), Some("u"))
         );
         assert_eq!(regarding.field_path.as_deref(), Some("spec.children{web}"));
-        assert_eq!(event.secondary.unwrap().kind.as_deref(), Some("Pod"));
+        assert_eq!(event.related.unwrap().kind.as_deref(), Some("Pod"));
     }
 }

@@ -65,6 +65,10 @@ async fn look(context: &Context, key: &ObjectKey) -> Result<Next, Error> {
     let wake = wake(decision.wake_at, now);
     let executed = execute(context, &observation, decision, Instant::now() + BUDGET).await?;
     tracing::debug!(?executed, "looked");
+    if context.memories.wrote(key, executed == Executed::Wrote) {
+        tracing::warn!("somebody seems to undo what is written; slowing down");
+        return Ok(Next::Failed);
+    }
     Ok(next(executed, wake))
 }
 

@@ -14,7 +14,8 @@ use tokio::time::Instant;
 /// no answer of ours can come after it.
 const TOMBSTONE_AGE: Duration = Duration::from_mins(2);
 
-/// A resource version. The API server compares those of one kind as numbers, and so do we.
+/// A resource version. The API server compares those of one kind as numbers, and so do we. Nodes and Pods are kept in
+/// one etcd, whose one counter makes their versions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Version(u64);
 
@@ -182,6 +183,12 @@ impl<T: Item> Store<T> {
     pub(super) fn watched(&mut self, scope: Option<&str>, version: Version) {
         let seen = self.watched.entry(scope.map(str::to_owned)).or_default();
         *seen = version.max(*seen);
+    }
+
+    /// How far that is.
+    pub(super) fn seen(&self, scope: Option<&str>) -> Version {
+        let seen = self.watched.get(&scope.map(str::to_owned));
+        seen.copied().unwrap_or_default()
     }
 
     /// Takes in a complete list of a scope (a namespace, or all) at that version, in one step.

@@ -114,7 +114,7 @@ pub(super) fn context(client: Client) -> Context {
         views.replace::<kinds::Pods>(None, "1", vec![]);
         views.replace::<kinds::Nodes>(None, "1", vec![]);
     }
-    let (notices, publisher) = notify::channel(client.clone());
+    let (notices, publisher) = notify::channel(client.clone(), clock.clone());
     tokio::spawn(publisher.run());
     Context {
         client,

@@ -13,6 +13,9 @@ use super::kinds::{
 use super::store::{ObjectKey, Source, Store, Touched, Version};
 use crate::model::world::NodeView;
 
+/// One object of a list.
+pub(super) type Listed<T> = (ObjectKey, Version, T);
+
 /// All that is known of the cluster.
 #[derive(Debug, Default)]
 pub(super) struct Views {
@@ -31,7 +34,7 @@ pub(super) struct Snapshot {
     pub(super) tree: Arc<TreeItem>,
     /// The Workers that the tree controls, with the Pods that they control.
     pub(super) workers: Vec<(Arc<WorkerItem>, Vec<Arc<PodItem>>)>,
-    /// The nodes of these Pods; `None` when nodes may not be read.
+    /// The nodes of these Pods, without those that are known to be gone; `None` when nodes may not be read.
     pub(super) nodes: Option<BTreeMap<String, NodeView>>,
 }
 
@@ -75,20 +78,31 @@ impl Views {
         self.concerned::<K>(&touched)
     }
 
+    /// Takes in that a watch has got to that version without a change. Trees whose Pods name a node that is not
+    /// known are concerned by how far the nodes are known.
+    pub(super) fn advance<K: Kind>(
+        &mut self,
+        scope: Option<&str>,
+        version: Version,
+    ) -> BTreeSet<ObjectKey> {
+        K::store(self).watched(scope, version);
+        if K::NAME != Nodes::NAME {
+            return BTreeSet::new();
+        }
+        let homeless = self.pods.iter().map(|(_, pod)| pod).filter(|pod| {
+            let node = pod.view.node.as_deref();
+            node.is_some_and(|name| self.nodes.get(&ObjectKey::new("", name)).is_none())
+        });
+        homeless.flat_map(|pod| Pods::concerns(self, pod)).collect()
+    }
+
     /// Takes in a complete list. The first one concerns every tree of its scope.
     pub(super) fn replace<K: Kind>(
         &mut self,
         scope: Option<&str>,
         version: &str,
-        listed: Vec<K::Wire>,
+        listed: Vec<Listed<K::Item>>,
     ) -> BTreeSet<ObjectKey> {
-        let listed = listed
-            .into_iter()
-            .map(|wire| {
-                let (key, version) = address(&wire);
-                (key, version, K::read(wire))
-            })
-            .collect();
         let touched = K::store(self).replace(scope, Version::parse(version), listed);
         if K::NAME == Nodes::NAME {
             self.nodes_forbidden = false;
@@ -150,15 +164,25 @@ impl Views {
         &self,
         workers: &[(Arc<WorkerItem>, Vec<Arc<PodItem>>)],
     ) -> BTreeMap<String, NodeView> {
-        let names: BTreeSet<&str> = workers
-            .iter()
-            .flat_map(|(_, pods)| pods)
-            .filter_map(|pod| pod.view.node.as_deref())
-            .collect();
+        // The nodes that the Pods name, with the newest version of a Pod that does.
+        let mut named: BTreeMap<&str, Version> = BTreeMap::new();
+        for pod in workers.iter().flat_map(|(_, pods)| pods) {
+            if let Some(name) = pod.view.node.as_deref() {
+                let newest = named.entry(name).or_default();
+                *newest = Version::parse(&pod.view.resource_version).max(*newest);
+            }
+        }
         let known = |name: &str| self.nodes.get(&ObjectKey::new("", name));
-        names
+        let seen = self.nodes.seen(None);
+        let view = |name, named_at: Version| match known(name) {
+            Some(node) => Some(node.view.clone()),
+            // A node is there when a Pod is bound to it. What we know of the nodes is older than the Pod.
+            None if seen < named_at => Some(NodeView::default()),
+            None => None,
+        };
+        named
             .into_iter()
-            .filter_map(|name| Some((name.to_owned(), known(name)?.view.clone())))
+            .filter_map(|(name, named_at)| Some((name.to_owned(), view(name, named_at)?)))
             .collect()
     }
 
@@ -175,6 +199,12 @@ impl Views {
             .cloned()
             .collect()
     }
+}
+
+/// What is kept of an object in a list.
+pub(super) fn listed<K: Kind>(wire: K::Wire) -> Listed<K::Item> {
+    let (key, version) = address(&wire);
+    (key, version, K::read(wire))
 }
 
 fn address<W: kube::Resource>(wire: &W) -> (ObjectKey, Version) {

@@ -18,7 +18,7 @@ use super::driver::Wake;
 use super::error::{Error, bounded};
 use super::kinds::{Kind, Nodes, Pods, Trees, Workers};
 use super::store::{ObjectKey, Source, Version};
-use super::views::SharedViews;
+use super::views::{SharedViews, listed};
 use crate::runtime::metrics::ApiMetrics;
 
 mod scope;
@@ -32,12 +32,15 @@ pub(super) use trouble::Troubles;
 const WATCH_SECONDS: u32 = 30;
 /// How much later than that the end may come.
 const MARGIN: Duration = Duration::from_secs(5);
+/// A watch that lasted this long worked, however it ended.
+const PROVEN: Duration = Duration::from_secs(15);
 /// How many objects are listed at once.
-const PAGE: u32 = 500;
+const PAGE: u32 = 250;
 /// The first and the longest delay before a watch that failed is begun again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
-/// How long after a refusal the nodes are asked for again: only an administrator can change that.
-const FORBIDDEN_RETRY: Duration = Duration::from_mins(5);
+/// How long after a refusal the nodes are asked for again. Mostly only an administrator can change that, but an API
+/// server that has just started refuses everybody for a moment.
+const FORBIDDEN_RETRY: Duration = Duration::from_secs(30);
 
 /// What every watch needs.
 #[derive(Clone)]
@@ -96,6 +99,7 @@ impl<K: Kind> Watch<K> {
         let mut resume: Resume = None;
         let mut delay = BACKOFF.0;
         loop {
+            let begun = Instant::now();
             let result = match resume.take() {
                 None => self.list().await.map(Some).map_err(|error| (error, None)),
                 Some(version) => self.follow_for_a_while(version).await,
@@ -106,32 +110,39 @@ impl<K: Kind> Watch<K> {
                     delay = BACKOFF.0;
                 }
                 Err((error, next)) => {
+                    self.around.metrics.watch_error(K::NAME);
+                    if let Some(pause) = self.does_without(&error) {
+                        tokio::time::sleep(pause).await;
+                        continue;
+                    }
+                    self.around
+                        .troubles
+                        .failed(K::NAME, self.scope.as_deref(), &error);
+                    if begun.elapsed() > PROVEN {
+                        delay = BACKOFF.0;
+                    }
                     // After two failures in a row only a list can tell what happened meanwhile.
                     resume = next.filter(|_| delay == BACKOFF.0);
-                    tokio::time::sleep(self.failed(&error).unwrap_or(delay)).await;
+                    tokio::time::sleep(delay).await;
                     delay = (delay * 2).min(BACKOFF.1);
                 }
             }
         }
     }
 
-    /// Reports a failure; returns how long to wait where that does not depend on the failures before.
-    fn failed(&self, error: &Error) -> Option<Duration> {
-        self.around.metrics.watch_error(K::NAME);
-        if K::NAME == Nodes::NAME && error.is_forbidden() {
-            if self.around.troubles.tolerated(K::NAME) {
-                tracing::info!(
-                    "nodes may not be read; the loss of a node is noticed only by what happens to its Pods"
-                );
-            }
-            let woken = self.around.views.lock().forbid_nodes();
-            self.wake(woken);
-            return Some(FORBIDDEN_RETRY);
+    /// Whether the process does without this watch after such a failure: how long until it is listed again.
+    fn does_without(&self, error: &Error) -> Option<Duration> {
+        if K::NAME != Nodes::NAME || !error.is_forbidden() {
+            return None;
         }
-        self.around
-            .troubles
-            .failed(K::NAME, self.scope.as_deref(), error);
-        None
+        if self.around.troubles.tolerated(K::NAME) {
+            tracing::info!(
+                "nodes may not be read; the loss of a node is noticed only by what happens to its Pods"
+            );
+        }
+        let woken = self.around.views.lock().forbid_nodes();
+        self.wake(woken);
+        Some(FORBIDDEN_RETRY)
     }
 
     /// Lists everything, page by page, and believes it in one step.
@@ -140,7 +151,8 @@ impl<K: Kind> Watch<K> {
         let mut objects = Vec::new();
         loop {
             let page = bounded("list", K::NAME, "", self.api.list(&params)).await?;
-            objects.extend(page.items);
+            // Whole objects may be large, and there may be many pages.
+            objects.extend(page.items.into_iter().map(listed::<K>));
             params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
             if params.continue_token.is_none() {
                 let version = page.metadata.resource_version.unwrap_or_default();
@@ -200,8 +212,10 @@ impl<K: Kind> Watch<K> {
                 }
                 Some(WatchEvent::Bookmark(bookmark)) => {
                     version = bookmark.metadata.resource_version;
-                    let mut views = self.around.views.lock();
-                    K::store(&mut views).watched(self.scope.as_deref(), Version::parse(&version));
+                    let scope = self.scope.as_deref();
+                    let seen = Version::parse(&version);
+                    let woken = self.around.views.lock().advance::<K>(scope, seen);
+                    self.wake(woken);
                 }
                 Some(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
                     version = version_of(&object).unwrap_or(version);

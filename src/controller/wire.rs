@@ -12,6 +12,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference,
 use kube::Resource;
 use serde::{Deserialize, Deserializer};
 
+use crate::api::labels;
+
 mod node;
 mod pod;
 
@@ -19,7 +21,7 @@ pub(super) use node::Node;
 pub(super) use pod::Pod;
 
 /// The metadata that is read: all of it but `managedFields`, which are most of its bytes, and what
-/// nobody here asks for.
+/// nobody here asks for, such as the annotations of others.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct SlimMetadata {
@@ -31,6 +33,7 @@ struct SlimMetadata {
     deletion_timestamp: Option<Time>,
     deletion_grace_period_seconds: Option<i64>,
     labels: Option<BTreeMap<String, String>>,
+    #[serde(deserialize_with = "own_annotations")]
     annotations: Option<BTreeMap<String, String>>,
     owner_references: Option<Vec<OwnerReference>>,
 }
@@ -50,6 +53,17 @@ fn slim_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMet
         owner_references: slim.owner_references,
         ..ObjectMeta::default()
     })
+}
+
+/// Annotations of others may be long, and nobody here asks for them.
+fn own_annotations<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<BTreeMap<String, String>>, D::Error> {
+    let mut all: Option<BTreeMap<String, String>> = Option::deserialize(deserializer)?;
+    if let Some(all) = &mut all {
+        all.retain(|name, _| name == labels::CONTAINERS);
+    }
+    Ok(all)
 }
 
 /// Reads `null` as the default, as the API server itself does.

@@ -129,14 +129,19 @@ fn template_map(template: &Value, field: &str) -> Map<String, Value> {
         .unwrap_or_default()
 }
 
+/// The containers whose ends count. A sidecar is an init container that is always restarted.
 fn container_names(template: &Value) -> String {
-    let names: Vec<&str> = template
-        .pointer("/spec/containers")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|container| container.get("name")?.as_str())
-        .collect();
+    let listed = |field: &str| {
+        let containers = template
+            .pointer(&format!("/spec/{field}"))
+            .and_then(Value::as_array);
+        containers.map_or(&[][..], Vec::as_slice)
+    };
+    let inits = listed("initContainers")
+        .iter()
+        .filter(|container| container["restartPolicy"] != "Always");
+    let all = listed("containers").iter().chain(inits);
+    let names: Vec<&str> = all.filter_map(|one| one.get("name")?.as_str()).collect();
     names.join(",")
 }
 
@@ -208,5 +213,135 @@ fn avoid_nodes(spec: &mut Map<String, Value>, memory: &SlotStatus, place: &Place
                 "preference": {"matchFields": [{"key": "metadata.name", "operator": "NotIn", "values": [node]}]},
             })
         }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::v1alpha1::{SupervisionTreeStatus, WorkerStatus};
+    use crate::model::tree::Tree;
+    use crate::model::window::api_time;
+
+    /// The Pod of slot 0 of the one worker `a` with that root policy and Pod spec.
+    fn built(policy: &str, pod: &str, memory: Option<&SlotStatus>) -> Value {
+        let spec = format!(
+            "{policy}\nchildren:\n- {{name: a, worker: {{nodeLossSeconds: 7, template: {{spec: {pod}}}}}}}"
+        );
+        let view = TreeView {
+            name: "t".into(),
+            namespace: "ns".into(),
+            uid: "tree-uid".into(),
+            generation: 1,
+            deleting: false,
+            finalizers: Vec::new(),
+            spec: serde_yaml::from_str(&spec).unwrap(),
+            status: SupervisionTreeStatus::default(),
+        };
+        let worker = WorkerView {
+            name: "t-a".into(),
+            uid: "worker-uid".into(),
+            generation: 1,
+            deleting: false,
+            replicas: 1,
+            status: WorkerStatus::default(),
+            pods: Vec::new(),
+        };
+        let tree = Tree::parse(&view.name, &view.spec).unwrap();
+        let id = tree.find("a").unwrap();
+        let place = Place {
+            tree: &view,
+            child: "a",
+            leaf: tree.leaf(id).unwrap(),
+            policy: tree.parent_policy(id),
+            worker: &worker,
+            slot: 0,
+            memory,
+            now: Timestamp::from_second(1000).unwrap(),
+        };
+        super::pod(&place, "t-a-x")
+    }
+
+    const POD: &str = "{containers: [{name: app, image: one}]}";
+
+    #[test]
+    fn the_containers_whose_ends_count_are_listed_and_sidecars_are_not() {
+        let pod = built(
+            "",
+            "{containers: [{name: app, image: one}, {name: helper, image: one}], initContainers: [\
+             {name: setup, image: one}, {name: mesh, image: one, restartPolicy: Always}]}",
+            None,
+        );
+        assert_eq!(
+            pod["metadata"]["annotations"][labels::CONTAINERS],
+            "app,helper,setup"
+        );
+    }
+
+    #[test]
+    fn pods_that_the_kubelet_must_not_restart_tell_argo_cd_that_they_are_no_jobs() {
+        let argo = |pod: &Value| {
+            pod["metadata"]["annotations"][labels::ARGO_IGNORE_RESTART_POLICY].clone()
+        };
+        let restarted = built("", POD, None);
+        assert_eq!(restarted["spec"]["restartPolicy"], "Always");
+        assert_eq!(argo(&restarted), Value::Null);
+        let never = built("intensity: {maxRestarts: 0}", POD, None);
+        assert_eq!(never["spec"]["restartPolicy"], "Never");
+        assert_eq!(argo(&never), "true");
+    }
+
+    #[test]
+    fn a_lost_node_is_tolerated_for_a_while_unless_the_user_said_otherwise() {
+        let seconds = |pod: &str| {
+            let pod = built("", pod, None);
+            let all = pod["spec"]["tolerations"].as_array().unwrap().clone();
+            let listed = all
+                .iter()
+                .map(|t| (t["key"].clone(), t["tolerationSeconds"].clone()));
+            listed.collect::<Vec<_>>()
+        };
+        let (not_ready, unreachable) = (
+            "node.kubernetes.io/not-ready",
+            "node.kubernetes.io/unreachable",
+        );
+        assert_eq!(
+            seconds(POD),
+            [(json!(not_ready), json!(7)), (json!(unreachable), json!(7))]
+        );
+        let own = format!(
+            "{{containers: [{{name: app, image: one}}], tolerations: [{{key: {unreachable}, operator: Exists}}]}}"
+        );
+        assert_eq!(
+            seconds(&own),
+            [
+                (json!(unreachable), Value::Null),
+                (json!(not_ready), json!(7))
+            ]
+        );
+    }
+
+    #[test]
+    fn a_node_with_two_charges_in_the_window_is_avoided() {
+        let charge = |node: &str, second: i64| crate::api::v1alpha1::NodeChargeStatus {
+            node: node.into(),
+            time: api_time(Timestamp::from_second(second).unwrap()),
+        };
+        let memory = SlotStatus {
+            node_charges: vec![
+                charge("bad", 900),
+                charge("bad", 950),
+                charge("once", 960),
+                charge("old", 1),
+            ],
+            ..SlotStatus::default()
+        };
+        let pod = built("", POD, Some(&memory));
+        let preferred = &pod["spec"]["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"];
+        assert_eq!(preferred.as_array().unwrap().len(), 1);
+        assert_eq!(
+            preferred[0]["preference"]["matchFields"][0]["values"],
+            json!(["bad"])
+        );
     }
 }

@@ -20,7 +20,7 @@ pub struct Decision {
     pub tree_intent: bool,
     /// The children whose Worker's status records an intent; stored after the tree's, before `writes`.
     pub worker_intents: BTreeSet<String>,
-    /// The next writes, in order. The first failure ends them.
+    /// The next writes, in order. A failure ends them, a refusal those of its child.
     pub writes: Vec<Write>,
     /// Events to publish once the intents are stored.
     pub notices: Vec<Notice>,
@@ -50,6 +50,8 @@ pub enum Write {
     },
     /// Delete a Worker whose child is gone and whose Pods have stopped.
     DeleteWorker {
+        /// Child name.
+        child: String,
         /// Name of the object.
         name: String,
         /// Precondition.
@@ -79,6 +81,8 @@ pub enum Write {
     },
     /// Delete a Pod with its own grace period.
     DeletePod {
+        /// Child name.
+        child: String,
         /// Name of the Pod.
         name: String,
         /// Precondition.

@@ -68,6 +68,11 @@ impl Engine<'_> {
         slot.gone |= death.over && !held;
         slot.started = false;
         slot.mark_down(death.at);
+        if !matches!(death.fault.verdict, Verdict::Hold | Verdict::Wait) {
+            // What had kept it from running is over, for it has run.
+            let blocked = [Reason::Held, Reason::WaitingForCapacity].map(Reason::as_str);
+            slot.trouble.take_if(|t| blocked.contains(&t.reason.as_str()));
+        }
         let record = JudgedDeath {
             child: child.to_owned(),
             slot: death.slot,

@@ -267,6 +267,7 @@ impl Lab {
                 uid,
                 resource_version,
                 why,
+                ..
             } => {
                 let is_as_seen = |pod: &PodView| {
                     pod.uid == uid
@@ -480,11 +481,7 @@ impl Lab {
 }
 
 pub(crate) fn healthy_node() -> NodeView {
-    NodeView {
-        not_ready_since: None,
-        unreachable: false,
-        out_of_service: false,
-    }
+    NodeView::default()
 }
 
 fn tend(pod: &mut PodView, behaviour: Behaviour, now: Timestamp) {

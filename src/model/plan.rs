@@ -68,6 +68,7 @@ impl Engine<'_> {
             }
             if worker.pods.is_empty() && !worker.deleting && !self.world.tree.deleting {
                 writes.push(Write::DeleteWorker {
+                    child: child.clone(),
                     name: worker.name.clone(),
                     uid: worker.uid.clone(),
                 });
@@ -397,6 +398,7 @@ impl Engine<'_> {
 
 fn delete(pod: &PodView, resource_version: Option<String>, why: &'static str) -> Write {
     Write::DeletePod {
+        child: pod.child.clone(),
         name: pod.name.clone(),
         uid: pod.uid.clone(),
         resource_version,

@@ -730,6 +730,50 @@ fn a_back_off_that_cannot_fit_is_refused_with_the_numbers() {
 }
 
 #[test]
+fn a_failed_init_container_is_a_failed_start() {
+    let mut lab = Lab::new(&format!("intensity: {{maxRestarts: 1}}{ONE}"));
+    lab.behave("a", Behaviour::NoImage);
+    lab.run(2);
+    lab.behave("a", Behaviour::Hang);
+    let now = lab.now;
+    let fail = |lab: &mut Lab, restarts| {
+        let pod = lab.pod_mut("a", 0);
+        pod.containers[0].state = super::pod::ContainerState::Waiting {
+            reason: "PodInitializing".into(),
+            message: String::new(),
+        };
+        pod.init_containers = vec![super::pod::ContainerView {
+            name: "setup".into(),
+            judged: true,
+            state: super::pod::ContainerState::Waiting {
+                reason: "CrashLoopBackOff".into(),
+                message: String::new(),
+            },
+            last: Some(super::pod::Termination {
+                exit_code: 2,
+                started: Some(now),
+                finished: Some(now),
+                ..Default::default()
+            }),
+            restarts,
+            ready: false,
+        }];
+        lab.settle();
+    };
+    fail(&mut lab, 0);
+    assert_eq!(lab.charges("(root)"), BTreeMap::from([("a".into(), 1)]));
+    assert_eq!(lab.world.tree.status.restarts, 1);
+    let fault = &lab.world.tree.status.recent_faults[0];
+    assert!(
+        fault.message.starts_with("init container setup"),
+        "{fault:?}"
+    );
+    assert_eq!(lab.live("a"), [0], "it is tried again");
+    fail(&mut lab, 0);
+    assert_eq!(lab.state(), "FFT GaveUp", "{}", lab.message());
+}
+
+#[test]
 fn a_restart_by_the_kubelet_in_the_instant_of_the_replacement_is_the_restart() {
     let mut lab = Lab::new(ONE);
     lab.run(5);

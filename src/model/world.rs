@@ -17,7 +17,8 @@ pub struct World {
     pub tree: TreeView,
     /// The Workers that name this tree's UID as controlling owner, by child name (label).
     pub workers: BTreeMap<String, WorkerView>,
-    /// Nodes by name. `None` when the operator may not read nodes: then nothing is known about them.
+    /// The nodes that the Pods name; one that is missing does not exist any more. `None` when the operator may not
+    /// read nodes: then nothing is known about them.
     pub nodes: Option<BTreeMap<String, NodeView>>,
     /// Creates that the API server refused since the last decision.
     pub refusals: Vec<Refusal>,
@@ -63,8 +64,8 @@ pub struct WorkerView {
     pub pods: Vec<PodView>,
 }
 
-/// What is known of a node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What is known of a node. By default nothing bad is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeView {
     /// Since when the node's Ready condition has not been `True`; `None` while it is Ready.
     pub not_ready_since: Option<Timestamp>,

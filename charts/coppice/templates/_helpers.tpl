@@ -85,7 +85,7 @@ capabilities:
   verbs: [get, list, watch, create, delete]
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end }}
 
 {{/* What the release hook may do in a namespace that the operator looked after. */}}

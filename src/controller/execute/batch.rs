@@ -22,9 +22,11 @@ use crate::model::world::Refusal;
 
 impl Execution<'_> {
     /// Makes all writes, or those up to the first error or old view. What is refused to one child is no
-    /// reason to keep the others waiting: only the rest of that child's writes is left out.
+    /// reason to keep the others waiting: only the rest of that child's writes is left out. A refusal that
+    /// the next decision will not know of is the error in the end.
     pub(super) async fn perform(&mut self, writes: &[Write]) -> Result<Effect, Error> {
         let mut refused: BTreeSet<&str> = BTreeSet::new();
+        let mut unknown = None;
         for alike in writes.chunk_by(|a, b| discriminant(a) == discriminant(b)) {
             let mut rest: Vec<&Write> = alike.iter().collect();
             let mut width = 1;
@@ -34,33 +36,36 @@ impl Execution<'_> {
                     break;
                 }
                 let batch: Vec<&Write> = rest.drain(..width.min(rest.len())).collect();
-                let effects = self.together(&batch).await?;
-                for (write, effect) in batch.into_iter().zip(effects) {
-                    match effect {
-                        Effect::Done => {}
-                        Effect::Refused => refused.extend(child_of(write)),
-                        Effect::Stale => return Ok(Effect::Stale),
+                let results = self.together(&batch).await;
+                for (write, result) in batch.into_iter().zip(results) {
+                    match result {
+                        Ok(Effect::Done) => {}
+                        Ok(Effect::Refused) => refused.extend(child_of(write)),
+                        Ok(Effect::Stale) => return Ok(Effect::Stale),
+                        Err(error) if is_refusal(&error) && child_of(write).is_some() => {
+                            refused.extend(child_of(write));
+                            unknown.get_or_insert(error);
+                        }
+                        Err(error) => return Err(error),
                     }
                 }
                 width = (width * 2).min(PARALLEL);
             }
         }
-        Ok(if refused.is_empty() {
-            Effect::Done
-        } else {
-            Effect::Refused
-        })
+        match unknown {
+            Some(error) => Err(error),
+            None if refused.is_empty() => Ok(Effect::Done),
+            None => Ok(Effect::Refused),
+        }
     }
 
-    /// Makes some writes at once and waits for all; an error of one speaks for all.
-    async fn together(&mut self, batch: &[&Write]) -> Result<Vec<Effect>, Error> {
+    /// Makes some writes at once and waits for all.
+    async fn together(&mut self, batch: &[&Write]) -> Vec<Result<Effect, Error>> {
         if let [write @ (Write::AddFinalizer | Write::RemoveFinalizer)] = batch {
-            let effect = self.set_finalizer(**write == Write::AddFinalizer).await?;
-            return Ok(vec![effect]);
+            return vec![self.set_finalizer(**write == Write::AddFinalizer).await];
         }
         let this = &*self;
-        let results = join_all(batch.iter().map(|write| this.single(write))).await;
-        results.into_iter().collect()
+        join_all(batch.iter().map(|write| this.single(write))).await
     }
 
     async fn single(&self, write: &Write) -> Result<Effect, Error> {
@@ -100,7 +105,7 @@ impl Execution<'_> {
                 tracing::info!(worker = name, replicas, "scaling");
                 scale(context, tree, name, *replicas).await
             }
-            Write::DeleteWorker { name, uid } => {
+            Write::DeleteWorker { name, uid, .. } => {
                 tracing::info!(worker = name, "deleting");
                 let exactly = Preconditions {
                     uid: Some(uid.clone()),
@@ -113,6 +118,7 @@ impl Execution<'_> {
                 uid,
                 resource_version,
                 why,
+                ..
             } => {
                 tracing::info!(pod = name, why, "deleting");
                 let exactly = Preconditions {
@@ -225,13 +231,16 @@ fn is_already_there(error: &Error) -> bool {
             .is_some_and(|status| status.reason == "AlreadyExists")
 }
 
-/// Whether the same create would be refused again: somebody must change something first. A conflict
+/// Whether the same write would be refused again: somebody must change something first. A conflict
 /// about a quota, throttling and a lost login are not of that kind.
 fn is_refusal(error: &Error) -> bool {
     let Some(status) = error.status() else {
         return false;
     };
+    // A webhook may answer with any code it likes.
+    let by_webhook = status.message.starts_with("admission webhook ");
     match status.code {
+        400..=499 if by_webhook => true,
         401 | 404 | 408 | 409 | 410 | 429 => false,
         400..=499 => true,
         // The one server error that is an answer: an admission webhook did not work, so nothing was stored.
@@ -245,10 +254,9 @@ fn child_of(write: &Write) -> Option<&str> {
     match write {
         Write::CreateWorker { child, .. }
         | Write::CreatePod { child, .. }
-        | Write::Scale { child, .. } => Some(child),
-        Write::AddFinalizer
-        | Write::RemoveFinalizer
-        | Write::DeleteWorker { .. }
-        | Write::DeletePod { .. } => None,
+        | Write::Scale { child, .. }
+        | Write::DeleteWorker { child, .. }
+        | Write::DeletePod { child, .. } => Some(child),
+        Write::AddFinalizer | Write::RemoveFinalizer => None,
     }
 }

@@ -17,7 +17,7 @@ use super::Effect;
 use crate::api::labels;
 
 /// A status to be stored.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct StatusWrite {
     /// The child whose Worker it is; `None` for the tree itself.
     pub(super) child: Option<String>,

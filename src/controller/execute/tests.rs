@@ -141,6 +141,7 @@ fn create_pod(name: &str) -> Write {
 fn delete_pod(version: Option<&str>) -> Write {
     Write::DeletePod {
         name: "p".to_owned(),
+        child: "w".to_owned(),
         uid: "u-p".to_owned(),
         resource_version: version.map(str::to_owned),
         why: "test",
@@ -225,12 +226,47 @@ async fn a_stale_intent_stops_everything_and_the_tree_is_read_again() {
 }
 
 #[tokio::test]
+async fn news_for_the_tree_survive_an_edit_of_its_spec() {
+    let edited = std::sync::atomic::AtomicBool::new(false);
+    let bench = Bench::new(move |seen| match seen.target.as_str() {
+        target
+            if target == format!("PATCH {TREE}/status")
+                && !edited.swap(true, std::sync::atomic::Ordering::Relaxed) =>
+        {
+            Answer::error(409, "Conflict", "the object has been modified")
+        }
+        target if target == format!("GET {TREE}") => Answer::Json(200, tree_object(40)),
+        _ => obliging(seen),
+    });
+    let executed = bench
+        .execute(|decision| {
+            decision.tree_status.restarts = 1;
+            decision.worker_statuses.get_mut("w").unwrap().restarts = 1;
+            decision.worker_intents.insert("w".to_owned());
+        })
+        .await;
+    assert_eq!(executed.unwrap(), Executed::Wrote);
+    let targets = bench.targets();
+    assert_eq!(
+        targets,
+        [
+            format!("PATCH {WORKERS}/t-w/status"),
+            format!("PATCH {TREE}/status"),
+            format!("GET {TREE}"),
+            format!("PATCH {TREE}/status"),
+        ]
+    );
+    assert_eq!(bench.seen(3).body["metadata"]["resourceVersion"], "40");
+}
+
+#[tokio::test]
 async fn deletes_name_exactly_what_they_mean() {
     let bench = Bench::new(obliging);
     bench
         .execute(|decision| {
             decision.writes.push(delete_pod(Some("9")));
             decision.writes.push(Write::DeleteWorker {
+                child: "w".to_owned(),
                 name: "t-w".to_owned(),
                 uid: "uw".to_owned(),
             });
@@ -320,6 +356,54 @@ async fn a_refused_create_is_told_to_the_next_decision_and_forgotten_when_that_i
 }
 
 #[tokio::test]
+async fn a_webhook_refuses_with_any_code() {
+    let bench = Bench::new(|_| {
+        Answer::error(
+            404,
+            "NotFound",
+            "admission webhook \"w\" denied the request: no",
+        )
+    });
+    let executed = bench.execute(|d| d.writes.push(create_pod("p"))).await;
+    assert_eq!(executed.unwrap(), Executed::Wrote);
+    assert_eq!(bench.observe().await.world.refusals.len(), 1);
+}
+
+#[tokio::test]
+async fn a_delete_that_is_refused_keeps_no_other_child_waiting() {
+    let bench = Bench::new(|seen| match seen.target.as_str() {
+        target if target.ends_with("/pods/p") => {
+            Answer::error(403, "Forbidden", "not while there is a backup")
+        }
+        _ => obliging(seen),
+    });
+    let mut other = delete_pod(None);
+    if let Write::DeletePod {
+        child, name, uid, ..
+    } = &mut other
+    {
+        *child = "other".to_owned();
+        *name = "q".to_owned();
+        *uid = "u-q".to_owned();
+    }
+    let mut create_other = create_pod("r");
+    if let Write::CreatePod { child, .. } = &mut create_other {
+        *child = "other".to_owned();
+    }
+    let writes = [delete_pod(None), other, create_pod("never"), create_other];
+    let error = bench
+        .execute(|d| d.writes.extend(writes))
+        .await
+        .unwrap_err();
+    assert!(error.is_forbidden(), "it is tried again, later and later");
+    let pod = |verb: &str, name: &str| format!("{verb} {PODS}{name}");
+    assert_eq!(
+        bench.targets(),
+        [pod("DELETE", "/p"), pod("DELETE", "/q"), pod("POST", "")]
+    );
+}
+
+#[tokio::test]
 async fn a_name_that_is_taken_is_ours_or_a_collision() {
     let taken_by = |owner: &'static str| {
         Bench::new(move |seen| match seen.target.as_str() {
@@ -388,14 +472,17 @@ async fn a_namespace_that_ends_is_no_error() {
         body["details"] = json!({"causes": [{"reason": "NamespaceTerminating"}]});
         Answer::Json(code, body)
     };
+    let missing = || {
+        let Answer::Json(code, mut body) =
+            Answer::error(404, "NotFound", "namespaces \"ns\" not found")
+        else {
+            unreachable!("an error is JSON")
+        };
+        body["details"] = json!({"name": "ns", "kind": "namespaces"});
+        Answer::Json(code, body)
+    };
     for gone in [true, false] {
-        let bench = Bench::new(move |_| {
-            if gone {
-                Answer::error(404, "NotFound", "no such namespace")
-            } else {
-                ending()
-            }
-        });
+        let bench = Bench::new(move |_| if gone { missing() } else { ending() });
         assert_eq!(
             bench
                 .execute(|d| d.writes.push(create_pod("p")))

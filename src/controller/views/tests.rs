@@ -35,7 +35,7 @@ fn node(name: &str, ready: &str, version: u64) -> Value {
 fn list<K: Kind>(views: &mut Views, scope: Option<&str>, objects: &[Value]) -> BTreeSet<ObjectKey> {
     let wires = objects
         .iter()
-        .map(|object| serde_json::from_value(object.clone()).unwrap())
+        .map(|object| listed::<K>(serde_json::from_value(object.clone()).unwrap()))
         .collect();
     views.replace::<K>(scope, "100", wires)
 }
@@ -143,6 +143,49 @@ fn a_pod_wakes_the_tree_that_controls_it() {
     );
     let gone = serde_json::from_value(pod("p", "uid-w", "b", "Failed", 105)).unwrap();
     assert_eq!(views.remove::<Pods>(&gone, None), only("a"));
+}
+
+#[test]
+fn a_node_is_gone_only_when_what_is_known_of_nodes_is_newer_than_the_pod_that_names_it() {
+    let mut views = loaded();
+    let nodes = |views: &Views| {
+        views
+            .snapshot(&ObjectKey::new("ns", "a"))
+            .unwrap()
+            .nodes
+            .unwrap()
+    };
+    let mut on_new_node = pod("p", "uid-w", "a", "Running", 150);
+    on_new_node["spec"]["nodeName"] = "new".into();
+    put::<Pods>(&mut views, on_new_node);
+    assert_eq!(
+        nodes(&views)["new"],
+        NodeView::default(),
+        "nothing bad is known of it"
+    );
+    assert!(
+        views
+            .advance::<Pods>(None, Version::parse("160"))
+            .is_empty()
+    );
+    assert_eq!(
+        views.advance::<Nodes>(None, Version::parse("160")),
+        only("a")
+    );
+    assert!(
+        nodes(&views).is_empty(),
+        "no node of that name exists any more"
+    );
+    put::<Nodes>(&mut views, node("new", "True", 170));
+    assert_eq!(nodes(&views)["new"].not_ready_since, None);
+    assert!(
+        views
+            .advance::<Nodes>(None, Version::parse("180"))
+            .is_empty()
+    );
+    let gone = serde_json::from_value(node("new", "True", 190)).unwrap();
+    assert_eq!(views.remove::<Nodes>(&gone, None), only("a"));
+    assert!(nodes(&views).is_empty());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Rule: time is virtual; the server answers by a script.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
@@ -113,7 +113,7 @@ async fn a_list_is_believed_when_it_is_complete() {
     let (second, _) = bench.request(2).await;
     assert!(
         second.query.contains(&"continue=more".to_owned())
-            && second.query.contains(&"limit=500".to_owned())
+            && second.query.contains(&"limit=250".to_owned())
     );
     assert_eq!(bench.version_of_request(3).await.unwrap(), "9");
     assert_eq!(bench.pods(), ["a", "b"]);
@@ -189,12 +189,20 @@ async fn a_watch_that_is_never_answered_is_begun_again() {
 
 #[tokio::test(start_paused = true)]
 async fn nodes_that_may_not_be_read_are_done_without() {
-    let answers = Arc::new(Mutex::new(0));
-    let counted = Arc::clone(&answers);
-    let (client, log) = testing::client(move |_| {
-        *counted.lock().unwrap() += 1;
-        Answer::error(403, "Forbidden", "nodes is forbidden")
-    });
+    let nodes = |version: &str| {
+        let metadata = json!({"resourceVersion": version});
+        let item = json!({"metadata": {"name": "n", "uid": "n", "resourceVersion": version}});
+        Answer::Json(
+            200,
+            json!({"kind": "NodeList", "apiVersion": "v1", "metadata": metadata, "items": [item]}),
+        )
+    };
+    let forbidden = || Answer::error(403, "Forbidden", "nodes is forbidden");
+    // Refused at first, then for a moment in the middle of a watch.
+    let script = [forbidden(), nodes("5"), forbidden(), nodes("9")];
+    let script = Mutex::new(script.into_iter());
+    let (client, log) =
+        testing::client(move |_| script.lock().unwrap().next().unwrap_or(Answer::Never));
     let metrics = Metrics::new("test");
     let views = SharedViews::default();
     let around = Surroundings {
@@ -205,13 +213,42 @@ async fn nodes_that_may_not_be_read_are_done_without() {
         troubles: Troubles::default(),
     };
     let mut watches = JoinSet::new();
-    spawn::<Nodes>(&mut watches, &around, Some("ns".to_owned()));
-    tokio::time::sleep(Duration::from_secs(299)).await;
-    assert_eq!(*answers.lock().unwrap(), 1);
+    spawn::<Nodes>(&mut watches, &around, None);
+    let until = async |count: usize| {
+        while log.lock().unwrap().len() < count {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    until(1).await;
+    tokio::time::sleep(Duration::from_secs(29)).await;
+    assert_eq!(log.lock().unwrap().len(), 1);
     assert_eq!(log.lock().unwrap()[0].target, "GET /api/v1/nodes");
+    assert!(are_forbidden(&views), "everything else is enough");
+    until(3).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(are_forbidden(&views));
+    until(5).await;
+    let again = log.lock().unwrap()[3].clone();
+    assert!(!again.query.contains(&"watch=true".to_owned()), "{again:?}");
+    assert!(!are_forbidden(&views), "they are known again");
+}
+
+/// Whether decisions are made without any knowledge of nodes.
+fn are_forbidden(views: &SharedViews) -> bool {
     let mut views = views.lock();
-    views.replace::<Trees>(None, "1", vec![]);
+    let tree = json!({"metadata": {"name": "t", "namespace": "ns", "uid": "u", "resourceVersion": "1"},
+        "spec": {"children": []}});
+    views.replace::<Trees>(
+        None,
+        "1",
+        vec![listed::<Trees>(serde_json::from_value(tree).unwrap())],
+    );
     views.replace::<Workers>(None, "1", vec![]);
     views.replace::<Pods>(None, "1", vec![]);
     assert!(views.is_loaded("ns"));
+    views
+        .snapshot(&ObjectKey::new("ns", "t"))
+        .unwrap()
+        .nodes
+        .is_none()
 }

@@ -143,7 +143,7 @@ impl Pod {
                 .container_statuses
                 .into_iter()
                 .map(|container| {
-                    let judged = judged.includes(&container.name);
+                    let judged = judged.app(&container.name);
                     container.view(judged)
                 })
                 .collect(),
@@ -151,13 +151,17 @@ impl Pod {
                 .status
                 .init_container_statuses
                 .into_iter()
-                .map(|container| container.view(false))
+                .map(|container| {
+                    let judged = judged.init(&container.name);
+                    container.view(judged)
+                })
                 .collect(),
         }
     }
 }
 
-/// Which app containers are judged: those that our annotation lists, or all when it is missing.
+/// Which containers are judged: those that our annotation lists. When it is missing: all app containers, and no
+/// init container, because it may be a sidecar.
 struct Judged(Option<Vec<String>>);
 
 impl Judged {
@@ -174,10 +178,13 @@ impl Judged {
         }))
     }
 
-    fn includes(&self, container: &str) -> bool {
-        self.0
-            .as_ref()
-            .is_none_or(|names| names.iter().any(|name| name == container))
+    fn app(&self, container: &str) -> bool {
+        self.0.is_none() || self.init(container)
+    }
+
+    fn init(&self, container: &str) -> bool {
+        let listed = self.0.iter().flatten();
+        listed.into_iter().any(|name| name == container)
     }
 }
 

@@ -25,7 +25,7 @@ fn crash_looping() -> Value {
             "creationTimestamp": "2026-01-01T00:00:00Z",
             "labels": {"coppice.dev/tree": "shop", "coppice.dev/child": "api", "coppice.dev/slot": "2",
                        "coppice.dev/revision": "5d9f"},
-            "annotations": {"coppice.dev/containers": "main,helper"},
+            "annotations": {"coppice.dev/containers": "main,helper,setup"},
             "ownerReferences": [
                 {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "other"},
                 {"apiVersion": "coppice.dev/v1alpha1", "kind": "Worker", "name": "shop-api", "uid": "w-1",
@@ -47,7 +47,9 @@ fn crash_looping() -> Value {
                  "state": {"running": {"startedAt": "2026-01-01T00:00:03Z"}}},
             ],
             "initContainerStatuses": [
-                {"name": "main", "ready": true, "restartCount": 0,
+                {"name": "setup", "ready": true, "restartCount": 0,
+                 "state": {"terminated": {"exitCode": 0, "reason": "Completed"}}},
+                {"name": "istio-init", "ready": true, "restartCount": 0,
                  "state": {"terminated": {"exitCode": 0, "reason": "Completed"}}},
             ],
         },
@@ -93,7 +95,7 @@ fn reads_a_crash_looping_pod() {
 }
 
 #[test]
-fn judges_app_containers_of_the_template_only() {
+fn judges_app_and_init_containers_of_the_template_only() {
     let judged = |pod: Value| -> Vec<bool> {
         let view = view(&pod);
         view.containers
@@ -102,13 +104,13 @@ fn judges_app_containers_of_the_template_only() {
             .map(|c| c.judged)
             .collect()
     };
-    assert_eq!(judged(crash_looping()), [true, false, false]);
+    assert_eq!(judged(crash_looping()), [true, false, true, false]);
     let mut bare = crash_looping();
     bare["metadata"]
         .as_object_mut()
         .unwrap()
         .remove("annotations");
-    assert_eq!(judged(bare), [true, true, false]);
+    assert_eq!(judged(bare), [true, true, false, false]);
 }
 
 #[test]
