@@ -9,6 +9,7 @@ mod decide;
 pub mod decision;
 mod engine;
 pub mod fault;
+mod fit;
 mod judge;
 #[cfg(test)]
 pub(crate) mod lab;

@@ -176,7 +176,8 @@ fn build_missing(cache: &Path, missing: &[(&str, ToolModule, &str, PathBuf)]) ->
 }
 
 fn go_build(module: &ToolModule, package: &str, path: &Path) -> Result<(), Error> {
-    let partial = path.with_extension(format!("partial-{}", std::process::id()));
+    // Whoever builds holds the lock, so what a killed build left is written over.
+    let partial = path.with_extension("partial");
     let folder = path.parent().unwrap_or(path);
     std::fs::create_dir_all(folder).map_err(|source| Error::Cache {
         path: folder.to_owned(),

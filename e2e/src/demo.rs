@@ -51,8 +51,11 @@ pub async fn run() -> Result<(), Error> {
         cluster: &cluster,
         step: std::cell::Cell::new(0),
     };
-    demo.tell().await?;
-    println!("\nAll of it took {:.0} s.", begun.elapsed().as_secs_f64());
+    {
+        let _guest = (!own).then_some(Guest(&demo));
+        demo.tell().await?;
+        println!("\nAll of it took {:.0} s.", begun.elapsed().as_secs_f64());
+    }
     if own {
         let kubeconfig = cluster.keep()?;
         println!(
@@ -60,8 +63,6 @@ pub async fn run() -> Result<(), Error> {
             kubeconfig.display()
         );
     } else {
-        said(demo.kubectl(&["delete", "stree", "shop", "--ignore-not-found"]))?;
-        said(demo.kubectl(&["delete", "namespace", NAMESPACE, "--ignore-not-found"]))?;
         println!(
             "The namespace {NAMESPACE} is deleted again and the operator ends; the CRDs stay."
         );
@@ -92,6 +93,25 @@ async fn borrowed_cluster() -> Result<Cluster, Error> {
     let kubeconfig = cluster.kubeconfig().to_owned();
     operator::start_local(&cluster, &kubeconfig, &["--watch-namespace", NAMESPACE]).await?;
     Ok(cluster)
+}
+
+/// On a cluster that somebody else runs, the demonstration leaves nothing in anybody's way, however it ends: what it
+/// made is deleted while its operator is there to let go of it.
+struct Guest<'demo>(&'demo Demo<'demo>);
+
+impl Drop for Guest<'_> {
+    fn drop(&mut self) {
+        for what in [["stree", "--all"], ["namespace", NAMESPACE]] {
+            let delete = [
+                &["delete", "--ignore-not-found", "--timeout=60s"][..],
+                &what,
+            ]
+            .concat();
+            if let Err(error) = said(self.0.kubectl(&delete)) {
+                crate::progress::say(error.to_string());
+            }
+        }
+    }
 }
 
 struct Demo<'cluster> {

@@ -11,6 +11,8 @@ use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
+use crate::pid::Pid;
+
 /// The reference of the image that keeps a Pod's namespaces open.
 pub const SANDBOX: &str = "coppice.local/pause:1";
 /// The reference of the image whose behaviour tests control; `workload/README.md` says how.
@@ -287,21 +289,28 @@ fn workload_files(context: &Path) -> Result<(), Error> {
     set_mode(&state, 0o1777)
 }
 
-/// Deletes the archives of the image `name` that were made long ago; failing to is no reason not to go on.
+/// Deletes the archives of the image `name` that were made long ago, and the folders of builds that were killed; failing
+/// to is no reason not to go on.
 fn forget_old(images: &Path, name: &str) {
     let now = SystemTime::now();
     for entry in fs::read_dir(images).into_iter().flatten().flatten() {
         let path = entry.path();
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let of_image =
-            stem.starts_with(&format!("{name}-")) && path.extension() == Some("tar".as_ref());
+        let Some(rest) = stem.strip_prefix(&format!("{name}-")) else {
+            continue;
+        };
+        let extension = path.extension().unwrap_or_default();
         let age = entry
             .metadata()
             .and_then(|data| data.modified())
             .ok()
             .and_then(|made| now.duration_since(made).ok());
-        if of_image && age.is_some_and(|age| KEPT < age) {
+        if extension == "tar" && age.is_some_and(|age| KEPT < age) {
             let _ = fs::remove_file(&path);
+        }
+        let builder = rest.parse().ok().and_then(Pid::of);
+        if extension == "partial" && builder.is_none() {
+            let _ = fs::remove_dir_all(&path);
         }
     }
 }

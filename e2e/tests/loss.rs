@@ -176,5 +176,4 @@ async fn what_is_lost_with_a_node_is_replaced_when_that_is_safe() {
             "a node that comes back changes nothing for {child}"
         );
     }
-    cluster.stop().unwrap();
 }

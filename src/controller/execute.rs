@@ -261,7 +261,9 @@ impl Execution<'_> {
         } in &decision.judged
         {
             metrics.fault(class.as_str(), word(*verdict));
-            metrics.restart(*charged);
+            if let Some(charged) = charged {
+                metrics.restart(*charged);
+            }
         }
         for _ in 0..decision.give_ups {
             metrics.gave_up();

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::deaths;
 use super::decision::{Decision, Write};
 use super::engine::Engine;
+use super::fit::{fit_tree, fit_worker};
 use super::report;
 use super::tree::Tree;
 use super::world::World;
@@ -79,14 +80,13 @@ impl Engine<'_> {
         if tree_status != self.world.tree.status {
             tree_status.judged_deaths = self.memory.open_judgements(self.world);
         }
+        fit_tree(&mut tree_status);
+        let mut worker_statuses = self.memory.workers;
+        worker_statuses.retain(|child, _| self.world.workers.contains_key(child));
+        worker_statuses.values_mut().for_each(fit_worker);
         Decision {
             tree_status,
-            worker_statuses: self
-                .memory
-                .workers
-                .into_iter()
-                .filter(|(child, _)| self.world.workers.contains_key(child))
-                .collect(),
+            worker_statuses,
             tree_intent: self.memory.tree_intent,
             worker_intents: self
                 .memory

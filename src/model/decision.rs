@@ -24,7 +24,7 @@ pub struct Decision {
     pub writes: Vec<Write>,
     /// Events to publish once the intents are stored.
     pub notices: Vec<Notice>,
-    /// Deaths judged by this decision, for the metrics.
+    /// Faults judged by this decision, for the metrics.
     pub judged: Vec<Judged>,
     /// How many supervisors gave up by this decision, for the metrics.
     pub give_ups: u32,
@@ -111,13 +111,13 @@ pub struct Notice {
     pub pod: Option<(String, String)>,
 }
 
-/// A death that was judged.
+/// A fault that was judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Judged {
     /// Class of the fault.
     pub class: super::fault::Class,
     /// Verdict on it.
     pub verdict: super::fault::Verdict,
-    /// Whether it was charged.
-    pub charged: bool,
+    /// Whether the restart that it leads to was charged; `None` when it leads to none.
+    pub charged: Option<bool>,
 }

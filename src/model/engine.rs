@@ -34,7 +34,7 @@ pub(super) struct Engine<'a> {
     pub replicas: BTreeMap<NodeId, Replicas<'a>>,
     /// What to tell people.
     pub notices: Vec<Notice>,
-    /// Deaths judged.
+    /// Faults judged.
     pub judged: Vec<Judged>,
     /// How many supervisors gave up.
     pub give_ups: u32,

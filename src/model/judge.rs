@@ -71,7 +71,8 @@ impl Engine<'_> {
         if !matches!(death.fault.verdict, Verdict::Hold | Verdict::Wait) {
             // What had kept it from running is over, for it has run.
             let blocked = [Reason::Held, Reason::WaitingForCapacity].map(Reason::as_str);
-            slot.trouble.take_if(|t| blocked.contains(&t.reason.as_str()));
+            slot.trouble
+                .take_if(|t| blocked.contains(&t.reason.as_str()));
         }
         let record = JudgedDeath {
             child: child.to_owned(),
@@ -274,10 +275,12 @@ impl Engine<'_> {
     fn tell(&mut self, death: &Death, charged: bool, decision: &str) {
         let child = self.name(death.leaf);
         let class = death.fault.class;
+        let verdict = death.fault.verdict;
+        let is_restarted = !matches!(verdict, Verdict::Hold | Verdict::Wait);
         self.judged.push(Judged {
             class,
-            verdict: death.fault.verdict,
-            charged,
+            verdict,
+            charged: is_restarted.then_some(charged),
         });
         self.memory.remember_fault(RecentFault {
             time: api_time(death.at),

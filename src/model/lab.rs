@@ -40,6 +40,8 @@ pub(crate) struct Lab {
     pub(crate) log: Vec<String>,
     /// Reasons of all Events.
     pub(crate) events: Vec<String>,
+    /// Verdicts on all faults, and whether the restart was charged.
+    pub(crate) judged: Vec<(super::fault::Verdict, Option<bool>)>,
     /// Writes left before the operator crashes, once.
     pub(crate) crash_in: Option<usize>,
     /// How many writes were tried so far, status writes included.
@@ -75,6 +77,7 @@ impl Lab {
             behaviours: BTreeMap::new(),
             log: Vec::new(),
             events: Vec::new(),
+            judged: Vec::new(),
             crash_in: None,
             writes: 0,
             wake_at: None,
@@ -191,6 +194,8 @@ impl Lab {
         for notice in decision.notices.clone() {
             self.events.push(notice.reason);
         }
+        let judged = decision.judged.iter().map(|j| (j.verdict, j.charged));
+        self.judged.extend(judged);
         for write in decision.writes.clone() {
             self.write()?;
             changed = true;
@@ -312,7 +317,7 @@ impl Lab {
         );
         worker.pods.push(PodView {
             name,
-            uid: format!("pod-{}", self.uid),
+            uid: format!("pod-{:032}", self.uid),
             resource_version: self.uid.to_string(),
             owner_uid: worker.uid.clone(),
             child: child.into(),

@@ -240,7 +240,11 @@ impl Engine<'_> {
         let mut told = false;
         if let Some(trouble) = &memory.trouble {
             let reason = reason_of(&trouble.reason);
-            let message = format!("{who}: {}", trouble.message);
+            let message = if trouble.message.is_empty() {
+                format!("{who}: {}", trouble.reason)
+            } else {
+                format!("{who}: {}", trouble.message)
+            };
             let situation = match reason {
                 Reason::WaitingForCapacity => working(reason, message),
                 Reason::Held | Reason::CreateRefused | Reason::NameCollision => {

@@ -6,7 +6,7 @@ use crate::api::conditions::Reason;
 use crate::api::v1alpha1::{BrakeStatus, RecentFault, RefusedStatus};
 
 use super::deaths::evidence;
-use super::decision::Notice;
+use super::decision::{Judged, Notice};
 use super::engine::{BLIND_STOP_SECONDS, Engine, Mode};
 use super::fault::{self, Class, Fault, Verdict};
 use super::judge::cut;
@@ -288,6 +288,11 @@ impl Engine<'_> {
             Verdict::Hold => "left alone, because restarting would not help; not charged",
             _ => "tried again; not charged",
         };
+        self.judged.push(Judged {
+            class: fault.class,
+            verdict: fault.verdict,
+            charged: None,
+        });
         self.memory.remember_fault(RecentFault {
             time: api_time(self.now),
             child: child.to_owned(),

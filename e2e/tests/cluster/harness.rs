@@ -12,6 +12,7 @@ use kube::runtime::wait::await_condition;
 use serde_json::json;
 
 use super::shared;
+use super::support::Space;
 
 const WITHIN: Duration = Duration::from_mins(1);
 
@@ -49,21 +50,22 @@ fn kubectl(cluster: &Cluster, namespace: &str, arguments: &[&str]) -> Output {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_runs_and_can_be_looked_into() {
     let cluster = shared().await;
-    let namespace = cluster.namespace("harness").await.expect("a namespace");
+    let space = Space::new(cluster, "harness").await;
+    let namespace = &space.name;
     let script = "echo spoken; touch /run/workload/here; while true; do sleep 1; done";
     let container = json!({"name": "c", "image": current::workload_image(), "command": ["/bin/sh", "-c", script]});
     run_pod(
         cluster,
-        &namespace,
+        namespace,
         "one",
         json!({"containers": [container], "terminationGracePeriodSeconds": 1}),
     )
     .await;
-    let logs = kubectl(cluster, &namespace, &["logs", "one"]);
+    let logs = kubectl(cluster, namespace, &["logs", "one"]);
     assert_eq!(String::from_utf8_lossy(&logs.stdout), "spoken\n");
     let inside = kubectl(
         cluster,
-        &namespace,
+        namespace,
         &[
             "exec",
             "one",

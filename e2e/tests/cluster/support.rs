@@ -324,6 +324,16 @@ impl<'c> Space<'c> {
     }
 }
 
+impl Drop for Space<'_> {
+    /// A cluster of somebody else keeps nothing of ours. A cluster of our own ends as a whole.
+    fn drop(&mut self) {
+        if current::is_wanted() {
+            let delete = ["delete", "namespace", &self.name, "--timeout=60s"];
+            println!("{}", said(&kubectl(self.cluster, &delete, "")).trim_end());
+        }
+    }
+}
+
 /// An object as plain JSON; `null` when there is none.
 fn value(object: Option<&DynamicObject>) -> Value {
     object.map_or(Value::Null, |object| {

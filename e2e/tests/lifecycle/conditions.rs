@@ -5,7 +5,7 @@ use std::sync::Arc;
 use e2e::kstatus::{Status, compute, condition, is_waited_for};
 use serde_json::{Value, json};
 
-use super::kit::{Kit, SOON, tree, worker};
+use super::kit::{Kit, SOON, names, tree, worker};
 
 /// Which of Ready, Reconciling and Stalled are true, and why; nothing while the last edit has not been judged.
 fn shown(tree: &Value) -> Option<(String, String)> {
@@ -113,6 +113,89 @@ pub async fn of_giving_up(kit: Arc<Kit>) {
     kit.apply(&namespace, &of(&[])).await;
     kit.ready(&namespace, "crash").await;
     shows(&kit, &namespace, "crash", "R", "AllUp").await;
+}
+
+/// A quorum that is left keeps the tree Ready while it is at work.
+pub async fn with_a_quorum_left(kit: Arc<Kit>) {
+    let namespace = kit.namespace("quorum").await;
+    let mut app = worker("app", 2, &["wait 4"]);
+    app["worker"]["quorum"] = json!(1);
+    kit.apply(&namespace, &tree("half", &[app])).await;
+    shows(&kit, &namespace, "half", "R", "AllUp").await;
+    let victim = names(&kit.pods(&namespace).await).remove(0);
+    kit.kubectl(&format!("delete pod {victim} -n {namespace} --wait=false"))
+        .await;
+    let healing = shows(&kit, &namespace, "half", "RW", "Restarting").await;
+    assert_eq!(compute(&healing), Status::InProgress);
+    shows(&kit, &namespace, "half", "R", "AllUp").await;
+}
+
+/// Three ways to fail, each told by its name, as a fault and as an Event of the child; one of them is no death.
+pub async fn of_named_faults(kit: Arc<Kit>) {
+    let namespace = kit.namespace("faults").await;
+    let mut image = worker("image", 1, &[]);
+    let container = &mut image["worker"]["template"]["spec"]["containers"][0];
+    container["image"] = json!("coppice.local/nowhere:1");
+    container["imagePullPolicy"] = json!("Never");
+    let mut hungry = worker("hungry", 1, &["ready", "wait 2", "allocate"]);
+    hungry["worker"]["template"]["spec"]["containers"][0]["resources"] =
+        json!({"limits": {"memory": "32Mi"}});
+    let mut setup = worker("setup", 1, &[]);
+    let init = json!({"name": "prepare", "image": e2e::current::workload_image(), "args": ["run", "exit 3"]});
+    setup["worker"]["template"]["spec"]["initContainers"] = json!([init]);
+    kit.apply(&namespace, &tree("faulty", &[image, hungry, setup]))
+        .await;
+
+    let expected = [
+        ("image", "ImageNeverPull", "coppice.local/nowhere:1"),
+        ("hungry", "OomKilled", "memory limit"),
+        (
+            "setup",
+            "AppExitedNonZero",
+            "init container prepare ended with exit code 3",
+        ),
+    ];
+    let mut told = std::collections::BTreeMap::new();
+    kit.until(&namespace, "all three faults", SOON, async || {
+        let tree = kit.tree(&namespace, "faulty").await;
+        for fault in tree["status"]["recentFaults"].as_array()? {
+            let text = |key: &str| fault[key].as_str().unwrap_or_default().to_owned();
+            told.insert((text("child"), text("class")), text("message"));
+        }
+        let is_told = |(child, class, _): &(&str, &str, &str)| {
+            told.contains_key(&((*child).to_owned(), (*class).to_owned()))
+        };
+        expected.iter().all(is_told).then_some(())
+    })
+    .await;
+    for (child, class, part) in expected {
+        let message = &told[&(child.to_owned(), class.to_owned())];
+        assert!(message.contains(part), "{child}: {message}");
+    }
+    shows(&kit, &namespace, "faulty", "S", "GaveUp").await;
+
+    let events = kit
+        .list(&format!("events.events.k8s.io -n {namespace}"))
+        .await;
+    for (child, class, part) in expected {
+        let is_it = |event: &&Value| {
+            event["reason"] == format!("Child{class}")
+                && event["regarding"]["kind"] == "SupervisionTree"
+                && event["regarding"]["fieldPath"] == format!("spec.children{{{child}}}")
+                && event["note"]
+                    .as_str()
+                    .is_some_and(|note| note.contains(part))
+        };
+        assert!(
+            events.iter().any(|event| is_it(&event)),
+            "{child}: {events:#?}"
+        );
+    }
+    let given_up = |event: &&Value| event["reason"] == "ChildGivenUp";
+    assert!(events.iter().any(|event| given_up(&event)), "{events:#?}");
+    // What comes later asks every tree that is left to be Ready.
+    kit.kubectl(&format!("delete stree faulty -n {namespace} --timeout=60s"))
+        .await;
 }
 
 /// Runs, but does not become ready in time: charged, and a person should look.

@@ -119,13 +119,13 @@ pub async fn in_reverse_start_order(kit: Arc<Kit>) {
 /// Kubernetes removes the Pods itself; nothing is recreated.
 pub async fn in_the_foreground(kit: Arc<Kit>) {
     let namespace = plant(&kit, "foreground").await;
-    let record = Record::of_pods(kit.cluster(), &namespace);
+    let (record, pods) = recorded(&kit, &namespace).await;
     kit.kubectl(&format!(
         "delete stree shop -n {namespace} --cascade=foreground --timeout=90s"
     ))
     .await;
     assert_all_gone(&kit, &namespace).await;
-    assert_nothing_was_recreated(&record);
+    assert_eq!(uids_of(&record), pods, "nothing was created again");
 }
 
 /// The tree goes, and everything else runs on.
@@ -162,10 +162,10 @@ pub async fn leaving_orphans(kit: Arc<Kit>) {
 /// The namespace is not held up.
 pub async fn of_the_namespace(kit: Arc<Kit>) {
     let namespace = plant(&kit, "doomed").await;
-    let record = Record::of_pods(kit.cluster(), &namespace);
+    let (record, pods) = recorded(&kit, &namespace).await;
     kit.kubectl(&format!("delete namespace {namespace} --timeout=90s"))
         .await;
-    assert_nothing_was_recreated(&record);
+    assert_eq!(uids_of(&record), pods, "nothing was created again");
 }
 
 async fn assert_all_gone(kit: &Kit, namespace: &str) {
@@ -176,14 +176,25 @@ async fn assert_all_gone(kit: &Kit, namespace: &str) {
     .await;
 }
 
-/// Asserts that no Pod appeared that was not there when the record began.
-fn assert_nothing_was_recreated(record: &Record) {
-    let mut seen = BTreeSet::new();
-    for entry in record.so_far() {
+/// A record of the Pods of a tree, begun when none of them has gone.
+async fn recorded(kit: &Kit, namespace: &str) -> (Record, BTreeSet<String>) {
+    let record = Record::of_pods(kit.cluster(), namespace);
+    let pods: BTreeSet<String> = uids(&kit.pods(namespace).await).into_iter().collect();
+    assert_eq!(pods.len(), 5);
+    kit.until(namespace, "the record has begun", SOON, async || {
+        (uids_of(&record) == pods).then_some(())
+    })
+    .await;
+    (record, pods)
+}
+
+fn uids_of(record: &Record) -> BTreeSet<String> {
+    let seen = record.so_far();
+    let uid = |entry: &Seen| {
         let (Seen::Object(pod) | Seen::Gone(pod)) = entry;
-        seen.insert(pod["metadata"]["uid"].as_str().unwrap().to_owned());
-    }
-    assert!(seen.len() <= 5, "{} Pods where 5 were", seen.len());
+        pod["metadata"]["uid"].as_str().unwrap().to_owned()
+    };
+    seen.iter().map(uid).collect()
 }
 
 /// By the tree and by `kubectl scale`: an ordered stop, which is no death, and a way back.

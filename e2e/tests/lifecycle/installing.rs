@@ -53,6 +53,33 @@ pub async fn assert_nothing_was_forbidden(kit: &Kit, except: &str) {
     assert!(forbidden.is_empty(), "{forbidden:?}");
 }
 
+/// What the installed operator says of itself: probes, metrics, and logs that a machine can read.
+pub async fn the_operator_tells_of_itself(kit: &Kit) {
+    let pod = names(&[operator_pod(kit).await]).remove(0);
+    let ask = |path: &str| {
+        format!("get --raw /api/v1/namespaces/{NAMESPACE}/pods/{pod}:8080/proxy/{path}")
+    };
+    for probe in ["livez", "readyz"] {
+        assert!(kit.kubectl(&ask(probe)).await.contains("ok"), "{probe}");
+    }
+    let metrics = kit.kubectl(&ask("metrics")).await;
+    assert!(metrics.ends_with("# EOF\n"), "OpenMetrics: {metrics}");
+    for verdict in ["Application", "Infrastructure", "Hold"] {
+        let label = format!("verdict=\"{verdict}\"");
+        assert!(metrics.contains(&label), "{verdict}: {metrics}");
+    }
+
+    let logs = kit.kubectl(&format!("logs {pod} -n {NAMESPACE}")).await;
+    assert!(logs.lines().count() > 10);
+    for line in logs.lines() {
+        let entry: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("JSON: {line}"));
+        assert!(
+            entry["level"].is_string() && entry["timestamp"].is_string(),
+            "{line}"
+        );
+    }
+}
+
 /// Neither an upgrade that changes nothing nor one that replaces the operator touches a workload.
 pub async fn upgrade_touches_no_pod(kit: &Kit) {
     let before = Workloads::see(kit).await;
@@ -259,8 +286,30 @@ pub async fn by_kubectl_on_an_empty_cluster(kit: &Kit) {
     kit.kubectl("delete -f crds/ --timeout=60s").await;
     kit.kubectl(&format!("delete namespace {NAMESPACE} --timeout=60s"))
         .await;
+    // What it cannot do without comes later: it waits, unready, and does not restart.
+    kit.kubectl("apply -f manifests/install.yaml").await;
+    kit.until(
+        NAMESPACE,
+        "the operator misses the definitions",
+        SOON,
+        async || {
+            let logs = kit
+                .try_kubectl(&format!("logs deployment/coppice -n {NAMESPACE}"), None)
+                .await;
+            let logs = String::from_utf8_lossy(&logs.stdout).into_owned();
+            logs.contains("not watching; will retry").then_some(())
+        },
+    )
+    .await;
+    let waiting = operator_pod(kit).await;
+    assert_eq!(waiting["status"]["containerStatuses"][0]["ready"], false);
     kit.kubectl("apply -f crds/ -f manifests/install.yaml")
         .await;
+    kit.kubectl(&format!(
+        "rollout status deployment coppice -n {NAMESPACE} --timeout=60s"
+    ))
+    .await;
+    assert_never_restarted(kit, &waiting).await;
     let namespace = kit.namespace("sample").await;
     kit.kubectl("wait --for=condition=Established --timeout=30s -f crds/")
         .await;
@@ -286,6 +335,17 @@ pub async fn beside_a_current_cluster(kit: &Kit) {
         "test --locked -p e2e --features cluster --test cluster -- harness:: heal::a_deleted";
     let told = as_current(kit, images::cargo(), words).await;
     assert!(told.contains("2 passed; 0 failed"), "{told}");
+
+    let namespaces = texts_at(&kit.list("namespaces").await, "/metadata/name");
+    let is_left = |name: &String| {
+        ["coppice-demo", "harness-", "deleted-"]
+            .iter()
+            .any(|p| name.starts_with(p))
+    };
+    assert!(
+        !namespaces.iter().any(is_left),
+        "nothing is left: {namespaces:?}"
+    );
 }
 
 /// What a program printed that was told to use the cluster as its user's own.

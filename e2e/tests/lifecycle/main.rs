@@ -49,6 +49,11 @@ async fn an_installation_from_beginning_to_end() {
     witness.is_untouched(&kit).await;
     drop(record);
 
+    step(
+        "the operator",
+        installing::the_operator_tells_of_itself(&kit),
+    )
+    .await;
     step("helm upgrade", installing::upgrade_touches_no_pod(&kit)).await;
     step("coppice release", installing::release_by_hand(&kit)).await;
     step("helm uninstall", installing::uninstall(&kit, &witness)).await;
@@ -104,6 +109,11 @@ fn parts(kit: &Arc<Kit>) -> Vec<(&'static str, Part)> {
             "a missed deadline",
             Box::pin(conditions::of_a_missed_start_deadline(of())),
         ),
+        (
+            "a quorum left",
+            Box::pin(conditions::with_a_quorum_left(of())),
+        ),
+        ("named faults", Box::pin(conditions::of_named_faults(of()))),
         (
             "nothing to do",
             Box::pin(conditions::with_nothing_to_do(of())),

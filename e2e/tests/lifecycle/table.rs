@@ -66,6 +66,7 @@ pub fn broken(seen: &[Seen]) -> Vec<String> {
         "S GaveUp",
         "W Held",
         "S Held",
+        "RW Restarting",
     ];
     let missing = expected.iter().filter(|row| !rows.contains_key(**row));
     broken.extend(missing.map(|row| format!("{row} was never seen")));

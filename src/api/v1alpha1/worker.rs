@@ -177,7 +177,9 @@ pub struct TroubleStatus {
     /// sinceTime is when it was first seen.
     pub since_time: Time,
 
-    /// message says what it is, with the evidence.
+    /// message says what it is, with the evidence. Where very many slots are down, only the first ones
+    /// have it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 512))]
     pub message: String,
 }
