@@ -88,3 +88,30 @@ fn wake(at: Option<Timestamp>, now: Timestamp) -> Instant {
     });
     Instant::now() + sleep.clamp(SHORTEST_SLEEP, LONGEST_SLEEP)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::kinds::Trees;
+    use super::super::store::Source;
+    use super::super::testing::{self, Answer};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_one_look_at_one_tree() {
+        let (client, log) = testing::client(|_| Answer::Never);
+        let mut context = testing::context(client);
+        let tree = json!({"metadata": {"name": "t", "namespace": "ns", "uid": "u", "resourceVersion": "2"},
+            "spec": {"children": []}});
+        let tree = serde_json::from_value(tree).unwrap();
+        context.views.lock().put::<Trees>(tree, Source::Watch, None);
+        context.clock = Arc::new(|| panic!("on purpose"));
+        let context = Arc::new(context);
+        let next = reconcile(Arc::clone(&context), testing::tree()).await;
+        assert_eq!(next, Next::Failed, "it is tried again, later");
+        assert!(log.lock().unwrap().is_empty());
+        let other = reconcile(context, ObjectKey::new("ns", "other")).await;
+        assert_eq!(other, Next::Wait);
+    }
+}

@@ -14,7 +14,7 @@ use super::window::in_window;
 use super::world::{TreeView, WorkerView};
 
 /// Charged deaths on one node that make new Pods of the slot prefer others.
-const AVOID_NODE_CHARGES: usize = 2;
+pub(super) const AVOID_NODE_CHARGES: usize = 2;
 
 /// The Worker of a child.
 pub(super) fn worker(tree: &TreeView, child: &str, leaf: &Leaf<'_>) -> Value {

@@ -142,6 +142,7 @@ impl Engine<'_> {
                     retry_time: None,
                     delay_seconds: 0,
                     waiting: true,
+                    settled: false,
                     templates,
                     message: cut(&message, 1024),
                 }];
@@ -209,6 +210,7 @@ impl Engine<'_> {
             retry_time: Some(api_time(retry)),
             delay_seconds: delay,
             waiting: true,
+            settled: false,
             templates,
             message: cut(message, 1024),
         });

@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 
-use super::fault::{self, Class, Confidence, Evidence, Fault};
+use super::fault::{self, Class, Confidence, Evidence, Fault, Verdict};
 use super::memory::Memory;
 use super::pod::{ContainerView, PodView};
 use super::replica::{Replicas, SlotView, has_ended, node_is_gone, node_of};
@@ -191,10 +191,15 @@ fn ended(
     if fresh == 0 && !whole {
         return None;
     }
-    if fresh == 0
-        && !pod.is_deleting()
-        && known.trouble.as_ref().is_some_and(|t| t.reason == "Held")
-    {
+    if pod.is_deleting() && !whole {
+        // A `Stable` Pod on its way out: that is one death, when it is proven.
+        return None;
+    }
+    let evidence = evidence(pod, world);
+    let fault = fault::identify_end(&evidence, now);
+    let is_held = known.trouble.as_ref().is_some_and(|t| t.reason == "Held");
+    if fresh == 0 && !pod.is_deleting() && is_held && fault.verdict == Verdict::Hold {
+        // It ended as what it is held for; restarting would not help.
         return None;
     }
     if fresh == 0 && life.run_ended && known.deaths > 0 {
@@ -202,8 +207,6 @@ fn ended(
         memory.slot_mut(child, view.slot).gone = true;
         return None;
     }
-    let evidence = evidence(pod, world);
-    let fault = fault::identify_end(&evidence, now);
     let at = if fresh > 0 && !pod.is_deleting() {
         last_end(pod).unwrap_or(now)
     } else {

@@ -131,9 +131,27 @@ impl<'a> Engine<'a> {
         })
     }
 
-    /// Whether the parent of `id`, or a supervisor above it, is being stopped as a whole.
-    fn is_group_stopping(&self, supervisor: NodeId) -> bool {
-        self.mode(supervisor) == Mode::Down || self.is_shut(supervisor)
+    /// What the children of a supervisor go through because of it, or of a supervisor above it.
+    fn mode_of_children(&self, supervisor: NodeId) -> Mode {
+        match self.mode(supervisor) {
+            Mode::Up if !self.is_shut(supervisor) => Mode::Up,
+            // To stop the others now would help nobody while one of them may still run.
+            Mode::Up if self.waits_for_fence(supervisor) => Mode::Held,
+            Mode::Up => Mode::Down,
+            mode => mode,
+        }
+    }
+
+    /// Whether a `Stable` Pod below a supervisor is on its way out on a node that does not answer, and not proven dead.
+    fn waits_for_fence(&self, supervisor: NodeId) -> bool {
+        let below = self
+            .tree
+            .leaves()
+            .filter(|(id, leaf)| leaf.is_stable() && self.tree.is_within(supervisor, *id));
+        let mut pods = below
+            .filter_map(|(id, _)| self.replicas.get(&id))
+            .flat_map(Replicas::pods);
+        pods.any(|pod| replica::waits_for_fence(pod, self.world))
     }
 
     /// Whether a supervisor has all its children down: it gave up as a whole.
@@ -178,8 +196,12 @@ impl<'a> Engine<'a> {
             };
         }
         let node = &self.tree.nodes[id];
-        if !node.enabled || self.is_group_stopping(node.parent) {
+        if !node.enabled {
             return Mode::Down;
+        }
+        match self.mode_of_children(node.parent) {
+            Mode::Up => {}
+            mode => return mode,
         }
         match self.given_up(id) {
             None => Mode::Up,
@@ -279,7 +301,8 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn pod_has_stopped(&self, leaf: &Leaf<'_>, pod: &PodView) -> bool {
+    /// Whether an ordered stop of the Pod is finished.
+    pub(super) fn pod_has_stopped(&self, leaf: &Leaf<'_>, pod: &PodView) -> bool {
         replica::has_stopped(pod, leaf, self.world, self.now)
             || (self.world.tree.deleting && self.is_out_of_reach(pod))
     }
@@ -294,23 +317,43 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Whether it is this node's turn to stop: under `Ordered` its later siblings have stopped.
+    /// Whether it is this node's turn to stop: under `Ordered` the later siblings that stop, too, have stopped. Only a
+    /// give-up waits for what cannot be proven dead.
     pub(super) fn may_stop(&self, id: NodeId) -> bool {
         if id == ROOT {
             return true;
         }
         let parent = self.tree.nodes[id].parent;
-        if !self.is_group_stopping(parent) {
-            return true;
-        }
-        let ordered = self.tree.parent_policy(id).ordered;
-        let later_have_stopped = self.tree.nodes[parent]
+        let all_stop = self.mode_of_children(parent) == Mode::Down;
+        let patient = all_stop && self.is_enabled(parent);
+        let mut later = self.tree.nodes[parent]
             .children
             .iter()
-            .filter(|sibling| **sibling > id)
-            .all(|sibling| self.has_stopped(*sibling));
-        (!ordered || later_have_stopped)
+            .copied()
+            .filter(|sibling| *sibling > id && (all_stop || self.is_to_stop(*sibling)));
+        let ordered = self.tree.parent_policy(id).ordered;
+        (!ordered || later.all(|sibling| self.is_out_of_the_way(sibling, patient)))
             && (self.mode(parent) != Mode::Down || self.may_stop(parent))
+    }
+
+    /// Whether the spec asks for nothing of this node to run.
+    fn is_to_stop(&self, id: NodeId) -> bool {
+        let has_no_replicas = |leaf| self.replicas_wanted(id, leaf) == 0;
+        !self.tree.nodes[id].enabled || self.tree.leaf(id).is_some_and(has_no_replicas)
+    }
+
+    /// Whether a sibling need not wait for this node's stop any more.
+    fn is_out_of_the_way(&self, id: NodeId, patient: bool) -> bool {
+        let Some(leaf) = self.tree.leaf(id) else {
+            let mut children = self.tree.nodes[id].children.iter();
+            return children.all(|child| self.is_out_of_the_way(*child, patient));
+        };
+        self.replicas.get(&id).is_none_or(|replicas| {
+            let mut pods = replicas.pods();
+            pods.all(|pod| {
+                self.pod_has_stopped(leaf, pod) || (!patient && self.is_out_of_reach(pod))
+            })
+        })
     }
 
     /// Whether a node may start: under `Ordered`, and while its parent starts, its earlier siblings

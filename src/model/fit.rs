@@ -1,6 +1,7 @@
 //! How much a status may weigh, and what is left out of one that would be too heavy.
 //!
-//! Rule: only words are left out, never what a decision rests on; the same status always loses the same words.
+//! Rule: only words are left out, never what a decision rests on, as long as the API server can store it at all; the
+//! same status always loses the same.
 
 use serde::Serialize;
 
@@ -13,8 +14,12 @@ pub(super) const LARGEST_TREE: usize = 64 * 1024;
 /// Most bytes of the status of a Worker, as JSON.
 pub(super) const LARGEST_WORKER: usize = 128 * 1024;
 /// Below these numbers of entries no status can be too heavy.
-const FEW_SUPERVISORS: usize = 16;
+const FEW_RECORDS: usize = 16;
 const FEW_SLOTS: usize = 100;
+/// Above this the API server would soon refuse the status, and nothing could be remembered at all.
+const UNBEARABLE: usize = 1024 * 1024;
+/// How many charges a slot keeps then: more than that many deaths within a window are not counted.
+const CHARGES_KEPT: usize = 20;
 /// How many bytes of each message are left, in the order in which they are tried.
 const MESSAGE_BYTES: [usize; 3] = [256, 64, 16];
 /// How many slots keep the message of what keeps them down; most of the others say the same.
@@ -22,7 +27,8 @@ const TELLING_SLOTS: usize = 16;
 
 /// Shortens the messages of give-ups and operations until the status fits.
 pub(super) fn fit_tree(status: &mut SupervisionTreeStatus) {
-    if status.supervisors.len() < FEW_SUPERVISORS {
+    let give_ups = status.supervisors.iter().map(|s| s.gave_up.len());
+    if give_ups.sum::<usize>() + status.supervisors.len() < FEW_RECORDS {
         return;
     }
     for bytes in MESSAGE_BYTES {
@@ -39,14 +45,27 @@ pub(super) fn fit_tree(status: &mut SupervisionTreeStatus) {
     }
 }
 
-/// Leaves out what most slots say about their troubles, if the status does not fit otherwise.
+/// Leaves out what most slots say about their troubles, if the status does not fit otherwise, and which Pods have
+/// never started: those need not be missed.
 pub(super) fn fit_worker(status: &mut WorkerStatus) {
     if status.slots.len() < FEW_SLOTS || weight(status) <= LARGEST_WORKER {
         return;
     }
-    let troubles = status.slots.iter_mut().filter_map(|s| s.trouble.as_mut());
-    for trouble in troubles.skip(TELLING_SLOTS) {
-        trouble.message.clear();
+    let troubled = status.slots.iter_mut().filter(|s| s.trouble.is_some());
+    for slot in troubled.skip(TELLING_SLOTS) {
+        if let Some(trouble) = &mut slot.trouble {
+            trouble.message.clear();
+        }
+        if !slot.started && !slot.gone && slot.deaths == 0 {
+            slot.pod_uid.clear();
+        }
+    }
+    if weight(status) <= UNBEARABLE {
+        return;
+    }
+    for slot in &mut status.slots {
+        let surplus = slot.charges.len().saturating_sub(CHARGES_KEPT);
+        slot.charges.drain(..surplus);
     }
 }
 

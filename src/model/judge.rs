@@ -9,6 +9,7 @@ use crate::api::v1alpha1::{
     BrakeStatus, JudgedDeath, NodeChargeStatus, ParkedStatus, RecentFault, TroubleStatus,
 };
 
+use super::build::AVOID_NODE_CHARGES;
 use super::charge::Charge;
 use super::deaths::Death;
 use super::decision::{Judged, Notice};
@@ -19,6 +20,9 @@ use super::window::{
     Toll, after, api_time, backoff_delay, brake_delay, in_window, next_retry_delay, resets_brake,
     seconds_between,
 };
+
+/// Most charged deaths whose node is remembered.
+const NODE_CHARGES: usize = 10;
 
 impl Engine<'_> {
     /// Judges deaths in start order, slots by number.
@@ -31,16 +35,23 @@ impl Engine<'_> {
         }
     }
 
-    /// The other slots of the worker that were alive at the time of a death.
-    fn alive_at(&self, death: &Death, down: &BTreeSet<i32>) -> usize {
+    /// The other slots of the worker that were alive at the time of a death, by their Pods' own timestamps. `judged` are
+    /// those whose death was judged just before.
+    fn alive_at(&self, death: &Death, judged: &BTreeSet<i32>) -> usize {
         self.lives(death.leaf)
             .iter()
             .filter(|(view, life)| {
-                view.slot != death.slot
-                    && !down.contains(&view.slot)
-                    && life.started
-                    && life.alive_since.is_none_or(|since| since <= death.at)
-                    && !life.over
+                let before = judged.contains(&view.slot);
+                let begun = life.started_since.is_some_and(|since| {
+                    if before {
+                        since < death.at
+                    } else {
+                        since <= death.at
+                    }
+                });
+                let lived_then =
+                    !before && view.current.is_some_and(|pod| pod.was_running_at(death.at));
+                view.slot != death.slot && (begun || lived_then)
             })
             .count()
     }
@@ -205,8 +216,15 @@ impl Engine<'_> {
                 node: node.clone(),
                 time: api_time(death.at),
             });
-            let surplus = slot.node_charges.len().saturating_sub(100);
-            slot.node_charges.drain(..surplus);
+            // Two on one node are enough to avoid it.
+            let mut newest_first: Vec<_> = std::mem::take(&mut slot.node_charges);
+            newest_first.reverse();
+            for charge in newest_first {
+                let same = slot.node_charges.iter().filter(|c| c.node == charge.node);
+                if same.count() < AVOID_NODE_CHARGES && slot.node_charges.len() < NODE_CHARGES {
+                    slot.node_charges.insert(0, charge);
+                }
+            }
         }
     }
 

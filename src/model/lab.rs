@@ -15,7 +15,7 @@ use super::decide;
 use super::decision::{Decision, Write};
 use super::pod::{ContainerState, ContainerView, PodCondition, PodPhase, PodView, Termination};
 use super::window::after;
-use super::world::{NodeView, TreeView, WorkerView, World};
+use super::world::{NodeView, Refusal, TreeView, WorkerView, World};
 
 /// How the program of a child behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,10 @@ pub(crate) struct Lab {
     pub(crate) events: Vec<String>,
     /// Verdicts on all faults, and whether the restart was charged.
     pub(crate) judged: Vec<(super::fault::Verdict, Option<bool>)>,
+    /// What a program says when it crashes.
+    pub(crate) last_words: String,
+    /// The answer to creates of the slot that it names, until it is taken away.
+    pub(crate) refuse_creates: Option<Refusal>,
     /// Writes left before the operator crashes, once.
     pub(crate) crash_in: Option<usize>,
     /// How many writes were tried so far, status writes included.
@@ -78,6 +82,8 @@ impl Lab {
             log: Vec::new(),
             events: Vec::new(),
             judged: Vec::new(),
+            last_words: String::new(),
+            refuse_creates: None,
             crash_in: None,
             writes: 0,
             wake_at: None,
@@ -115,6 +121,14 @@ impl Lab {
             if changed || self.wake_at.is_some_and(|time| time <= self.now) {
                 self.settle();
             }
+        }
+    }
+
+    /// Lets that many seconds go by while the operator is away.
+    pub(crate) fn go_by(&mut self, seconds: i64) {
+        for _ in 0..seconds {
+            self.now = after(self.now, 1);
+            self.kubelet();
         }
     }
 
@@ -298,6 +312,14 @@ impl Lab {
     }
 
     fn create_pod(&mut self, child: &str, slot: i32, name: String, body: &Value) {
+        let refused = self.refuse_creates.clone();
+        if let Some(refusal) = refused.filter(|r| r.child == child && r.slot == Some(slot)) {
+            self.world.refusals.push(Refusal {
+                at: self.now,
+                ..refusal
+            });
+            return;
+        }
         self.log.push(format!("create {child}/{slot}"));
         self.uid += 1;
         let now = self.now;
@@ -404,10 +426,34 @@ impl Lab {
         }
     }
 
+    /// A Pod is gone without a trace.
+    pub(crate) fn vanish(&mut self, child: &str, slot: i32) {
+        let uid = self.pod_mut(child, slot).uid.clone();
+        let worker = self.world.workers.get_mut(child).unwrap();
+        worker.pods.retain(|pod| pod.uid != uid);
+    }
+
+    /// The kubelet evicts a Pod.
+    pub(crate) fn evict(&mut self, child: &str, slot: i32) {
+        let now = self.now;
+        let pod = self.pod_mut(child, slot);
+        pod.phase = PodPhase::Failed;
+        pod.reason = Some("Evicted".into());
+        pod.message = Some("The node was low on resource: memory.".into());
+        set_condition(pod, "Ready", false, "PodFailed", "", now);
+    }
+
+    /// A replica becomes ready or unready.
+    pub(crate) fn set_ready(&mut self, child: &str, slot: i32, ready: bool) {
+        let now = self.now;
+        set_condition(self.pod_mut(child, slot), "Ready", ready, "", "", now);
+    }
+
     /// The program of a replica ends now.
     pub(crate) fn kill(&mut self, child: &str, slot: i32, code: i32) {
         let now = self.now;
-        end_container(self.pod_mut(child, slot), now, code);
+        let words = self.last_words.clone();
+        end_container(self.pod_mut(child, slot), now, code, &words);
     }
 
     fn kubelet(&mut self) -> bool {
@@ -424,7 +470,7 @@ impl Lab {
                     .copied()
                     .unwrap_or(Behaviour::Healthy);
                 let seen = pod.clone();
-                tend(pod, behaviour, now);
+                tend(pod, behaviour, now, &self.last_words);
                 if *pod != seen {
                     self.uid += 1;
                     pod.resource_version = self.uid.to_string();
@@ -489,7 +535,7 @@ pub(crate) fn healthy_node() -> NodeView {
     NodeView::default()
 }
 
-fn tend(pod: &mut PodView, behaviour: Behaviour, now: Timestamp) {
+fn tend(pod: &mut PodView, behaviour: Behaviour, now: Timestamp, last_words: &str) {
     if pod.is_terminal() {
         return;
     }
@@ -541,7 +587,9 @@ fn tend(pod: &mut PodView, behaviour: Behaviour, now: Timestamp) {
         ContainerState::Running { since } => {
             let age = now.as_second() - since.map_or(0, Timestamp::as_second);
             match behaviour {
-                Behaviour::Crash(seconds, code) if age >= seconds => end_container(pod, now, code),
+                Behaviour::Crash(seconds, code) if age >= seconds => {
+                    end_container(pod, now, code, last_words);
+                }
                 _ if age >= READY_AFTER - RUNS_AFTER && ready_allowed => {
                     container.ready = true;
                     set_condition(pod, "Ready", true, "", "", now);
@@ -553,7 +601,7 @@ fn tend(pod: &mut PodView, behaviour: Behaviour, now: Timestamp) {
     }
 }
 
-fn end_container(pod: &mut PodView, now: Timestamp, code: i32) {
+fn end_container(pod: &mut PodView, now: Timestamp, code: i32, last_words: &str) {
     set_condition(pod, "Ready", false, "ContainersNotReady", "", now);
     let restarts = pod.kubelet_restarts;
     let container = &mut pod.containers[0];
@@ -561,6 +609,7 @@ fn end_container(pod: &mut PodView, now: Timestamp, code: i32) {
     let end = Termination {
         exit_code: code,
         reason: "Error".into(),
+        message: last_words.into(),
         started: container.running_since(),
         finished: Some(now),
         ..Termination::default()

@@ -165,10 +165,17 @@ impl Engine<'_> {
         for pod in replicas.misfits.iter().filter(|pod| !pod.is_deleting()) {
             writes.push(delete(pod, None, "its identity was changed"));
         }
-        for pod in replicas.surplus.iter().filter(|pod| !pod.is_deleting()) {
-            writes.push(delete(pod, None, "its slot is not wanted any more"));
+        // A worker without replicas stops as a whole, in its turn.
+        if self.replicas_wanted(id, leaf) > 0 || self.may_stop(id) {
+            for pod in replicas.surplus.iter().filter(|pod| !pod.is_deleting()) {
+                writes.push(delete(pod, None, "its slot is not wanted any more"));
+            }
         }
-        let may_create = replicas.misfits.is_empty() && self.may_start(id);
+        let misfits_have_stopped = replicas
+            .misfits
+            .iter()
+            .all(|pod| self.pod_has_stopped(leaf, pod));
+        let may_create = misfits_have_stopped && self.may_start(id);
         let lives = self.lives(id);
         let update = Self::next_update(leaf, &lives);
         for (view, life) in &lives {
@@ -193,7 +200,7 @@ impl Engine<'_> {
     }
 
     /// Slots whose Pod, made from an older template, is to be replaced now: every one that is not alive,
-    /// else one at a time while all the others are up.
+    /// else one at a time, those that are not up first, while everything of the present template is up.
     fn next_update(leaf: &Leaf<'_>, lives: &[(SlotView<'_>, Life)]) -> Vec<i32> {
         let outdated = |view: &SlotView<'_>| {
             view.current
@@ -204,12 +211,11 @@ impl Engine<'_> {
             .filter(|(view, life)| outdated(view) && !life.alive)
             .map(|(view, _)| view.slot)
             .collect();
-        if !dead.is_empty() || lives.iter().any(|(_, life)| !life.up) {
+        if !dead.is_empty() || lives.iter().any(|(view, life)| !life.up && !outdated(view)) {
             return dead;
         }
-        lives
-            .iter()
-            .find(|(view, _)| outdated(view))
+        let next = lives.iter().filter(|(view, _)| outdated(view));
+        next.min_by_key(|(view, life)| (life.up, view.slot))
             .map(|(view, _)| view.slot)
             .into_iter()
             .collect()
@@ -219,7 +225,7 @@ impl Engine<'_> {
     fn plan_evidence(&mut self, view: &SlotView<'_>, life: &Life, writes: &mut Vec<Write>) {
         let mut kept = life.over;
         for pod in view.others.iter().filter(|pod| !pod.is_deleting()) {
-            let expires = after(pod.created, EVIDENCE_SECONDS);
+            let expires = after(pod.ended_at(), EVIDENCE_SECONDS);
             if pod.is_terminal() && !kept && expires > self.now {
                 kept = true;
                 self.wake(expires);
@@ -267,7 +273,9 @@ impl Engine<'_> {
             writes.push(delete(pod, None, "its template was changed"));
             return !stable;
         }
-        if held && !life.alive {
+        // A life that had not started before is one that the kubelet began against the rules.
+        let lives_on = life.alive && self.slot(id, view.slot).is_some_and(|s| s.started);
+        if held && !lives_on {
             self.retire(id, view.slot, pod);
             writes.push(delete(pod, None, "it was given up for now"));
             return false;
@@ -315,7 +323,8 @@ impl Engine<'_> {
     }
 
     /// A Pod that was to be replaced because its container waited, and that the kubelet has restarted in that
-    /// instant, stays: a restart by the kubelet before the replacement is the restart.
+    /// instant, stays: a restart by the kubelet before the replacement is the restart. If it has ended again
+    /// already, that is a death like any other.
     pub(super) fn keep_recovered(&mut self) {
         for (id, leaf) in self.tree.leaves() {
             if self.mode(id) != Mode::Up {
@@ -326,15 +335,19 @@ impl Engine<'_> {
                     continue;
                 };
                 let child = self.tree.nodes[id].name;
-                let runs = !pod.is_deleting() && !life.run_ended && !pod.is_terminal();
+                if pod.is_deleting() || pod.is_terminal() {
+                    continue;
+                }
+                let runs = !life.run_ended;
                 let awaits_its_end = self.slot(id, view.slot).is_some_and(|s| {
                     let late = Reason::StartDeadlineExceeded.as_str();
                     s.parked.as_ref().is_some_and(|p| p.waiting)
                         || s.trouble.as_ref().is_some_and(|t| t.reason == late)
                 });
-                if runs && !awaits_its_end && pod.revision == leaf.revision {
+                if !awaits_its_end && pod.revision == leaf.revision {
                     let memory = self.memory.slot_mut(child, view.slot);
-                    if memory.gone && memory.pod_uid == pod.uid {
+                    let ended_again = pod.ended_runs() > memory.deaths;
+                    if memory.gone && memory.pod_uid == pod.uid && (runs || ended_again) {
                         memory.gone = false;
                         self.memory.intend_worker(child);
                     }

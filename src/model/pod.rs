@@ -159,6 +159,25 @@ impl PodView {
         matches!(self.phase, PodPhase::Succeeded | PodPhase::Failed)
     }
 
+    /// Whether its last run that ended was under way at that time, or ended just then.
+    pub fn was_running_at(&self, time: Timestamp) -> bool {
+        let mut ends = self.judged().filter_map(ContainerView::last_end);
+        ends.any(|end| {
+            end.started.is_some_and(|started| started <= time)
+                && end.finished.is_some_and(|finished| time <= finished)
+        })
+    }
+
+    /// When a Pod that is over came to its end, as far as it says so.
+    pub fn ended_at(&self) -> Timestamp {
+        let ends = self
+            .containers
+            .iter()
+            .filter_map(|c| c.last_end()?.finished);
+        let changes = self.conditions.iter().filter_map(|c| c.changed);
+        ends.chain(changes).max().unwrap_or(self.created)
+    }
+
     /// Whether somebody asked for the Pod to stop.
     pub fn is_deleting(&self) -> bool {
         self.deletion.is_some()
@@ -190,10 +209,14 @@ impl PodView {
             .any(ContainerView::is_backing_off)
     }
 
-    /// How many runs of judged containers have ended so far, failed runs of init containers included: an
-    /// init container that fails is a start that failed.
+    /// How many runs of judged containers have ended so far. An init container that fails is a start that
+    /// failed; once the apps have run, its runs say nothing any more, because the kubelet repeats also those
+    /// that succeeded when it makes the Pod's sandbox anew.
     pub fn ended_runs(&self) -> i64 {
         let apps: i64 = self.judged().map(ContainerView::ended_runs).sum();
+        if self.judged().any(ContainerView::has_run) {
+            return apps;
+        }
         let inits: i64 = self
             .init_containers
             .iter()
@@ -212,7 +235,13 @@ impl ContainerView {
         self.restarts + i64::from(self.end().is_some())
     }
 
-    /// How many runs of this init container have failed: the kubelet restarts it only after a failure.
+    /// Whether it runs or has ever run.
+    pub fn has_run(&self) -> bool {
+        self.is_running() || self.restarts > 0 || self.last_end().is_some()
+    }
+
+    /// How many runs of this init container have failed: before the apps run, the kubelet restarts it only
+    /// after a failure.
     pub fn failed_runs(&self) -> i64 {
         self.restarts + i64::from(self.end().is_some_and(|end| end.exit_code != 0))
     }

@@ -51,8 +51,10 @@ pub(super) struct Life {
     pub alive: bool,
     /// Alive and, where readiness counts, Ready now, on a node that is not lost.
     pub up: bool,
-    /// Since when it is alive.
+    /// Since when it is alive: Ready, where readiness counts.
     pub alive_since: Option<Timestamp>,
+    /// Since when it has been alive in its own right: unreadiness after the start does not end a life.
+    pub started_since: Option<Timestamp>,
 }
 
 impl<'a> Replicas<'a> {
@@ -79,7 +81,17 @@ impl<'a> Replicas<'a> {
         }
         let mut views: BTreeMap<i32, SlotView<'a>> = by_slot
             .into_iter()
-            .map(|(slot, pods)| (slot, SlotView::of(slot, pods)))
+            .map(|(slot, pods)| {
+                let known = memory.slot(child, slot).map(|known| known.pod_uid.as_str());
+                let successor = |uid: &str| {
+                    names::interchangeable_pod_name(tree, child, &worker.uid, slot, uid)
+                };
+                let mut view = SlotView::of(slot, pods);
+                if let Some(uid) = known.filter(|uid| !uid.is_empty() && !leaf.is_stable()) {
+                    view.forget_evidence(uid, &successor(uid));
+                }
+                (slot, view)
+            })
             .collect();
         let count = leaf.settings.replicas.unwrap_or(worker.replicas);
         for slot in wanted_slots(leaf, count, child, &views, memory) {
@@ -110,11 +122,10 @@ impl<'a> Replicas<'a> {
 
 impl<'a> SlotView<'a> {
     fn of(slot: i32, mut pods: Vec<&'a PodView>) -> Self {
-        // Live Pods first, then ended ones, then those that are being deleted; among equals the newest.
+        // Live Pods first, then those that are over or on their way out; among equals the newest.
         pods.sort_by_key(|pod| {
             (
-                pod.is_deleting(),
-                pod.is_terminal(),
+                pod.is_deleting() || pod.is_terminal(),
                 std::cmp::Reverse(pod.created),
                 pod.name.clone(),
             )
@@ -124,6 +135,16 @@ impl<'a> SlotView<'a> {
             slot,
             current: pods.next(),
             others: pods.collect(),
+        }
+    }
+
+    /// A Pod that is over is not what the slot stands on, if the slot is known to have stood on another one since:
+    /// neither that one nor the one that was to follow it.
+    fn forget_evidence(&mut self, known_uid: &str, successor: &str) {
+        let is_evidence =
+            |pod: &&PodView| pod.is_terminal() && pod.uid != known_uid && pod.name != successor;
+        if let Some(pod) = self.current.take_if(|pod| is_evidence(pod)) {
+            self.others.insert(0, pod);
         }
     }
 
@@ -149,6 +170,15 @@ impl<'a> SlotView<'a> {
             alive,
             up: alive && !pod.is_deleting() && !lost && (!ready || pod.is_ready()),
             alive_since: alive.then(|| alive_since(pod, ready)).flatten(),
+            started_since: alive
+                .then(|| {
+                    if latched {
+                        running_since(pod)
+                    } else {
+                        alive_since(pod, ready)
+                    }
+                })
+                .flatten(),
         }
     }
 }
@@ -173,6 +203,12 @@ pub(super) fn is_proven_dead(pod: &PodView, world: &World) -> bool {
         || never_bound
         || node_is_gone(pod, world)
         || node_of(pod, world).is_some_and(|node| node.out_of_service)
+}
+
+/// Whether the Pod is on its way out on a node that does not answer, and may still run there.
+pub(super) fn waits_for_fence(pod: &PodView, world: &World) -> bool {
+    let unreachable = node_of(pod, world).is_some_and(|node| node.unreachable);
+    pod.is_deleting() && unreachable && !is_proven_dead(pod, world)
 }
 
 /// Whether an ordered stop of the Pod is finished although its object is still there.
@@ -210,11 +246,14 @@ pub(super) fn node_is_gone(pod: &PodView, world: &World) -> bool {
     }
 }
 
-fn alive_since(pod: &PodView, ready: bool) -> Option<Timestamp> {
-    let running = pod
-        .judged()
+fn running_since(pod: &PodView) -> Option<Timestamp> {
+    pod.judged()
         .filter_map(super::pod::ContainerView::running_since)
-        .max();
+        .max()
+}
+
+fn alive_since(pod: &PodView, ready: bool) -> Option<Timestamp> {
+    let running = running_since(pod);
     let condition = pod.condition("Ready").filter(|c| ready && c.is_true);
     condition.and_then(|c| c.changed).max(running)
 }

@@ -1,13 +1,18 @@
-//! The engine in action: whole stories in virtual time, and a crash of the operator at every write.
+//! The engine in action: whole stories in virtual time, and a crash of the operator at every write. The folder has the
+//! stories of one kind each.
 //!
 //! Rule: a story asserts the state of the world, not the calls that led to it.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
-use super::fit;
 use super::lab::{Behaviour, Lab};
 use super::window::after;
+
+mod edits;
+mod evidence;
+mod fences;
+mod random;
+mod sizes;
 
 const ONE: &str = "
 children:
@@ -975,59 +980,4 @@ fn a_crash_at_any_write_changes_nothing_in_the_end() {
     }
     println!("{runs} crashes");
     assert!(runs > 100, "{runs} runs");
-}
-
-#[test]
-fn the_status_of_a_thousand_replicas_stays_small() {
-    for behaviour in [
-        Behaviour::Healthy,
-        Behaviour::NoImage,
-        Behaviour::NoCapacity,
-    ] {
-        let mut lab = Lab::new(&many(1000, 1));
-        lab.behave("a", behaviour);
-        lab.run(40);
-        let weight = fit::weight(&lab.world.workers["a"].status);
-        assert!(weight <= fit::LARGEST_WORKER, "{behaviour:?}: {weight}");
-        let writes = lab.writes;
-        lab.run(10);
-        assert_eq!(lab.writes, writes, "what is left out is not written again");
-    }
-}
-
-/// The most that the status of a tree ever weighs whose workers, below that many supervisors, all crash.
-fn heaviest_tree(supervisors: usize) -> usize {
-    let mut spec = String::from("children:\n");
-    let pod = "{spec: {containers: [{name: app, image: one}]}}";
-    for number in 0..supervisors {
-        let _ = writeln!(spec, "- {{name: jobs-{number:030}, supervisor: {{}}}}");
-    }
-    let apps: Vec<String> = (0..256 - supervisors)
-        .map(|n| format!("app-{n:030}"))
-        .collect();
-    for (number, app) in apps.iter().enumerate() {
-        let parent = format!("jobs-{:030}", number % supervisors);
-        let _ = writeln!(
-            spec,
-            "- {{name: {app}, parent: {parent}, worker: {{template: {pod}}}}}"
-        );
-    }
-    let mut lab = Lab::new(&spec);
-    for app in &apps {
-        lab.behave(app, Behaviour::Crash(1, 1));
-    }
-    let mut heaviest = 0;
-    for _ in 0..60 {
-        lab.run(1);
-        heaviest = heaviest.max(fit::weight(&lab.world.tree.status));
-    }
-    println!("{supervisors} supervisors: the status of the tree had at most {heaviest} bytes");
-    heaviest
-}
-
-#[test]
-fn the_status_of_256_children_that_all_crash_stays_small() {
-    assert!(heaviest_tree(8) <= fit::LARGEST_TREE);
-    // A supervisor for every worker is the most that can be remembered: words alone are not enough then.
-    assert!(heaviest_tree(128) <= 2 * fit::LARGEST_TREE);
 }

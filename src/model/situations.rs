@@ -68,16 +68,22 @@ impl Engine<'_> {
                 Some(_) => self.worker_situations(id, leaf, &mut all),
             }
         }
-        let removed = self.world.workers.keys().filter(|child| {
+        let removed = self.world.workers.iter().filter(|(child, _)| {
             self.tree
                 .find(child)
                 .is_none_or(|id| self.tree.leaf(id).is_none())
         });
-        all.extend(removed.map(|child| {
-            working(
+        all.extend(removed.filter_map(|(child, worker)| {
+            let lost = worker.pods.iter().filter(|pod| self.is_out_of_reach(pod));
+            let names: Vec<&str> = lost.map(|pod| pod.name.as_str()).collect();
+            if !names.is_empty() && names.len() == worker.pods.len() {
+                // Nothing is left to be done about them, and nobody waits for them.
+                return None;
+            }
+            Some(working(
                 Reason::Stopping,
                 format!("{child} was removed and is being stopped"),
-            )
+            ))
         }));
         if all.is_empty() {
             all.push(self.fine());
@@ -118,7 +124,7 @@ impl Engine<'_> {
             let Some(scope) = scope.filter(|scope| self.is_enabled(*scope)) else {
                 continue;
             };
-            if !entry.waiting && self.alive_for(scope, SETTLED_SECONDS) {
+            if entry.settled {
                 continue;
             }
             let next = match (&entry.retry_time, entry.waiting) {
@@ -169,7 +175,11 @@ impl Engine<'_> {
                     refused.message
                 );
                 let since = refused.since_time.0;
-                all.push(self.held(reason, since, message));
+                all.push(if reason == Reason::WaitingForCapacity {
+                    working(reason, message)
+                } else {
+                    self.held(reason, since, message)
+                });
             }
         }
     }
@@ -213,11 +223,13 @@ impl Engine<'_> {
         let Some(replicas) = self.replicas.get(&id) else {
             return;
         };
+        let stops =
+            |pod: &&&PodView| !self.pod_has_stopped(leaf, pod) && !self.is_out_of_reach(pod);
         if replicas
             .surplus
             .iter()
             .chain(&replicas.misfits)
-            .any(|pod| !pod.is_terminal())
+            .any(|pod| stops(&pod))
         {
             all.push(working(
                 Reason::Scaling,

@@ -30,12 +30,18 @@ impl Engine<'_> {
             .supervisors
             .retain(|s| is_supervisor(&s.name));
         for record in &mut self.memory.tree.supervisors {
-            record.backoff.retain(|b| tree.find(&b.child).is_some());
+            let supervisor = tree.find(&record.name);
+            // A child that has moved is another supervisor's now.
+            let is_child = |name: &str| {
+                let found = tree.find(name);
+                found.is_some_and(|id| Some(tree.nodes[id].parent) == supervisor)
+            };
+            record.backoff.retain(|b| is_child(&b.child));
             record
                 .gave_up
-                .retain(|g| g.child.is_empty() || tree.find(&g.child).is_some());
+                .retain(|g| g.child.is_empty() || is_child(&g.child));
             for entry in &mut record.charges {
-                entry.unstarted &= tree.find(&entry.child).is_some();
+                entry.unstarted &= is_child(&entry.child);
             }
         }
         self.memory.tree.refused.retain(|r| {
@@ -177,9 +183,11 @@ impl Engine<'_> {
 
     /// Whether `spec.retryAt` asks for a retry now. Each value acts once.
     fn retry_asked(&mut self) -> bool {
-        let Some(wanted) = self.world.tree.spec.retry_at.clone() else {
+        let Some(wanted) = &self.world.tree.spec.retry_at else {
             return false;
         };
+        // What is stored has no fractions of a second.
+        let wanted = api_time(wanted.0);
         if self.memory.tree.handled_retry_time.as_ref() == Some(&wanted) {
             return false;
         }
@@ -214,6 +222,11 @@ impl Engine<'_> {
             } else if edited || self.has_stayed_up(id, scope) {
                 let record = self.memory.supervisor_mut(self.tree.nodes[id].name);
                 record.gave_up.retain(|g| g.child != entry.child);
+            } else if !entry.settled && self.alive_for(scope, SETTLED_SECONDS) {
+                let record = self.memory.supervisor_mut(self.tree.nodes[id].name);
+                for one in record.gave_up.iter_mut().filter(|g| g.child == entry.child) {
+                    one.settled = true;
+                }
             }
         }
     }
@@ -351,9 +364,11 @@ impl Engine<'_> {
     /// for failed starts of a child that has started age like any others from now on.
     pub(super) fn finish_starts(&mut self) {
         for (id, leaf) in self.tree.leaves() {
-            let started = self.has_started(id) && self.quorum(id, leaf) > 0;
+            let quorum = self.quorum(id, leaf);
+            let started = self.has_started(id);
             if let Some(worker) = self.memory.workers.get_mut(self.tree.nodes[id].name) {
-                worker.started |= started;
+                // Without replicas there is nothing whose death could leave less than a quorum.
+                worker.started = quorum > 0 && (worker.started || started);
             }
         }
         for id in self.tree.supervisors().rev().collect::<Vec<_>>() {

@@ -11,10 +11,12 @@ use super::engine::{BLIND_STOP_SECONDS, Engine, Mode};
 use super::fault::{self, Class, Fault, Verdict};
 use super::judge::cut;
 use super::pod::PodView;
-use super::replica::{Life, SlotView, is_proven_dead, node_of};
+use super::replica::{Life, SlotView, node_of, waits_for_fence};
 use super::supervise::SETTLED_SECONDS;
 use super::tree::{Leaf, NodeId};
-use super::window::{after, api_time, brake_delay, seconds_between};
+use super::window::{
+    BRAKE_RESET_SECONDS, after, api_time, brake_delay, resets_brake, seconds_between,
+};
 use super::world::Refusal;
 
 impl Engine<'_> {
@@ -22,10 +24,10 @@ impl Engine<'_> {
     pub(super) fn note_refusals(&mut self) {
         for refusal in self.world.refusals.clone() {
             let fault = fault::identify_refusal(&refusal);
-            let reason = if fault.class == Class::NameCollision {
-                Reason::NameCollision
-            } else {
-                Reason::CreateRefused
+            let reason = match (fault.class, fault.verdict) {
+                (Class::NameCollision, _) => Reason::NameCollision,
+                (_, Verdict::Wait) => Reason::WaitingForCapacity,
+                _ => Reason::CreateRefused,
             };
             let Some(id) = self
                 .tree
@@ -97,14 +99,33 @@ impl Engine<'_> {
             .tree
             .refused
             .retain(|r| !world.workers.contains_key(&r.child));
+        self.note_removed();
         for (id, leaf) in self.tree.leaves().collect::<Vec<_>>() {
             self.wake_for_stops(id, leaf);
             for (view, life) in self.lives(id) {
+                self.note_pod(id, &view);
                 self.latch(id, &view, life);
                 self.note_block(id, leaf, &view, life);
                 self.settle(id, &view, life);
             }
             self.drop_unwanted(id);
+        }
+    }
+
+    /// What was removed stops by order, even if it is declared again before it has stopped.
+    fn note_removed(&mut self) {
+        for (child, worker) in &self.world.workers {
+            let is_worker = |id| self.tree.leaf(id).is_some();
+            if self.tree.find(child).is_some_and(is_worker) {
+                continue;
+            }
+            for pod in worker.pods.iter().filter(|pod| pod.slot >= 0) {
+                let slot = self.memory.slot_mut(child, pod.slot);
+                if slot.pod_uid == pod.uid && !slot.gone {
+                    slot.gone = true;
+                    self.memory.intend_worker(child);
+                }
+            }
         }
     }
 
@@ -124,18 +145,39 @@ impl Engine<'_> {
         }
     }
 
-    /// A start is latched for its life, because unreadiness later on is not a death.
-    fn latch(&mut self, id: NodeId, view: &SlotView<'_>, life: Life) {
-        let Some(pod) = view.current.filter(|_| life.alive) else {
+    /// The Pod that a slot stands on is remembered from the first sight, so that it is missed when it is gone.
+    fn note_pod(&mut self, id: NodeId, view: &SlotView<'_>) {
+        let Some(pod) = view.current else {
             return;
         };
         let child = self.tree.nodes[id].name;
+        let is_down = self.mode(id) == Mode::Down;
         let memory = self.memory.slot_mut(child, view.slot);
         if memory.pod_uid != pod.uid {
             memory.begin_pod(&pod.uid);
         }
+        // All ends that there are have been judged. There are fewer than before when an init container had failed
+        // and the apps run now.
+        memory.deaths = memory.deaths.min(pod.ended_runs());
+        if is_down && pod.is_deleting() && !memory.gone {
+            // The tree has ordered it, even if the order is taken back before the Pod has stopped.
+            memory.gone = true;
+            self.memory.intend_worker(child);
+        }
+    }
+
+    /// A start is latched for its life, because unreadiness later on is not a death. What is given up or parked does
+    /// not start.
+    fn latch(&mut self, id: NodeId, view: &SlotView<'_>, life: Life) {
+        let Some(pod) = view.current.filter(|_| life.alive) else {
+            return;
+        };
+        let may_start = self.mode(id) == Mode::Up;
+        let child = self.tree.nodes[id].name;
+        let memory = self.memory.slot_mut(child, view.slot);
+        let is_parked = memory.parked.as_ref().is_some_and(|p| p.waiting);
         memory.deaths = memory.deaths.max(pod.ended_runs());
-        memory.started = true;
+        memory.started |= may_start && !is_parked;
     }
 
     fn note_block(&mut self, id: NodeId, leaf: &Leaf<'_>, view: &SlotView<'_>, life: Life) {
@@ -194,8 +236,7 @@ impl Engine<'_> {
 
     /// A `Stable` Pod that is being deleted on a node that does not answer cannot be replaced yet.
     fn note_fence(&mut self, id: NodeId, leaf: &Leaf<'_>, view: &SlotView<'_>, pod: &PodView) {
-        let unreachable = node_of(pod, self.world).is_some_and(|node| node.unreachable);
-        if leaf.is_stable() && unreachable && !is_proven_dead(pod, self.world) {
+        if leaf.is_stable() && waits_for_fence(pod, self.world) {
             let message = format!(
                 "{} is lost with node {} and not proven dead, so it is not replaced: bring the node back, delete the Node object, or taint it with node.kubernetes.io/out-of-service=nodeshutdown:NoExecute",
                 pod.name,
@@ -211,7 +252,7 @@ impl Engine<'_> {
         let wanted = self.mode(id) != Mode::Down;
         let child = self.tree.nodes[id].name;
         let period_seconds = self.tree.parent_policy(id).intensity.period_seconds;
-        let (mut settles_at, mut unparks_at) = (None, None);
+        let (mut settles_at, mut unparks_at, mut unbrakes_at) = (None, None, None);
         let memory = self.memory.slot_mut(child, view.slot);
         let stopping = view.current.is_some_and(PodView::is_deleting);
         if let Some(since) = life.alive_since.filter(|_| !stopping) {
@@ -223,6 +264,13 @@ impl Engine<'_> {
                     memory.parked = None;
                 } else {
                     unparks_at = Some(after(since, period));
+                }
+            }
+            if memory.brake.is_some() {
+                if resets_brake(Some(since), now) {
+                    memory.brake = None;
+                } else {
+                    unbrakes_at = Some(after(since, BRAKE_RESET_SECONDS));
                 }
             }
             // A wait or a refusal has ended as soon as the replica is alive.
@@ -249,7 +297,7 @@ impl Engine<'_> {
         } else {
             memory.mark_down(now);
         }
-        for time in [settles_at, unparks_at].into_iter().flatten() {
+        for time in [settles_at, unparks_at, unbrakes_at].into_iter().flatten() {
             self.wake(time);
         }
     }

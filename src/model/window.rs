@@ -12,7 +12,7 @@ pub const RETRY_INITIAL_SECONDS: i64 = 30;
 /// Longest wait after giving up, in seconds.
 pub const RETRY_MAX_SECONDS: i64 = 300;
 /// An uncharged replacement is free of delay again after this long alive, in seconds.
-const BRAKE_RESET_SECONDS: i64 = 600;
+pub const BRAKE_RESET_SECONDS: i64 = 600;
 /// Longest delay between uncharged replacements, in seconds.
 const BRAKE_MAX_SECONDS: i64 = 300;
 

@@ -61,6 +61,7 @@ fn end_processes(run: &str, entries: &[Entry]) -> Option<String> {
         .collect();
     let itself = std::process::id();
     let mut left = Vec::new();
+    let mut seen_none = 0;
     let gone = poll(PROCESSES_GONE, || {
         left = Pid::all()
             .into_iter()
@@ -71,7 +72,9 @@ fn end_processes(run: &str, entries: &[Entry]) -> Option<String> {
         for pid in &left {
             pid.kill();
         }
-        left.is_empty()
+        seen_none = if left.is_empty() { seen_none + 1 } else { 0 };
+        // A process that has just been started shows no environment for an instant.
+        seen_none == 2
     });
     (!gone).then(|| {
         format!(

@@ -1,7 +1,7 @@
 //! What happens to the installation itself, and that workloads do not notice.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use e2e::operator::{self, NAMESPACE};
 use e2e::{images, reaper};
@@ -346,6 +346,31 @@ pub async fn beside_a_current_cluster(kit: &Kit) {
         !namespaces.iter().any(is_left),
         "nothing is left: {namespaces:?}"
     );
+}
+
+/// Told to stop, the operator ends at once and in order.
+pub async fn ends_when_told(kit: &Kit) {
+    let namespace = kit.namespace("term").await;
+    let of = ["--watch-namespace", &namespace];
+    let kubeconfig = kit.cluster().kubeconfig();
+    let operator = operator::start_local(kit.cluster(), kubeconfig, &of).await;
+    let operator = operator.unwrap();
+    kit.apply(&namespace, &tree("busy", &[worker("app", 2, &[])]))
+        .await;
+    assert!(operator.pid().signal(rustix::process::Signal::TERM));
+    let told = Instant::now();
+    let status = kit
+        .until(
+            &namespace,
+            "the operator ends",
+            Duration::from_secs(15),
+            async || operator.ended(),
+        )
+        .await;
+    assert!(status.success(), "{status}");
+    println!("the operator ended {:.1?} after TERM", told.elapsed());
+    let log = std::fs::read_to_string(operator.log()).unwrap();
+    assert!(log.contains("stopped"), "{log}");
 }
 
 /// What a program printed that was told to use the cluster as its user's own.

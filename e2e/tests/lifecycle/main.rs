@@ -72,6 +72,7 @@ async fn an_installation_from_beginning_to_end() {
         installing::beside_a_current_cluster(&kit),
     )
     .await;
+    step("TERM", installing::ends_when_told(&kit)).await;
     Arc::into_inner(kit).expect("all parts have ended").stop();
 }
 

@@ -193,6 +193,11 @@ pub struct GaveUpStatus {
     #[serde(default)]
     pub waiting: bool,
 
+    /// settled says that the scope has been alive for 30 s since: only the delay is remembered, in case it is
+    /// given up again soon.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settled: bool,
+
     /// templates is the hash of the templates in the scope when it was given up: another hash ends the
     /// wait.
     #[schemars(length(max = 16))]

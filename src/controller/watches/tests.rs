@@ -188,6 +188,43 @@ async fn a_watch_that_is_never_answered_is_begun_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_watch_that_fails_holds_up_no_other() {
+    let (client, _log) = testing::client(|seen: &Seen| {
+        let is_watch = seen.query.contains(&"watch=true".to_owned());
+        match seen.target.as_str() {
+            LIST => Answer::error(500, "InternalError", "no Pods today"),
+            _ if is_watch => Answer::Never,
+            _ => page(&[], 9, ""),
+        }
+    });
+    let metrics = Metrics::new("test");
+    let views = SharedViews::default();
+    let around = Surroundings {
+        client,
+        views: views.clone(),
+        wake: Wake::new(1, metrics.queue.clone()),
+        metrics: metrics.api,
+        troubles: Troubles::default(),
+    };
+    let begun = Instant::now();
+    let _watches = start(&around, &["ns".to_owned()]);
+    let seen = |views: &SharedViews| {
+        let views = views.lock();
+        let scope = Some("ns");
+        [
+            views.trees.seen(scope),
+            views.workers.seen(scope),
+            views.nodes.seen(None),
+        ]
+    };
+    while seen(&views) != [Version::parse("9"); 3] {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(begun.elapsed() < BACKOFF.0, "nobody waited for the Pods");
+    assert_eq!(views.lock().pods.seen(Some("ns")), Version::default());
+}
+
+#[tokio::test(start_paused = true)]
 async fn nodes_that_may_not_be_read_are_done_without() {
     let nodes = |version: &str| {
         let metadata = json!({"resourceVersion": version});

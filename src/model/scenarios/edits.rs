@@ -1,0 +1,175 @@
+//! Edits of a live tree at awkward moments.
+//!
+//! Rule: an edit converges, and what the tree orders is no death.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{ONE, many};
+use crate::model::lab::{Behaviour, Lab};
+use crate::model::world::Refusal;
+
+#[test]
+fn a_retry_time_with_fractions_of_a_second_acts_once() {
+    let mut lab = Lab::new(ONE);
+    lab.behave("a", Behaviour::Crash(1, 1));
+    lab.run(25);
+    assert_eq!(lab.state(), "FFT GaveUp");
+    let half = jiff::SignedDuration::from_millis(500);
+    let time = Time(lab.now.checked_sub(half).unwrap());
+    lab.edit(|spec| spec.retry_at = Some(time));
+    lab.events.clear();
+    lab.run(25);
+    let retries = lab.events.iter().filter(|e| *e == "RetryStarted").count();
+    assert_eq!(retries, 1);
+    assert_eq!(lab.state(), "FFT GaveUp");
+}
+
+#[test]
+fn a_fixed_template_reaches_replicas_that_are_not_ready() {
+    for replicas in [1, 3] {
+        let mut lab = Lab::new(&many(replicas, 1));
+        lab.run(60);
+        lab.behave("a", Behaviour::Hang);
+        for slot in 0..replicas {
+            lab.set_ready("a", slot, false);
+        }
+        lab.run(60);
+        assert_eq!(lab.state(), "FTF NotUp", "{}", lab.message());
+        lab.behave("a", Behaviour::Healthy);
+        lab.edit_template("a", "two");
+        lab.log.clear();
+        lab.run(60);
+        assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+        let deletes = lab.log.iter().filter(|l| l.starts_with("delete")).count();
+        assert_eq!(deletes, usize::try_from(replicas).unwrap());
+        assert_eq!(lab.world.tree.status.restarts, 0);
+    }
+}
+
+#[test]
+fn a_row_that_was_left_does_not_come_back_with_the_next_death() {
+    let mut lab = Lab::new(ONE);
+    lab.behave("a", Behaviour::Crash(1, 1));
+    lab.run(25);
+    lab.behave("a", Behaviour::Healthy);
+    lab.run(100);
+    assert_eq!(lab.state(), "TFF AllUp");
+    lab.kill("a", 0, 1);
+    lab.settle();
+    assert_eq!(lab.state(), "FTF Restarting", "{}", lab.message());
+}
+
+#[test]
+fn a_child_that_moves_takes_its_troubles_with_it() {
+    let spec = "
+children:
+- name: web
+  supervisor: {onGiveUp: Retry}
+- {name: a, parent: web, worker: {template: {spec: {containers: [{name: app, image: one}]}}}}
+- {name: b, parent: web, worker: {template: {spec: {containers: [{name: app, image: one}]}}}}
+";
+    let mut lab = Lab::new(spec);
+    lab.behave("a", Behaviour::Crash(1, 1));
+    lab.run(40);
+    assert_eq!(lab.state(), "FFT GaveUp", "{}", lab.message());
+    lab.behave("a", Behaviour::Healthy);
+    lab.edit(|spec| spec.children[1].parent = None);
+    lab.run(10);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    lab.run(400);
+    assert_eq!(lab.charges("web"), BTreeMap::new());
+}
+
+#[test]
+fn a_quota_is_waited_for() {
+    let mut lab = Lab::new(&many(1, 1));
+    lab.run(5);
+    lab.refuse_creates = Some(Refusal {
+        child: "a".into(),
+        slot: Some(1),
+        at: lab.now,
+        code: 403,
+        reason: "Forbidden".into(),
+        message: "pods \"x\" is forbidden: exceeded quota: compute, requested: pods=1, used: pods=2, limited: pods=2".into(),
+    });
+    lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(2));
+    lab.run(90);
+    assert_eq!(lab.state(), "TTF WaitingForCapacity", "{}", lab.message());
+    lab.refuse_creates = None;
+    lab.run(90);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+}
+
+#[test]
+fn children_that_stop_together_stop_in_reverse() {
+    let spec = "
+startup: Ordered
+children:
+- {name: a, worker: {replicas: 1, template: {spec: {containers: [{name: app, image: one}]}}}}
+- {name: b, worker: {replicas: 1, template: {spec: {containers: [{name: app, image: one}]}}}}
+- {name: c, worker: {replicas: 1, template: {spec: {containers: [{name: app, image: one}]}}}}
+";
+    for disable in [false, true] {
+        let mut lab = Lab::new(spec);
+        lab.run(30);
+        lab.log.clear();
+        lab.edit(|spec| {
+            for child in &mut spec.children {
+                child.enabled = !disable;
+                let replicas = i32::from(disable);
+                child.worker.as_mut().unwrap().replicas = Some(replicas);
+            }
+        });
+        lab.settle();
+        assert_eq!((lab.live("a"), lab.live("c")), (vec![0], vec![]));
+        lab.run(10);
+        let stops: Vec<&str> = lab
+            .log
+            .iter()
+            .filter_map(|l| l.strip_prefix("delete "))
+            .map(|l| &l[..3])
+            .collect();
+        assert_eq!(stops, ["c/0", "b/0", "a/0"]);
+        assert!(lab.state().starts_with("TFF"), "{}", lab.state());
+    }
+}
+
+#[test]
+fn a_start_after_no_replicas_is_a_start() {
+    let mut lab = Lab::new(&many(3, 2));
+    lab.run(30);
+    lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(0));
+    lab.run(30);
+    lab.behave("a", Behaviour::Crash(0, 1));
+    lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(3));
+    lab.run(3);
+    assert_eq!(
+        lab.charges("(root)"),
+        BTreeMap::new(),
+        "failed starts are the slots'"
+    );
+}
+
+#[test]
+fn an_order_that_is_taken_back_makes_no_death() {
+    let stable = ONE.replace("worker: {", "worker: {identity: Stable, ");
+    for (spec, remove) in [(stable.as_str(), false), (ONE, false), (ONE, true)] {
+        let mut lab = Lab::new(spec);
+        lab.run(30);
+        let child = lab.world.tree.spec.children[0].clone();
+        lab.edit(|spec| {
+            if remove {
+                spec.children.clear();
+            } else {
+                spec.children[0].enabled = false;
+            }
+        });
+        lab.settle();
+        lab.edit(|spec| spec.children = vec![child]);
+        lab.run(10);
+        assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+        assert_eq!(lab.world.tree.status.restarts, 0, "{:?}", lab.events);
+    }
+}

@@ -1,0 +1,208 @@
+//! Dead Pods that are kept, Pods that vanish, and what they are taken for.
+//!
+//! Rule: a death is judged once, and the death of the Pod that the slot stands on is judged.
+
+use std::collections::BTreeMap;
+
+use super::{ONE, many};
+use crate::model::lab::{Behaviour, Lab};
+use crate::model::pod::{ContainerState, Termination};
+use crate::model::window::after;
+
+#[test]
+fn a_pod_kept_as_evidence_is_not_what_the_slot_stands_on() {
+    let mut lab = Lab::new(ONE);
+    lab.run(5);
+    lab.evict("a", 0);
+    lab.run(60);
+    assert_eq!(lab.state(), "TFF AllUp");
+    assert_eq!(lab.world.tree.status.restarts, 1);
+    lab.delete_by_hand("a", 0);
+    lab.run(2);
+    assert_eq!(
+        lab.live("a"),
+        [0],
+        "replaced after a second, the second time"
+    );
+    assert_eq!(lab.world.tree.status.restarts, 2);
+    let faults = lab.world.tree.status.recent_faults.iter();
+    let classes: Vec<&str> = faults.map(|fault| fault.class.as_str()).collect();
+    assert_eq!(classes, ["PodDeleted", "NodePressureEviction"]);
+}
+
+#[test]
+fn evidence_is_not_charged_again_when_its_successor_vanishes() {
+    let mut lab = Lab::new(&format!(
+        "intensity: {{maxRestarts: 1, periodSeconds: 3600}}{ONE}"
+    ));
+    lab.run(5);
+    lab.pod_mut("a", 0).kubelet_restarts = false;
+    lab.kill("a", 0, 1);
+    lab.run(60);
+    assert_eq!(lab.charges("(root)"), BTreeMap::from([("a".into(), 1)]));
+    lab.vanish("a", 0);
+    lab.run(10);
+    assert_eq!(lab.charges("(root)"), BTreeMap::from([("a".into(), 1)]));
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+}
+
+#[test]
+fn evidence_is_kept_for_an_hour_from_the_death() {
+    let mut lab = Lab::new(ONE);
+    lab.run(7200);
+    lab.evict("a", 0);
+    let dead = |lab: &Lab| lab.pods().filter(|pod| pod.is_terminal()).count();
+    lab.run(3500);
+    assert_eq!((dead(&lab), lab.live("a")), (1, vec![0]));
+    lab.run(200);
+    assert_eq!(dead(&lab), 0);
+}
+
+#[test]
+fn a_held_pod_that_is_evicted_is_replaced() {
+    let mut lab = Lab::new(ONE);
+    lab.run(5);
+    lab.behave("a", Behaviour::Crash(1, 127));
+    lab.run(20);
+    assert_eq!(lab.state(), "FTF Held", "{}", lab.message());
+    let charges = lab.charges("(root)");
+    lab.evict("a", 0);
+    lab.behave("a", Behaviour::Healthy);
+    lab.run(40);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    assert_eq!(lab.charges("(root)"), charges);
+}
+
+#[test]
+fn a_pod_that_vanishes_before_it_started_is_replaced_more_and_more_slowly() {
+    let mut lab = Lab::new(ONE);
+    lab.behave("a", Behaviour::NoCapacity);
+    lab.run(5);
+    lab.log.clear();
+    for _ in 0..30 {
+        if !lab.live("a").is_empty() {
+            lab.vanish("a", 0);
+        }
+        lab.settle();
+        lab.run(1);
+    }
+    let creates = lab.log.iter().filter(|l| l.starts_with("create")).count();
+    assert!((3..8).contains(&creates), "{creates} creates in 30 s");
+}
+
+#[test]
+fn the_brake_is_forgotten_after_ten_minutes_alive() {
+    let mut lab = Lab::new(ONE);
+    lab.run(5);
+    for _ in 0..9 {
+        lab.delete_by_hand("a", 0);
+        lab.run(1);
+        while lab.live("a").is_empty() {
+            lab.run(1);
+        }
+    }
+    lab.run(3600);
+    let now = lab.now;
+    lab.vanish("a", 0);
+    lab.settle();
+    assert_eq!((lab.live("a"), lab.now), (vec![0], now), "replaced at once");
+}
+
+#[test]
+fn a_death_between_the_decision_to_replace_and_the_delete_is_judged() {
+    let mut lab = Lab::new(&format!(
+        "intensity: {{maxRestarts: 10, periodSeconds: 600}}{ONE}"
+    ));
+    lab.run(5);
+    for _ in 0..2 {
+        lab.kill("a", 0, 1);
+        lab.settle();
+    }
+    lab.now = after(lab.now, 1);
+    let now = lab.now;
+    lab.decide_before(|lab| {
+        let container = &mut lab.pod_mut("a", 0).containers[0];
+        container.restarts += 1;
+        container.state = ContainerState::Terminated(Termination {
+            exit_code: 1,
+            started: Some(now),
+            finished: Some(now),
+            ..Termination::default()
+        });
+    });
+    lab.run(10);
+    assert_eq!(lab.world.tree.status.restarts, 3);
+    assert_eq!(lab.charges("(root)"), BTreeMap::from([("a".into(), 3)]));
+}
+
+#[test]
+fn an_init_container_that_is_repeated_with_its_pod_is_no_death() {
+    let mut lab = Lab::new(ONE);
+    lab.run(5);
+    let now = lab.now;
+    let done = Termination {
+        exit_code: 0,
+        finished: Some(now),
+        ..Termination::default()
+    };
+    let mut init = lab.pod_mut("a", 0).containers[0].clone();
+    init.name = "setup".into();
+    init.state = ContainerState::Terminated(done.clone());
+    lab.pod_mut("a", 0).init_containers.push(init);
+    lab.settle();
+    lab.kill("a", 0, 137);
+    lab.settle();
+    let init = &mut lab.pod_mut("a", 0).init_containers[0];
+    init.restarts = 1;
+    init.last = Some(done);
+    lab.run(5);
+    assert_eq!(lab.world.tree.status.restarts, 1);
+    lab.kill("a", 0, 1);
+    lab.settle();
+    assert_eq!(lab.world.tree.status.restarts, 2, "the next death counts");
+}
+
+#[test]
+fn a_moment_of_unreadiness_is_no_absence() {
+    let mut lab = Lab::new(&many(2, 1));
+    lab.run(60);
+    lab.behave("a", Behaviour::Hang);
+    lab.set_ready("a", 0, false);
+    lab.settle();
+    lab.now = after(lab.now, 5);
+    lab.kill("a", 1, 1);
+    lab.now = after(lab.now, 1);
+    lab.set_ready("a", 0, true);
+    lab.settle();
+    assert_eq!(lab.charges("(root)"), BTreeMap::new(), "a quorum was alive");
+}
+
+#[test]
+fn deaths_that_were_healed_one_by_one_while_nobody_looked_are_the_slots() {
+    let mut lab = Lab::new(&many(3, 1));
+    lab.run(60);
+    for slot in 0..3 {
+        lab.kill("a", slot, 1);
+        lab.go_by(30);
+    }
+    lab.settle();
+    assert_eq!(
+        lab.charges("(root)"),
+        BTreeMap::new(),
+        "never more than one was down"
+    );
+    assert_eq!(lab.world.tree.status.restarts, 3);
+}
+
+#[test]
+fn what_the_kubelet_starts_after_the_give_up_is_stopped() {
+    let spec = ONE.replace("worker: {", "worker: {ready: Running, ");
+    let mut lab = Lab::new(&format!(
+        "intensity: {{maxRestarts: 2, periodSeconds: 300}}{spec}"
+    ));
+    lab.run(5);
+    lab.behave("a", Behaviour::Crash(20, 1));
+    lab.run_until("FFT GaveUp", 100);
+    lab.run(3);
+    assert_eq!(lab.live("a"), [] as [i32; 0], "{}", lab.message());
+}
