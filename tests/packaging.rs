@@ -10,6 +10,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use coppice::api::v1alpha1::SupervisionTree;
 use serde::Deserialize;
@@ -136,4 +137,22 @@ fn the_manifest_makes_its_namespace_first_and_no_definition() {
             "{object}"
         );
     }
+}
+
+#[test]
+fn the_program_prints_what_is_installed() {
+    let printed = |command: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_coppice"))
+            .arg(command)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{command}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let definitions: Vec<Value> = files("crds")
+        .iter()
+        .flat_map(|(name, _)| documents(&read(&format!("crds/{name}"))))
+        .collect();
+    assert_eq!(documents(&printed("crd")), definitions);
+    assert_eq!(printed("manifests"), read("manifests/install.yaml"));
 }

@@ -167,7 +167,7 @@ const OPERATOR_RULES: [&str; 6] = [
     r#""coppice.dev" supervisiontrees/status workers/status workers/scale: patch"#,
     r#""coppice.dev" supervisiontrees/finalizers workers/finalizers: update"#,
     r#""" pods: get list watch create delete"#,
-    r#""events.k8s.io" events: create patch"#,
+    r#""events.k8s.io" events: create"#,
 ];
 const NODE_RULES: [&str; 1] = [r#""" nodes: get list watch"#];
 const STOP_RULES: [&str; 3] = [

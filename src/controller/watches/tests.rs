@@ -36,6 +36,17 @@ struct Bench {
     _watches: JoinSet<()>,
 }
 
+fn surroundings(client: Client) -> Surroundings {
+    let metrics = Metrics::new("test");
+    Surroundings {
+        client,
+        views: SharedViews::default(),
+        wake: Wake::new(1, metrics.queue.clone()),
+        metrics: metrics.api,
+        troubles: Troubles::default(),
+    }
+}
+
 /// Watches Pods of one namespace on a server that answers by this script, and never once it is over.
 fn watch(script: Vec<Answer>) -> Bench {
     let script = Mutex::new(script.into_iter());
@@ -47,14 +58,7 @@ fn watch(script: Vec<Answer>) -> Bench {
         );
         script.lock().unwrap().next().unwrap_or(Answer::Never)
     });
-    let metrics = Metrics::new("test");
-    let around = Surroundings {
-        client,
-        views: SharedViews::default(),
-        wake: Wake::new(1, metrics.queue.clone()),
-        metrics: metrics.api,
-        troubles: Troubles::default(),
-    };
+    let around = surroundings(client);
     let mut watches = JoinSet::new();
     spawn::<Pods>(&mut watches, &around, Some("ns".to_owned()));
     Bench {
@@ -197,15 +201,8 @@ async fn a_watch_that_fails_holds_up_no_other() {
             _ => page(&[], 9, ""),
         }
     });
-    let metrics = Metrics::new("test");
-    let views = SharedViews::default();
-    let around = Surroundings {
-        client,
-        views: views.clone(),
-        wake: Wake::new(1, metrics.queue.clone()),
-        metrics: metrics.api,
-        troubles: Troubles::default(),
-    };
+    let around = surroundings(client);
+    let views = around.views.clone();
     let begun = Instant::now();
     let _watches = start(&around, &["ns".to_owned()]);
     let seen = |views: &SharedViews| {
@@ -240,15 +237,8 @@ async fn nodes_that_may_not_be_read_are_done_without() {
     let script = Mutex::new(script.into_iter());
     let (client, log) =
         testing::client(move |_| script.lock().unwrap().next().unwrap_or(Answer::Never));
-    let metrics = Metrics::new("test");
-    let views = SharedViews::default();
-    let around = Surroundings {
-        client,
-        views: views.clone(),
-        wake: Wake::new(1, metrics.queue.clone()),
-        metrics: metrics.api,
-        troubles: Troubles::default(),
-    };
+    let around = surroundings(client);
+    let views = around.views.clone();
     let mut watches = JoinSet::new();
     spawn::<Nodes>(&mut watches, &around, None);
     let until = async |count: usize| {
