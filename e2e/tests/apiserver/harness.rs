@@ -198,14 +198,17 @@ async fn pod_security_and_quotas_are_enforced() {
         .patch(&name, &PatchParams::default(), &patch)
         .await
         .expect("a label");
-    assert_eq!(
-        code(
-            pods.create(&PostParams::default(), &pod("privileged", true))
-                .await
-        ),
-        403,
-        "PodSecurity"
-    );
+    // The API server reads its namespaces by a watch, so it may know of the label a moment later.
+    let dry = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let begun = Instant::now();
+    let privileged = pod("privileged", true);
+    while code(pods.create(&dry, &privileged).await) != 403 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "PodSecurity");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     pods.create(&PostParams::default(), &pod("plain", false))
         .await
         .expect("a Pod that keeps the standard");
