@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::fault::{self, Class, Confidence, Evidence, Fault, Verdict};
 use super::memory::Memory;
 use super::pod::{ContainerView, PodView};
-use super::replica::{Replicas, SlotView, has_ended, node_is_gone, node_of};
+use super::replica::{Replicas, SlotView, ended_runs, has_ended, node_is_gone, node_of};
 use super::tree::{Leaf, NodeId, Tree};
 use super::window::{Toll, after, whole_second};
 use super::world::World;
@@ -186,7 +186,8 @@ fn ended(
     if known.gone {
         return None;
     }
-    let fresh = (pod.ended_runs() - known.deaths).max(0);
+    let ended_runs = ended_runs(pod, Some(&known));
+    let fresh = (ended_runs - known.deaths).max(0);
     let whole = has_ended(pod, leaf, world);
     if fresh == 0 && !whole {
         return None;
@@ -221,7 +222,7 @@ fn ended(
         since: life_since(pod, fresh > 0),
         over: whole || (!pod.kubelet_restarts),
         was_started: known.started || life.alive,
-        ..death_of(id, leaf, view, pod, pod.ended_runs(), fault)
+        ..death_of(id, leaf, view, pod, ended_runs, fault)
     })
 }
 

@@ -22,7 +22,7 @@ pub struct Decision {
     pub worker_intents: BTreeSet<String>,
     /// The next writes, in order. A failure ends them, a refusal those of its child.
     pub writes: Vec<Write>,
-    /// Events to publish once the intents are stored.
+    /// Events to publish once the intents are stored; those about writes go with the write.
     pub notices: Vec<Notice>,
     /// Faults judged by this decision, for the metrics.
     pub judged: Vec<Judged>,
@@ -65,6 +65,8 @@ pub enum Write {
         name: String,
         /// The number that the tree states.
         replicas: i32,
+        /// What to tell people when it is done.
+        notice: Option<Notice>,
     },
     /// Create a Pod.
     CreatePod {

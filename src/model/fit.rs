@@ -15,7 +15,7 @@ pub(super) const LARGEST_TREE: usize = 64 * 1024;
 pub(super) const LARGEST_WORKER: usize = 128 * 1024;
 /// Below these numbers of entries no status can be too heavy.
 const FEW_RECORDS: usize = 16;
-const FEW_SLOTS: usize = 100;
+const FEW_SLOTS: usize = 32;
 /// Above this the API server would soon refuse the status, and nothing could be remembered at all.
 const UNBEARABLE: usize = 1024 * 1024;
 /// How many charges a slot keeps then: more than that many deaths within a window are not counted.
@@ -45,19 +45,17 @@ pub(super) fn fit_tree(status: &mut SupervisionTreeStatus) {
     }
 }
 
-/// Leaves out what most slots say about their troubles, if the status does not fit otherwise, and which Pods have
-/// never started: those need not be missed.
+/// Leaves out what most slots say about their troubles, if the status does not fit otherwise, and since when they are
+/// down, which is not asked where a trouble says more.
 pub(super) fn fit_worker(status: &mut WorkerStatus) {
     if status.slots.len() < FEW_SLOTS || weight(status) <= LARGEST_WORKER {
         return;
     }
     let troubled = status.slots.iter_mut().filter(|s| s.trouble.is_some());
     for slot in troubled.skip(TELLING_SLOTS) {
+        slot.down_time = None;
         if let Some(trouble) = &mut slot.trouble {
             trouble.message.clear();
-        }
-        if !slot.started && !slot.gone && slot.deaths == 0 {
-            slot.pod_uid.clear();
         }
     }
     if weight(status) <= UNBEARABLE {

@@ -49,8 +49,11 @@ impl Engine<'_> {
                         since <= death.at
                     }
                 });
-                let lived_then =
-                    !before && view.current.is_some_and(|pod| pod.was_running_at(death.at));
+                let slot = self.slot(death.leaf, view.slot);
+                let lived_then = view.current.filter(|_| !before).is_some_and(|pod| {
+                    slot.is_some_and(|s| s.started && s.pod_uid == pod.uid)
+                        && pod.was_running_at(death.at)
+                });
                 view.slot != death.slot && (begun || lived_then)
             })
             .count()

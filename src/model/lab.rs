@@ -269,8 +269,12 @@ impl Lab {
             }
             Write::DeleteWorker { uid, .. } => self.world.workers.retain(|_, w| w.uid != uid),
             Write::Scale {
-                child, replicas, ..
+                child,
+                replicas,
+                notice,
+                ..
             } => {
+                self.events.extend(notice.map(|notice| notice.reason));
                 self.log.push(format!("scale {child} {replicas}"));
                 self.world.workers.get_mut(&child).unwrap().replicas = replicas;
             }

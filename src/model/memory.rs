@@ -184,6 +184,7 @@ impl SlotStatus {
     pub(super) fn begin_pod(&mut self, uid: &str) {
         uid.clone_into(&mut self.pod_uid);
         self.deaths = 0;
+        self.failed_inits = 0;
         self.gone = false;
         self.started = false;
     }

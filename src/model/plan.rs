@@ -10,7 +10,7 @@ use super::decision::{Notice, Write};
 use super::engine::{Engine, Mode};
 use super::names;
 use super::pod::PodView;
-use super::replica::{Life, SlotView, has_ended};
+use super::replica::{Life, SlotView, ended_runs, has_ended};
 use super::tree::{Leaf, NodeId, ROOT};
 use super::window::after;
 
@@ -125,23 +125,23 @@ impl Engine<'_> {
             return;
         }
         let child = self.name(id);
-        if self.world.tree.status.observed_generation == self.world.tree.generation {
-            self.notices.push(Notice {
-                warning: false,
-                reason: "ScaleOverridden".to_owned(),
-                action: "Scale",
-                child: child.to_owned(),
-                message: format!(
-                    "{child} was scaled to {}; the tree states {replicas}, which is put back. Remove `replicas` from the tree to let others scale it",
-                    worker.replicas
-                ),
-                pod: None,
-            });
-        }
+        let is_news = self.world.tree.status.observed_generation == self.world.tree.generation;
+        let notice = is_news.then(|| Notice {
+            warning: false,
+            reason: "ScaleOverridden".to_owned(),
+            action: "Scale",
+            child: child.to_owned(),
+            message: format!(
+                "{child} was scaled to {}; the tree states {replicas}, which is put back. Remove `replicas` from the tree to let others scale it",
+                worker.replicas
+            ),
+            pod: None,
+        });
         writes.push(Write::Scale {
             child: child.to_owned(),
             name: worker.name.clone(),
             replicas,
+            notice,
         });
     }
 
@@ -264,7 +264,10 @@ impl Engine<'_> {
             // An ended `Interchangeable` Pod stays as evidence; its successor has another name.
             let keep = !stable && has_ended(pod, leaf, self.world);
             if !keep {
-                writes.push(delete(pod, None, "its life has ended"));
+                // One that waits for its container may have been restarted by the kubelet since.
+                let may_recover = pod.kubelet_restarts && pod.is_crash_looping();
+                let version = may_recover.then(|| pod.resource_version.clone());
+                writes.push(delete(pod, version, "its life has ended"));
             }
             return !stable;
         }
@@ -315,7 +318,7 @@ impl Engine<'_> {
         let memory = self.memory.slot_mut(child, slot);
         if memory.pod_uid != pod.uid {
             memory.begin_pod(&pod.uid);
-            memory.deaths = pod.ended_runs();
+            memory.deaths = ended_runs(pod, None);
         }
         memory.gone = true;
         memory.started = false;
@@ -346,7 +349,7 @@ impl Engine<'_> {
                 });
                 if !awaits_its_end && pod.revision == leaf.revision {
                     let memory = self.memory.slot_mut(child, view.slot);
-                    let ended_again = pod.ended_runs() > memory.deaths;
+                    let ended_again = ended_runs(pod, Some(memory)) > memory.deaths;
                     if memory.gone && memory.pod_uid == pod.uid && (runs || ended_again) {
                         memory.gone = false;
                         self.memory.intend_worker(child);

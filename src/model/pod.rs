@@ -197,33 +197,31 @@ impl PodView {
 
     /// Whether an init container has failed and no new run of it has begun.
     pub fn init_failed(&self) -> bool {
-        self.init_containers
-            .iter()
-            .any(|c| c.judged && c.end().is_some_and(|end| end.exit_code != 0))
+        self.judged_inits().any(ContainerView::has_failed)
     }
 
-    /// Whether the kubelet waits before it restarts a container that counts.
+    /// Whether the kubelet waits before it restarts a container that counts. An init container that has succeeded
+    /// is not restarted.
     pub fn is_crash_looping(&self) -> bool {
-        self.judged()
-            .chain(self.init_containers.iter().filter(|c| c.judged))
-            .any(ContainerView::is_backing_off)
+        let mut inits = self.judged_inits().filter(|c| c.has_failed());
+        self.judged().any(ContainerView::is_backing_off) || inits.any(ContainerView::is_backing_off)
     }
 
-    /// How many runs of judged containers have ended so far. An init container that fails is a start that
-    /// failed; once the apps have run, its runs say nothing any more, because the kubelet repeats also those
-    /// that succeeded when it makes the Pod's sandbox anew.
+    /// How many runs of judged app containers have ended so far.
     pub fn ended_runs(&self) -> i64 {
-        let apps: i64 = self.judged().map(ContainerView::ended_runs).sum();
-        if self.judged().any(ContainerView::has_run) {
-            return apps;
-        }
-        let inits: i64 = self
-            .init_containers
-            .iter()
-            .filter(|c| c.judged)
-            .map(ContainerView::failed_runs)
-            .sum();
-        apps + inits
+        self.judged().map(ContainerView::ended_runs).sum()
+    }
+
+    /// How many runs of judged init containers have failed so far: each is a start that failed. `None` once the
+    /// apps have run: the kubelet repeats also those that succeeded when it makes the Pod's sandbox anew, so that
+    /// their number says nothing any more.
+    pub fn failed_inits(&self) -> Option<i64> {
+        let apps_have_run = self.judged().any(ContainerView::has_run);
+        (!apps_have_run).then(|| self.judged_inits().map(ContainerView::failed_runs).sum())
+    }
+
+    fn judged_inits(&self) -> impl Iterator<Item = &ContainerView> {
+        self.init_containers.iter().filter(|c| c.judged)
     }
 }
 
@@ -243,7 +241,12 @@ impl ContainerView {
     /// How many runs of this init container have failed: before the apps run, the kubelet restarts it only
     /// after a failure.
     pub fn failed_runs(&self) -> i64 {
-        self.restarts + i64::from(self.end().is_some_and(|end| end.exit_code != 0))
+        self.restarts + i64::from(self.has_failed())
+    }
+
+    /// Whether its current run has failed.
+    pub fn has_failed(&self) -> bool {
+        self.end().is_some_and(|end| end.exit_code != 0)
     }
 
     /// How the current run ended, when no new one has begun.

@@ -157,7 +157,7 @@ impl<'a> SlotView<'a> {
         let ready = leaf.settings.ready == ReadyWhen::Ready;
         let running = pod.judged().all(super::pod::ContainerView::is_running);
         let started_now = if ready { pod.is_ready() } else { running };
-        let latched = memory.is_some_and(|m| m.started && m.deaths >= pod.ended_runs());
+        let latched = memory.is_some_and(|m| m.started && m.deaths >= ended_runs(pod, memory));
         let run_ended = pod.judged().any(|c| c.end().is_some()) || pod.init_failed();
         let over = memory.is_some_and(|m| m.gone) || has_ended(pod, leaf, world);
         let started = started_now || latched;
@@ -181,6 +181,13 @@ impl<'a> SlotView<'a> {
                 .flatten(),
         }
     }
+}
+
+/// How many lives of the Pod have ended so far, failed starts in init containers included. It never becomes less.
+pub(super) fn ended_runs(pod: &PodView, memory: Option<&SlotStatus>) -> i64 {
+    let known = memory.filter(|m| m.pod_uid == pod.uid);
+    let failed_inits = pod.failed_inits().or(known.map(|m| m.failed_inits));
+    pod.ended_runs() + failed_inits.unwrap_or(0)
 }
 
 /// Whether the Pod as a whole has ended: it is terminal, or somebody deleted it. A `Stable` one that is

@@ -2,6 +2,8 @@
 //!
 //! Rule: a trouble stays until what it names is gone, or the slot was alive for 30 seconds.
 
+use std::collections::BTreeMap;
+
 use crate::api::conditions::Reason;
 use crate::api::v1alpha1::{BrakeStatus, RecentFault, RefusedStatus};
 
@@ -11,7 +13,7 @@ use super::engine::{BLIND_STOP_SECONDS, Engine, Mode};
 use super::fault::{self, Class, Fault, Verdict};
 use super::judge::cut;
 use super::pod::PodView;
-use super::replica::{Life, SlotView, node_of, waits_for_fence};
+use super::replica::{Life, SlotView, ended_runs, node_of, waits_for_fence};
 use super::supervise::SETTLED_SECONDS;
 use super::tree::{Leaf, NodeId};
 use super::window::{
@@ -156,9 +158,9 @@ impl Engine<'_> {
         if memory.pod_uid != pod.uid {
             memory.begin_pod(&pod.uid);
         }
-        // All ends that there are have been judged. There are fewer than before when an init container had failed
-        // and the apps run now.
-        memory.deaths = memory.deaths.min(pod.ended_runs());
+        if let Some(failed_inits) = pod.failed_inits() {
+            memory.failed_inits = failed_inits;
+        }
         if is_down && pod.is_deleting() && !memory.gone {
             // The tree has ordered it, even if the order is taken back before the Pod has stopped.
             memory.gone = true;
@@ -176,7 +178,7 @@ impl Engine<'_> {
         let child = self.tree.nodes[id].name;
         let memory = self.memory.slot_mut(child, view.slot);
         let is_parked = memory.parked.as_ref().is_some_and(|p| p.waiting);
-        memory.deaths = memory.deaths.max(pod.ended_runs());
+        memory.deaths = memory.deaths.max(ended_runs(pod, Some(memory)));
         memory.started |= may_start && !is_parked;
     }
 
@@ -308,11 +310,20 @@ impl Engine<'_> {
             return;
         };
         let wanted: Vec<i32> = replicas.wanted.iter().map(|view| view.slot).collect();
-        let leaving: Vec<(i32, String, i64)> = replicas
-            .surplus
-            .iter()
-            .filter(|pod| pod.slot >= 0 && !wanted.contains(&pod.slot))
-            .map(|pod| (pod.slot, pod.uid.clone(), pod.ended_runs()))
+        // Of each slot the Pod that it stood on, which comes before its evidence.
+        let mut leaving: BTreeMap<i32, &PodView> = BTreeMap::new();
+        for pod in &replicas.surplus {
+            if pod.slot >= 0 && !wanted.contains(&pod.slot) {
+                leaving.entry(pod.slot).or_insert(pod);
+            }
+        }
+        let failed_inits = |slot, pod: &PodView| {
+            let known = self.slot(id, slot).filter(|known| known.pod_uid == pod.uid);
+            pod.failed_inits().or(known.map(|known| known.failed_inits))
+        };
+        let leaving: Vec<(i32, &PodView, i64)> = leaving
+            .into_iter()
+            .map(|(slot, pod)| (slot, pod, failed_inits(slot, pod).unwrap_or(0)))
             .collect();
         let name = self.tree.nodes[id].name;
         if let Some(worker) = self.memory.workers.get_mut(name) {
@@ -321,10 +332,11 @@ impl Engine<'_> {
                 .retain(|slot| wanted.contains(&slot.slot) && !slot.is_empty());
         }
         // While its Pod stops, all that is remembered is that this is no death.
-        for (slot, uid, ended_runs) in leaving {
+        for (slot, pod, failed_inits) in leaving {
             let memory = self.memory.slot_mut(name, slot);
-            memory.begin_pod(&uid);
-            memory.deaths = ended_runs;
+            memory.begin_pod(&pod.uid);
+            memory.failed_inits = failed_inits;
+            memory.deaths = pod.ended_runs() + failed_inits;
             memory.gone = true;
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use e2e::kstatus::{Status, compute, condition, is_waited_for};
 use serde_json::{Value, json};
 
-use super::kit::{Kit, SOON, names, tree, worker};
+use super::kit::{Kit, SOON, names, tree, uids, worker};
 
 /// Which of Ready, Reconciling and Stalled are true, and why; nothing while the last edit has not been judged.
 fn shown(tree: &Value) -> Option<(String, String)> {
@@ -196,6 +196,48 @@ pub async fn of_named_faults(kit: Arc<Kit>) {
     // What comes later asks every tree that is left to be Ready.
     kit.kubectl(&format!("delete stree faulty -n {namespace} --timeout=60s"))
         .await;
+}
+
+/// An init container that fails once, as one that waits for something does: one failed start, and then the same Pod.
+pub async fn of_an_init_container_that_fails_once(kit: Arc<Kit>) {
+    let namespace = kit.namespace("init").await;
+    let mut app = worker("app", 1, &[]);
+    let spec = &mut app["worker"]["template"]["spec"];
+    spec["initContainers"] = json!([{
+        "name": "wait", "image": e2e::current::workload_image(),
+        "command": ["sh", "-c", "test -e /state/seen || { touch /state/seen; exit 1; }"],
+        "volumeMounts": [{"name": "state", "mountPath": "/state"}],
+    }]);
+    spec["volumes"] = json!([{"name": "state", "emptyDir": {}}]);
+    kit.apply(&namespace, &tree("patient", &[app])).await;
+    let ready = shows(&kit, &namespace, "patient", "R", "AllUp").await;
+    assert_eq!(ready["status"]["restarts"], 1, "{ready}");
+    let before = uids(&kit.pods(&namespace).await);
+    let faults = &ready["status"]["recentFaults"];
+    let told = faults[0]["message"].as_str().unwrap_or_default();
+    assert!(
+        told.starts_with("init container wait ended with exit code 1"),
+        "{faults}"
+    );
+    let pods = kit.pods(&namespace).await;
+    assert_eq!(
+        pods[0]["status"]["initContainerStatuses"][0]["restartCount"],
+        1
+    );
+
+    // Its next death is its own, although the init container has been restarted before.
+    let pod = names(&pods).remove(0);
+    kit.kubectl(&format!(
+        "exec {pod} -n {namespace} -c app -- workload exit 4"
+    ))
+    .await;
+    kit.until(&namespace, "the death is counted", SOON, async || {
+        (kit.tree(&namespace, "patient").await["status"]["restarts"] == 2).then_some(())
+    })
+    .await;
+    let again = shows(&kit, &namespace, "patient", "R", "AllUp").await;
+    assert_eq!(again["status"]["restarts"], 2, "{again}");
+    assert_eq!(uids(&kit.pods(&namespace).await), before);
 }
 
 /// Runs, but does not become ready in time: charged, and a person should look.

@@ -114,6 +114,10 @@ fn parts(kit: &Arc<Kit>) -> Vec<(&'static str, Part)> {
             "a quorum left",
             Box::pin(conditions::with_a_quorum_left(of())),
         ),
+        (
+            "a failed init",
+            Box::pin(conditions::of_an_init_container_that_fails_once(of())),
+        ),
         ("named faults", Box::pin(conditions::of_named_faults(of()))),
         (
             "nothing to do",

@@ -19,11 +19,12 @@ const WITHOUT_DEFAULT: [&str; 7] = [
 ];
 
 /// Numbers that only count: they stop at the end of their type.
-const COUNTERS: [&str; 6] = [
+const COUNTERS: [&str; 7] = [
     "restarts",
     "incarnation",
     "step",
     "deaths",
+    "failedInits",
     "count",
     "observedGeneration",
 ];

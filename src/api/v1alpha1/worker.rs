@@ -109,6 +109,11 @@ pub struct SlotStatus {
     #[schemars(range(min = 0))]
     pub deaths: i64,
 
+    /// failedInits is how many failed runs of init containers are among them, from before the apps first ran.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0))]
+    pub failed_inits: i64,
+
     /// gone says that the end of that Pod as a whole has been judged: it is to be replaced or was.
     #[serde(default, skip_serializing_if = "is_false")]
     pub gone: bool,

@@ -101,9 +101,19 @@ impl Execution<'_> {
                 };
                 self.create::<Pods>(&new).await
             }
-            Write::Scale { name, replicas, .. } => {
+            Write::Scale {
+                name,
+                replicas,
+                notice,
+                ..
+            } => {
                 tracing::info!(worker = name, replicas, "scaling");
-                scale(context, tree, name, *replicas).await
+                let effect = scale(context, tree, name, *replicas).await?;
+                if let Some(notice) = notice.clone().filter(|_| effect == Effect::Done) {
+                    let tree = &self.observation.world.tree;
+                    context.notices.publish(tree, notice);
+                }
+                Ok(effect)
             }
             Write::DeleteWorker { name, uid, .. } => {
                 tracing::info!(worker = name, "deleting");

@@ -536,6 +536,7 @@ async fn scaling_goes_through_the_subresource_and_the_worker_is_read_again() {
         child: "w".to_owned(),
         name: "t-w".to_owned(),
         replicas: 2,
+        notice: None,
     };
     bench.execute(|d| d.writes.push(write)).await.unwrap();
     assert_eq!(bench.targets(), [format!("PATCH {WORKERS}/t-w/scale")]);

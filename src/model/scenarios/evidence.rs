@@ -152,11 +152,13 @@ fn an_init_container_that_is_repeated_with_its_pod_is_no_death() {
     lab.settle();
     lab.kill("a", 0, 137);
     lab.settle();
+    let uid = lab.pod_mut("a", 0).uid.clone();
     let init = &mut lab.pod_mut("a", 0).init_containers[0];
     init.restarts = 1;
     init.last = Some(done);
     lab.run(5);
     assert_eq!(lab.world.tree.status.restarts, 1);
+    assert_eq!(lab.pod_mut("a", 0).uid, uid, "the Pod is the same");
     lab.kill("a", 0, 1);
     lab.settle();
     assert_eq!(lab.world.tree.status.restarts, 2, "the next death counts");
@@ -205,4 +207,110 @@ fn what_the_kubelet_starts_after_the_give_up_is_stopped() {
     lab.run_until("FFT GaveUp", 100);
     lab.run(3);
     assert_eq!(lab.live("a"), [] as [i32; 0], "{}", lab.message());
+}
+
+/// The init container of a/0 ends with that code, after so many restarts, while the app waits for it.
+fn end_init(lab: &mut Lab, restarts: i64, code: i32) {
+    let now = lab.now;
+    let end = Termination {
+        exit_code: code,
+        started: Some(now),
+        finished: Some(now),
+        ..Termination::default()
+    };
+    let pod = lab.pod_mut("a", 0);
+    pod.node = Some("node-a".into());
+    let mut init = pod.containers[0].clone();
+    init.name = "setup".into();
+    init.restarts = restarts;
+    init.state = ContainerState::Terminated(end);
+    pod.init_containers = vec![init];
+    pod.containers[0].state = ContainerState::Waiting {
+        reason: "PodInitializing".into(),
+        message: String::new(),
+    };
+}
+
+#[test]
+fn an_init_container_that_fails_first_and_then_succeeds_costs_one_start() {
+    let mut lab = Lab::new(ONE);
+    lab.settle();
+    let uid = lab.pod_mut("a", 0).uid.clone();
+    end_init(&mut lab, 0, 2);
+    lab.settle();
+    end_init(&mut lab, 1, 0);
+    lab.settle();
+    lab.run(60);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    assert_eq!(lab.pod_mut("a", 0).uid, uid, "the Pod is the same");
+    assert_eq!(lab.world.tree.status.restarts, 1);
+    let writes = lab.writes;
+    for _ in 0..5 {
+        lab.settle();
+    }
+    assert_eq!(lab.writes, writes, "nothing is written again and again");
+    lab.kill("a", 0, 1);
+    lab.settle();
+    assert_eq!(lab.charges("(root)"), BTreeMap::from([("a".into(), 2)]));
+}
+
+#[test]
+fn the_first_run_of_an_app_after_a_failed_init_counts_however_short_it_is() {
+    let mut lab = Lab::new(ONE);
+    lab.settle();
+    end_init(&mut lab, 0, 2);
+    lab.settle();
+    end_init(&mut lab, 1, 0);
+    let now = lab.now;
+    lab.pod_mut("a", 0).containers[0].state = ContainerState::Terminated(Termination {
+        exit_code: 1,
+        started: Some(now),
+        finished: Some(now),
+        ..Termination::default()
+    });
+    lab.settle();
+    assert_eq!(lab.world.tree.status.restarts, 2);
+}
+
+#[test]
+fn a_slot_that_goes_and_comes_back_still_knows_what_was_judged() {
+    let mut lab = Lab::new(
+        "
+startup: Ordered
+children:
+- {name: a, worker: {replicas: 1, template: {spec: {containers: [{name: app, image: one}]}}}}
+- {name: b, worker: {replicas: 1, template: {spec: {containers: [{name: app, image: one}]}}}}
+",
+    );
+    lab.run(20);
+    lab.evict("a", 0);
+    lab.run(20);
+    lab.kill("a", 0, 1);
+    lab.run(20);
+    let (restarts, charges) = (lab.world.tree.status.restarts, lab.charges("(root)"));
+    lab.edit(|spec| {
+        for child in &mut spec.children {
+            child.worker.as_mut().unwrap().replicas = Some(0);
+        }
+    });
+    lab.settle();
+    lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(1));
+    lab.settle();
+    assert_eq!(
+        (lab.world.tree.status.restarts, lab.charges("(root)")),
+        (restarts, charges)
+    );
+}
+
+#[test]
+fn a_replica_that_never_started_is_no_part_of_a_quorum() {
+    let mut lab = Lab::new(&many(2, 1));
+    lab.run(20);
+    lab.delete_by_hand("a", 1);
+    lab.behave("a", Behaviour::Hang);
+    lab.run(40);
+    lab.kill("a", 0, 1);
+    lab.kill("a", 1, 1);
+    lab.settle();
+    assert_eq!(lab.charges("(root)"), BTreeMap::from([("a".into(), 1)]));
 }
