@@ -459,6 +459,10 @@ fn a_missing_image_is_held_and_charges_nothing() {
     assert_eq!(lab.state(), "FTF Held", "{}", lab.message());
     lab.run(60);
     assert_eq!(lab.state(), "FFT Held", "{}", lab.message());
+    let writes = lab.writes;
+    lab.run(3600);
+    assert_eq!(lab.state(), "FFT Held", "{}", lab.message());
+    assert_eq!(lab.writes, writes, "a hold that lasts is told once");
     assert_eq!(lab.world.tree.status.restarts, 0);
     let creates = lab.log.iter().filter(|l| l.starts_with("create")).count();
     assert_eq!(creates, 1, "the Pod is left alone");
@@ -479,6 +483,13 @@ fn missing_capacity_is_waited_for_without_a_charge() {
     lab.behave("a", Behaviour::NoCapacity);
     lab.run(60);
     assert_eq!(lab.state(), "FTF WaitingForCapacity", "{}", lab.message());
+    lab.run(600);
+    assert_eq!(lab.state(), "FFT NotUp", "{}", lab.message());
+    assert!(
+        lab.message().contains("Insufficient cpu"),
+        "{}",
+        lab.message()
+    );
     lab.behave("a", Behaviour::Healthy);
     lab.run(5);
     assert_eq!(lab.state(), "TFF AllUp");

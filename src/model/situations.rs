@@ -3,7 +3,7 @@
 //! Rule: the weightiest situation speaks for the tree; a person reads one reason, not a list.
 
 use crate::api::conditions::Reason;
-use crate::api::v1alpha1::{OperationKind, SlotStatus};
+use crate::api::v1alpha1::{OperationKind, SlotStatus, TroubleStatus};
 
 use super::engine::{Engine, Mode};
 use super::judge::cut;
@@ -249,28 +249,12 @@ impl Engine<'_> {
     ) {
         let who = format!("{}/{}", self.name(id), view.slot);
         let memory = self.slot(id, view.slot).cloned().unwrap_or_default();
-        let mut told = false;
-        if let Some(trouble) = &memory.trouble {
-            let reason = reason_of(&trouble.reason);
-            let message = if trouble.message.is_empty() {
-                format!("{who}: {}", trouble.reason)
-            } else {
-                format!("{who}: {}", trouble.message)
-            };
-            let situation = match reason {
-                Reason::WaitingForCapacity => working(reason, message),
-                Reason::Held | Reason::CreateRefused | Reason::NameCollision => {
-                    self.held(reason, trouble.since_time.0, message)
-                }
-                _ => Situation {
-                    weight: Weight::Fault,
-                    reason,
-                    message,
-                },
-            };
-            all.push(situation);
-            told = true;
-        }
+        let trouble = memory.trouble.as_ref();
+        let trouble = trouble.map(|trouble| self.trouble_situation(&who, trouble));
+        let told = trouble
+            .as_ref()
+            .map(|trouble| (trouble.weight, trouble.message.clone()));
+        all.extend(trouble);
         if held || life.up {
             if life.up && is_outdated(view, leaf) {
                 all.push(working(
@@ -280,20 +264,50 @@ impl Engine<'_> {
             }
             return;
         }
+        if told
+            .as_ref()
+            .is_some_and(|(weight, _)| *weight >= Weight::Fault)
+        {
+            // It says why, and nothing more would be said by that it is not up.
+            return;
+        }
         if let Some(down) = &memory.down_time {
             let limit = i64::from(leaf.settings.start_deadline_seconds);
             if seconds_between(down.0, self.now) >= limit {
+                let why = told.map_or_else(String::new, |(_, why)| format!(" ({why})"));
                 all.push(Situation {
                     weight: Weight::Fault,
                     reason: Reason::NotUp,
-                    message: format!("{who} has not been up since {}", down.0),
+                    message: format!("{who} has not been up since {}{why}", down.0),
                 });
                 return;
             }
             self.wake(after(down.0, limit));
         }
-        if !told {
+        if told.is_none() {
             all.push(self.working_slot(id, view, life, &memory, &who));
+        }
+    }
+
+    /// What keeps a slot down, as it was noted.
+    fn trouble_situation(&mut self, who: &str, trouble: &TroubleStatus) -> Situation {
+        let reason = reason_of(&trouble.reason);
+        let what = if trouble.message.is_empty() {
+            &trouble.reason
+        } else {
+            &trouble.message
+        };
+        let message = format!("{who}: {what}");
+        match reason {
+            Reason::WaitingForCapacity => working(reason, message),
+            Reason::Held | Reason::CreateRefused | Reason::NameCollision => {
+                self.held(reason, trouble.since_time.0, message)
+            }
+            _ => Situation {
+                weight: Weight::Fault,
+                reason,
+                message,
+            },
         }
     }
 
