@@ -2,7 +2,9 @@
 
 # Outside the checkout, so that every clone shares what was built. e2e/src/cache.rs follows the same rule.
 export COPPICE_CACHE := $(or $(COPPICE_CACHE),$(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME)/coppice,$(HOME)/.cache/coppice))
-export CARGO_TARGET_DIR ?= $(COPPICE_CACHE)/target
+# Each checkout has a folder of its own: Cargo takes what another checkout of the same version compiled for its own, and
+# that has the other one's paths in it. `e2e/prepare` removes the folders of checkouts that are gone.
+export CARGO_TARGET_DIR ?= $(COPPICE_CACHE)/targets/$(shell pwd -P | cksum | cut -d ' ' -f 1)
 
 LAB = $(CARGO_TARGET_DIR)/debug/lab
 

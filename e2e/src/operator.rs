@@ -48,16 +48,14 @@ pub fn checkout() -> &'static Path {
 }
 
 /// Where Cargo puts what the harness lets it build.
-fn target() -> Result<PathBuf, Error> {
-    Ok(match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(folder) => checkout().join(folder),
-        None => cache::folder()?.join("target"),
-    })
+fn target() -> PathBuf {
+    let folder = std::env::var_os("CARGO_TARGET_DIR");
+    checkout().join(folder.unwrap_or_else(|| "target".into()))
 }
 
 /// The static program that is all there is in the operator's image, built from the checkout.
 pub fn static_program() -> Result<PathBuf, Error> {
-    images::operator_binary(checkout(), &target()?).map_err(Error::Image)
+    images::operator_binary(checkout(), &target()).map_err(Error::Image)
 }
 
 /// The archive of the operator's image, built from the checkout.
@@ -67,7 +65,7 @@ pub fn archive() -> Result<PathBuf, Error> {
 
 /// The operator's program for this machine, built from the checkout.
 pub fn program() -> Result<PathBuf, Error> {
-    let target = target()?;
+    let target = target();
     let mut cargo = images::cargo();
     cargo
         .current_dir(checkout())

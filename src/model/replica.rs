@@ -186,7 +186,7 @@ impl<'a> SlotView<'a> {
 /// How many lives of the Pod have ended so far, failed starts in init containers included. It never becomes less.
 pub(super) fn ended_runs(pod: &PodView, memory: Option<&SlotStatus>) -> i64 {
     let known = memory.filter(|m| m.pod_uid == pod.uid);
-    let failed_inits = pod.failed_inits().or(known.map(|m| m.failed_inits));
+    let failed_inits = pod.failed_inits().or_else(|| known.map(|m| m.failed_inits));
     pod.ended_runs() + failed_inits.unwrap_or(0)
 }
 

@@ -319,7 +319,8 @@ impl Engine<'_> {
         }
         let failed_inits = |slot, pod: &PodView| {
             let known = self.slot(id, slot).filter(|known| known.pod_uid == pod.uid);
-            pod.failed_inits().or(known.map(|known| known.failed_inits))
+            pod.failed_inits()
+                .or_else(|| known.map(|known| known.failed_inits))
         };
         let leaving: Vec<(i32, &PodView, i64)> = leaving
             .into_iter()
