@@ -212,12 +212,12 @@ impl PodView {
         self.judged().map(ContainerView::ended_runs).sum()
     }
 
-    /// How many runs of judged init containers have failed so far: each is a start that failed. `None` once the
-    /// apps have run: the kubelet repeats also those that succeeded when it makes the Pod's sandbox anew, so that
-    /// their number says nothing any more.
+    /// How many runs of judged init containers have failed so far: each is a start that failed. `None` once an app
+    /// was restarted: then the kubelet may have made the Pod's sandbox anew and repeated those that succeeded, so
+    /// that their number says nothing any more.
     pub fn failed_inits(&self) -> Option<i64> {
-        let apps_have_run = self.judged().any(ContainerView::has_run);
-        (!apps_have_run).then(|| self.judged_inits().map(ContainerView::failed_runs).sum())
+        let apps_were_restarted = self.judged().any(|c| c.restarts > 0 || c.last.is_some());
+        (!apps_were_restarted).then(|| self.judged_inits().map(ContainerView::failed_runs).sum())
     }
 
     fn judged_inits(&self) -> impl Iterator<Item = &ContainerView> {
@@ -233,13 +233,8 @@ impl ContainerView {
         self.restarts + i64::from(self.end().is_some())
     }
 
-    /// Whether it runs or has ever run.
-    pub fn has_run(&self) -> bool {
-        self.is_running() || self.restarts > 0 || self.last_end().is_some()
-    }
-
-    /// How many runs of this init container have failed: before the apps run, the kubelet restarts it only
-    /// after a failure.
+    /// How many runs of this init container have failed: as long as no app was restarted, the kubelet restarts
+    /// it only after a failure.
     pub fn failed_runs(&self) -> i64 {
         self.restarts + i64::from(self.has_failed())
     }

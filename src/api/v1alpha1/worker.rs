@@ -109,7 +109,7 @@ pub struct SlotStatus {
     #[schemars(range(min = 0))]
     pub deaths: i64,
 
-    /// failedInits is how many failed runs of init containers are among them, from before the apps first ran.
+    /// failedInits is how many failed runs of init containers are among them, from before an app was restarted.
     #[serde(default, skip_serializing_if = "is_zero")]
     #[schemars(range(min = 0))]
     pub failed_inits: i64,

@@ -255,6 +255,35 @@ fn an_init_container_that_fails_first_and_then_succeeds_costs_one_start() {
 }
 
 #[test]
+fn a_failed_init_that_nobody_saw_in_time_counts_all_the_same() {
+    let mut lab = Lab::new(ONE);
+    lab.settle();
+    end_init(&mut lab, 1, 0);
+    let now = lab.now;
+    let failed = Termination {
+        exit_code: 2,
+        started: Some(now),
+        finished: Some(now),
+        ..Termination::default()
+    };
+    let pod = lab.pod_mut("a", 0);
+    pod.init_containers[0].last = Some(failed);
+    pod.containers[0].state = ContainerState::Running { since: Some(now) };
+    lab.settle();
+    lab.run(10);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    assert_eq!(lab.charges("(root)"), BTreeMap::from([("a".into(), 1)]));
+    let fault = &lab.world.tree.status.recent_faults[0];
+    assert!(
+        fault.message.starts_with("init container setup"),
+        "{fault:?}"
+    );
+    lab.kill("a", 0, 1);
+    lab.settle();
+    assert_eq!(lab.charges("(root)"), BTreeMap::from([("a".into(), 2)]));
+}
+
+#[test]
 fn the_first_run_of_an_app_after_a_failed_init_counts_however_short_it_is() {
     let mut lab = Lab::new(ONE);
     lab.settle();
