@@ -131,11 +131,11 @@ fn event(tree: &TreeView, notice: Notice, now: Timestamp) -> Event {
     }
 }
 
-/// A name of its own for each Event: two of the same instant differ in what they say.
+/// A name of its own for each Event. It begins with the time, because kubectl shows Events without a `lastTimestamp`
+/// in the order of their names; two of the same instant differ in what they say.
 fn name(tree: &TreeView, reason: &str, message: &str, now: Timestamp) -> String {
-    let instant = now.as_nanosecond().to_string();
-    let hash = names::hash(&[&tree.uid, &instant, reason, message]);
-    format!("{}.{hash}", tree.name)
+    let hash = names::hash(&[&tree.uid, reason, message]);
+    format!("{}.{:x}.{hash}", tree.name, now.as_nanosecond())
 }
 
 #[cfg(test)]
@@ -174,6 +174,8 @@ mod tests {
         );
         let event = event(&tree, notice, now);
         assert_ne!(event.metadata.name, other.metadata.name);
+        let later = name(&tree, "R", "m", "2026-01-01T00:00:00.1Z".parse().unwrap());
+        assert!(event.metadata.name < Some(later), "in the order of time");
         assert_eq!(
             (event.reason.unwrap().len(), event.note.unwrap().len()),
             (LONGEST_REASON, LONGEST_NOTE)
