@@ -100,6 +100,8 @@ impl Engine<'_> {
             return;
         }
 
+        // What follows from a death is told after it.
+        let place = self.notices.len();
         if let Some(worker) = self.memory.workers.get_mut(child) {
             worker.restarts += death.count;
         }
@@ -122,7 +124,8 @@ impl Engine<'_> {
                 self.charge_death(death, others_alive, record)
             }
         };
-        self.tell(death, charged, &decision);
+        let notice = self.tell(death, charged, &decision);
+        self.notices.insert(place, notice);
     }
 
     /// An uncharged replacement: at once, but slower and slower when it goes on.
@@ -293,7 +296,8 @@ impl Engine<'_> {
         });
     }
 
-    fn tell(&mut self, death: &Death, charged: bool, decision: &str) {
+    /// Counts and remembers a death; gives back what people are told of it.
+    fn tell(&mut self, death: &Death, charged: bool, decision: &str) -> Notice {
         let child = self.name(death.leaf);
         let class = death.fault.class;
         let verdict = death.fault.verdict;
@@ -313,7 +317,7 @@ impl Engine<'_> {
             message: cut(&death.fault.message, 512),
             decision: cut(decision, 256),
         });
-        self.notices.push(Notice {
+        Notice {
             warning: true,
             reason: class.event_reason().to_owned(),
             action: "Restart",
@@ -324,7 +328,7 @@ impl Engine<'_> {
             ),
             pod: (!death.pod_name.is_empty())
                 .then(|| (death.pod_name.clone(), death.pod_uid.clone())),
-        });
+        }
     }
 }
 

@@ -352,7 +352,15 @@ fn giving_up_escalates_and_siblings_of_the_root_stay() {
         lab.world.tree.status.restarts, 4,
         "two levels of one restart each: the fourth death gives up"
     );
-    assert!(lab.events.contains(&"SupervisorExited".to_owned()));
+    let told: Vec<&str> = lab.events.iter().map(String::as_str).collect();
+    let of_a_death = [
+        "ChildAppExitedNonZero",
+        "ChildAppExitedNonZero",
+        "SupervisorEscalated",
+    ];
+    let first = [&of_a_death[..], &["SupervisorExited"]].concat();
+    let second = [&of_a_death[..], &["SupervisorExited", "ChildGivenUp"]].concat();
+    assert_eq!(told, [first, second].concat(), "causes come first");
     lab.behave("ui", Behaviour::Healthy);
     lab.edit_template("ui", "two");
     lab.run(20);

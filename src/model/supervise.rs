@@ -321,6 +321,7 @@ impl Engine<'_> {
                 .and_then(|s| s.operation.as_ref())
                 .map_or_else(String::new, |o| o.message.clone());
             let started = record.and_then(|s| s.started_time.clone());
+            let place = self.notices.len();
             let text = self.charge(&Charge {
                 child: id,
                 toll: Toll::one(self.now),
@@ -328,14 +329,15 @@ impl Engine<'_> {
                 since: started.map(|time| time.0),
                 why: format!("gave up ({why})"),
             });
-            self.notices.push(Notice {
+            let notice = Notice {
                 warning: true,
                 reason: "SupervisorExited".to_owned(),
                 action: "Restart",
                 child: self.name(id).to_owned(),
                 message: format!("{} gave up and has stopped; {text}", self.name(id)),
                 pod: None,
-            });
+            };
+            self.notices.insert(place, notice);
             if self.mode_from_above(id) == Mode::Up {
                 self.new_incarnation(id, "restarted after it gave up");
             }
