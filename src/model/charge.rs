@@ -116,7 +116,7 @@ impl Engine<'_> {
             .policy(supervisor)
             .map_or(GiveUp::Stop, |p| p.on_give_up);
         let message = format!("{child}: {}; {numbers}", charge.why);
-        // Events of one reason about one child are taken for repetitions, so each outcome has its own.
+        // Each outcome has a reason of its own, so that people can watch for it.
         let (reason, about, text) = match policy {
             GiveUp::Escalate => {
                 let record = self.memory.supervisor_mut(name);

@@ -289,16 +289,7 @@ impl<'a> Engine<'a> {
 
     /// Whether nothing of a node runs any more, as far as an ordered stop waits for it.
     pub(super) fn has_stopped(&self, id: NodeId) -> bool {
-        match self.tree.leaf(id) {
-            Some(leaf) => self
-                .replicas
-                .get(&id)
-                .is_none_or(|replicas| replicas.pods().all(|pod| self.pod_has_stopped(leaf, pod))),
-            None => self.tree.nodes[id]
-                .children
-                .iter()
-                .all(|child| self.has_stopped(*child)),
-        }
+        self.is_out_of_the_way(id, true)
     }
 
     /// Whether an ordered stop of the Pod is finished.

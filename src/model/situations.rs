@@ -74,9 +74,8 @@ impl Engine<'_> {
                 .is_none_or(|id| self.tree.leaf(id).is_none())
         });
         all.extend(removed.filter_map(|(child, worker)| {
-            let lost = worker.pods.iter().filter(|pod| self.is_out_of_reach(pod));
-            let names: Vec<&str> = lost.map(|pod| pod.name.as_str()).collect();
-            if !names.is_empty() && names.len() == worker.pods.len() {
+            let all_lost = worker.pods.iter().all(|pod| self.is_out_of_reach(pod));
+            if all_lost && !worker.pods.is_empty() {
                 // Nothing is left to be done about them, and nobody waits for them.
                 return None;
             }

@@ -317,14 +317,9 @@ impl Engine<'_> {
                 leaving.entry(pod.slot).or_insert(pod);
             }
         }
-        let failed_inits = |slot, pod: &PodView| {
-            let known = self.slot(id, slot).filter(|known| known.pod_uid == pod.uid);
-            pod.failed_inits()
-                .or_else(|| known.map(|known| known.failed_inits))
-        };
         let leaving: Vec<(i32, &PodView, i64)> = leaving
             .into_iter()
-            .map(|(slot, pod)| (slot, pod, failed_inits(slot, pod).unwrap_or(0)))
+            .map(|(slot, pod)| (slot, pod, ended_runs(pod, self.slot(id, slot))))
             .collect();
         let name = self.tree.nodes[id].name;
         if let Some(worker) = self.memory.workers.get_mut(name) {
@@ -333,11 +328,11 @@ impl Engine<'_> {
                 .retain(|slot| wanted.contains(&slot.slot) && !slot.is_empty());
         }
         // While its Pod stops, all that is remembered is that this is no death.
-        for (slot, pod, failed_inits) in leaving {
+        for (slot, pod, ended_runs) in leaving {
             let memory = self.memory.slot_mut(name, slot);
             memory.begin_pod(&pod.uid);
-            memory.failed_inits = failed_inits;
-            memory.deaths = pod.ended_runs() + failed_inits;
+            memory.failed_inits = ended_runs - pod.ended_runs();
+            memory.deaths = ended_runs;
             memory.gone = true;
         }
     }
