@@ -26,14 +26,9 @@ pub(super) struct Death {
     pub pod_uid: String,
     /// Node that it ran on.
     pub node: Option<String>,
-    /// When it happened: never later than now.
-    pub at: Timestamp,
-    /// How many lives of the Pod ended; more than one when nobody looked in between.
-    pub count: i64,
-    /// Whether each of them left evidence of its own: the restart count has not jumped by more than one.
-    pub seen: bool,
-    /// Before this none of them can have ended.
-    pub earliest: Timestamp,
+    /// What it adds to a window: when it happened, never later than now, and how many lives of the Pod ended, more
+    /// than one when nobody looked in between.
+    pub toll: Toll,
     /// How many ended runs the Pod has in all.
     pub ended_runs: i64,
     /// Whether the Pod as a whole is over, so that a new one is needed.
@@ -48,18 +43,6 @@ pub(super) struct Death {
     pub outdated: bool,
     /// Why it ended.
     pub fault: Fault,
-}
-
-impl Death {
-    /// What it adds to a window.
-    pub(super) fn toll(&self) -> Toll {
-        Toll {
-            at: self.at,
-            count: self.count,
-            seen: self.seen,
-            earliest: self.earliest,
-        }
-    }
 }
 
 /// The deaths of one worker, by slot, and the time at which a start deadline runs out next.
@@ -92,7 +75,7 @@ pub(super) fn collect(
                         Overdue::Yes(fault) => Some(Death {
                             over: true,
                             was_started: false,
-                            at: now,
+                            toll: Toll::one(now),
                             ..death_of(
                                 id,
                                 leaf,
@@ -143,10 +126,7 @@ fn vanished(
         pod_name: String::new(),
         pod_uid: known.pod_uid.clone(),
         node: None,
-        at: now,
-        count: 1,
-        seen: true,
-        earliest: now,
+        toll: Toll::one(now),
         ended_runs: known.deaths,
         over: true,
         was_started: known.started,
@@ -215,10 +195,13 @@ fn ended(
     };
     let count = if whole { 1 } else { lives_ended(pod, fresh) };
     Some(Death {
-        at: whole_second(at.min(now)),
-        count,
-        // A run that has just ended shows itself and the run before it.
-        seen: count <= 1 + i64::from(life.run_ended),
+        toll: Toll {
+            at: whole_second(at.min(now)),
+            count,
+            // A run that has just ended shows itself and the run before it.
+            seen: count <= 1 + i64::from(life.run_ended),
+            earliest: pod.created,
+        },
         since: life_since(pod, fresh > 0),
         over: whole || (!pod.kubelet_restarts),
         was_started: known.started || life.alive,
@@ -247,10 +230,7 @@ fn death_of(
         pod_name: pod.name.clone(),
         pod_uid: pod.uid.clone(),
         node: pod.node.clone(),
-        at: pod.created,
-        count: 1,
-        seen: true,
-        earliest: pod.created,
+        toll: Toll::one(pod.created),
         ended_runs,
         over: false,
         was_started: false,

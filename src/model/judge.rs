@@ -44,15 +44,15 @@ impl Engine<'_> {
                 let before = judged.contains(&view.slot);
                 let begun = life.started_since.is_some_and(|since| {
                     if before {
-                        since < death.at
+                        since < death.toll.at
                     } else {
-                        since <= death.at
+                        since <= death.toll.at
                     }
                 });
                 let slot = self.slot(death.leaf, view.slot);
                 let lived_then = view.current.filter(|_| !before).is_some_and(|pod| {
                     slot.is_some_and(|s| s.started && s.pod_uid == pod.uid)
-                        && pod.was_running_at(death.at)
+                        && pod.was_running_at(death.toll.at)
                 });
                 view.slot != death.slot && (begun || lived_then)
             })
@@ -81,7 +81,7 @@ impl Engine<'_> {
         let held = death.fault.verdict == Verdict::Hold && !death.is_deleting;
         slot.gone |= death.over && !held;
         slot.started = false;
-        slot.mark_down(death.at);
+        slot.mark_down(death.toll.at);
         if !matches!(death.fault.verdict, Verdict::Hold | Verdict::Wait) {
             // What had kept it from running is over, for it has run.
             let blocked = [Reason::Held, Reason::WaitingForCapacity].map(Reason::as_str);
@@ -103,9 +103,9 @@ impl Engine<'_> {
         // What follows from a death is told after it.
         let place = self.notices.len();
         if let Some(worker) = self.memory.workers.get_mut(child) {
-            worker.restarts += death.count;
+            worker.restarts += death.toll.count;
         }
-        self.memory.tree.restarts += death.count;
+        self.memory.tree.restarts += death.toll.count;
         let decision = match death.fault.verdict {
             Verdict::Hold | Verdict::Wait => {
                 self.set_trouble(death.leaf, death.slot, Reason::Held, &death.fault.message);
@@ -135,13 +135,13 @@ impl Engine<'_> {
             .slot_mut(self.tree.nodes[death.leaf].name, death.slot);
         let since = death.since.filter(|_| death.was_started);
         let count = match &slot.brake {
-            Some(brake) if !resets_brake(since, death.at) => brake.count,
+            Some(brake) if !resets_brake(since, death.toll.at) => brake.count,
             _ => 0,
         };
         let delay = brake_delay(count);
         slot.brake = Some(BrakeStatus {
             count: count + 1,
-            due_time: api_time(after(death.at, delay)),
+            due_time: api_time(after(death.toll.at, delay)),
         });
         match delay {
             0 => "not charged; replaced at once".to_owned(),
@@ -172,9 +172,9 @@ impl Engine<'_> {
             return self.charge(&Charge {
                 child: death.leaf,
                 toll: if single {
-                    death.toll()
+                    death.toll
                 } else {
-                    Toll::one(death.at)
+                    Toll::one(death.toll.at)
                 },
                 was_started: death.was_started,
                 since: death.since,
@@ -187,7 +187,7 @@ impl Engine<'_> {
             self.memory.judged.push(record);
             return self.charge(&Charge {
                 child: death.leaf,
-                toll: Toll::one(death.at),
+                toll: Toll::one(death.toll.at),
                 was_started: false,
                 since: None,
                 why: format!(
@@ -216,11 +216,11 @@ impl Engine<'_> {
             .memory
             .slot_mut(self.tree.nodes[death.leaf].name, death.slot);
         slot.node_charges
-            .retain(|charge| in_window(&charge.time, death.at, &intensity));
+            .retain(|charge| in_window(&charge.time, death.toll.at, &intensity));
         if let Some(node) = &death.node {
             slot.node_charges.push(NodeChargeStatus {
                 node: node.clone(),
-                time: api_time(death.at),
+                time: api_time(death.toll.at),
             });
             // Two on one node are enough to avoid it.
             let mut newest_first: Vec<_> = std::mem::take(&mut slot.node_charges);
@@ -241,19 +241,19 @@ impl Engine<'_> {
             .memory
             .slot_mut(self.tree.nodes[death.leaf].name, death.slot);
         slot.charges
-            .retain(|time| in_window(time, death.at, &policy.intensity));
+            .retain(|time| in_window(time, death.toll.at, &policy.intensity));
         let allowed = usize::try_from(policy.intensity.max_restarts).unwrap_or(0);
-        death.toll().add_to(&mut slot.charges, allowed);
+        death.toll.add_to(&mut slot.charges, allowed);
         let long = death.was_started
             && death.since.is_some_and(|since| {
-                seconds_between(since, death.at) >= i64::from(policy.intensity.period_seconds)
+                seconds_between(since, death.toll.at) >= i64::from(policy.intensity.period_seconds)
             });
         if long {
             slot.step = 0;
         }
-        slot.step += death.count;
+        slot.step += death.toll.count;
         slot.due_time = Some(api_time(after(
-            death.at,
+            death.toll.at,
             backoff_delay(&policy.backoff, slot.step - 1),
         )));
         let spent = slot.charges.len();
@@ -267,7 +267,7 @@ impl Engine<'_> {
         slot.charges.clear();
         slot.step = 0;
         slot.due_time = None;
-        let retry = api_time(after(death.at, delay));
+        let retry = api_time(after(death.toll.at, delay));
         slot.parked = Some(ParkedStatus {
             retry_time: retry.clone(),
             delay_seconds: delay,
@@ -308,7 +308,7 @@ impl Engine<'_> {
             charged: is_restarted.then_some(charged),
         });
         self.memory.remember_fault(RecentFault {
-            time: api_time(death.at),
+            time: api_time(death.toll.at),
             child: child.to_owned(),
             slot: death.slot,
             class: class.as_str().to_owned(),

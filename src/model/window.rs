@@ -23,7 +23,7 @@ pub struct Toll {
     pub at: Timestamp,
     /// How many they are.
     pub count: i64,
-    /// Whether each of them was seen.
+    /// Whether each of them left evidence of its own: the restart count has not jumped by more than one.
     pub seen: bool,
     /// None of them happened before.
     pub earliest: Timestamp,
