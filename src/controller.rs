@@ -10,6 +10,7 @@ use std::time::Duration;
 use kube::{Client, Config};
 use tokio_util::sync::CancellationToken;
 
+use crate::model::decide;
 use crate::runtime::health::Health;
 use crate::runtime::metrics::Metrics;
 
@@ -36,7 +37,7 @@ pub use error::Error;
 pub use release::{ReleaseError, ReleaseOptions, Released, release};
 pub use store::ObjectKey;
 
-use context::Context;
+use context::{Context, Decide};
 use driver::Wake;
 use watches::{Surroundings, Troubles};
 
@@ -87,6 +88,19 @@ pub async fn run(
     health: &Health,
     stop: &CancellationToken,
 ) -> Result<(), WatchEnded> {
+    run_deciding(settings, client, clock, metrics, health, stop, decide).await
+}
+
+/// The same, with a given core.
+pub(crate) async fn run_deciding(
+    settings: &Settings,
+    client: Client,
+    clock: Clock,
+    metrics: Metrics,
+    health: &Health,
+    stop: &CancellationToken,
+    decide: Decide,
+) -> Result<(), WatchEnded> {
     metrics.reconcile.set_max_concurrent(settings.concurrency);
     let (notices, publisher) = notify::channel(client.clone(), clock.clone());
     let publisher = tokio::spawn(publisher.run());
@@ -97,6 +111,7 @@ pub async fn run(
         memories: memory::Memories::default(),
         notices,
         metrics: metrics.clone(),
+        decide,
     });
     let wake = Wake::new(usize::from(settings.concurrency), metrics.queue.clone());
     let troubles = Troubles::default();
@@ -114,6 +129,7 @@ pub async fn run(
         move |key| reconcile::reconcile(Arc::clone(&context), key)
     };
     let result = tokio::select! {
+        biased;
         () = wake.drive(work, &heartbeat, stop) => Ok(()),
         () = report_readiness(&troubles, health) => Ok(()),
         ended = watches.join_next() => Err(WatchEnded(format!("{ended:?}"))),

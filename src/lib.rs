@@ -59,3 +59,5 @@ pub mod runtime;
 
 #[cfg(test)]
 mod layers;
+#[cfg(test)]
+mod sim;

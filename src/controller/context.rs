@@ -10,10 +10,15 @@ use kube::Client;
 use super::memory::Memories;
 use super::notify::Notices;
 use super::views::SharedViews;
+use crate::model::decision::Decision;
+use crate::model::world::World;
 use crate::runtime::metrics::Metrics;
 
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// The core: what to do, given what is seen.
+pub(super) type Decide = fn(&World, Timestamp) -> Decision;
 
 /// What a reconcile is given.
 pub(super) struct Context {
@@ -23,6 +28,7 @@ pub(super) struct Context {
     pub(super) memories: Memories,
     pub(super) notices: Notices,
     pub(super) metrics: Metrics,
+    pub(super) decide: Decide,
 }
 
 impl Context {

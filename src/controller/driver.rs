@@ -66,6 +66,7 @@ impl Wake {
             let pulse = Instant::now() + PULSE;
             let until = self.lock().next_due().map_or(pulse, |due| due.min(pulse));
             tokio::select! {
+                biased;
                 () = stop.cancelled() => {}
                 Some(ended) = runs.join_next() => self.end(ended),
                 () = self.bell.notified() => {}

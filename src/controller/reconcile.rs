@@ -18,7 +18,6 @@ use super::execute::{Executed, execute, report_malformed};
 use super::observe::{Observed, observe};
 use super::queue::Next;
 use super::store::ObjectKey;
-use crate::model;
 use crate::runtime::metrics::ReconcileResult;
 
 /// After that long no further write is begun; the next look goes on.
@@ -61,7 +60,7 @@ async fn look(context: &Context, key: &ObjectKey) -> Result<Next, Error> {
         Observed::World(observation) => observation,
     };
     let now = context.now();
-    let decision = model::decide(&observation.world, now);
+    let decision = (context.decide)(&observation.world, now);
     let wake = wake(decision.wake_at, now);
     let executed = execute(context, &observation, decision, Instant::now() + BUDGET).await?;
     tracing::debug!(?executed, "looked");

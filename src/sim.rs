@@ -1,0 +1,25 @@
+//! A simulation of everything: the whole controller over an API server in memory, in virtual time, on one thread.
+//!
+//! * `kind`, `server`: what an API server answers and stores. `tests/api-calls.yaml` is answered by a real one too.
+//! * `cluster`: scheduler, kubelets, node controller, garbage collector.
+//! * `network`, `operator`, `world`: the controller as it is, over a connection on which all goes wrong that `plan` says.
+//! * `objects`: how objects are read. `predicates`: every promise, judged at every step. `history`: the timeline of a run.
+//! * `scenario`, `scenarios`, `run`: what happens, and what came of it.
+//! * `tests`: every scenario; a crash before and after every write; stale views; dropped news; seeds; planted mistakes.
+//!
+//! Rule: nothing here is in the program; nothing in the program knows of it.
+
+mod cluster;
+mod history;
+mod kind;
+mod network;
+mod objects;
+mod operator;
+mod plan;
+mod predicates;
+mod run;
+mod scenario;
+mod scenarios;
+mod server;
+mod tests;
+mod world;

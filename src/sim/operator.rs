@@ -1,0 +1,115 @@
+//! The operators of a run: the whole controller, as it is, over a connection that can be cut.
+//!
+//! Rule: an operator that died left nothing behind but what the API server holds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::network::Link;
+use super::plan::Mistake;
+use super::world::Shared;
+use crate::controller::{self, Settings};
+use crate::model;
+use crate::model::decision::Decision;
+use crate::model::world::World;
+use crate::runtime::health::Health;
+use crate::runtime::metrics::Metrics;
+
+/// An operator that runs.
+pub(super) struct Operator {
+    link: Link,
+    task: JoinHandle<()>,
+    stop: CancellationToken,
+}
+
+impl Operator {
+    /// Starts an operator with that number.
+    pub(super) fn start(shared: &Shared, number: usize, mistake: Option<Mistake>) -> Self {
+        let link = Link::new(shared.clone(), number);
+        let client = link.client();
+        let stop = CancellationToken::new();
+        let settings = Settings {
+            namespaces: Vec::new(),
+            concurrency: 4,
+        };
+        let clock = {
+            let shared = shared.clone();
+            Arc::new(move || shared.now())
+        };
+        let decide = decide_with(mistake);
+        let task = {
+            let stop = stop.clone();
+            tokio::spawn(async move {
+                let metrics = Metrics::new(controller::NAME);
+                let health = Health::new(Duration::from_secs(30));
+                let ended = controller::run_deciding(&settings, client, clock, metrics, &health, &stop, decide);
+                // It ends when it is asked to; a watch that ended is a panic, which the run shows.
+                drop(ended.await);
+            })
+        };
+        Self { link, task, stop }
+    }
+
+    /// Ends at once, as with SIGKILL.
+    pub(super) fn kill(self) {
+        self.link.cut();
+        self.task.abort();
+    }
+
+    /// Ends in order, as with SIGTERM.
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        drop(self.task.await);
+        self.link.cut();
+    }
+}
+
+type Decide = fn(&World, Timestamp) -> Decision;
+
+/// The core, or the core with a mistake.
+fn decide_with(mistake: Option<Mistake>) -> Decide {
+    match mistake {
+        Some(Mistake::ActBeforeIntent) => |world, now| {
+            let mut decision = model::decide(world, now);
+            decision.tree_intent = false;
+            decision.worker_intents.clear();
+            decision
+        },
+        Some(Mistake::CountTwice) => |world, now| {
+            let mut decision = model::decide(world, now);
+            for supervisor in &mut decision.tree_status.supervisors {
+                let old = world.tree.status.supervisors.iter().find(|old| old.name == supervisor.name);
+                for charge in &mut supervisor.charges {
+                    let had = old
+                        .and_then(|old| old.charges.iter().find(|had| had.child == charge.child))
+                        .map_or(0, |had| had.times.len());
+                    if charge.times.len() > had {
+                        charge.times.extend(charge.times.last().cloned());
+                    }
+                }
+            }
+            decision
+        },
+        Some(Mistake::ForgetDelay) => |world, now| {
+            let later = now + SignedDuration::from_hours(1);
+            let mut impatient = world.clone();
+            for supervisor in &mut impatient.tree.status.supervisors {
+                supervisor.backoff.clear();
+                supervisor.gave_up.iter_mut().for_each(|gave_up| {
+                    gave_up.retry_time = gave_up.retry_time.as_ref().map(|_| model::window::api_time(now));
+                });
+            }
+            for worker in impatient.workers.values_mut() {
+                worker.status.slots.iter_mut().for_each(|slot| slot.due_time = None);
+            }
+            let mut decision = model::decide(&impatient, now);
+            decision.wake_at = decision.wake_at.map(|at| at.min(later));
+            decision
+        },
+        _ => model::decide,
+    }
+}

@@ -1,0 +1,176 @@
+//! What shall go wrong in a run: which write is hit by what, which news comes late or never.
+//!
+//! Rule: a plan is data; the same scenario with the same plan is the same run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use super::kind::Kind;
+
+/// What happens to one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blow {
+    /// The operator dies before it is sent.
+    CrashBefore,
+    /// The operator dies after it had its effect and before the answer.
+    CrashAfter,
+    /// It is answered with that code and has no effect.
+    Fails(u16),
+    /// It is answered with that code although it had its effect.
+    FailsAfter(u16),
+    /// It is never answered and has no effect.
+    Hangs,
+    /// It is never answered although it had its effect.
+    HangsAfter,
+    /// Its answer comes that many seconds late.
+    Late(u64),
+}
+
+/// A planted mistake, to prove that it is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mistake {
+    /// Pods are touched before the intent is stored.
+    ActBeforeIntent,
+    /// Deletes carry no UID.
+    NoUidPrecondition,
+    /// Pods count as none although they were never listed.
+    BelieveEmptyStore,
+    /// Every charge is entered twice.
+    CountTwice,
+    /// Delays are forgotten.
+    ForgetDelay,
+    /// Statuses are written whatever was there.
+    OverwriteNewer,
+}
+
+impl Mistake {
+    pub(super) const ALL: [Self; 6] = [
+        Self::ActBeforeIntent,
+        Self::NoUidPrecondition,
+        Self::BelieveEmptyStore,
+        Self::CountTwice,
+        Self::ForgetDelay,
+        Self::OverwriteNewer,
+    ];
+}
+
+/// News that come late: a change is not told until that many further changes have happened, or some time has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    /// Number of the change.
+    pub(super) change: usize,
+    /// How many further changes of its kind the watch lags behind.
+    pub(super) versions: usize,
+}
+
+/// What shall go wrong.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Plan {
+    /// By number of the operators' requests that change something.
+    pub(super) writes: BTreeMap<usize, Blow>,
+    /// By number of the operators' other requests.
+    pub(super) reads: BTreeMap<usize, Blow>,
+    pub(super) held: Vec<Held>,
+    /// Numbers of changes that are told only as part of the next change of the same object, when one comes soon.
+    pub(super) dropped: BTreeSet<usize>,
+    /// Numbers of changes that are told twice.
+    pub(super) repeated: BTreeSet<usize>,
+    /// All news of a kind come that much later.
+    pub(super) lag: BTreeMap<Kind, Duration>,
+    /// Versions are forgotten at these numbers of changes: watches that begin before them are expired.
+    pub(super) compactions: BTreeSet<usize>,
+    /// A second operator acts, too.
+    pub(super) two: bool,
+    /// How long a crashed operator is away.
+    pub(super) away: Duration,
+    pub(super) mistake: Option<Mistake>,
+}
+
+impl Plan {
+    /// The plan in which one write is hit.
+    pub(super) fn blow(write: usize, blow: Blow) -> Self {
+        Self {
+            writes: BTreeMap::from([(write, blow)]),
+            ..Self::default()
+        }
+    }
+
+    /// The longest that this plan may keep a view behind the truth.
+    pub(super) fn staleness(&self) -> Duration {
+        let lag = self.lag.values().max().copied().unwrap_or_default();
+        let held = if self.held.is_empty() && self.dropped.is_empty() { Duration::ZERO } else { HELD_AT_MOST };
+        lag + held
+    }
+
+    /// Every part of it, as a plan without that part.
+    pub(super) fn simpler(&self) -> Vec<Self> {
+        let mut plans = Vec::new();
+        let mut add = |change: &dyn Fn(&mut Self)| {
+            let mut plan = self.clone();
+            change(&mut plan);
+            if plan != *self {
+                plans.push(plan);
+            }
+        };
+        add(&|plan| plan.two = false);
+        add(&|plan| plan.lag.clear());
+        for key in self.writes.keys() {
+            add(&|plan| drop(plan.writes.remove(key)));
+        }
+        for key in self.reads.keys() {
+            add(&|plan| drop(plan.reads.remove(key)));
+        }
+        for index in 0..self.held.len() {
+            add(&|plan| drop(plan.held.remove(index)));
+        }
+        for change in &self.dropped {
+            add(&|plan| drop(plan.dropped.remove(change)));
+        }
+        for change in &self.repeated {
+            add(&|plan| drop(plan.repeated.remove(change)));
+        }
+        for change in &self.compactions {
+            add(&|plan| drop(plan.compactions.remove(change)));
+        }
+        plans
+    }
+}
+
+/// How long news are held when nothing further happens.
+pub(super) const HELD_AT_MOST: Duration = Duration::from_secs(12);
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nothing = Self { away: self.away, ..Self::default() };
+        if *self == nothing {
+            return write!(f, "nothing goes wrong");
+        }
+        for (write, blow) in &self.writes {
+            writeln!(f, "write {write}: {blow:?}")?;
+        }
+        for (read, blow) in &self.reads {
+            writeln!(f, "read {read}: {blow:?}")?;
+        }
+        for Held { change, versions } in &self.held {
+            writeln!(f, "change {change} is told {versions} versions late")?;
+        }
+        for (what, set) in [("is merged into the next", &self.dropped), ("is told twice", &self.repeated),
+            ("and those before are forgotten", &self.compactions)]
+        {
+            for change in set {
+                writeln!(f, "change {change} {what}")?;
+            }
+        }
+        for (kind, lag) in &self.lag {
+            writeln!(f, "news of {} come {} ms late", kind.name(), lag.as_millis())?;
+        }
+        if self.two {
+            writeln!(f, "two operators act at once")?;
+        }
+        if let Some(mistake) = self.mistake {
+            writeln!(f, "planted: {mistake:?}")?;
+        }
+        write!(f, "a crashed operator is away for {} ms", self.away.as_millis())
+    }
+}

@@ -1,0 +1,257 @@
+//! The promises, each as a predicate over what happened: S1 to S6 and S8 to S11 at every step, L1 to L4 at the end.
+//!
+//! Rule: they are judged by what the API server holds and what was asked of it, never by what the operator thinks. Where
+//! an operator cannot know better, because news are late, it has as long as the news.
+//!
+//! | predicate | at every step |
+//! |---|---|
+//! | S1 slot uniqueness | a slot has at most one Pod that is live (not ended, no deletionTimestamp); a `Stable` one at most one that is not proven dead |
+//! | S2 no blind kill | a delete carries the UID of what it hits, which is owned by UID; and its resourceVersion, unless what is stored says that it goes whatever its state |
+//! | S3 availability | a replica that is up is taken down for its template only while all its siblings are up |
+//! | S4 intensity | the charges in a window are never more than `maxRestarts`, unless that supervisor has given up; and never more than there were deaths |
+//! | S5 order | in an ordered start no Pod is created before all earlier siblings have started; when a tree goes, none is stopped before the later ones |
+//! | S6 confinement | what is written is a tree's status or finalizer, its Workers, their Pods, Events, and the own Lease; all in the tree's namespace |
+//! | S8 monotone status | `observedGeneration` never falls; Ready without Reconciling is said only of what was so |
+//! | S9 no resurrection | no Pod is created for a tree that is being deleted; a tree of the same name begins with nothing |
+//! | S10 intent before effect | a Pod that died by itself is replaced, or deleted for its crash loop, only after its death is stored |
+//! | S11 quiescence | at the end nothing is written any more, Leases excepted |
+//!
+//! L1: it is as the spec asks. L2: what fails for ever ends in the give-up that `onGiveUp` names. L3: what is deleted is
+//! gone. L4: whatever the history, the same good spec leads to the same state. These are what a run compares at its end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::kind::{Call, Kind, Part, Verb};
+use super::objects::{
+    child_of, condition, controller_uid, died_by_itself, has_ended, is_crash_looping, is_deleting, is_live, is_ready, is_stable, owners,
+    slot_of, uid_of,
+};
+use super::plan::Plan;
+use super::server::{Actor, Answer, Server};
+
+mod facts;
+mod order;
+mod windows;
+
+use facts::Facts;
+
+/// A promise that was broken.
+#[derive(Clone, Debug)]
+pub(super) struct Violation {
+    /// Number of the change with which it showed.
+    pub(super) change: usize,
+    pub(super) predicate: &'static str,
+    pub(super) what: String,
+}
+
+/// Judges everything that happens.
+pub(super) struct Monitor {
+    /// How long an operator may not know of something.
+    slack: SignedDuration,
+    pub(super) violations: Vec<Violation>,
+    facts: Facts,
+    windows: windows::Windows,
+}
+
+/// How long news, a decision and a request may take when nothing is wrong.
+const QUICK: Duration = Duration::from_millis(400);
+
+impl Monitor {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let slack = QUICK + plan.staleness();
+        Self {
+            slack: SignedDuration::try_from(slack).unwrap_or_default(),
+            violations: Vec::new(),
+            facts: Facts::default(),
+            windows: windows::Windows::default(),
+        }
+    }
+
+    fn broken(&mut self, server: &Server, predicate: &'static str, what: String) {
+        let change = server.changes.len().saturating_sub(1);
+        self.violations.push(Violation { change, predicate, what });
+    }
+
+    /// Judges a request that was answered. `before` is the number of the first change that it made.
+    pub(super) fn asked(&mut self, actor: &Actor, call: &Call, answer: &Answer, server: &Server, before: usize) {
+        if !matches!(actor, Actor::Operator(_)) {
+            return;
+        }
+        if let Some(what) = confined(call) {
+            self.broken(server, "S6 confinement", what);
+        }
+        if call.verb != Verb::Delete {
+            return;
+        }
+        if call.body["preconditions"]["uid"].as_str().is_none_or(str::is_empty) {
+            let what = format!("{} {} is deleted without its UID", call.kind.name(), call.name);
+            self.broken(server, "S2 no blind kill", what);
+        }
+        if answer.is_err() || server.changes.len() == before {
+            return;
+        }
+        let Some(object) = server.changes[before].before.clone() else {
+            return;
+        };
+        if call.kind != Kind::Pod {
+            return;
+        }
+        self.stopped(call, &object, server);
+    }
+
+    /// Judges the delete of a Pod by an operator.
+    fn stopped(&mut self, call: &Call, pod: &Value, server: &Server) {
+        let name = &call.name;
+        let Some((tree, worker)) = owners(server, pod) else {
+            // Its owner may have gone a moment ago.
+            return;
+        };
+        let versioned = call.body["preconditions"]["resourceVersion"].is_string();
+        if !versioned && !facts::goes_whatever_its_state(server, &tree, &worker, pod) {
+            let what = format!("Pod {name} is deleted for its state, without its resourceVersion");
+            self.broken(server, "S2 no blind kill", what);
+        }
+        if let Some(what) = self.facts.takes_down_too_many(server, &tree, &worker, pod, self.slack) {
+            self.broken(server, "S3 availability", what);
+        }
+        if let Some(what) = order::stopped_too_early(server, &tree, pod) {
+            self.broken(server, "S5 order", what);
+        }
+        if versioned && is_crash_looping(pod) && !facts::is_stored(&tree, &worker, pod) {
+            let what = format!("Pod {name} is deleted for its crash loop before its death is stored");
+            self.broken(server, "S10 intent before effect", what);
+        }
+    }
+
+    /// Judges a change.
+    pub(super) fn changed(&mut self, server: &Server, index: usize) {
+        let change = server.changes[index].clone();
+        let by_operator = matches!(change.actor, Actor::Operator(_));
+        match (change.address.0, &change.before, &change.after) {
+            (Kind::Pod, None, Some(pod)) => {
+                self.unique(server, pod);
+                if by_operator {
+                    self.created(server, pod);
+                }
+            }
+            (Kind::Tree, None, Some(tree)) => self.begun(server, tree),
+            (Kind::Tree, Some(old), Some(new)) if change.part == Part::Status => {
+                self.told(server, old, new);
+            }
+            _ => {}
+        }
+        for what in self.windows.changed(server, &change) {
+            self.broken(server, "S4 intensity", what);
+        }
+        self.facts.changed(server, &change);
+    }
+
+    fn unique(&mut self, server: &Server, new: &Value) {
+        let stable = is_stable(server, new);
+        let rivals: Vec<String> = server
+            .all(Kind::Pod)
+            .filter(|(_, pod)| controller_uid(pod) == controller_uid(new) && slot_of(pod) == slot_of(new))
+            .filter(|(_, pod)| if stable { !has_ended(pod) } else { is_live(pod) })
+            .map(|((_, _, name), _)| name.clone())
+            .collect();
+        if rivals.len() > 1 && !controller_uid(new).is_empty() {
+            let what = format!("slot {}/{} has {}", child_of(new), slot_of(new), rivals.join(" and "));
+            self.broken(server, "S1 slot uniqueness", what);
+        }
+    }
+
+    /// Judges a Pod that an operator created.
+    fn created(&mut self, server: &Server, pod: &Value) {
+        let place = format!("{}/{}", child_of(pod), slot_of(pod));
+        let gone = |since: Option<Timestamp>, slack| {
+            since.is_some_and(|since| server.now.duration_since(since) > slack)
+        };
+        let Some((tree, worker)) = owners(server, pod) else {
+            if gone(self.facts.ended(controller_uid(pod)), self.slack) {
+                self.broken(server, "S9 no resurrection", format!("{place} is created for a Worker that is gone"));
+            }
+            return;
+        };
+        if gone(self.facts.ending(uid_of(&tree)), self.slack) {
+            self.broken(server, "S9 no resurrection", format!("{place} is created although the tree is being deleted"));
+        }
+        if let Some(what) = order::started_too_early(server, &self.facts, &tree, &worker, pod) {
+            self.broken(server, "S5 order", what);
+        }
+        if let Some(dead) = self.facts.predecessor(server, pod)
+            && died_by_itself(&dead)
+            && !facts::is_stored(&tree, &worker, &dead)
+        {
+            let what = format!("{place} replaces {} before its death is stored", dead["metadata"]["name"]);
+            self.broken(server, "S10 intent before effect", what);
+        }
+    }
+
+    fn begun(&mut self, server: &Server, tree: &Value) {
+        let inherits = tree["status"]["supervisors"].as_array().is_some_and(|all| !all.is_empty());
+        if inherits {
+            self.broken(server, "S9 no resurrection", "a new tree has a history".to_owned());
+        }
+    }
+
+    /// Judges a status of a tree.
+    fn told(&mut self, server: &Server, old: &Value, new: &Value) {
+        let generation = |tree: &Value| tree["status"]["observedGeneration"].as_i64().unwrap_or(-1);
+        if generation(new) < generation(old) {
+            let what = format!("observedGeneration fell from {} to {}", generation(old), generation(new));
+            self.broken(server, "S8 monotone status", what);
+        }
+        let says = |tree: &Value| {
+            let is = |name: &str| condition(tree, name).is_some_and(|c| c["status"] == "True");
+            is("Ready") && !is("Reconciling") && !is("Stalled")
+        };
+        let reason = condition(new, "Ready").map_or("", |c| c["reason"].as_str().unwrap_or(""));
+        if !says(new) || says(old) || matches!(reason, "Finished" | "NoChildren" | "Suspended") {
+            return;
+        }
+        let last = self.facts.last_match(server, new);
+        if last.is_none_or(|last| server.now.duration_since(last) > self.slack) {
+            let what = "Ready was said of a tree that was not as its spec asks".to_owned();
+            self.broken(server, "S8 monotone status", what);
+        }
+    }
+}
+
+/// What is wrong with a write of an operator, whatever it led to.
+fn confined(call: &Call) -> Option<String> {
+    let body = &call.body;
+    let keys = |value: &Value| -> BTreeSet<String> {
+        value.as_object().into_iter().flat_map(|object| object.keys().cloned()).collect()
+    };
+    let only_finalizers = || {
+        keys(body) == BTreeSet::from(["metadata".to_owned()])
+            && keys(&body["metadata"]).iter().all(|key| key == "finalizers" || key == "resourceVersion")
+    };
+    let fine = match (call.kind, call.verb, call.part) {
+        (Kind::Tree, Verb::Patch, Part::Status) | (Kind::Worker, Verb::Patch, Part::Status | Part::Scale) => true,
+        (Kind::Tree, Verb::Patch, Part::Main) => only_finalizers(),
+        (Kind::Worker | Kind::Pod, Verb::Create | Verb::Delete, Part::Main) => true,
+        (Kind::Event, Verb::Create, Part::Main) => true,
+        (Kind::Lease, Verb::Create | Verb::Update, Part::Main) => return None,
+        _ => false,
+    };
+    if !fine {
+        return Some(format!("{:?} {} {} ({:?})", call.verb, call.kind.name(), call.name, call.part));
+    }
+    let inner = body["metadata"]["namespace"].as_str().unwrap_or(&call.namespace);
+    (call.namespace != super::run::NAMESPACE || inner != call.namespace)
+        .then(|| format!("{:?} {} in namespace {:?}", call.verb, call.kind.name(), call.namespace))
+}
+
+/// How the Pods of a tree stand, slot by slot.
+pub(super) fn standing(server: &Server, worker_uid: &str) -> BTreeMap<i64, &'static str> {
+    server
+        .all(Kind::Pod)
+        .filter(|(_, pod)| controller_uid(pod) == worker_uid && is_live(pod) && !is_deleting(pod))
+        .map(|(_, pod)| (slot_of(pod), if is_ready(pod) { "ready" } else { "not ready" }))
+        .collect()
+}

@@ -1,0 +1,209 @@
+//! What is so, and since when: read off the objects, independently of the operator's own code.
+//!
+//! Rule: the status of trees and Workers is read only where a promise is about what was stored.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use crate::sim::kind::Kind;
+use crate::sim::objects::{
+    child_of, controller_uid, is_deleting, is_enabled, is_live, is_ready, lineage, owners, pods_of, quorum, record_of,
+    replicas_of, revision_of, slot_entry, slot_of, spec_of, uid_of, wanted_revision, worker_of, children,
+};
+use crate::sim::server::{Actor, Change, Server};
+
+/// What must be remembered because the objects do not say it.
+#[derive(Default)]
+pub(super) struct Facts {
+    /// Since when an object, by UID, is being deleted, and since when it is gone.
+    ending: BTreeMap<String, Timestamp>,
+    ended: BTreeMap<String, Timestamp>,
+    /// Until when a Pod was Ready, when it no longer is.
+    ready_until: BTreeMap<String, Timestamp>,
+    /// Workers that have started since they were last stopped.
+    started: BTreeMap<String, bool>,
+    /// The last Pod of each slot, as it was last seen: by Worker and slot.
+    last: BTreeMap<(String, i64), Vec<Arc<Value>>>,
+    /// When the tree was last as its spec asks.
+    matched: BTreeMap<String, Timestamp>,
+    /// Pods that somebody else deleted.
+    by_others: BTreeMap<String, ()>,
+}
+
+impl Facts {
+    pub(super) fn changed(&mut self, server: &Server, change: &Change) {
+        let object = change.after.as_ref().or(change.before.as_ref());
+        let Some(object) = object else {
+            return;
+        };
+        let uid = uid_of(object).to_owned();
+        let was_deleting = change.before.as_deref().is_some_and(is_deleting);
+        if is_deleting(object) && !was_deleting || change.after.is_none() {
+            self.ending.entry(uid.clone()).or_insert(server.now);
+            if !matches!(change.actor, Actor::Operator(_)) && !was_deleting {
+                self.by_others.insert(uid.clone(), ());
+            }
+        }
+        if change.after.is_none() {
+            self.ended.insert(uid.clone(), server.now);
+        }
+        if change.address.0 == Kind::Pod {
+            self.pod(server, change, object, uid);
+        }
+        self.note_match(server);
+    }
+
+    fn pod(&mut self, server: &Server, change: &Change, pod: &Arc<Value>, uid: String) {
+        let was_ready = change.before.as_deref().is_some_and(|pod| is_ready(pod) && !is_deleting(pod));
+        let is = change.after.as_deref().is_some_and(|pod| is_ready(pod) && !is_deleting(pod));
+        if was_ready && !is {
+            self.ready_until.insert(uid.clone(), server.now);
+        }
+        let owner = controller_uid(pod).to_owned();
+        let history = self.last.entry((owner.clone(), slot_of(pod))).or_default();
+        match history.iter_mut().find(|known| uid_of(known) == uid) {
+            Some(known) => *known = Arc::clone(pod),
+            None => history.push(Arc::clone(pod)),
+        }
+        let Some((tree, worker)) = owners(server, pod) else {
+            return;
+        };
+        let ready = pods_of(server, &owner).filter(|pod| is_ready(pod) && !is_deleting(pod)).count();
+        let live = pods_of(server, &owner).filter(|pod| is_live(pod)).count();
+        if ready >= quorum(&tree, &worker) {
+            self.started.insert(owner, true);
+        } else if live == 0 && matches!(change.actor, Actor::Operator(_)) {
+            self.started.insert(owner, false);
+        }
+    }
+
+    fn note_match(&mut self, server: &Server) {
+        let matching: Vec<String> = server
+            .all(Kind::Tree)
+            .filter(|(_, tree)| matches(server, tree))
+            .map(|(_, tree)| uid_of(tree).to_owned())
+            .collect();
+        for uid in matching {
+            self.matched.insert(uid, server.now);
+        }
+    }
+
+    /// When that tree was last as its spec asks: now, or when that ended.
+    pub(super) fn last_match(&self, server: &Server, tree: &Value) -> Option<Timestamp> {
+        if matches(server, tree) {
+            return Some(server.now);
+        }
+        self.matched.get(uid_of(tree)).copied()
+    }
+
+    pub(super) fn ending(&self, uid: &str) -> Option<Timestamp> {
+        self.ending.get(uid).copied()
+    }
+
+    pub(super) fn ended(&self, uid: &str) -> Option<Timestamp> {
+        self.ended.get(uid).copied()
+    }
+
+    /// Whether a Worker has started since it was last stopped.
+    pub(super) fn has_started(&self, worker: &Value) -> bool {
+        self.started.get(uid_of(worker)).copied().unwrap_or(false)
+    }
+
+    /// The Pod that this new one follows in its slot, unless somebody else deleted it.
+    pub(super) fn predecessor(&self, _server: &Server, pod: &Value) -> Option<Arc<Value>> {
+        let history = self.last.get(&(controller_uid(pod).to_owned(), slot_of(pod)))?;
+        let dead = history.iter().rev().find(|known| uid_of(known) != uid_of(pod))?;
+        (!self.by_others.contains_key(uid_of(dead))).then(|| Arc::clone(dead))
+    }
+
+    /// Whether a Pod that is up is taken down for its template while a sibling is not up.
+    pub(super) fn takes_down_too_many(
+        &self,
+        server: &Server,
+        tree: &Value,
+        worker: &Value,
+        pod: &Value,
+        slack: SignedDuration,
+    ) -> Option<String> {
+        let child = spec_of(tree, child_of(pod))?;
+        let outdated = revision_of(pod) != wanted_revision(child);
+        if !is_ready(pod) || !outdated || goes_anyway(server, tree, worker, pod) {
+            return None;
+        }
+        let is_up = |pod: &Value| {
+            let until = self.ready_until.get(uid_of(pod)).copied();
+            is_ready(pod) || until.is_some_and(|until| server.now.duration_since(until) <= slack)
+        };
+        let replicas = replicas_of(worker);
+        (0..replicas)
+            .filter(|slot| *slot != slot_of(pod))
+            .find(|slot| !pods_of(server, uid_of(worker)).any(|pod| slot_of(pod) == *slot && is_up(pod)))
+            .map(|slot| format!("{}/{} is taken down for its template while {slot} is not up", child_of(pod), slot_of(pod)))
+    }
+}
+
+/// Whether all that the spec asks for is up on the wanted template.
+fn matches(server: &Server, tree: &Value) -> bool {
+    if tree["spec"]["suspend"] == true {
+        return true;
+    }
+    children(tree).iter().filter(|child| child["worker"].is_object() && is_enabled(tree, child)).all(|child| {
+        let name = child["name"].as_str().unwrap_or_default();
+        let Some(worker) = worker_of(server, tree, name) else {
+            return false;
+        };
+        let wanted = wanted_revision(child);
+        let up = pods_of(server, uid_of(&worker))
+            .filter(|pod| is_ready(pod) && !is_deleting(pod) && revision_of(pod) == wanted)
+            .count();
+        up >= quorum(tree, &worker)
+    })
+}
+
+/// Whether what is stored says that this Pod is stopped, whatever its state.
+pub(super) fn goes_whatever_its_state(server: &Server, tree: &Value, worker: &Value, pod: &Value) -> bool {
+    if goes_anyway(server, tree, worker, pod) {
+        return true;
+    }
+    let Some(child) = spec_of(tree, child_of(pod)) else {
+        return true;
+    };
+    let entry = slot_entry(worker, slot_of(pod));
+    let is_over = entry.is_some_and(|entry| entry["podUID"] == uid_of(pod) && entry["gone"] == true);
+    let filled = pods_of(server, uid_of(worker))
+        .any(|other| slot_of(other) == slot_of(pod) && uid_of(other) != uid_of(pod) && is_live(other));
+    let parked = entry.is_some_and(|entry| !entry["parked"].is_null());
+    is_over || filled || parked || revision_of(pod) != wanted_revision(child)
+}
+
+/// Whether what is stored says that this Pod's child, tree or slot goes.
+fn goes_anyway(_server: &Server, tree: &Value, worker: &Value, pod: &Value) -> bool {
+    let Some(child) = spec_of(tree, child_of(pod)) else {
+        return true;
+    };
+    let stable = child["worker"]["identity"] == "Stable";
+    let is_stable = pod["metadata"]["name"] == format!("{}-{}", worker["metadata"]["name"].as_str().unwrap_or(""), slot_of(pod));
+    is_deleting(tree)
+        || tree["spec"]["suspend"] == true
+        || !is_enabled(tree, child)
+        || slot_of(pod) >= replicas_of(worker)
+        || stable != is_stable
+        || lineage(tree, child).iter().any(|supervisor| {
+            let record = record_of(tree, supervisor);
+            record.is_some_and(|record| !record["operation"].is_null() || has_items(&record["gaveUp"]))
+        })
+}
+
+fn has_items(list: &Value) -> bool {
+    list.as_array().is_some_and(|list| !list.is_empty())
+}
+
+/// Whether the last death of this Pod is stored, with its Worker or with the tree.
+pub(super) fn is_stored(tree: &Value, worker: &Value, pod: &Value) -> bool {
+    let with_worker = slot_entry(worker, slot_of(pod)).is_some_and(|entry| entry["podUID"] == uid_of(pod));
+    let judged = tree["status"]["judgedDeaths"].as_array();
+    with_worker || judged.into_iter().flatten().any(|death| death["podUID"] == uid_of(pod))
+}

@@ -1,0 +1,225 @@
+//! One run: a scenario, a plan of what goes wrong, and what came of it.
+//!
+//! Rule: one thread, virtual time, and no choice that is not in the plan, so that a run can be had again.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::history::{letters, timeline};
+use super::kind::Kind;
+use super::operator::Operator;
+use super::plan::Plan;
+use super::objects::{child_of, condition, controller_uid, is_deleting, is_enabled, uid_of};
+use super::predicates::standing;
+use super::scenario::{Scenario, Step, create_tree};
+use super::world::{Shared, World};
+
+/// Where everything is.
+pub(super) const NAMESPACE: &str = "ns";
+/// Name of the tree.
+pub(super) const TREE: &str = "t";
+/// How long it must be quiet in the end.
+const QUIET: u64 = 45;
+
+/// What came of a run.
+pub(super) struct Outcome {
+    /// What is so in the end, for comparing.
+    pub(super) state: String,
+    /// What was wrong, in order.
+    pub(super) wrong: Vec<String>,
+    /// How many requests the operators made that change something, and others; and how many changes there were.
+    pub(super) writes: usize,
+    pub(super) reads: usize,
+    pub(super) changes: Vec<(Kind, String)>,
+    pub(super) timeline: String,
+    /// Virtual seconds.
+    pub(super) seconds: u64,
+}
+
+impl Scenario {
+    /// Runs it so, with `extra` seconds for what goes wrong.
+    pub(super) fn run(&self, plan: &Plan, extra: u64) -> Outcome {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime can be built");
+        runtime.block_on(self.play(plan, extra))
+    }
+
+    async fn play(&self, plan: &Plan, extra: u64) -> Outcome {
+        let (shared, mut crashes) = Shared::new(plan.clone());
+        let cluster = tokio::spawn(shared.clone().run_cluster());
+        let began = Instant::now();
+        let mut operators = Operators::start(&shared, plan);
+        if !self.tree.is_empty() {
+            create_tree(&mut shared.lock(), self.tree);
+            shared.ring();
+        }
+        let mut steps = self.steps.iter();
+        let mut next = steps.next();
+        let end = began + Duration::from_secs(self.seconds + extra);
+        loop {
+            let due = next.map_or(end, |(second, _)| began + Duration::from_secs(*second));
+            let back = operators.next_start();
+            let until = back.map_or(due, |back| back.min(due));
+            tokio::select! {
+                biased;
+                Some(number) = crashes.recv() => operators.crash(number, plan),
+                () = tokio::time::sleep_until(until) => {
+                    operators.start_due(&shared, plan);
+                    if Instant::now() < due {
+                        continue;
+                    }
+                    let Some((_, step)) = next else {
+                        break;
+                    };
+                    make(&shared, step);
+                    match step {
+                        Step::Crash => operators.crash_all(plan),
+                        Step::Restart => operators.restart(&shared, plan).await,
+                        _ => {}
+                    }
+                    next = steps.next();
+                }
+            }
+        }
+        cluster.abort();
+        let world = shared.lock();
+        self.outcome(&world, self.seconds + extra)
+    }
+
+    fn outcome(&self, world: &World, seconds: u64) -> Outcome {
+        let mut wrong: Vec<String> =
+            world.monitor.violations.iter().map(|v| format!("{}: {}", v.predicate, v.what)).collect();
+        let quiet = SignedDuration::from_secs(i64::try_from(QUIET).unwrap_or(0));
+        if let Some(last) = world.last_write.filter(|last| world.server.now.duration_since(*last) < quiet) {
+            let ago = world.server.now.duration_since(last).as_secs();
+            wrong.push(format!("S11 quiescence: something was written {ago} s before the end"));
+        }
+        let ends = summary(world);
+        if !self.ends.is_empty() && !ends.starts_with(self.ends) {
+            wrong.push(format!("L1: it ends as {ends:?}, not as {:?}", self.ends));
+        }
+        if self.ends.is_empty() && ends != "no tree" {
+            wrong.push(format!("L3: the tree is still there: {ends}"));
+        }
+        Outcome {
+            state: state(world),
+            wrong,
+            writes: world.writes,
+            reads: world.reads,
+            changes: world.server.changes.iter().map(|c| (c.address.0, c.address.2.clone())).collect(),
+            timeline: timeline(world, 0),
+            seconds,
+        }
+    }
+}
+
+fn make(shared: &Shared, step: &Step) {
+    {
+        let mut world = shared.lock();
+        world.note(format!("--- {step:?}"));
+        if let Err(nothing) = step.make(&mut world) {
+            world.note(format!("    {nothing}"));
+        }
+    }
+    shared.ring_anyway();
+    shared.ring();
+}
+
+/// The operators that run, and those that will again.
+struct Operators {
+    running: Vec<Option<Operator>>,
+    starts: Vec<Option<Instant>>,
+}
+
+impl Operators {
+    fn start(shared: &Shared, plan: &Plan) -> Self {
+        let count = if plan.two { 2 } else { 1 };
+        Self {
+            running: (0..count).map(|number| Some(Operator::start(shared, number, plan.mistake))).collect(),
+            starts: vec![None; count],
+        }
+    }
+
+    fn crash(&mut self, number: usize, plan: &Plan) {
+        if let Some(operator) = self.running.get_mut(number).and_then(Option::take) {
+            operator.kill();
+            self.starts[number] = Some(Instant::now() + plan.away);
+        }
+    }
+
+    fn crash_all(&mut self, plan: &Plan) {
+        for number in 0..self.running.len() {
+            self.crash(number, plan);
+        }
+    }
+
+    async fn restart(&mut self, shared: &Shared, plan: &Plan) {
+        for number in 0..self.running.len() {
+            if let Some(operator) = self.running[number].take() {
+                operator.stop().await;
+                self.running[number] = Some(Operator::start(shared, number, plan.mistake));
+            }
+        }
+    }
+
+    fn next_start(&self) -> Option<Instant> {
+        self.starts.iter().flatten().min().copied()
+    }
+
+    fn start_due(&mut self, shared: &Shared, plan: &Plan) {
+        for (number, start) in self.starts.iter_mut().enumerate() {
+            if start.is_some_and(|start| start <= Instant::now()) {
+                *start = None;
+                self.running[number] = Some(Operator::start(shared, number, plan.mistake));
+            }
+        }
+    }
+}
+
+/// Conditions and reason of the tree.
+fn summary(world: &World) -> String {
+    let Some((_, tree)) = world.server.all(Kind::Tree).next() else {
+        return "no tree".to_owned();
+    };
+    let ready = condition(tree, "Ready");
+    let word = |field: &str| ready.map_or("", |ready| ready[field].as_str().unwrap_or("")).to_owned();
+    format!("{} {}: {}", letters(tree), word("reason"), word("message"))
+}
+
+/// What is so in the end, for comparing: nothing in it depends on when something was.
+fn state(world: &World) -> String {
+    let mut text = String::new();
+    for (_, tree) in world.server.all(Kind::Tree) {
+        let reason = condition(tree, "Ready").map_or("", |ready| ready["reason"].as_str().unwrap_or(""));
+        let _ = writeln!(text, "{} {reason}, generation {}", letters(tree), tree["status"]["observedGeneration"]);
+        for record in tree["status"]["supervisors"].as_array().into_iter().flatten() {
+            let gave_up: Vec<&Value> = record["gaveUp"].as_array().into_iter().flatten().map(|g| &g["child"]).collect();
+            let operation = &record["operation"]["kind"];
+            let _ = writeln!(text, "  supervisor {}: {operation}, gave up {gave_up:?}", record["name"]);
+        }
+    }
+    for ((_, _, name), worker) in world.server.all(Kind::Worker) {
+        let tree = world.server.all(Kind::Tree).find(|(_, tree)| uid_of(tree) == controller_uid(worker));
+        let enabled = tree.is_some_and(|(_, tree)| {
+            let specs = tree["spec"]["children"].as_array();
+            specs.into_iter().flatten().any(|spec| spec["name"] == child_of(worker) && is_enabled(tree, spec))
+        });
+        let pods = standing(&world.server, uid_of(worker));
+        let spec = &worker["spec"]["replicas"];
+        let _ = writeln!(text, "  worker {name}: enabled {enabled}, replicas {spec}, {pods:?}");
+    }
+    let ownerless = world
+        .server
+        .all(Kind::Pod)
+        .filter(|(_, pod)| controller_uid(pod).is_empty() && !is_deleting(pod))
+        .count();
+    let _ = writeln!(text, "  strangers: {ownerless}");
+    text
+}

@@ -1,0 +1,131 @@
+//! The simulation at work.
+//!
+//! Rule: what fails prints all that is needed to see it again: scenario, plan or seed, and the timeline.
+
+use std::io::Write as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::plan::Plan;
+use super::run::Outcome;
+use super::scenario::Scenario;
+use super::scenarios;
+
+mod crashes;
+mod news;
+mod planted;
+mod seeds;
+
+/// Seconds for what goes wrong, on top of what a scenario takes.
+const EXTRA: u64 = 60;
+
+/// One run that is to be made, and the state that it must end in.
+struct Job<'a> {
+    scenario: &'a Scenario,
+    plan: Plan,
+    state: &'a str,
+}
+
+impl Job<'_> {
+    /// Runs it and says what is wrong, with everything that helps.
+    fn check(&self) -> Result<(), String> {
+        let outcome = self.scenario.run(&self.plan, EXTRA);
+        let mut wrong = outcome.wrong.clone();
+        if outcome.state != self.state {
+            wrong.push(format!("it does not end as the undisturbed run does, which ends so:\n{}", self.state));
+        }
+        if wrong.is_empty() { Ok(()) } else { Err(explain(self.scenario, &self.plan, &outcome, &wrong)) }
+    }
+}
+
+fn explain(scenario: &Scenario, plan: &Plan, outcome: &Outcome, wrong: &[String]) -> String {
+    format!(
+        "scenario {}\n{plan}\n\n{}\nin the end:\n{}\n{}",
+        scenario.name,
+        outcome.timeline,
+        outcome.state,
+        wrong.join("\n")
+    )
+}
+
+/// Checks all of them on all processors, and fails with the first that is wrong. With `SIM_REPORTS`, a folder, it goes on
+/// to the end and leaves a report of each that is wrong there.
+fn check_all<T: Sync>(what: &str, jobs: &[T], check: impl Fn(&T) -> Result<(), String> + Sync) {
+    let reports = std::env::var_os("SIM_REPORTS").map(std::path::PathBuf::from);
+    let next = AtomicUsize::new(0);
+    let wrong: Mutex<Vec<(usize, String)>> = Mutex::default();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(job) = jobs.get(number) else {
+                        return;
+                    };
+                    if let Err(why) = check(job) {
+                        wrong.lock().expect("no check panics").push((number, why));
+                        if reports.is_none() {
+                            next.store(jobs.len(), Ordering::Relaxed);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let mut wrong = wrong.into_inner().expect("no check panics");
+    wrong.sort();
+    say(&format!("{what}: {} runs, {} wrong", jobs.len(), wrong.len()));
+    for (number, why) in wrong.iter().filter(|_| reports.is_some()) {
+        let file = reports.as_ref().map(|folder| folder.join(format!("{}-{number}", &what[..6])));
+        file.map(|file| std::fs::write(file, why).expect("reports can be written"));
+    }
+    if let Some((_, why)) = wrong.first() {
+        panic!("{why}");
+    }
+}
+
+/// Prints a line although the test passes.
+fn say(line: &str) {
+    // A reader that went away is no reason to stop testing.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Every scenario with the outcome of its undisturbed run.
+fn references() -> Vec<(Scenario, Outcome)> {
+    scenarios::all()
+        .into_iter()
+        .map(|scenario| {
+            let plan = Plan::default();
+            let outcome = scenario.run(&plan, EXTRA);
+            assert!(outcome.wrong.is_empty(), "{}", explain(&scenario, &plan, &outcome, &outcome.wrong));
+            (scenario, outcome)
+        })
+        .collect()
+}
+
+#[test]
+fn every_scenario_keeps_every_promise() {
+    let all = scenarios::all();
+    assert!(all.len() >= 30, "there are {} scenarios", all.len());
+    check_all("scenarios", &all, |scenario| {
+        let plan = Plan { away: Duration::from_millis(300), ..Plan::default() };
+        let outcome = scenario.run(&plan, 0);
+        if outcome.wrong.is_empty() { Ok(()) } else { Err(explain(scenario, &plan, &outcome, &outcome.wrong)) }
+    });
+}
+
+#[test]
+fn a_scenario_is_the_same_every_time() {
+    let scenario = scenarios::named("heal_exits_of_all");
+    let plan = Plan::blow(12, super::plan::Blow::CrashAfter);
+    assert_eq!(scenario.run(&plan, EXTRA).timeline, scenario.run(&plan, EXTRA).timeline);
+}
+
+#[test]
+fn zz_debug() {
+    let scenario = scenarios::named(&std::env::var("SIM_SCENARIO").unwrap_or("start_nothing".into()));
+    let outcome = scenario.run(&Plan { away: Duration::from_secs(std::env::var("SIM_AWAY").ok().and_then(|x| x.parse().ok()).unwrap_or(0)), ..Plan::blow(std::env::var("SIM_WRITE").ok().and_then(|x| x.parse().ok()).unwrap_or(0), super::plan::Blow::CrashAfter) }, EXTRA);
+    eprintln!("{}\n{}\n{:?}", outcome.timeline, outcome.state, outcome.wrong);
+}
