@@ -21,5 +21,6 @@ mod run;
 mod scenario;
 mod scenarios;
 mod server;
+mod story;
 mod tests;
 mod world;

@@ -40,6 +40,8 @@ pub(super) struct Memories(Mutex<HashMap<ObjectKey, Memory>>);
 struct Memory {
     refusals: Vec<Refusal>,
     doubts: BTreeSet<Doubt>,
+    /// UIDs of Pods that a status names and that are known not to exist.
+    absent: BTreeSet<String>,
     reported: Option<Instant>,
     /// How many looks in a row have ended in a write.
     streak: u32,
@@ -91,6 +93,23 @@ impl Memories {
     pub(super) fn settled(&self, tree: &ObjectKey, doubt: &Doubt) {
         if let Some(memory) = self.lock().get_mut(tree) {
             memory.doubts.remove(doubt);
+        }
+    }
+
+    /// The API server was asked: Pods with these UIDs do not exist.
+    pub(super) fn are_absent(&self, tree: &ObjectKey, uids: impl Iterator<Item = String>) {
+        self.lock().entry(tree.clone()).or_default().absent.extend(uids);
+    }
+
+    /// The UIDs of Pods that are known not to exist.
+    pub(super) fn absent(&self, tree: &ObjectKey) -> BTreeSet<String> {
+        self.lock().get(tree).map(|memory| memory.absent.clone()).unwrap_or_default()
+    }
+
+    /// Forgets the absence of all Pods but these.
+    pub(super) fn keep_absent(&self, tree: &ObjectKey, uids: &BTreeSet<String>) {
+        if let Some(memory) = self.lock().get_mut(tree) {
+            memory.absent.retain(|uid| uids.contains(uid));
         }
     }
 

@@ -19,6 +19,8 @@ use crate::api::labels;
 use crate::api::v1alpha1::{Child, SupervisionTree};
 use crate::model::world::{WorkerView, World};
 
+mod absence;
+
 /// What there is to say about a tree.
 #[derive(Debug)]
 pub(super) enum Observed {
@@ -60,11 +62,19 @@ pub(super) async fn observe(context: &Context, key: &ObjectKey) -> Result<Observ
     for doubt in context.memories.doubts(key) {
         settle(context, key, &doubt).await?;
     }
-    let Some(snapshot) = context.views.lock().snapshot(key) else {
+    let mut observed = look(context, key);
+    if let Some(Ok(observation)) = &observed {
+        let missing = absence::unexplained(context, observation);
+        if !missing.is_empty() {
+            absence::look_for(context, observation, &missing).await?;
+            observed = look(context, key);
+        }
+    }
+    let Some(observed) = observed else {
         context.memories.forget(key);
         return Ok(Observed::Gone);
     };
-    match observation(context, key, snapshot) {
+    match observed {
         Ok(observation) => Ok(Observed::World(Box::new(observation))),
         Err(message) => Ok(match stored_tree(context, key).await? {
             Some(tree) => {
@@ -78,6 +88,12 @@ pub(super) async fn observe(context: &Context, key: &ObjectKey) -> Result<Observ
             None => Observed::Gone,
         }),
     }
+}
+
+/// What is known of a tree now, or what in it cannot be read; `None` when there is no such tree.
+fn look(context: &Context, key: &ObjectKey) -> Option<Result<Observation, String>> {
+    let snapshot = context.views.lock().snapshot(key)?;
+    Some(observation(context, key, snapshot))
 }
 
 /// Reads an object that is in doubt, so that the next decision knows it.

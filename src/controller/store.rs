@@ -82,6 +82,8 @@ pub(super) type Touched<T> = Vec<Arc<T>>;
 pub(super) struct Store<T> {
     objects: BTreeMap<ObjectKey, (Version, Arc<T>)>,
     tombstones: HashMap<ObjectKey, (Version, Instant)>,
+    /// The UIDs of objects whose end was seen, and when.
+    ended: HashMap<String, Instant>,
     by_uid: HashMap<String, ObjectKey>,
     by_owner: HashMap<String, BTreeSet<ObjectKey>>,
     /// The newest version that was watched, by scope (a namespace, or all).
@@ -93,6 +95,7 @@ impl<T> Default for Store<T> {
         Self {
             objects: BTreeMap::new(),
             tombstones: HashMap::new(),
+            ended: HashMap::new(),
             by_uid: HashMap::new(),
             by_owner: HashMap::new(),
             watched: HashMap::new(),
@@ -151,7 +154,12 @@ impl<T: Item> Store<T> {
         self.objects.insert(key, (version, Arc::clone(&item)));
         match old {
             Some(old) if old.same(&item) && old.uid() == item.uid() => Vec::new(),
-            Some(old) => vec![old, item],
+            Some(old) => {
+                if old.uid() != item.uid() {
+                    self.ended.insert(old.uid().to_owned(), Instant::now());
+                }
+                vec![old, item]
+            }
             None => vec![item],
         }
     }
@@ -247,7 +255,13 @@ impl<T: Item> Store<T> {
             return Vec::new();
         };
         self.unlink(key, &old);
+        self.ended.insert(old.uid().to_owned(), Instant::now());
         vec![old]
+    }
+
+    /// Whether the end of the object with that UID was seen not long ago.
+    pub(super) fn has_ended(&self, uid: &str) -> bool {
+        self.ended.contains_key(uid)
     }
 
     fn link(&mut self, key: &ObjectKey, item: &Arc<T>) {
@@ -274,6 +288,7 @@ impl<T: Item> Store<T> {
     pub(super) fn sweep(&mut self) {
         self.tombstones
             .retain(|_, (_, since)| since.elapsed() < TOMBSTONE_AGE);
+        self.ended.retain(|_, since| since.elapsed() < TOMBSTONE_AGE);
     }
 }
 

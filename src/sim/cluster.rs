@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::kind::{Call, Kind, Part, Verb};
-use super::objects::{child_of, slot_of};
-use super::server::{Actor, Address, Refusal, Server, time};
+use super::objects::{child_of, is_deleting, slot_of};
+use super::server::{Actor, Address, Change, Refusal, Server, time};
 
 mod garbage;
 mod kubelet;
@@ -43,6 +43,8 @@ pub(super) struct Cluster {
     runs: BTreeMap<String, Run>,
     /// Since when machines are off, by node.
     off: BTreeMap<String, Timestamp>,
+    /// How many changes the garbage collector has looked at.
+    collected: usize,
 }
 
 impl Cluster {
@@ -59,8 +61,18 @@ impl Cluster {
         for address in pods {
             due(self.tend_pod(server, &address));
         }
-        due(garbage::collect(server));
+        self.collect(server);
         next
+    }
+
+    /// Lets the garbage collector look, when something is being deleted or is gone since it last looked.
+    fn collect(&mut self, server: &mut Server) {
+        let ends = |change: &Change| change.after.as_deref().is_none_or(is_deleting);
+        let news = server.changes[self.collected..].iter().any(ends);
+        self.collected = server.changes.len();
+        if news {
+            garbage::collect(server);
+        }
     }
 
     fn behaviour(&self, pod: &Value) -> Behaviour {

@@ -11,11 +11,11 @@ use super::objects::{condition, is_ready};
 use super::server::{Actor, Change};
 use super::world::{World, place};
 
-/// The timeline from the change with that number on, with every violation where it showed.
-pub(super) fn timeline(world: &World, from: usize) -> String {
+/// The timeline, with every violation where it showed.
+pub(super) fn timeline(world: &World) -> String {
     let mut text = String::new();
     let begin = world.server.changes.first().map_or(world.server.now, |change| change.at);
-    for (number, change) in world.server.changes.iter().enumerate().skip(from) {
+    for (number, change) in world.server.changes.iter().enumerate() {
         for note in world.notes.get(&number).into_iter().flatten() {
             let _ = writeln!(text, "{note}");
         }

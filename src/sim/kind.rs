@@ -138,7 +138,7 @@ impl Call {
             .split('&')
             .filter(|pair| !pair.is_empty())
             .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-            .map(|(name, value)| (name.to_owned(), value.replace("%2F", "/")))
+            .map(|(name, value)| (name.to_owned(), value.replace("%2F", "/").replace("%3D", "=")))
             .collect();
         let (kind, namespace, rest) = Kind::ALL.into_iter().find_map(|kind| {
             let rest = path.strip_prefix(&kind.root())?;

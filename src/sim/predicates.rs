@@ -179,7 +179,7 @@ impl Monitor {
         if gone(self.facts.ending(uid_of(&tree)), self.slack) {
             self.broken(server, "S9 no resurrection", format!("{place} is created although the tree is being deleted"));
         }
-        if let Some(what) = order::started_too_early(server, &self.facts, &tree, &worker, pod) {
+        if let Some(what) = order::started_too_early(server, &self.facts, &tree, &worker, pod, self.slack) {
             self.broken(server, "S5 order", what);
         }
         if let Some(dead) = self.facts.predecessor(server, pod)

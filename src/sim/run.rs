@@ -35,23 +35,31 @@ pub(super) struct Outcome {
     pub(super) writes: usize,
     pub(super) reads: usize,
     pub(super) changes: Vec<(Kind, String)>,
+    /// What happened, for people; empty when nobody asked.
     pub(super) timeline: String,
-    /// Virtual seconds.
-    pub(super) seconds: u64,
 }
 
 impl Scenario {
     /// Runs it so, with `extra` seconds for what goes wrong.
     pub(super) fn run(&self, plan: &Plan, extra: u64) -> Outcome {
+        self.start(plan, extra, false)
+    }
+
+    /// Runs it so, and tells what happened.
+    pub(super) fn tell(&self, plan: &Plan, extra: u64) -> Outcome {
+        self.start(plan, extra, true)
+    }
+
+    fn start(&self, plan: &Plan, extra: u64, tells: bool) -> Outcome {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
             .build()
             .expect("a runtime can be built");
-        runtime.block_on(self.play(plan, extra))
+        runtime.block_on(self.play(plan, extra, tells))
     }
 
-    async fn play(&self, plan: &Plan, extra: u64) -> Outcome {
+    async fn play(&self, plan: &Plan, extra: u64, tells: bool) -> Outcome {
         let (shared, mut crashes) = Shared::new(plan.clone());
         let cluster = tokio::spawn(shared.clone().run_cluster());
         let began = Instant::now();
@@ -90,10 +98,10 @@ impl Scenario {
         }
         cluster.abort();
         let world = shared.lock();
-        self.outcome(&world, self.seconds + extra)
+        self.outcome(&world, tells)
     }
 
-    fn outcome(&self, world: &World, seconds: u64) -> Outcome {
+    fn outcome(&self, world: &World, tells: bool) -> Outcome {
         let mut wrong: Vec<String> =
             world.monitor.violations.iter().map(|v| format!("{}: {}", v.predicate, v.what)).collect();
         let quiet = SignedDuration::from_secs(i64::try_from(QUIET).unwrap_or(0));
@@ -114,8 +122,7 @@ impl Scenario {
             writes: world.writes,
             reads: world.reads,
             changes: world.server.changes.iter().map(|c| (c.address.0, c.address.2.clone())).collect(),
-            timeline: timeline(world, 0),
-            seconds,
+            timeline: if tells { timeline(world) } else { String::new() },
         }
     }
 }

@@ -26,7 +26,7 @@ pub(super) struct Scenario {
 }
 
 /// One thing that happens.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Step {
     /// A child behaves so from now on.
     Behave(&'static str, Behaviour),

@@ -18,7 +18,7 @@ children:
 ";
 
 /// A tree that starts in order, with a supervisor of its own windows below the root.
-pub(super) const SHOP: &str = "
+const SHOP: &str = "
 startup: Ordered
 children:
 - {name: db, worker: {identity: Stable, replicas: 2, quorum: 2}}

@@ -287,9 +287,13 @@ impl Server {
     }
 }
 
-/// Whether a selector of the form `label` (it exists) selects an object.
+/// Whether a selector of the form `label` (it exists) or `label=value` selects an object.
 pub(super) fn selects(selector: Option<&str>, object: &Value) -> bool {
-    selector.is_none_or(|label| label.is_empty() || object["metadata"]["labels"].get(label).is_some())
+    let labels = &object["metadata"]["labels"];
+    selector.is_none_or(|selector| match selector.split_once('=') {
+        Some((label, value)) => labels[label] == value,
+        None => selector.is_empty() || labels.get(selector).is_some(),
+    })
 }
 
 /// JSON merge patch (RFC 7386).

@@ -8,7 +8,10 @@ use serde_json::{Map, Value};
 
 /// The patch that makes `new` out of `old`. `None` when they are equal once written down: times, for
 /// example, are stored in whole seconds.
-pub(super) fn between<T: Serialize>(old: &T, new: &T) -> Option<Value> {
+pub(super) fn between<T: Serialize + PartialEq>(old: &T, new: &T) -> Option<Value> {
+    if old == new {
+        return None;
+    }
     let value = |status| serde_json::to_value(status).unwrap_or_default();
     let (old, new) = (value(old), value(new));
     let is_first = old["observedGeneration"] == -1;

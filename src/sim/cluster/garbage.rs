@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
 use serde_json::Value;
 
 use super::nodes::delete;
@@ -14,7 +13,7 @@ use crate::sim::server::{Actor, Address, Server};
 const COLLECTOR: Actor = Actor::System("garbage-collector");
 
 /// Collects what may be collected.
-pub(super) fn collect(server: &mut Server) -> Option<Timestamp> {
+pub(super) fn collect(server: &mut Server) {
     let kinds = [Kind::Tree, Kind::Worker, Kind::Pod];
     let all: Vec<(Address, std::sync::Arc<Value>)> = kinds
         .into_iter()
@@ -65,7 +64,6 @@ pub(super) fn collect(server: &mut Server) -> Option<Timestamp> {
             }
         }
     }
-    None
 }
 
 fn holds(meta: &Value, finalizer: &str) -> bool {

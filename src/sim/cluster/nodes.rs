@@ -2,6 +2,8 @@
 //!
 //! Rule: what runs on a machine that is off stays in the API until somebody proves it dead.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -16,7 +18,7 @@ const GRACE: i64 = 40;
 const ORPHANED: i64 = 40;
 
 const CONTROLLER: Actor = Actor::System("node-controller");
-const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
+pub(in crate::sim) const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
 impl Cluster {
     /// A machine goes off.
@@ -26,7 +28,9 @@ impl Cluster {
 
     /// A machine comes back: what ran there has ended.
     pub(in crate::sim) fn power_on(&mut self, server: &Server, node: &str) {
-        self.off.remove(node);
+        if self.off.remove(node).is_none() {
+            return;
+        }
         for (_, pod) in server.all(Kind::Pod).filter(|(_, pod)| pod["spec"]["nodeName"] == node) {
             self.kill(pod["metadata"]["uid"].as_str().unwrap_or_default(), 255);
         }
@@ -46,6 +50,7 @@ impl Cluster {
                     set_condition(node, "Ready", "Unknown", "NodeStatusUnknown", "", now);
                     taint(node, "node.kubernetes.io/unreachable");
                 }),
+                None if !is_lost(server, &address) => {}
                 None => server.edit(&CONTROLLER, &address, |node| {
                     set_condition(node, "Ready", "True", "KubeletReady", "", now);
                     untaint(node, "node.kubernetes.io/unreachable");
@@ -60,10 +65,10 @@ impl Cluster {
     fn evict(&mut self, server: &mut Server) -> Option<Timestamp> {
         let now = server.now;
         let mut next = None;
-        let bound: Vec<(Address, Value)> = server
+        let bound: Vec<(Address, Arc<Value>)> = server
             .all(Kind::Pod)
             .filter(|(_, pod)| pod["spec"]["nodeName"].is_string())
-            .map(|(address, pod)| (address.clone(), (**pod).clone()))
+            .map(|(address, pod)| (address.clone(), Arc::clone(pod)))
             .collect();
         for (address, pod) in bound {
             let name = pod["spec"]["nodeName"].as_str().unwrap_or_default();
@@ -128,7 +133,12 @@ fn tolerated(pod: &Value) -> i64 {
     toleration.and_then(|t| t["tolerationSeconds"].as_i64()).unwrap_or(300)
 }
 
-fn has_taint(node: &Value, key: &str) -> bool {
+fn is_lost(server: &Server, node: &Address) -> bool {
+    let node = server.get(Kind::Node, "", &node.2);
+    node.is_some_and(|node| has_taint(node, "node.kubernetes.io/unreachable"))
+}
+
+pub(in crate::sim) fn has_taint(node: &Value, key: &str) -> bool {
     node["spec"]["taints"].as_array().into_iter().flatten().any(|taint| taint["key"] == key)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Rule: the status of trees and Workers is read only where a promise is about what was stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -23,14 +23,16 @@ pub(super) struct Facts {
     ended: BTreeMap<String, Timestamp>,
     /// Until when a Pod was Ready, when it no longer is.
     ready_until: BTreeMap<String, Timestamp>,
-    /// Workers that have started since they were last stopped.
-    started: BTreeMap<String, bool>,
+    /// Workers that have started, and since when they are stopped again.
+    started: BTreeMap<String, Option<Timestamp>>,
     /// The last Pod of each slot, as it was last seen: by Worker and slot.
     last: BTreeMap<(String, i64), Vec<Arc<Value>>>,
     /// When the tree was last as its spec asks.
     matched: BTreeMap<String, Timestamp>,
     /// Pods that somebody else deleted.
-    by_others: BTreeMap<String, ()>,
+    by_others: BTreeSet<String>,
+    /// The enabled workers of a tree, by its UID and generation, with the revisions of their templates.
+    wanted: BTreeMap<(String, i64), Vec<(String, String)>>,
 }
 
 impl Facts {
@@ -44,7 +46,7 @@ impl Facts {
         if is_deleting(object) && !was_deleting || change.after.is_none() {
             self.ending.entry(uid.clone()).or_insert(server.now);
             if !matches!(change.actor, Actor::Operator(_)) && !was_deleting {
-                self.by_others.insert(uid.clone(), ());
+                self.by_others.insert(uid.clone());
             }
         }
         if change.after.is_none() {
@@ -53,7 +55,9 @@ impl Facts {
         if change.address.0 == Kind::Pod {
             self.pod(server, change, object, uid);
         }
-        self.note_match(server);
+        if matches!(change.address.0, Kind::Pod | Kind::Tree | Kind::Worker) {
+            self.note_match(server);
+        }
     }
 
     fn pod(&mut self, server: &Server, change: &Change, pod: &Arc<Value>, uid: String) {
@@ -74,26 +78,47 @@ impl Facts {
         let ready = pods_of(server, &owner).filter(|pod| is_ready(pod) && !is_deleting(pod)).count();
         let live = pods_of(server, &owner).filter(|pod| is_live(pod)).count();
         if ready >= quorum(&tree, &worker) {
-            self.started.insert(owner, true);
+            self.started.insert(owner, None);
         } else if live == 0 && matches!(change.actor, Actor::Operator(_)) {
-            self.started.insert(owner, false);
+            if let Some(stopped) = self.started.get_mut(&owner) {
+                stopped.get_or_insert(server.now);
+            }
         }
     }
 
     fn note_match(&mut self, server: &Server) {
-        let matching: Vec<String> = server
-            .all(Kind::Tree)
-            .filter(|(_, tree)| matches(server, tree))
-            .map(|(_, tree)| uid_of(tree).to_owned())
-            .collect();
-        for uid in matching {
-            self.matched.insert(uid, server.now);
+        for (_, tree) in server.all(Kind::Tree) {
+            if self.matches(server, tree) {
+                self.matched.insert(uid_of(tree).to_owned(), server.now);
+            }
         }
     }
 
+    /// Whether all that the spec asks for is up on the wanted template.
+    fn matches(&mut self, server: &Server, tree: &Value) -> bool {
+        if tree["spec"]["suspend"] == true {
+            return true;
+        }
+        let generation = tree["metadata"]["generation"].as_i64().unwrap_or_default();
+        let wanted = self.wanted.entry((uid_of(tree).to_owned(), generation)).or_insert_with(|| {
+            let enabled = children(tree).iter().filter(|child| child["worker"].is_object() && is_enabled(tree, child));
+            let name = |child: &Value| child["name"].as_str().unwrap_or_default().to_owned();
+            enabled.map(|child| (name(child), wanted_revision(child))).collect()
+        });
+        wanted.iter().all(|(child, revision)| {
+            let Some(worker) = worker_of(server, tree, child) else {
+                return false;
+            };
+            let up = pods_of(server, uid_of(&worker))
+                .filter(|pod| is_ready(pod) && !is_deleting(pod) && revision_of(pod) == revision)
+                .count();
+            up >= quorum(tree, &worker)
+        })
+    }
+
     /// When that tree was last as its spec asks: now, or when that ended.
-    pub(super) fn last_match(&self, server: &Server, tree: &Value) -> Option<Timestamp> {
-        if matches(server, tree) {
+    pub(super) fn last_match(&mut self, server: &Server, tree: &Value) -> Option<Timestamp> {
+        if self.matches(server, tree) {
             return Some(server.now);
         }
         self.matched.get(uid_of(tree)).copied()
@@ -107,16 +132,17 @@ impl Facts {
         self.ended.get(uid).copied()
     }
 
-    /// Whether a Worker has started since it was last stopped.
-    pub(super) fn has_started(&self, worker: &Value) -> bool {
-        self.started.get(uid_of(worker)).copied().unwrap_or(false)
+    /// Whether a Worker has started, and was not stopped before that.
+    pub(super) fn has_started(&self, worker: &Value, since: Timestamp) -> bool {
+        let stopped = self.started.get(uid_of(worker));
+        stopped.is_some_and(|stopped| stopped.is_none_or(|stopped| stopped >= since))
     }
 
     /// The Pod that this new one follows in its slot, unless somebody else deleted it.
     pub(super) fn predecessor(&self, _server: &Server, pod: &Value) -> Option<Arc<Value>> {
         let history = self.last.get(&(controller_uid(pod).to_owned(), slot_of(pod)))?;
         let dead = history.iter().rev().find(|known| uid_of(known) != uid_of(pod))?;
-        (!self.by_others.contains_key(uid_of(dead))).then(|| Arc::clone(dead))
+        (!self.by_others.contains(uid_of(dead))).then(|| Arc::clone(dead))
     }
 
     /// Whether a Pod that is up is taken down for its template while a sibling is not up.
@@ -145,24 +171,6 @@ impl Facts {
     }
 }
 
-/// Whether all that the spec asks for is up on the wanted template.
-fn matches(server: &Server, tree: &Value) -> bool {
-    if tree["spec"]["suspend"] == true {
-        return true;
-    }
-    children(tree).iter().filter(|child| child["worker"].is_object() && is_enabled(tree, child)).all(|child| {
-        let name = child["name"].as_str().unwrap_or_default();
-        let Some(worker) = worker_of(server, tree, name) else {
-            return false;
-        };
-        let wanted = wanted_revision(child);
-        let up = pods_of(server, uid_of(&worker))
-            .filter(|pod| is_ready(pod) && !is_deleting(pod) && revision_of(pod) == wanted)
-            .count();
-        up >= quorum(tree, &worker)
-    })
-}
-
 /// Whether what is stored says that this Pod is stopped, whatever its state.
 pub(super) fn goes_whatever_its_state(server: &Server, tree: &Value, worker: &Value, pod: &Value) -> bool {
     if goes_anyway(server, tree, worker, pod) {
@@ -176,7 +184,8 @@ pub(super) fn goes_whatever_its_state(server: &Server, tree: &Value, worker: &Va
     let filled = pods_of(server, uid_of(worker))
         .any(|other| slot_of(other) == slot_of(pod) && uid_of(other) != uid_of(pod) && is_live(other));
     let parked = entry.is_some_and(|entry| !entry["parked"].is_null());
-    is_over || filled || parked || revision_of(pod) != wanted_revision(child)
+    let cannot_return = matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded"));
+    cannot_return || is_over || filled || parked || revision_of(pod) != wanted_revision(child)
 }
 
 /// Whether what is stored says that this Pod's child, tree or slot goes.

@@ -1,13 +1,15 @@
 //! S5: the order of starts and stops.
 //!
-//! Rule: only ordered supervisors are judged, and only a child that is starting.
+//! Rule: only ordered supervisors are judged; for starts, only while they start, and only a child that has not started.
 
 use std::sync::Arc;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::facts::Facts;
-use crate::sim::objects::{has_ended, child_of, children, is_deleting, is_enabled, lineage, pods_of, quorum, replicas_of, spec_of, uid_of, worker_of};
+use crate::sim::cluster::nodes::{OUT_OF_SERVICE, has_taint};
+use crate::sim::objects::{record_of, has_ended, child_of, children, is_deleting, is_enabled, lineage, pods_of, quorum, replicas_of, spec_of, uid_of, worker_of};
 use crate::sim::server::Server;
 
 /// What is wrong with the creation of that Pod: an earlier sibling that has not started.
@@ -17,21 +19,33 @@ pub(super) fn started_too_early(
     tree: &Value,
     worker: &Value,
     pod: &Value,
+    slack: SignedDuration,
 ) -> Option<String> {
-    if facts.has_started(worker) || worker["status"]["started"] == true {
+    let lately = server.now - slack;
+    if facts.has_started(worker, lately) || worker["status"]["started"] == true {
         // A replica among others, or one that is restarted by itself.
         return None;
     }
     let child = spec_of(tree, child_of(pod))?;
-    let earlier = ordered_siblings(tree, child, |sibling, own| sibling < own);
+    // What started during this start, and was stopped since for a reason of its own, is not waited for again.
+    let began = lineage(tree, child).iter().filter_map(|supervisor| begin_of_start(tree, supervisor)).min()?;
+    let starts = |supervisor: &str| begin_of_start(tree, supervisor).is_some();
+    let earlier = ordered_siblings(tree, child, starts, |sibling, own| sibling < own);
     let waits_for = earlier.into_iter().find(|sibling| {
         let Some(worker) = worker_of(server, tree, sibling) else {
             return true;
         };
         let nothing = quorum(tree, &worker) == 0 || replicas_of(&worker) == 0;
-        !nothing && !facts.has_started(&worker)
+        !nothing && !facts.has_started(&worker, lately.min(began))
     })?;
     Some(format!("{} is started before {waits_for} has started", child_of(pod)))
+}
+
+/// When the start of a supervisor that is under way began.
+fn begin_of_start(tree: &Value, supervisor: &str) -> Option<Timestamp> {
+    let operation = &record_of(tree, supervisor)?["operation"];
+    let begin = operation["sinceTime"].as_str().and_then(|time| time.parse().ok());
+    begin.filter(|_| operation["kind"] == "Start")
 }
 
 /// What is wrong with the stop of that Pod of a tree that goes: a later sibling that has not stopped.
@@ -40,7 +54,7 @@ pub(super) fn stopped_too_early(server: &Server, tree: &Value, pod: &Value) -> O
         return None;
     }
     let child = spec_of(tree, child_of(pod))?;
-    let later = ordered_siblings(tree, child, |sibling, own| sibling > own);
+    let later = ordered_siblings(tree, child, |_| true, |sibling, own| sibling > own);
     let runs = |pod: &&Arc<Value>| !has_ended(pod) && !is_lost(server, pod);
     let still = later.into_iter().find(|sibling| {
         worker_of(server, tree, sibling).is_some_and(|worker| pods_of(server, uid_of(&worker)).any(|pod| runs(&pod)))
@@ -48,11 +62,12 @@ pub(super) fn stopped_too_early(server: &Server, tree: &Value, pod: &Value) -> O
     Some(format!("{} is stopped before {still} has stopped", child_of(pod)))
 }
 
-/// Whether the Pod's node does not answer.
+/// Whether the Pod's node does not answer, or somebody says that it is off.
 fn is_lost(server: &Server, pod: &Value) -> bool {
     let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
     let node = server.get(crate::sim::kind::Kind::Node, "", node);
-    node.is_none_or(|node| node["status"]["conditions"][0]["status"] != "True")
+    let is_off = |node: &Value| has_taint(node, OUT_OF_SERVICE) || node["status"]["conditions"][0]["status"] != "True";
+    node.is_none_or(|node| is_off(node))
 }
 
 fn held_by_collector(tree: &Value) -> bool {
@@ -61,13 +76,18 @@ fn held_by_collector(tree: &Value) -> bool {
 }
 
 /// The enabled workers in subtrees that are siblings of this child, or of a supervisor above it, under an ordered
-/// supervisor, and whose place in the list compares so with its own.
-fn ordered_siblings(tree: &Value, child: &Value, compare: fn(usize, usize) -> bool) -> Vec<String> {
+/// supervisor of which that is so, and whose place in the list compares so with its own.
+fn ordered_siblings(
+    tree: &Value,
+    child: &Value,
+    counts: impl Fn(&str) -> bool,
+    compare: fn(usize, usize) -> bool,
+) -> Vec<String> {
     let place = |name: &str| children(tree).iter().position(|spec| spec["name"] == name).unwrap_or(0);
     let mut found = Vec::new();
     let mut own = child["name"].as_str().unwrap_or_default().to_owned();
     for supervisor in lineage(tree, child) {
-        if is_ordered(tree, &supervisor) {
+        if is_ordered(tree, &supervisor) && counts(&supervisor) {
             for sibling in children(tree) {
                 let name = sibling["name"].as_str().unwrap_or_default();
                 let parent = sibling["parent"].as_str().unwrap_or_default();

@@ -11,7 +11,7 @@ fn finds(mistake: Mistake, scenario: &str, plan: Plan, predicate: &str) {
     let scenario = scenarios::named(scenario);
     let sound = scenario.run(&plan, EXTRA);
     assert_eq!(sound.wrong, Vec::<String>::new(), "without the mistake nothing is wrong");
-    let outcome = scenario.run(&Plan { mistake: Some(mistake), ..plan }, EXTRA);
+    let outcome = scenario.tell(&Plan { mistake: Some(mistake), ..plan }, EXTRA);
     let differs = outcome.state != sound.state;
     let broken = outcome.wrong.iter().any(|what| what.starts_with(predicate)) || predicate == "state" && differs;
     assert!(broken, "{mistake:?} was not found by {predicate}: {:?}\n{}", outcome.wrong, outcome.timeline);
