@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::{Client, Config};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::runtime::health::Health;
+use crate::runtime::leader::{Elector, LeaderElection, Leadership};
 use crate::runtime::metrics::Metrics;
 
 mod context;
@@ -59,6 +61,8 @@ pub struct Settings {
     pub namespaces: Vec<String>,
     /// How many trees are looked at side by side.
     pub concurrency: u16,
+    /// The Lease whose holder works, when several operators may run; `None` for one that works in any case.
+    pub election: Option<LeaderElection>,
 }
 
 /// Why the controller ended although nobody asked it to.
@@ -77,8 +81,9 @@ pub fn client(mut config: Config) -> Result<Client, kube::Error> {
     Client::try_from(config)
 }
 
-/// Looks after all trees until `stop`, then lets what runs finish, for at most 12 s. Without all of its
-/// watches it would be blind, so it ends when one of them panics.
+/// Looks after all trees until `stop`, then lets what runs finish, for at most 12 s, and gives the Lease back. While
+/// another operator leads it knows all that there is to know and writes nothing. Without all of its watches it would be
+/// blind, so it ends when one of them panics.
 pub async fn run(
     settings: &Settings,
     client: Client,
@@ -88,7 +93,9 @@ pub async fn run(
     stop: &CancellationToken,
 ) -> Result<(), WatchEnded> {
     metrics.reconcile.set_max_concurrent(settings.concurrency);
-    let (notices, publisher) = notify::channel(client.clone(), clock.clone());
+    let worked = CancellationToken::new();
+    let (leadership, election) = elect(settings, &client, &clock, &metrics, health, &worked);
+    let (notices, publisher) = notify::channel(client.clone(), clock.clone(), leadership.clone());
     let publisher = tokio::spawn(publisher.run());
     let context = Arc::new(Context {
         client: client.clone(),
@@ -96,6 +103,7 @@ pub async fn run(
         views: views::SharedViews::default(),
         memories: memory::Memories::default(),
         notices,
+        leadership,
         metrics: metrics.clone(),
     });
     let wake = Wake::new(usize::from(settings.concurrency), metrics.queue.clone());
@@ -116,13 +124,57 @@ pub async fn run(
     let result = tokio::select! {
         () = wake.drive(work, &heartbeat, stop) => Ok(()),
         () = report_readiness(&troubles, health) => Ok(()),
+        () = look_at_all_in_each_term(&context, &wake) => Ok(()),
         ended = watches.join_next() => Err(WatchEnded(format!("{ended:?}"))),
     };
     drop(watches);
     drop(context);
     notify::drain(publisher).await;
+    // Nobody here writes any more, so another operator may begin.
+    worked.cancel();
+    if let Some(election) = election
+        && election.await.is_err()
+    {
+        tracing::error!("the election panicked; others wait until the Lease is over");
+    }
     tracing::info!("stopped");
     result
+}
+
+/// Competes for the Lease until all work is done, or leads without an election.
+fn elect(
+    settings: &Settings,
+    client: &Client,
+    clock: &Clock,
+    metrics: &Metrics,
+    health: &Health,
+    worked: &CancellationToken,
+) -> (Leadership, Option<JoinHandle<()>>) {
+    let Some(election) = settings.election.clone() else {
+        metrics.leader.alone();
+        return (Leadership::alone(), None);
+    };
+    let (elector, leadership) = Elector::new(
+        election,
+        client.clone(),
+        clock.clone(),
+        metrics.leader.clone(),
+        health.component("election"),
+    );
+    (leadership, Some(tokio::spawn(elector.run(worked.clone()))))
+}
+
+/// Wakes every known tree whenever we come to lead. What is listed later is woken by that.
+async fn look_at_all_in_each_term(context: &Context, wake: &Wake) {
+    let mut leadership = context.leadership.clone();
+    let mut last = None;
+    loop {
+        last = Some(leadership.next_term(last).await);
+        let trees = context.views.lock().all_trees();
+        for tree in trees {
+            wake.wake(tree);
+        }
+    }
 }
 
 fn report_readiness(troubles: &Troubles, health: &Health) -> impl Future<Output = ()> {

@@ -2,18 +2,15 @@
 //!
 //! Rule: nothing here is global; tests put in a client and a clock of their own.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use kube::Client;
 
 use super::memory::Memories;
 use super::notify::Notices;
 use super::views::SharedViews;
+pub use crate::runtime::Clock;
+use crate::runtime::leader::Leadership;
 use crate::runtime::metrics::Metrics;
-
-/// Tells the time.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// What a reconcile is given.
 pub(super) struct Context {
@@ -22,6 +19,8 @@ pub(super) struct Context {
     pub(super) views: SharedViews,
     pub(super) memories: Memories,
     pub(super) notices: Notices,
+    /// Whether what is decided may be written.
+    pub(super) leadership: Leadership,
     pub(super) metrics: Metrics,
 }
 

@@ -15,6 +15,7 @@ use super::memory::Written;
 use super::observe::{Observation, reread};
 use crate::model::decision::{Decision, Judged, Write};
 use crate::model::fault::Verdict;
+use crate::runtime::leader::Term;
 
 mod batch;
 mod diff;
@@ -80,6 +81,11 @@ pub(super) async fn execute(
 }
 
 impl Execution<'_> {
+    /// The term that the decision was made in; no write is begun in another one.
+    fn term(&self) -> Term {
+        self.observation.term
+    }
+
     async fn run(&mut self, decision: Decision) -> Result<Executed, Error> {
         // What a refusal led to is remembered nowhere else, so it is stored as an intent is.
         let urgent = !self.observation.world.refusals.is_empty();
@@ -193,6 +199,7 @@ impl Execution<'_> {
         let tree = &self.observation.key;
         let stored = patch_status::<Trees>(
             self.context,
+            self.term(),
             tree,
             Written::Tree,
             &status,
@@ -237,8 +244,9 @@ impl Execution<'_> {
             .and_then(|child| versions.get(child))
             .map_or("", String::as_str);
         let tree = &self.observation.key;
+        let (context, term) = (self.context, self.term());
         let stored =
-            patch_status::<Workers>(self.context, tree, Written::Worker, &status, version).await?;
+            patch_status::<Workers>(context, term, tree, Written::Worker, &status, version).await?;
         Ok(if stored.is_some() {
             Effect::Done
         } else {

@@ -23,6 +23,7 @@ use crate::model::decision::Notice;
 use crate::model::names;
 use crate::model::tree::ROOT_NAME;
 use crate::model::world::TreeView;
+use crate::runtime::leader::Leadership;
 
 /// How many Events may wait to be published.
 const WAITING: usize = 1024;
@@ -42,13 +43,23 @@ pub(super) struct Notices {
 /// Publishes what was handed in.
 pub(super) struct Publisher {
     client: Client,
+    leadership: Leadership,
     waiting: mpsc::Receiver<Event>,
 }
 
 /// Both ends.
-pub(super) fn channel(client: Client, clock: Clock) -> (Notices, Publisher) {
+pub(super) fn channel(
+    client: Client,
+    clock: Clock,
+    leadership: Leadership,
+) -> (Notices, Publisher) {
     let (sender, waiting) = mpsc::channel(WAITING);
-    (Notices { sender, clock }, Publisher { client, waiting })
+    let publisher = Publisher {
+        client,
+        leadership,
+        waiting,
+    };
+    (Notices { sender, clock }, publisher)
 }
 
 impl Notices {
@@ -62,9 +73,13 @@ impl Notices {
 }
 
 impl Publisher {
-    /// Publishes until every sender is gone.
+    /// Publishes until every sender is gone, and drops what waits when somebody else leads.
     pub(super) async fn run(mut self) {
         while let Some(event) = self.waiting.recv().await {
+            if self.leadership.term().is_none() {
+                tracing::debug!(reason = event.reason, "dropped an Event: not leading");
+                continue;
+            }
             let namespace = event.metadata.namespace.as_deref().unwrap_or_default();
             let name = event.metadata.name.clone().unwrap_or_default();
             let events = Api::<Event>::namespaced(self.client.clone(), namespace);

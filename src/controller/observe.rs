@@ -18,10 +18,13 @@ use super::wire::{controller_of, label};
 use crate::api::labels;
 use crate::api::v1alpha1::{Child, SupervisionTree};
 use crate::model::world::{WorkerView, World};
+use crate::runtime::leader::Term;
 
 /// What there is to say about a tree.
 #[derive(Debug)]
 pub(super) enum Observed {
+    /// Somebody else may look after it: there is nothing to decide.
+    NotLeading,
     /// Not everything that a decision would rest on is known yet.
     NotLoaded,
     /// There is no such tree.
@@ -36,6 +39,8 @@ pub(super) enum Observed {
 #[derive(Debug)]
 pub(super) struct Malformed {
     pub(super) key: ObjectKey,
+    /// The term that it was seen in.
+    pub(super) term: Term,
     /// The tree as the API server stores it now.
     pub(super) tree: Value,
     /// What cannot be read, and why.
@@ -46,6 +51,8 @@ pub(super) struct Malformed {
 #[derive(Debug)]
 pub(super) struct Observation {
     pub(super) key: ObjectKey,
+    /// The term that it was seen in.
+    pub(super) term: Term,
     pub(super) world: World,
     pub(super) tree_version: String,
     /// By child name.
@@ -54,6 +61,9 @@ pub(super) struct Observation {
 
 /// Looks at one tree.
 pub(super) async fn observe(context: &Context, key: &ObjectKey) -> Result<Observed, Error> {
+    let Some(term) = context.leadership.term() else {
+        return Ok(Observed::NotLeading);
+    };
     if !context.views.lock().is_loaded(&key.namespace) {
         return Ok(Observed::NotLoaded);
     }
@@ -64,13 +74,14 @@ pub(super) async fn observe(context: &Context, key: &ObjectKey) -> Result<Observ
         context.memories.forget(key);
         return Ok(Observed::Gone);
     };
-    match observation(context, key, snapshot) {
+    match observation(context, key, term, snapshot) {
         Ok(observation) => Ok(Observed::World(Box::new(observation))),
         Err(message) => Ok(match stored_tree(context, key).await? {
             Some(tree) => {
                 let message = culprit(&tree).unwrap_or(message);
                 Observed::Malformed(Malformed {
                     key: key.clone(),
+                    term,
                     tree,
                     message,
                 })
@@ -174,6 +185,7 @@ async fn stored_tree(context: &Context, key: &ObjectKey) -> Result<Option<Value>
 fn observation(
     context: &Context,
     key: &ObjectKey,
+    term: Term,
     snapshot: Snapshot,
 ) -> Result<Observation, String> {
     let tree =
@@ -196,6 +208,7 @@ fn observation(
     let refusals = context.memories.refusals(key);
     Ok(Observation {
         key: key.clone(),
+        term,
         world: World {
             tree,
             workers,

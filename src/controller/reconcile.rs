@@ -40,6 +40,11 @@ pub(super) async fn reconcile(context: Arc<Context>, key: ObjectKey) -> Next {
     let (next, result) = match outcome {
         Ok(Ok(Next::At(time))) => (Next::At(time), ReconcileResult::RequeueAfter),
         Ok(Ok(next)) => (next, ReconcileResult::Success),
+        Ok(Err(error)) if !error.was_sent() => {
+            // When we lead again, every tree is looked at again.
+            tracing::debug!(reason = chain(&error), "left to the leader");
+            (Next::Wait, ReconcileResult::Success)
+        }
         Ok(Err(error)) => {
             tracing::warn!(error = chain(&error), reason = error.reason(), "will retry");
             (Next::Failed, ReconcileResult::Error)
@@ -53,7 +58,7 @@ pub(super) async fn reconcile(context: Arc<Context>, key: ObjectKey) -> Next {
 
 async fn look(context: &Context, key: &ObjectKey) -> Result<Next, Error> {
     let observation = match observe(context, key).await? {
-        Observed::NotLoaded | Observed::Gone => return Ok(Next::Wait),
+        Observed::NotLeading | Observed::NotLoaded | Observed::Gone => return Ok(Next::Wait),
         Observed::Malformed(malformed) => {
             let executed = report_malformed(context, &malformed).await?;
             return Ok(next(executed, Instant::now() + LONGEST_SLEEP));

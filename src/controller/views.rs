@@ -193,6 +193,11 @@ impl Views {
             .collect()
     }
 
+    /// Every tree that is known.
+    pub(super) fn all_trees(&self) -> BTreeSet<ObjectKey> {
+        self.trees_in(None)
+    }
+
     fn trees_in(&self, scope: Option<&str>) -> BTreeSet<ObjectKey> {
         let keys = self.trees.iter().map(|(key, _)| key);
         keys.filter(|key| scope.is_none_or(|scope| key.namespace == scope))
