@@ -12,7 +12,7 @@ use super::context::Context;
 use super::error::Error;
 use super::kinds::{Kind, Trees, Workers};
 use super::memory::Written;
-use super::observe::{Observation, reread};
+use super::observe::{Observation, read_all, reread};
 use crate::model::decision::{Decision, Judged, Write};
 use crate::model::fault::Verdict;
 use crate::runtime::leader::Term;
@@ -36,6 +36,8 @@ pub(super) enum Executed {
     Nothing,
     /// Something was written, or is left to be: look again at once.
     Wrote,
+    /// What another leader may have written was read: decide again.
+    Reread,
     /// Nothing but a report is left, and it is too early for it.
     ReportDue(Instant),
     /// The decision rested on something that is no longer so: look again after what changed was read.
@@ -90,6 +92,10 @@ impl Execution<'_> {
         // What a refusal led to is remembered nowhere else, so it is stored as an intent is.
         let urgent = !self.observation.world.refusals.is_empty();
         let (intents, mut reports) = self.split(&decision, urgent);
+        let is_idle = intents.is_empty() && reports.is_empty() && decision.writes.is_empty();
+        if !is_idle && self.is_behind().await? {
+            return Ok(Executed::Reread);
+        }
         let stored = intents.len();
         match self.store(intents).await {
             Ok(Effect::Done) => {}
@@ -137,6 +143,17 @@ impl Execution<'_> {
         } else {
             reported
         })
+    }
+
+    /// Whether the decision may rest on something older than what another leader wrote; then it has been read by now.
+    async fn is_behind(&self) -> Result<bool, Error> {
+        let (memories, tree) = (&self.context.memories, &self.observation.key);
+        let is_behind = memories.may_be_behind(tree, self.term());
+        if is_behind {
+            read_all(self.context, tree).await?;
+            memories.was_read(tree, self.term());
+        }
+        Ok(is_behind)
     }
 
     /// The statuses that must be stored first, the tree's before its Workers', and those that can wait.

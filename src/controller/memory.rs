@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::store::ObjectKey;
 use crate::model::world::Refusal;
+use crate::runtime::leader::Term;
 
 /// The least time between two writes of a tree that only report.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -43,9 +44,43 @@ struct Memory {
     reported: Option<Instant>,
     /// How many looks in a row have ended in a write.
     streak: u32,
+    /// The last term in which it was looked at.
+    term: Option<Term>,
+    /// Whether all of it was read in that term.
+    was_read: bool,
 }
 
 impl Memories {
+    /// The tree is looked at in that term. What another leader may have dealt with since is forgotten; what is in doubt
+    /// stays so.
+    pub(super) fn begin(&self, tree: &ObjectKey, term: Term) {
+        let mut memories = self.lock();
+        let memory = memories.entry(tree.clone()).or_default();
+        if memory.term != Some(term) {
+            *memory = Memory {
+                doubts: std::mem::take(&mut memory.doubts),
+                term: Some(term),
+                ..Memory::default()
+            };
+        }
+    }
+
+    /// Whether what is known of the tree may be older than what another leader wrote.
+    pub(super) fn may_be_behind(&self, tree: &ObjectKey, term: Term) -> bool {
+        let memories = self.lock();
+        let was_read = |memory: &Memory| memory.was_read && memory.term == Some(term);
+        term.has_predecessor() && !memories.get(tree).is_some_and(was_read)
+    }
+
+    /// All of the tree was read in that term.
+    pub(super) fn was_read(&self, tree: &ObjectKey, term: Term) {
+        if let Some(memory) = self.lock().get_mut(tree)
+            && memory.term == Some(term)
+        {
+            memory.was_read = true;
+        }
+    }
+
     /// A create was refused; the next decision shall know.
     pub(super) fn refused(&self, tree: &ObjectKey, refusal: Refusal) {
         self.lock()

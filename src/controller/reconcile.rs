@@ -80,7 +80,7 @@ async fn look(context: &Context, key: &ObjectKey) -> Result<Next, Error> {
 fn next(executed: Executed, wake: Instant) -> Next {
     match executed {
         Executed::Nothing => Next::At(wake),
-        Executed::Wrote => Next::Again,
+        Executed::Wrote | Executed::Reread => Next::Again,
         Executed::ReportDue(due) => Next::At(due.min(wake)),
         // Not an error, but the same brake: whoever changes things all the time must not keep us busy.
         Executed::Stale => Next::Failed,

@@ -27,6 +27,8 @@ mod timing;
 
 pub use elector::Elector;
 pub use identity::identity;
+#[cfg(test)]
+pub(crate) use leadership::Giver;
 pub use leadership::{Leadership, Term};
 pub use timing::{Timing, TimingError};
 

@@ -197,7 +197,12 @@ mod tests {
         metrics.supervision.gave_up();
         metrics.api.request("patch", "Pod", "ok");
         metrics.api.watch_error("Pod");
+        metrics.api.not_believed("Pod", "watch", 2);
+        metrics.api.not_believed("Pod", "list", 0);
+        metrics.api.reread("Worker", "takeover");
         for expected in [
+            r#"coppice_stale_reads_total{kind="Pod",source="watch"} 2"#,
+            r#"coppice_rereads_total{kind="Worker",reason="takeover"} 1"#,
             r#"coppice_faults_total{class="AppExitedNonZero",verdict="Application"} 1"#,
             r#"coppice_restarts_total{charged="true"} 1"#,
             r#"coppice_restarts_total{charged="false"} 2"#,
@@ -238,6 +243,8 @@ mod tests {
         metrics.supervision.fault("OomKilled", "Application");
         metrics.api.request("list", "Pod", "ok");
         metrics.api.watch_error("Pod");
+        metrics.api.not_believed("Pod", "watch", 1);
+        metrics.api.reread("Pod", "doubt");
         let served: BTreeSet<String> = lines(&metrics)
             .iter()
             .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))

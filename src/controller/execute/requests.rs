@@ -12,7 +12,7 @@ use super::super::context::Context;
 use super::super::error::{Error, bounded};
 use super::super::kinds::{Kind, Trees, Workers};
 use super::super::memory::Written;
-use super::super::store::{ObjectKey, Source};
+use super::super::store::ObjectKey;
 use super::Effect;
 use crate::api::labels;
 use crate::runtime::leader::Term;
@@ -144,7 +144,7 @@ pub(super) async fn create<K: Ours>(
     };
     let answer = write(context, term, ("create", K::NAME), object, request).await;
     count(context, "create", K::NAME, &answer);
-    context.views.lock().put::<K>(answer?, Source::Answer, None);
+    context.views.lock().answered::<K>(answer?);
     Ok(())
 }
 
@@ -168,7 +168,7 @@ pub(super) async fn delete<K: Ours>(
         Ok(answer) => {
             let mut views = context.views.lock();
             match answer.left() {
-                Some(object) => drop(views.put::<K>(object, Source::Answer, None)),
+                Some(object) => views.deleted::<K>(object),
                 None => drop(views.forget::<K>(&key, uid.as_deref())),
             }
             Ok(Effect::Done)
@@ -208,7 +208,7 @@ fn taken_in<K: Kind>(
     match answer {
         Ok(object) => {
             let version = object.resource_version().unwrap_or_default();
-            context.views.lock().put::<K>(object, Source::Answer, None);
+            context.views.lock().answered::<K>(object);
             Ok(Some(version))
         }
         Err(error) if error.is_not_found() || error.is_conflict() => {

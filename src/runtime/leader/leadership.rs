@@ -78,6 +78,32 @@ impl Leadership {
     }
 }
 
+/// Gives leadership and takes it, for tests.
+#[cfg(test)]
+#[derive(Clone, Debug)]
+pub(crate) struct Giver(watch::Sender<Belief>);
+
+#[cfg(test)]
+impl Giver {
+    /// The giver, and a leadership that it has not given yet.
+    pub(crate) fn new() -> (Self, Leadership) {
+        let (say, heard) = watch::channel(Belief::Standby);
+        (Self(say), Leadership::new(heard))
+    }
+
+    /// Lets lead for an hour.
+    pub(crate) fn give(&self, term: u64) {
+        let until = Instant::now() + std::time::Duration::from_hours(1);
+        self.0
+            .send_replace(Belief::Leader(Term::number(term), until));
+    }
+
+    /// Lets stand by.
+    pub(crate) fn take(&self) {
+        self.0.send_replace(Belief::Standby);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
