@@ -123,7 +123,7 @@ async fn helm_keeps_definitions_and_trees_on_uninstall_and_takes_them_over_again
             .count(),
         3
     );
-    let all = "deployments,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings";
+    let all = "deployments,poddisruptionbudgets,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings";
     let left = format!("get {all} -A -l app.kubernetes.io/name=coppice -o name");
     assert_eq!(ok(&kubectl(&cluster, &left)), "");
 
@@ -226,6 +226,9 @@ async fn rights_end_at_the_listed_namespaces() {
         "list supervisiontrees.coppice.dev -n blue",
         "create pods -n blue",
         "watch nodes",
+        "create leases.coordination.k8s.io -n coppice-system",
+        "update leases.coordination.k8s.io/coppice -n coppice-system",
+        "watch leases.coordination.k8s.io/coppice -n coppice-system",
     ] {
         while !may(&cluster, request) {
             assert!(Instant::now() < deadline, "{request} is not allowed");
@@ -242,6 +245,10 @@ async fn rights_end_at_the_listed_namespaces() {
         "get secrets -n blue",
         "get configmaps -n blue",
         "patch nodes",
+        "update leases.coordination.k8s.io/other -n coppice-system",
+        "get leases.coordination.k8s.io -n coppice-system",
+        "update leases.coordination.k8s.io/coppice -n kube-system",
+        "delete leases.coordination.k8s.io/coppice -n coppice-system",
     ] {
         assert!(!may(&cluster, request), "{request} is allowed");
     }
