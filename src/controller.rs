@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::{Client, Config};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::runtime::health::Health;
@@ -67,8 +67,14 @@ pub struct Settings {
 
 /// Why the controller ended although nobody asked it to.
 #[derive(Debug, thiserror::Error)]
-#[error("a watch ended, which it never does by itself: {0}")]
-pub struct WatchEnded(String);
+pub enum Ended {
+    /// Without it we would be blind.
+    #[error("a watch ended, which it never does by itself: {0}")]
+    Watch(String),
+    /// Without it we would stand by for ever.
+    #[error("the election ended, which it never does by itself: {0}")]
+    Election(String),
+}
 
 /// A client whose requests end in time and are never repeated behind our back: a write that is repeated
 /// later may find another world.
@@ -82,8 +88,8 @@ pub fn client(mut config: Config) -> Result<Client, kube::Error> {
 }
 
 /// Looks after all trees until `stop`, then lets what runs finish, for at most 12 s, and gives the Lease back. While
-/// another operator leads it knows all that there is to know and writes nothing. Without all of its watches it would be
-/// blind, so it ends when one of them panics.
+/// another operator leads it knows all that there is to know and writes nothing. It ends when one of its watches or the
+/// election panics.
 pub async fn run(
     settings: &Settings,
     client: Client,
@@ -91,10 +97,10 @@ pub async fn run(
     metrics: Metrics,
     health: &Health,
     stop: &CancellationToken,
-) -> Result<(), WatchEnded> {
+) -> Result<(), Ended> {
     metrics.reconcile.set_max_concurrent(settings.concurrency);
     let worked = CancellationToken::new();
-    let (leadership, election) = elect(settings, &client, &clock, &metrics, health, &worked);
+    let (leadership, mut election) = elect(settings, &client, &clock, &metrics, health, &worked);
     let (notices, publisher) = notify::channel(client.clone(), clock.clone(), leadership.clone());
     let publisher = tokio::spawn(publisher.run());
     let context = Arc::new(Context {
@@ -125,18 +131,15 @@ pub async fn run(
         () = wake.drive(work, &heartbeat, stop) => Ok(()),
         () = report_readiness(&troubles, health) => Ok(()),
         () = look_at_all_in_each_term(&context, &wake) => Ok(()),
-        ended = watches.join_next() => Err(WatchEnded(format!("{ended:?}"))),
+        ended = watches.join_next() => Err(Ended::Watch(format!("{ended:?}"))),
+        Some(ended) = election.join_next() => Err(Ended::Election(format!("{ended:?}"))),
     };
     drop(watches);
     drop(context);
     notify::drain(publisher).await;
     // Nobody here writes any more, so another operator may begin.
     worked.cancel();
-    if let Some(election) = election
-        && election.await.is_err()
-    {
-        tracing::error!("the election panicked; others wait until the Lease is over");
-    }
+    while election.join_next().await.is_some() {}
     tracing::info!("stopped");
     result
 }
@@ -149,10 +152,11 @@ fn elect(
     metrics: &Metrics,
     health: &Health,
     worked: &CancellationToken,
-) -> (Leadership, Option<JoinHandle<()>>) {
+) -> (Leadership, JoinSet<()>) {
+    let mut tasks = JoinSet::new();
     let Some(election) = settings.election.clone() else {
         metrics.leader.alone();
-        return (Leadership::alone(), None);
+        return (Leadership::alone(), tasks);
     };
     let (elector, leadership) = Elector::new(
         election,
@@ -161,7 +165,8 @@ fn elect(
         metrics.leader.clone(),
         health.component("election"),
     );
-    (leadership, Some(tokio::spawn(elector.run(worked.clone()))))
+    tasks.spawn(elector.run(worked.clone()));
+    (leadership, tasks)
 }
 
 /// Wakes every known tree whenever we come to lead. What is listed later is woken by that.

@@ -36,7 +36,7 @@ pub(super) enum Executed {
     Nothing,
     /// Something was written, or is left to be: look again at once.
     Wrote,
-    /// What another leader may have written was read: decide again.
+    /// What may have been written without our knowing it was read: decide again.
     Reread,
     /// Nothing but a report is left, and it is too early for it.
     ReportDue(Instant),
@@ -145,15 +145,15 @@ impl Execution<'_> {
         })
     }
 
-    /// Whether the decision may rest on something older than what another leader wrote; then it has been read by now.
+    /// Whether the decision may rest on something older than the last write; then all has been read by now.
     async fn is_behind(&self) -> Result<bool, Error> {
         let (memories, tree) = (&self.context.memories, &self.observation.key);
-        let is_behind = memories.may_be_behind(tree, self.term());
-        if is_behind {
-            read_all(self.context, tree).await?;
-            memories.was_read(tree, self.term());
-        }
-        Ok(is_behind)
+        let Some(behind) = memories.behind(tree) else {
+            return Ok(false);
+        };
+        read_all(self.context, tree, behind).await?;
+        memories.was_read(tree, self.term());
+        Ok(true)
     }
 
     /// The statuses that must be stored first, the tree's before its Workers', and those that can wait.

@@ -46,8 +46,27 @@ struct Memory {
     streak: u32,
     /// The last term in which it was looked at.
     term: Option<Term>,
-    /// Whether all of it was read in that term.
-    was_read: bool,
+    /// Why all of it must be read before the next write to it.
+    behind: Option<Behind>,
+}
+
+/// Why what is known of a tree may be older than the last write to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Behind {
+    /// Another operator may have written it.
+    Takeover,
+    /// A look at it ended in a panic, and took with it the answers to what was under way.
+    Panic,
+}
+
+impl Behind {
+    /// One word for metrics.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Takeover => "takeover",
+            Self::Panic => "panic",
+        }
+    }
 }
 
 impl Memories {
@@ -60,16 +79,20 @@ impl Memories {
             *memory = Memory {
                 doubts: std::mem::take(&mut memory.doubts),
                 term: Some(term),
+                behind: term.has_predecessor().then_some(Behind::Takeover),
                 ..Memory::default()
             };
         }
     }
 
-    /// Whether what is known of the tree may be older than what another leader wrote.
-    pub(super) fn may_be_behind(&self, tree: &ObjectKey, term: Term) -> bool {
-        let memories = self.lock();
-        let was_read = |memory: &Memory| memory.was_read && memory.term == Some(term);
-        term.has_predecessor() && !memories.get(tree).is_some_and(was_read)
+    /// A look at the tree ended in a panic.
+    pub(super) fn panicked(&self, tree: &ObjectKey) {
+        self.lock().entry(tree.clone()).or_default().behind = Some(Behind::Panic);
+    }
+
+    /// Whether, and why, all of the tree must be read before the next write to it.
+    pub(super) fn behind(&self, tree: &ObjectKey) -> Option<Behind> {
+        self.lock().get(tree)?.behind
     }
 
     /// All of the tree was read in that term.
@@ -77,7 +100,7 @@ impl Memories {
         if let Some(memory) = self.lock().get_mut(tree)
             && memory.term == Some(term)
         {
-            memory.was_read = true;
+            memory.behind = None;
         }
     }
 

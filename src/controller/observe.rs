@@ -21,9 +21,9 @@ use crate::api::v1alpha1::{Child, SupervisionTree};
 use crate::model::world::{WorkerView, World};
 use crate::runtime::leader::Term;
 
-mod takeover;
+mod all;
 
-pub(super) use takeover::read_all;
+pub(super) use all::read_all;
 
 /// What there is to say about a tree.
 #[derive(Debug)]

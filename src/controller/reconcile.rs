@@ -50,7 +50,10 @@ pub(super) async fn reconcile(context: Arc<Context>, key: ObjectKey) -> Next {
             (Next::Failed, ReconcileResult::Error)
         }
         // The panic hook has logged what and where.
-        Err(_) => (Next::Failed, ReconcileResult::Panic),
+        Err(_) => {
+            context.memories.panicked(&key);
+            (Next::Failed, ReconcileResult::Panic)
+        }
     };
     metric.done(result);
     next
@@ -99,6 +102,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::kinds::Trees;
+    use super::super::memory::Behind;
     use super::super::store::Source;
     use super::super::testing::{self, Answer};
     use super::*;
@@ -115,6 +119,8 @@ mod tests {
         let context = Arc::new(context);
         let next = reconcile(Arc::clone(&context), testing::tree()).await;
         assert_eq!(next, Next::Failed, "it is tried again, later");
+        let behind = context.memories.behind(&testing::tree());
+        assert_eq!(behind, Some(Behind::Panic), "answers may be lost");
         assert!(log.lock().unwrap().is_empty());
         let other = reconcile(context, ObjectKey::new("ns", "other")).await;
         assert_eq!(other, Next::Wait);

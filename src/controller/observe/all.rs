@@ -1,4 +1,4 @@
-//! What a new leader reads before its first write to a tree.
+//! What is read before the next write to a tree when somebody, or we, may have written without our knowing it.
 //!
 //! Rule: the API server is asked for its newest state, and what it does not list is asked for by name before it is
 //! taken for gone: its labels may have been changed.
@@ -12,6 +12,7 @@ use kube::{Api, Resource};
 use super::super::context::Context;
 use super::super::error::{Error, bounded};
 use super::super::kinds::{Kind, Pods, Trees, Workers, key_of};
+use super::super::memory::Behind;
 use super::super::store::ObjectKey;
 use super::reread;
 use crate::api::labels;
@@ -23,8 +24,9 @@ const PAGE: u32 = 250;
 pub(in crate::controller) async fn read_all(
     context: &Context,
     tree: &ObjectKey,
+    why: Behind,
 ) -> Result<(), Error> {
-    context.metrics.api.reread(Trees::NAME, "takeover");
+    context.metrics.api.reread(Trees::NAME, why.as_str());
     if reread::<Trees>(context, &tree.namespace, &tree.name)
         .await?
         .is_none()
@@ -32,8 +34,8 @@ pub(in crate::controller) async fn read_all(
         return Ok(());
     }
     let (workers, pods) = known(context, tree);
-    read_kind::<Workers>(context, tree, workers).await?;
-    read_kind::<Pods>(context, tree, pods).await
+    read_kind::<Workers>(context, tree, why, workers).await?;
+    read_kind::<Pods>(context, tree, why, pods).await
 }
 
 /// The names of the Workers and Pods that are known.
@@ -50,6 +52,7 @@ fn known(context: &Context, tree: &ObjectKey) -> (BTreeSet<String>, BTreeSet<Str
 async fn read_kind<K: Kind>(
     context: &Context,
     tree: &ObjectKey,
+    why: Behind,
     mut known: BTreeSet<String>,
 ) -> Result<(), Error>
 where
@@ -59,7 +62,7 @@ where
     let selector = format!("{}={}", labels::TREE, tree.name);
     let mut params = ListParams::default().labels(&selector).limit(PAGE);
     loop {
-        context.metrics.api.reread(K::NAME, "takeover");
+        context.metrics.api.reread(K::NAME, why.as_str());
         let answer = bounded("list", K::NAME, tree.to_string(), api.list(&params)).await;
         let result = answer.as_ref().map_or_else(Error::reason, |_| "ok");
         context.metrics.api.request("list", K::NAME, result);
@@ -74,7 +77,7 @@ where
         }
     }
     for name in known {
-        context.metrics.api.reread(K::NAME, "takeover");
+        context.metrics.api.reread(K::NAME, why.as_str());
         reread::<K>(context, &tree.namespace, &name).await?;
     }
     Ok(())
