@@ -15,19 +15,23 @@ use tokio::sync::Notify;
 use super::lease::holder;
 
 /// How long the API server keeps the watch open, and how much later than that its end may come.
-const WATCH_SECONDS: u32 = 60;
+const WATCH_SECONDS: u32 = 30;
 const MARGIN: Duration = Duration::from_secs(5);
-/// How long after a watch has ended the next one begins.
+/// How long after a watch has ended, or failed, the next one begins.
 const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(10);
 
 /// Rings the bell whenever the Lease gets another holder, for ever.
 pub(super) async fn ring(api: Api<Lease>, name: String, bell: Arc<Notify>) {
     let mut last = None;
     loop {
         let limit = Duration::from_secs(u64::from(WATCH_SECONDS)) + MARGIN;
-        // However it ends, the next one tells.
-        let _ = tokio::time::timeout(limit, follow(&api, &name, &bell, &mut last)).await;
-        tokio::time::sleep(PAUSE).await;
+        let followed = tokio::time::timeout(limit, follow(&api, &name, &bell, &mut last)).await;
+        let pause = match followed {
+            Ok(Ok(())) => PAUSE,
+            Ok(Err(_)) | Err(_) => PAUSE_AFTER_FAILURE,
+        };
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -307,7 +307,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn belief_ends_before_another_can_begin(seed in any::<u64>(), candidates in 1_usize..=3) {

@@ -114,9 +114,9 @@ impl Timing {
         self.retry
     }
 
-    /// How long one request may take: a second one must fit into the deadline.
+    /// How long one request may take: others must fit into the deadline, should it never be answered.
     pub(super) fn request(&self) -> Duration {
-        self.renew_deadline.saturating_sub(self.retry) / 2
+        self.renew_deadline.saturating_sub(self.retry) * 2 / 3
     }
 }
 
@@ -130,10 +130,11 @@ mod tests {
     }
 
     #[test]
-    fn the_default_is_legal_and_leaves_room_for_two_requests() {
+    fn the_default_is_legal_and_a_request_ends_before_the_deadline() {
         let default = Timing::default();
         assert_eq!(timing(6000, 4000, 1000), Ok(default));
-        assert!(default.retry() + default.request() * 2 <= default.renew_deadline());
+        assert_eq!(default.request(), Duration::from_secs(2));
+        assert!(default.retry() + default.request() < default.renew_deadline());
     }
 
     #[test]

@@ -219,24 +219,17 @@ fn a_gap_makes_another_term() {
 #[test]
 fn no_request_outlasts_the_belief_that_it_serves() {
     let mut one = Candidate::leader();
+    let (second, half) = (Duration::from_secs(1), Duration::from_millis(500));
     assert_eq!(one.next(1.0), write(Claim::Renew, "1"));
-    assert_eq!(
-        one.election.patience(one.at(1.0)),
-        Duration::from_millis(1500)
-    );
-    one.election.not_stored(one.at(1.0), one.at(2.5));
-    assert_eq!(one.next(2.5), Step::Read);
-    assert_eq!(
-        one.election.patience(one.at(3.5)),
-        Duration::from_millis(500)
-    );
-    one.election.not_read(one.at(2.5), one.at(4.0));
+    assert_eq!(one.election.patience(one.at(1.0)), second * 2);
+    one.election.not_stored(one.at(1.0), one.at(3.0));
+    assert_eq!(one.next(3.0), Step::Read);
+    assert_eq!(one.election.patience(one.at(3.0)), second);
+    assert_eq!(one.election.patience(one.at(3.5)), half);
+    one.election.not_read(one.at(3.0), one.at(4.0));
     assert!(!one.leads(4.0));
     assert_eq!(one.next(4.0), Step::Read);
-    assert_eq!(
-        one.election.patience(one.at(4.0)),
-        Duration::from_millis(1500)
-    );
+    assert_eq!(one.election.patience(one.at(4.0)), second * 2);
 }
 
 #[test]
