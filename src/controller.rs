@@ -87,7 +87,7 @@ pub fn client(mut config: Config) -> Result<Client, kube::Error> {
     Client::try_from(config)
 }
 
-/// Looks after all trees until `stop`, then lets what runs finish, for at most 12 s, and gives the Lease back. While
+/// Looks after all trees until `stop`, then lets what runs finish, for at most 11 s, and gives the Lease back. While
 /// another operator leads it knows all that there is to know and writes nothing. It ends when one of its watches or the
 /// election panics.
 pub async fn run(
