@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use e2e::current;
 use jiff::Timestamp;
@@ -23,6 +23,7 @@ const SETTLED_WITHIN: Duration = Duration::from_mins(2);
 const PACE: Duration = Duration::from_millis(50);
 /// A Pod is harmed only when it has been left alone this long, so that each harm can be told from the one before.
 const REST: Duration = Duration::from_secs(3);
+const POLL: Duration = Duration::from_millis(100);
 /// How many replicas each child has.
 const REPLICAS: [(&str, usize); 3] = [("gone", 3), ("hurt", 1), ("fixed", 1)];
 
@@ -185,16 +186,14 @@ pub(crate) async fn is_whole(space: &Space<'_>, done: &Done) {
         let name = name(number);
         let of = |count: &BTreeMap<String, usize>| count.get(&name).copied().unwrap_or_default();
         let (crashed, deleted) = (of(&done.crashed), of(&done.deleted));
-        let what = format!("at rest with {crashed} charges");
-        let is_settled = |tree: &Value| {
-            is_current(tree, "Ready", "True")
-                && is_current(tree, "Reconciling", "False")
-                && count(&tree["status"]["supervisors"]) >= crashed
-        };
-        let tree = space.until(&name, SETTLED_WITHIN, &what, is_settled).await;
-        let status = &tree["status"];
+        let status = until_whole(space, &name, crashed).await;
         let charges = count(&status["supervisors"]);
         assert_eq!(charges, crashed, "charges of {name}: {status:#}");
+        for (child, _) in REPLICAS {
+            let worker = space.worker(&name, child).await;
+            // A single replica is its child, whose deaths are charged to the supervisor.
+            assert_eq!(count(&worker["status"]["slots"]), 0, "{name}: {worker:#}");
+        }
         // Deletes are charged to nobody, and only told: of one that came and went while nobody led nothing is known, and
         // two who judge it at once may both tell it.
         let restarts = status["restarts"].as_u64().unwrap_or_default();
@@ -202,16 +201,33 @@ pub(crate) async fn is_whole(space: &Space<'_>, done: &Done) {
         assert!(restarts >= crashed, "{name}: {status:#}");
         told.0 += restarts;
         told.1 += crashed + deleted;
-        for (child, replicas) in REPLICAS {
-            let worker = space.worker(&name, child).await;
-            // A single replica is its child, whose deaths are charged to the supervisor.
-            assert_eq!(count(&worker["status"]["slots"]), 0, "{name}: {worker:#}");
-            let mut pods = space.pods_of(&name, child).await;
-            pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());
-            assert_eq!(pods.len(), replicas, "Pods of {child} in {name}");
-        }
     }
     println!("{} restarts are told of {} deaths", told.0, told.1);
+}
+
+/// Waits until a tree is at rest with all charges, and has all its Pods: while nobody leads, its status is that of
+/// before. Gives back the status.
+async fn until_whole(space: &Space<'_>, name: &str, crashed: usize) -> Value {
+    let begun = Instant::now();
+    loop {
+        let mut tree = space.tree(name).await;
+        let mut is_whole = is_current(&tree, "Ready", "True")
+            && is_current(&tree, "Reconciling", "False")
+            && count(&tree["status"]["supervisors"]) >= crashed;
+        for (child, replicas) in REPLICAS {
+            let pods = space.pods_of(name, child).await;
+            let others = pods.iter().filter(|pod| !is_ready(pod)).count();
+            is_whole &= pods.len() == replicas && others == 0;
+        }
+        if is_whole {
+            return tree["status"].take();
+        }
+        assert!(
+            begun.elapsed() < SETTLED_WITHIN,
+            "{name} is not whole: {tree:#}"
+        );
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 /// How many charges stand in a list of supervisors, by child, or of slots.
