@@ -2,11 +2,16 @@
 //!
 //! Rule: it says what to do; how it is done is elsewhere.
 
+mod election;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use coppice::controller::{ObjectKey, ReleaseOptions, Settings};
+use coppice::runtime::leader::TimingError;
+
+use election::Election;
 
 /// Erlang/OTP supervision trees for Kubernetes.
 #[derive(Debug, Parser)]
@@ -63,6 +68,9 @@ pub(crate) struct Controller {
         value_parser = clap::value_parser!(u16).range(1..=64)
     )]
     concurrency: u16,
+
+    #[command(flatten)]
+    election: Election,
 }
 
 /// Take the finalizer off trees.
@@ -106,15 +114,16 @@ struct Scope {
 }
 
 impl Controller {
-    /// The settings of the controller.
-    pub(crate) fn settings(&self) -> Settings {
+    /// The settings of the controller. `default_namespace` is that of the client.
+    pub(crate) fn settings(&self, default_namespace: &str) -> Result<Settings, TimingError> {
         let mut namespaces = self.namespaces.clone();
         namespaces.sort();
         namespaces.dedup();
-        Settings {
+        Ok(Settings {
             namespaces,
             concurrency: self.concurrency,
-        }
+            election: self.election.settings(default_namespace)?,
+        })
     }
 }
 
@@ -172,8 +181,9 @@ mod tests {
         else {
             panic!("not understood")
         };
-        assert_eq!(controller.settings().namespaces, ["a", "b"]);
-        assert_eq!(controller.settings().concurrency, 9);
+        let settings = controller.settings("default").unwrap();
+        assert_eq!(settings.namespaces, ["a", "b"]);
+        assert_eq!(settings.concurrency, 9);
     }
 
     #[test]

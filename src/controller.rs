@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::{Client, Config};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::decide;
 use crate::runtime::health::Health;
+use crate::runtime::leader::{Elector, LeaderElection, Leadership};
 use crate::runtime::metrics::Metrics;
 
 mod context;
@@ -60,12 +62,20 @@ pub struct Settings {
     pub namespaces: Vec<String>,
     /// How many trees are looked at side by side.
     pub concurrency: u16,
+    /// The Lease whose holder works, when several operators may run; `None` for one that works in any case.
+    pub election: Option<LeaderElection>,
 }
 
 /// Why the controller ended although nobody asked it to.
 #[derive(Debug, thiserror::Error)]
-#[error("a watch ended, which it never does by itself: {0}")]
-pub struct WatchEnded(String);
+pub enum Ended {
+    /// Without it we would be blind.
+    #[error("a watch ended, which it never does by itself: {0}")]
+    Watch(String),
+    /// Without it we would stand by for ever.
+    #[error("the election ended, which it never does by itself: {0}")]
+    Election(String),
+}
 
 /// A client whose requests end in time and are never repeated behind our back: a write that is repeated
 /// later may find another world.
@@ -78,8 +88,9 @@ pub fn client(mut config: Config) -> Result<Client, kube::Error> {
     Client::try_from(config)
 }
 
-/// Looks after all trees until `stop`, then lets what runs finish, for at most 12 s. Without all of its
-/// watches it would be blind, so it ends when one of them panics.
+/// Looks after all trees until `stop`, then lets what runs finish, for at most 11 s, and gives the Lease back. While
+/// another operator leads it knows all that there is to know and writes nothing. It ends when one of its watches or the
+/// election panics.
 pub async fn run(
     settings: &Settings,
     client: Client,
@@ -87,7 +98,7 @@ pub async fn run(
     metrics: Metrics,
     health: &Health,
     stop: &CancellationToken,
-) -> Result<(), WatchEnded> {
+) -> Result<(), Ended> {
     run_deciding(settings, client, clock, metrics, health, stop, decide).await
 }
 
@@ -100,9 +111,11 @@ pub(crate) async fn run_deciding(
     health: &Health,
     stop: &CancellationToken,
     decide: Decide,
-) -> Result<(), WatchEnded> {
+) -> Result<(), Ended> {
     metrics.reconcile.set_max_concurrent(settings.concurrency);
-    let (notices, publisher) = notify::channel(client.clone(), clock.clone());
+    let worked = CancellationToken::new();
+    let (leadership, mut election) = elect(settings, &client, &clock, &metrics, health, &worked);
+    let (notices, publisher) = notify::channel(client.clone(), clock.clone(), leadership.clone());
     let publisher = tokio::spawn(publisher.run());
     let context = Arc::new(Context {
         client: client.clone(),
@@ -110,6 +123,7 @@ pub(crate) async fn run_deciding(
         views: views::SharedViews::default(),
         memories: memory::Memories::default(),
         notices,
+        leadership,
         metrics: metrics.clone(),
         decide,
     });
@@ -132,13 +146,56 @@ pub(crate) async fn run_deciding(
         biased;
         () = wake.drive(work, &heartbeat, stop) => Ok(()),
         () = report_readiness(&troubles, health) => Ok(()),
-        ended = watches.join_next() => Err(WatchEnded(format!("{ended:?}"))),
+        () = look_at_all_in_each_term(&context, &wake) => Ok(()),
+        ended = watches.join_next() => Err(Ended::Watch(format!("{ended:?}"))),
+        Some(ended) = election.join_next() => Err(Ended::Election(format!("{ended:?}"))),
     };
     drop(watches);
     drop(context);
     notify::drain(publisher).await;
+    // Nobody here writes any more, so another operator may begin.
+    worked.cancel();
+    while election.join_next().await.is_some() {}
     tracing::info!("stopped");
     result
+}
+
+/// Competes for the Lease until all work is done, or leads without an election.
+fn elect(
+    settings: &Settings,
+    client: &Client,
+    clock: &Clock,
+    metrics: &Metrics,
+    health: &Health,
+    worked: &CancellationToken,
+) -> (Leadership, JoinSet<()>) {
+    let mut tasks = JoinSet::new();
+    let Some(election) = settings.election.clone() else {
+        metrics.leader.alone();
+        return (Leadership::alone(), tasks);
+    };
+    let (elector, leadership) = Elector::new(
+        election,
+        client.clone(),
+        clock.clone(),
+        metrics.leader.clone(),
+        health.component("election"),
+    );
+    tasks.spawn(elector.run(worked.clone()));
+    (leadership, tasks)
+}
+
+/// Wakes every known tree whenever we come to lead. What is listed later is woken by that.
+async fn look_at_all_in_each_term(context: &Context, wake: &Wake) {
+    let mut leadership = context.leadership.clone();
+    let mut last = None;
+    loop {
+        last = Some(leadership.next_term(last).await);
+        let trees = context.views.lock().all_trees();
+        for tree in trees {
+            wake.wake(tree);
+        }
+    }
 }
 
 fn report_readiness(troubles: &Troubles, health: &Health) -> impl Future<Output = ()> {

@@ -34,7 +34,8 @@
 //!   writes), `situations` and `report` (what people read), `fit` (how much of it), `decide` (all of it in one function).
 //! * [`controller`]: the shell. `watches` and `store` keep views of the cluster, `queue` says which tree
 //!   is next, `observe` is the only reader, `execute` the only writer, `reconcile` joins them.
-//! * [`runtime`]: process plumbing that knows none of our kinds: telemetry, metrics, health, shutdown.
+//! * [`runtime`]: process plumbing that knows none of our kinds: telemetry, metrics, health, the election of a
+//!   [`leader`](runtime::leader), shutdown.
 //!
 //! # Invariants
 //!
@@ -48,7 +49,12 @@
 //!   and the Worker; the tree is written first and names the death in `judgedDeaths`, so that a crash
 //!   between the two writes is repaired by the next decision.
 //! * Every Pod name is computed, every delete carries a UID, and no decision is made on a view older than
-//!   our own last write to that tree. Two operators at once do no harm.
+//!   our own last write to that tree.
+//! * Two operators at once do no harm. Which of them works is agreed on by a Lease, and that only saves work: safety
+//!   rests on the three rules above, on the API server, which refuses what assumes something that is no longer so, and
+//!   on nothing that a process believes of itself. Every write asks right before it is sent whether we lead still, and
+//!   in the same term in which it was decided; a standby has every view and makes no write. Who comes to lead looks at
+//!   every tree, and reads a tree anew before its first write to it, because the last write may have been another's.
 //! * We never touch what does not name a UID of ours as its controlling owner, whatever its labels say.
 //! * Every write stays in the namespace of its tree, and nothing here reads Secrets.
 

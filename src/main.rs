@@ -78,14 +78,15 @@ async fn controller(options: &Controller) -> anyhow::Result<ExitCode> {
     let stop = shutdown::install(STOP_GRACE)?;
     let health = Health::new(MAX_SILENCE);
     let metrics = Metrics::new(controller::NAME);
-    let settings = options.settings();
-    let listener = server::bind(options.listen).await?;
     let client = client().await?;
+    let settings = options.settings(client.default_namespace())?;
+    let listener = server::bind(options.listen).await?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = %options.listen,
         namespaces = ?settings.namespaces,
         concurrency = settings.concurrency,
+        election = settings.election.as_ref().map(tracing::field::display),
         "starting"
     );
     let served = tokio::spawn(server::serve(

@@ -148,7 +148,7 @@ impl ControlPlane {
         &self.admin
     }
 
-    /// The audit log: one JSON object per line, level `Metadata`, written when a response is complete.
+    /// The audit log: one JSON object per line, level `Metadata` (`Request` for deletes of Pods and of ours), written when a response is complete.
     pub fn audit_log(&self) -> &Path {
         &self.audit_log
     }

@@ -61,12 +61,13 @@ impl Layer {
 }
 
 const WITHOUT_CLUSTER: Layer = Layer::all("without a cluster", &[]);
-const LAYERS: [Layer; 6] = [
+const LAYERS: [Layer; 7] = [
     WITHOUT_CLUSTER,
     Layer::all("API server", &["apiserver", "chart", "install"]),
     Layer::all("machine and nodes", &["machine", "nodes"]),
     Layer::all("cluster", &["cluster", "loss"]),
     Layer::all("crash", &["crash"]),
+    Layer::all("two operators", &["leaders"]),
     Layer::all("lifecycle", &["lifecycle"]),
 ];
 /// On a cluster that somebody else runs: what needs no more of it than kubectl does.

@@ -143,7 +143,7 @@ pub fn apply_definitions(cluster: &Cluster) -> Result<(), Error> {
 }
 
 /// Starts the operator as a process of the cluster's run, with the rights of `kubeconfig`, and waits until
-/// it is ready. It listens on a free port of loopback.
+/// it is ready. It listens on a free port of loopback, and works without an election.
 pub async fn start_local(
     cluster: &Cluster,
     kubeconfig: &Path,
@@ -156,7 +156,7 @@ pub async fn start_local(
     let address = format!("127.0.0.1:{port}");
     let log = cluster.run().log(&format!("operator-{port}"));
     let program = Program::new("operator", program()?, log)
-        .args(["controller", "--listen", &address])
+        .args(["controller", "--leader-elect=false", "--listen", &address])
         .args(arguments)
         .env("KUBECONFIG", kubeconfig);
     let process = cluster.run().spawn(program).map_err(Error::Process)?;

@@ -170,6 +170,10 @@ const OPERATOR_RULES: [&str; 6] = [
     r#""events.k8s.io" events: create"#,
 ];
 const NODE_RULES: [&str; 1] = [r#""" nodes: get list watch"#];
+const LEASE_RULES: [&str; 2] = [
+    r#""coordination.k8s.io" leases [coppice]: get watch update"#,
+    r#""coordination.k8s.io" leases: create"#,
+];
 const STOP_RULES: [&str; 3] = [
     r#""apps" deployments [coppice]: get"#,
     r#""apps" deployments/scale [coppice]: patch"#,
@@ -242,12 +246,23 @@ fn the_operator_may_do_what_it_needs_and_nothing_else() {
     let objects = render(&[]);
     assert_eq!(
         bound_roles(&objects, "coppice"),
-        set(["ClusterRole coppice", "ClusterRole coppice-nodes"])
+        set([
+            "ClusterRole coppice",
+            "ClusterRole coppice-nodes",
+            "Role coppice-system/coppice-leader-election",
+        ])
     );
     assert_eq!(rules(find(&objects, "ClusterRole coppice")), OPERATOR_RULES);
     assert_eq!(
         rules(find(&objects, "ClusterRole coppice-nodes")),
         NODE_RULES
+    );
+    assert_eq!(
+        rules(find(
+            &objects,
+            "Role coppice-system/coppice-leader-election"
+        )),
+        LEASE_RULES
     );
     let hook = set([
         "ClusterRole coppice-release",
@@ -270,6 +285,7 @@ fn with_a_list_of_namespaces_only_nodes_are_read_cluster_wide() {
     let operator = set([
         "ClusterRole coppice-nodes",
         "Role blue/coppice",
+        "Role coppice-system/coppice-leader-election",
         "Role green/coppice",
     ]);
     assert_eq!(bound_roles(&objects, "coppice"), operator);
@@ -293,6 +309,7 @@ fn with_a_list_of_namespaces_only_nodes_are_read_cluster_wide() {
         container(&objects, "Deployment coppice-system/coppice")["args"],
         serde_json::json!([
             "controller",
+            "--leader-elect-resource-name=coppice",
             "--watch-namespace=blue",
             "--watch-namespace=green"
         ])
@@ -326,7 +343,11 @@ fn nothing_needs_rights_over_the_cluster_when_all_switches_are_off() {
     let args = &container(&objects, "Deployment coppice-system/coppice")["args"];
     assert_eq!(
         *args,
-        serde_json::json!(["controller", "--watch-namespace=blue"])
+        serde_json::json!([
+            "controller",
+            "--leader-elect-resource-name=coppice",
+            "--watch-namespace=blue"
+        ])
     );
 }
 
@@ -395,6 +416,60 @@ fn both_pods_are_restricted() {
 }
 
 #[test]
+fn two_operators_run_and_an_upgrade_keeps_both() {
+    let objects = render(&[]);
+    let spec = &find(&objects, "Deployment coppice-system/coppice")["spec"];
+    assert_eq!(spec["replicas"], 2);
+    assert_eq!(
+        spec["strategy"],
+        serde_json::json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}})
+    );
+    let pod = &spec["template"]["spec"];
+    let spread = &pod["topologySpreadConstraints"][0];
+    assert_eq!(spread["topologyKey"], "kubernetes.io/hostname");
+    assert_eq!(spread["whenUnsatisfiable"], "ScheduleAnyway");
+    let labels = &spec["template"]["metadata"]["labels"];
+    let selects = |selector: &Value| {
+        let wanted = selector["matchLabels"].as_object().unwrap();
+        !wanted.is_empty() && wanted.iter().all(|(key, value)| labels[key] == *value)
+    };
+    assert!(selects(&spread["labelSelector"]));
+    let budget = &find(&objects, "PodDisruptionBudget coppice-system/coppice")["spec"];
+    assert_eq!(budget["maxUnavailable"], 1);
+    assert!(selects(&budget["selector"]));
+    let variables = pod["containers"][0]["env"].as_array().unwrap();
+    let field = |name: &str| {
+        let variable = variables.iter().find(|one| one["name"] == name).unwrap();
+        variable["valueFrom"]["fieldRef"]["fieldPath"].clone()
+    };
+    assert_eq!(field("POD_NAME"), "metadata.name");
+    assert_eq!(field("POD_NAMESPACE"), "metadata.namespace");
+}
+
+#[test]
+fn a_single_operator_has_no_budget_that_would_keep_its_node_from_being_drained() {
+    let objects = render(&["replicas=1"]);
+    let spec = &find(&objects, "Deployment coppice-system/coppice")["spec"];
+    assert_eq!(spec["replicas"], 1);
+    assert!(
+        objects
+            .iter()
+            .all(|object| object["kind"] != "PodDisruptionBudget")
+    );
+}
+
+#[test]
+fn another_name_names_the_lease_too() {
+    let objects = render(&["fullnameOverride=blue"]);
+    assert_eq!(
+        container(&objects, "Deployment coppice-system/blue")["args"][1],
+        "--leader-elect-resource-name=blue"
+    );
+    let role = find(&objects, "Role coppice-system/blue-leader-election");
+    assert_eq!(role["rules"][0]["resourceNames"][0], "blue");
+}
+
+#[test]
 fn every_object_of_the_release_hook_is_a_hook() {
     let objects = render(&[]);
     let is_hook = |object: &&Value| !object["metadata"]["annotations"]["helm.sh/hook"].is_null();
@@ -456,7 +531,12 @@ fn values_reach_the_pod() {
     assert_eq!(container["imagePullPolicy"], "Never");
     assert_eq!(
         container["args"],
-        serde_json::json!(["controller", "--first", "--second=2"])
+        serde_json::json!([
+            "controller",
+            "--leader-elect-resource-name=coppice",
+            "--first",
+            "--second=2"
+        ])
     );
     assert_eq!(container["resources"]["limits"]["memory"], "1Gi");
     let log = container["env"]
@@ -471,7 +551,9 @@ fn values_reach_the_pod() {
 #[test]
 fn a_misspelt_or_wrong_value_is_refused_by_name() {
     for (value, named) in [
-        ("replicas=2", "'replicas'"),
+        ("replica=2", "'replica'"),
+        ("replicas=-1", "/replicas"),
+        ("replicas=two", "/replicas"),
         ("crds.instal=true", "'instal'"),
         ("watchNamespace=blue", "'watchNamespace'"),
         ("watchNamespaces={Blue}", "/watchNamespaces/0"),

@@ -92,10 +92,12 @@ async fn kubectl_installs_on_an_empty_cluster_and_changes_nothing_the_second_tim
     assert_eq!(samples.matches(" created").count(), 3, "{samples}");
 
     let again = ok(&kubectl(&cluster, install));
-    assert!(
-        again.lines().all(|line| line.ends_with(" unchanged")),
-        "{again}"
-    );
+    // Of a budget kubectl always says "configured", because its selector is replaced as a whole; it is the same.
+    let budget = "poddisruptionbudget.policy/coppice";
+    let is_same = |line: &str| line.ends_with(" unchanged") || line.starts_with(budget);
+    assert!(again.lines().all(is_same), "{again}");
+    let generation = "get pdb coppice -n coppice-system -o jsonpath={.metadata.generation}";
+    assert_eq!(ok(&kubectl(&cluster, generation)), "1");
     // Of trees kubectl says "configured", because items of the list got defaults; the spec is the same.
     ok(&apply_samples(&cluster));
     let generations = "get stree -o jsonpath={.items[*].metadata.generation}";
@@ -123,7 +125,7 @@ async fn helm_keeps_definitions_and_trees_on_uninstall_and_takes_them_over_again
             .count(),
         3
     );
-    let all = "deployments,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings";
+    let all = "deployments,poddisruptionbudgets,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings";
     let left = format!("get {all} -A -l app.kubernetes.io/name=coppice -o name");
     assert_eq!(ok(&kubectl(&cluster, &left)), "");
 
@@ -226,6 +228,9 @@ async fn rights_end_at_the_listed_namespaces() {
         "list supervisiontrees.coppice.dev -n blue",
         "create pods -n blue",
         "watch nodes",
+        "create leases.coordination.k8s.io -n coppice-system",
+        "update leases.coordination.k8s.io/coppice -n coppice-system",
+        "watch leases.coordination.k8s.io/coppice -n coppice-system",
     ] {
         while !may(&cluster, request) {
             assert!(Instant::now() < deadline, "{request} is not allowed");
@@ -242,6 +247,10 @@ async fn rights_end_at_the_listed_namespaces() {
         "get secrets -n blue",
         "get configmaps -n blue",
         "patch nodes",
+        "update leases.coordination.k8s.io/other -n coppice-system",
+        "get leases.coordination.k8s.io -n coppice-system",
+        "update leases.coordination.k8s.io/coppice -n kube-system",
+        "delete leases.coordination.k8s.io/coppice -n coppice-system",
     ] {
         assert!(!may(&cluster, request), "{request} is allowed");
     }

@@ -2,8 +2,6 @@
 //!
 //! Rule: nothing here is global; tests put in a client and a clock of their own.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use kube::Client;
 
@@ -12,10 +10,9 @@ use super::notify::Notices;
 use super::views::SharedViews;
 use crate::model::decision::Decision;
 use crate::model::world::World;
+pub use crate::runtime::Clock;
+use crate::runtime::leader::Leadership;
 use crate::runtime::metrics::Metrics;
-
-/// Tells the time.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// The core: what to do, given what is seen.
 pub(super) type Decide = fn(&World, Timestamp) -> Decision;
@@ -27,6 +24,8 @@ pub(super) struct Context {
     pub(super) views: SharedViews,
     pub(super) memories: Memories,
     pub(super) notices: Notices,
+    /// Whether what is decided may be written.
+    pub(super) leadership: Leadership,
     pub(super) metrics: Metrics,
     pub(super) decide: Decide,
 }

@@ -40,6 +40,16 @@ pub enum Error {
         /// Namespace and name of the object; empty for a list or watch.
         object: String,
     },
+    /// Somebody else may lead by now, so the request was not sent. Nothing failed.
+    #[error("did not {}: not leading", Request(verb, kind, object))]
+    NotLeading {
+        /// Verb of the request.
+        verb: &'static str,
+        /// Kind of the object.
+        kind: &'static str,
+        /// Namespace and name of the object.
+        object: String,
+    },
 }
 
 struct Request<'a>(&'a str, &'a str, &'a str);
@@ -79,13 +89,18 @@ impl Error {
                 kube::Error::Api(status) => Some(status),
                 _ => None,
             },
-            Self::Timeout { .. } => None,
+            Self::Timeout { .. } | Self::NotLeading { .. } => None,
         }
     }
 
     /// The HTTP status code of the answer; 0 when there was none.
     pub(super) fn code(&self) -> u16 {
         self.status().map_or(0, |status| status.code)
+    }
+
+    /// Whether the request was sent at all.
+    pub(super) fn was_sent(&self) -> bool {
+        !matches!(self, Self::NotLeading { .. })
     }
 
     /// Whether the object, or its kind, does not exist.
@@ -122,6 +137,7 @@ impl Error {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Timeout { .. } => "timeout",
+            Self::NotLeading { .. } => "not_leading",
             Self::Api { .. } => match self.code() {
                 0 => "unreachable",
                 401 | 403 => "forbidden",

@@ -11,10 +11,11 @@ use tokio::time::Instant;
 use super::context::Context;
 use super::error::Error;
 use super::kinds::{Kind, Trees, Workers};
-use super::memory::Written;
-use super::observe::{Observation, reread};
+use super::memory::{Behind, Written};
+use super::observe::{Observation, read_all, reread, unexplained};
 use crate::model::decision::{Decision, Judged, Write};
 use crate::model::fault::Verdict;
+use crate::runtime::leader::Term;
 
 mod batch;
 mod diff;
@@ -35,6 +36,8 @@ pub(super) enum Executed {
     Nothing,
     /// Something was written, or is left to be: look again at once.
     Wrote,
+    /// What may have been written without our knowing it was read: decide again.
+    Reread,
     /// Nothing but a report is left, and it is too early for it.
     ReportDue(Instant),
     /// The decision rested on something that is no longer so: look again after what changed was read.
@@ -80,10 +83,19 @@ pub(super) async fn execute(
 }
 
 impl Execution<'_> {
+    /// The term that the decision was made in; no write is begun in another one.
+    fn term(&self) -> Term {
+        self.observation.term
+    }
+
     async fn run(&mut self, decision: Decision) -> Result<Executed, Error> {
         // What a refusal led to is remembered nowhere else, so it is stored as an intent is.
         let urgent = !self.observation.world.refusals.is_empty();
         let (intents, mut reports) = self.split(&decision, urgent);
+        let is_idle = intents.is_empty() && reports.is_empty() && decision.writes.is_empty();
+        if !is_idle && self.is_behind().await? {
+            return Ok(Executed::Reread);
+        }
         let stored = intents.len();
         match self.store(intents).await {
             Ok(Effect::Done) => {}
@@ -131,6 +143,22 @@ impl Execution<'_> {
         } else {
             reported
         })
+    }
+
+    /// Whether the decision may rest on something older than the last write; then all has been read by now.
+    async fn is_behind(&self) -> Result<bool, Error> {
+        let (memories, tree) = (&self.context.memories, &self.observation.key);
+        let missing = unexplained(self.context, self.observation);
+        let is_missing = (!missing.is_empty()).then_some(Behind::Missing);
+        let Some(behind) = memories.behind(tree).or(is_missing) else {
+            return Ok(false);
+        };
+        read_all(self.context, tree, behind).await?;
+        memories.was_read(tree, self.term());
+        let views = self.context.views.lock();
+        let absent = missing.into_iter().filter(|uid| views.pods.by_uid(uid).is_none());
+        memories.are_absent(tree, absent);
+        Ok(true)
     }
 
     /// The statuses that must be stored first, the tree's before its Workers', and those that can wait.
@@ -193,6 +221,7 @@ impl Execution<'_> {
         let tree = &self.observation.key;
         let stored = patch_status::<Trees>(
             self.context,
+            self.term(),
             tree,
             Written::Tree,
             &status,
@@ -237,8 +266,9 @@ impl Execution<'_> {
             .and_then(|child| versions.get(child))
             .map_or("", String::as_str);
         let tree = &self.observation.key;
+        let (context, term) = (self.context, self.term());
         let stored =
-            patch_status::<Workers>(self.context, tree, Written::Worker, &status, version).await?;
+            patch_status::<Workers>(context, term, tree, Written::Worker, &status, version).await?;
         Ok(if stored.is_some() {
             Effect::Done
         } else {

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::store::ObjectKey;
 use crate::model::world::Refusal;
+use crate::runtime::leader::Term;
 
 /// The least time between two writes of a tree that only report.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -45,9 +46,69 @@ struct Memory {
     reported: Option<Instant>,
     /// How many looks in a row have ended in a write.
     streak: u32,
+    /// The last term in which it was looked at.
+    term: Option<Term>,
+    /// Why all of it must be read before the next write to it.
+    behind: Option<Behind>,
+}
+
+/// Why what is known of a tree may be older than the last write to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Behind {
+    /// Another operator may have written it.
+    Takeover,
+    /// A look at it ended in a panic, and took with it the answers to what was under way.
+    Panic,
+    /// A status names a Pod that nobody here has seen.
+    Missing,
+}
+
+impl Behind {
+    /// One word for metrics.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Takeover => "takeover",
+            Self::Panic => "panic",
+            Self::Missing => "missing",
+        }
+    }
 }
 
 impl Memories {
+    /// The tree is looked at in that term. What another leader may have dealt with since is forgotten; what is in doubt
+    /// stays so.
+    pub(super) fn begin(&self, tree: &ObjectKey, term: Term) {
+        let mut memories = self.lock();
+        let memory = memories.entry(tree.clone()).or_default();
+        if memory.term != Some(term) {
+            *memory = Memory {
+                doubts: std::mem::take(&mut memory.doubts),
+                term: Some(term),
+                behind: term.has_predecessor().then_some(Behind::Takeover),
+                ..Memory::default()
+            };
+        }
+    }
+
+    /// A look at the tree ended in a panic.
+    pub(super) fn panicked(&self, tree: &ObjectKey) {
+        self.lock().entry(tree.clone()).or_default().behind = Some(Behind::Panic);
+    }
+
+    /// Whether, and why, all of the tree must be read before the next write to it.
+    pub(super) fn behind(&self, tree: &ObjectKey) -> Option<Behind> {
+        self.lock().get(tree)?.behind
+    }
+
+    /// All of the tree was read in that term.
+    pub(super) fn was_read(&self, tree: &ObjectKey, term: Term) {
+        if let Some(memory) = self.lock().get_mut(tree)
+            && memory.term == Some(term)
+        {
+            memory.behind = None;
+        }
+    }
+
     /// A create was refused; the next decision shall know.
     pub(super) fn refused(&self, tree: &ObjectKey, refusal: Refusal) {
         self.lock()

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
@@ -23,14 +24,17 @@ use crate::model::decision::Notice;
 use crate::model::names;
 use crate::model::tree::ROOT_NAME;
 use crate::model::world::TreeView;
+use crate::runtime::leader::Leadership;
 
 /// How many Events may wait to be published.
 const WAITING: usize = 1024;
+/// How many are published side by side.
+const AT_ONCE: usize = 8;
 /// The limits that the API server sets, in bytes.
 const LONGEST_REASON: usize = 128;
 const LONGEST_NOTE: usize = 1024;
-/// How long the last Events may take when the process ends.
-const DRAIN: Duration = Duration::from_secs(2);
+/// How long the last Events may take when the process ends. Until then no other operator works.
+const DRAIN: Duration = Duration::from_millis(500);
 
 /// Where Events are handed in.
 #[derive(Clone)]
@@ -42,13 +46,23 @@ pub(super) struct Notices {
 /// Publishes what was handed in.
 pub(super) struct Publisher {
     client: Client,
+    leadership: Leadership,
     waiting: mpsc::Receiver<Event>,
 }
 
 /// Both ends.
-pub(super) fn channel(client: Client, clock: Clock) -> (Notices, Publisher) {
+pub(super) fn channel(
+    client: Client,
+    clock: Clock,
+    leadership: Leadership,
+) -> (Notices, Publisher) {
     let (sender, waiting) = mpsc::channel(WAITING);
-    (Notices { sender, clock }, Publisher { client, waiting })
+    let publisher = Publisher {
+        client,
+        leadership,
+        waiting,
+    };
+    (Notices { sender, clock }, publisher)
 }
 
 impl Notices {
@@ -62,25 +76,36 @@ impl Notices {
 }
 
 impl Publisher {
-    /// Publishes until every sender is gone.
+    /// Publishes until every sender is gone, some side by side: each names its time, so none depends on another.
     pub(super) async fn run(mut self) {
-        while let Some(event) = self.waiting.recv().await {
-            let namespace = event.metadata.namespace.as_deref().unwrap_or_default();
-            let name = event.metadata.name.clone().unwrap_or_default();
-            let events = Api::<Event>::namespaced(self.client.clone(), namespace);
-            let params = PostParams::default();
-            let published = bounded("create", "Event", name, events.create(&params, &event)).await;
-            if let Err(error) = published
-                // Where everything is being deleted, nobody reads the news.
-                && !error.is_ending()
-            {
-                tracing::warn!(
-                    error = super::error::chain(&error),
-                    reason = event.reason,
-                    "could not publish an Event"
-                );
-            }
-        }
+        let waiting = stream::poll_fn(|context| self.waiting.poll_recv(context));
+        let (client, leadership) = (&self.client, &self.leadership);
+        waiting
+            .for_each_concurrent(AT_ONCE, |event| publish(client, leadership, event))
+            .await;
+    }
+}
+
+/// Publishes one Event, or drops it when somebody else leads.
+async fn publish(client: &Client, leadership: &Leadership, event: Event) {
+    if leadership.term().is_none() {
+        tracing::debug!(reason = event.reason, "dropped an Event: not leading");
+        return;
+    }
+    let namespace = event.metadata.namespace.as_deref().unwrap_or_default();
+    let name = event.metadata.name.clone().unwrap_or_default();
+    let events = Api::<Event>::namespaced(client.clone(), namespace);
+    let params = PostParams::default();
+    let published = bounded("create", "Event", name, events.create(&params, &event)).await;
+    if let Err(error) = published
+        // Where everything is being deleted, nobody reads the news.
+        && !error.is_ending()
+    {
+        tracing::warn!(
+            error = super::error::chain(&error),
+            reason = event.reason,
+            "could not publish an Event"
+        );
     }
 }
 
@@ -140,12 +165,15 @@ fn name(tree: &TreeView, reason: &str, message: &str, now: Timestamp) -> String 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use super::super::testing::{Answer, client};
     use super::*;
     use crate::api::v1alpha1::SupervisionTreeStatus;
+    use crate::runtime::leader::Giver;
 
-    #[test]
-    fn texts_fit_the_api() {
-        let tree = TreeView {
+    fn tree() -> TreeView {
+        TreeView {
             name: "t".to_owned(),
             namespace: "ns".to_owned(),
             uid: "u".to_owned(),
@@ -154,15 +182,42 @@ mod tests {
             finalizers: vec![],
             spec: serde_json::from_value(serde_json::json!({"children": []})).unwrap(),
             status: SupervisionTreeStatus::default(),
-        };
-        let notice = Notice {
+        }
+    }
+
+    fn notice() -> Notice {
+        Notice {
             warning: true,
             reason: "R".repeat(300),
             action: "Restart",
             child: "web".to_owned(),
             message: "ä".repeat(3000),
             pod: Some(("p".to_owned(), "pu".to_owned())),
-        };
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_publishes_side_by_side_and_a_standby_drops() {
+        let (client, log) = client(|_| Answer::Never);
+        let (giver, leadership) = Giver::new();
+        giver.give(1);
+        let clock: Clock = Arc::new(|| "2026-01-01T00:00:00Z".parse().unwrap());
+        let (notices, publisher) = channel(client, clock, leadership);
+        let publisher = tokio::spawn(publisher.run());
+        for _ in 0..AT_ONCE + 3 {
+            notices.publish(&tree(), notice());
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(log.lock().unwrap().len(), AT_ONCE);
+        giver.take();
+        drop(notices);
+        publisher.await.unwrap();
+        assert_eq!(log.lock().unwrap().len(), AT_ONCE, "the rest was dropped");
+    }
+
+    #[test]
+    fn texts_fit_the_api() {
+        let (tree, notice) = (tree(), notice());
         let now = "2026-01-01T00:00:00Z".parse().unwrap();
         let other = event(
             &tree,

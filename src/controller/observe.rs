@@ -1,7 +1,8 @@
 //! The only reader: makes the world of one tree from what is known, and asks where it is in doubt.
 //!
 //! Rule: no world is older than our own last write to that tree: every answer to a write is taken in at
-//! once, and an object whose write got no clear answer is read before anything else is decided.
+//! once, and an object whose write got no clear answer is read before anything else is decided. Who comes to lead reads
+//! a tree before the first write to it, because the last one may have been of another leader.
 
 use std::collections::BTreeMap;
 
@@ -12,18 +13,25 @@ use super::context::Context;
 use super::error::{Error, bounded};
 use super::kinds::{Kind, Pods, Trees, Workers};
 use super::memory::{Doubt, Written};
-use super::store::{ObjectKey, Source};
+use super::store::ObjectKey;
 use super::views::Snapshot;
 use super::wire::{controller_of, label};
 use crate::api::labels;
 use crate::api::v1alpha1::{Child, SupervisionTree};
 use crate::model::world::{WorkerView, World};
+use crate::runtime::leader::Term;
 
 mod absence;
+mod all;
+
+pub(super) use absence::unexplained;
+pub(super) use all::read_all;
 
 /// What there is to say about a tree.
 #[derive(Debug)]
 pub(super) enum Observed {
+    /// Somebody else may look after it: there is nothing to decide.
+    NotLeading,
     /// Not everything that a decision would rest on is known yet.
     NotLoaded,
     /// There is no such tree.
@@ -38,6 +46,8 @@ pub(super) enum Observed {
 #[derive(Debug)]
 pub(super) struct Malformed {
     pub(super) key: ObjectKey,
+    /// The term that it was seen in.
+    pub(super) term: Term,
     /// The tree as the API server stores it now.
     pub(super) tree: Value,
     /// What cannot be read, and why.
@@ -48,6 +58,8 @@ pub(super) struct Malformed {
 #[derive(Debug)]
 pub(super) struct Observation {
     pub(super) key: ObjectKey,
+    /// The term that it was seen in.
+    pub(super) term: Term,
     pub(super) world: World,
     pub(super) tree_version: String,
     /// By child name.
@@ -56,56 +68,85 @@ pub(super) struct Observation {
 
 /// Looks at one tree.
 pub(super) async fn observe(context: &Context, key: &ObjectKey) -> Result<Observed, Error> {
+    let Some(term) = context.leadership.term() else {
+        return Ok(Observed::NotLeading);
+    };
     if !context.views.lock().is_loaded(&key.namespace) {
         return Ok(Observed::NotLoaded);
     }
+    context.memories.begin(key, term);
     for doubt in context.memories.doubts(key) {
         settle(context, key, &doubt).await?;
     }
-    let mut observed = look(context, key);
-    if let Some(Ok(observation)) = &observed {
-        let missing = absence::unexplained(context, observation);
-        if !missing.is_empty() {
-            absence::look_for(context, observation, &missing).await?;
-            observed = look(context, key);
-        }
-    }
-    let Some(observed) = observed else {
+    let Some(snapshot) = context.views.lock().snapshot(key) else {
         context.memories.forget(key);
         return Ok(Observed::Gone);
     };
-    match observed {
+    match observation(context, key, term, snapshot) {
         Ok(observation) => Ok(Observed::World(Box::new(observation))),
-        Err(message) => Ok(match stored_tree(context, key).await? {
-            Some(tree) => {
-                let message = culprit(&tree).unwrap_or(message);
-                Observed::Malformed(Malformed {
-                    key: key.clone(),
-                    tree,
-                    message,
-                })
-            }
-            None => Observed::Gone,
-        }),
+        Err(_) => read_unreadable(context, key, term).await,
     }
 }
 
-/// What is known of a tree now, or what in it cannot be read; `None` when there is no such tree.
-fn look(context: &Context, key: &ObjectKey) -> Option<Result<Observation, String>> {
-    let snapshot = context.views.lock().snapshot(key)?;
-    Some(observation(context, key, snapshot))
+/// Reads a tree of which something cannot be read, so that people are told of what is so now.
+async fn read_unreadable(
+    context: &Context,
+    key: &ObjectKey,
+    term: Term,
+) -> Result<Observed, Error> {
+    context.metrics.api.reread(Trees::NAME, "unreadable");
+    let Some(tree) = stored_tree(context, key).await? else {
+        context.views.lock().forget::<Trees>(key, None);
+        return Ok(Observed::Gone);
+    };
+    if let Ok(wire) = serde_json::from_value(tree.clone()) {
+        context.views.lock().answered::<Trees>(wire);
+    }
+    for worker in unreadable_workers(context, key) {
+        context.metrics.api.reread(Workers::NAME, "unreadable");
+        reread::<Workers>(context, &worker.namespace, &worker.name).await?;
+    }
+    let Some(snapshot) = context.views.lock().snapshot(key) else {
+        return Ok(Observed::Gone);
+    };
+    Ok(match observation(context, key, term, snapshot) {
+        Ok(observation) => Observed::World(Box::new(observation)),
+        Err(message) => Observed::Malformed(Malformed {
+            key: key.clone(),
+            term,
+            message: culprit(&tree).unwrap_or(message),
+            tree,
+        }),
+    })
+}
+
+fn unreadable_workers(context: &Context, key: &ObjectKey) -> Vec<ObjectKey> {
+    let snapshot = context.views.lock().snapshot(key);
+    let workers = snapshot.into_iter().flat_map(|snapshot| snapshot.workers);
+    workers
+        .filter(|(worker, _)| worker.view.is_err())
+        .map(|(worker, _)| worker.key.clone())
+        .collect()
 }
 
 /// Reads an object that is in doubt, so that the next decision knows it.
 async fn settle(context: &Context, tree: &ObjectKey, doubt: &Doubt) -> Result<(), Error> {
     let (kind, name) = doubt;
     match kind {
-        Written::Tree => drop(reread::<Trees>(context, &tree.namespace, name).await?),
-        Written::Worker => drop(reread::<Workers>(context, &tree.namespace, name).await?),
-        Written::Pod => drop(reread::<Pods>(context, &tree.namespace, name).await?),
+        Written::Tree => settle_one::<Trees>(context, tree, name).await?,
+        Written::Worker => settle_one::<Workers>(context, tree, name).await?,
+        Written::Pod => settle_one::<Pods>(context, tree, name).await?,
     }
     context.memories.settled(tree, doubt);
     Ok(())
+}
+
+async fn settle_one<K: Kind>(context: &Context, tree: &ObjectKey, name: &str) -> Result<(), Error>
+where
+    K::Wire: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+{
+    context.metrics.api.reread(K::NAME, "doubt");
+    reread::<K>(context, &tree.namespace, name).await.map(drop)
 }
 
 /// Reads one object and takes it in. Returns it when it exists.
@@ -126,15 +167,10 @@ where
         answer.as_ref().map_or_else(Error::reason, |_| "ok"),
     );
     match answer {
-        // What is not watched must not be kept, because nobody would ever tell that it has changed.
-        Ok(object) if K::SELECTOR.is_empty() || label(object.meta(), K::SELECTOR).is_some() => {
-            context
-                .views
-                .lock()
-                .put::<K>(object.clone(), Source::Answer, None);
+        Ok(object) => {
+            context.views.lock().answered::<K>(object.clone());
             Ok(Some(object))
         }
-        Ok(object) => Ok(Some(object)),
         Err(error) if error.is_not_found() => {
             context.views.lock().forget::<K>(&key, None);
             Ok(None)
@@ -190,6 +226,7 @@ async fn stored_tree(context: &Context, key: &ObjectKey) -> Result<Option<Value>
 fn observation(
     context: &Context,
     key: &ObjectKey,
+    term: Term,
     snapshot: Snapshot,
 ) -> Result<Observation, String> {
     let tree =
@@ -212,6 +249,7 @@ fn observation(
     let refusals = context.memories.refusals(key);
     Ok(Observation {
         key: key.clone(),
+        term,
         world: World {
             tree,
             workers,

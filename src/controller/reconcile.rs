@@ -39,12 +39,20 @@ pub(super) async fn reconcile(context: Arc<Context>, key: ObjectKey) -> Next {
     let (next, result) = match outcome {
         Ok(Ok(Next::At(time))) => (Next::At(time), ReconcileResult::RequeueAfter),
         Ok(Ok(next)) => (next, ReconcileResult::Success),
+        Ok(Err(error)) if !error.was_sent() => {
+            // When we lead again, every tree is looked at again.
+            tracing::debug!(reason = chain(&error), "left to the leader");
+            (Next::Wait, ReconcileResult::Success)
+        }
         Ok(Err(error)) => {
             tracing::warn!(error = chain(&error), reason = error.reason(), "will retry");
             (Next::Failed, ReconcileResult::Error)
         }
         // The panic hook has logged what and where.
-        Err(_) => (Next::Failed, ReconcileResult::Panic),
+        Err(_) => {
+            context.memories.panicked(&key);
+            (Next::Failed, ReconcileResult::Panic)
+        }
     };
     metric.done(result);
     next
@@ -52,7 +60,7 @@ pub(super) async fn reconcile(context: Arc<Context>, key: ObjectKey) -> Next {
 
 async fn look(context: &Context, key: &ObjectKey) -> Result<Next, Error> {
     let observation = match observe(context, key).await? {
-        Observed::NotLoaded | Observed::Gone => return Ok(Next::Wait),
+        Observed::NotLeading | Observed::NotLoaded | Observed::Gone => return Ok(Next::Wait),
         Observed::Malformed(malformed) => {
             let executed = report_malformed(context, &malformed).await?;
             return Ok(next(executed, Instant::now() + LONGEST_SLEEP));
@@ -74,7 +82,7 @@ async fn look(context: &Context, key: &ObjectKey) -> Result<Next, Error> {
 fn next(executed: Executed, wake: Instant) -> Next {
     match executed {
         Executed::Nothing => Next::At(wake),
-        Executed::Wrote => Next::Again,
+        Executed::Wrote | Executed::Reread => Next::Again,
         Executed::ReportDue(due) => Next::At(due.min(wake)),
         // Not an error, but the same brake: whoever changes things all the time must not keep us busy.
         Executed::Stale => Next::Failed,
@@ -93,6 +101,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::kinds::Trees;
+    use super::super::memory::Behind;
     use super::super::store::Source;
     use super::super::testing::{self, Answer};
     use super::*;
@@ -109,6 +118,8 @@ mod tests {
         let context = Arc::new(context);
         let next = reconcile(Arc::clone(&context), testing::tree()).await;
         assert_eq!(next, Next::Failed, "it is tried again, later");
+        let behind = context.memories.behind(&testing::tree());
+        assert_eq!(behind, Some(Behind::Panic), "answers may be lost");
         assert!(log.lock().unwrap().is_empty());
         let other = reconcile(context, ObjectKey::new("ns", "other")).await;
         assert_eq!(other, Next::Wait);

@@ -1,7 +1,7 @@
 //! What is known of the objects of one kind: the newest version of each, by namespace and name.
 //!
-//! Rule: knowledge only grows: an answer that comes late never overwrites newer data, nor brings back
-//! what is known to be gone.
+//! Rule: knowledge only grows: what comes late never overwrites newer data, nor brings back what is known to be
+//! gone; so nothing here is ever older than the answer to a write of ours.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long the memory of a deleted object is kept: longer than any request of ours may take, so that
-/// no answer of ours can come after it.
+/// How long the memory of a deleted object is kept at least: longer than any request of ours may take, so that
+/// no answer of ours can come after it. Until a watch or list has told of the deletion it is kept in any case, because
+/// what they told before is still to come.
 const TOMBSTONE_AGE: Duration = Duration::from_mins(2);
 
 /// A resource version. The API server compares those of one kind as numbers, and so do we. Nodes and Pods are kept in
@@ -70,6 +71,8 @@ pub(super) trait Item {
 pub(super) enum Source {
     /// A watch.
     Watch,
+    /// A complete list, which a watch begins with.
+    List,
     /// The answer to a request of ours.
     Answer,
 }
@@ -77,17 +80,48 @@ pub(super) enum Source {
 /// The items that a change touched, old and new. Empty when nothing changed.
 pub(super) type Touched<T> = Vec<Arc<T>>;
 
+/// How often something was older than an answer to a request of ours, and therefore not believed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Unbelieved {
+    /// Said by a watch.
+    pub(super) by_watch: u64,
+    /// Said by a list.
+    pub(super) by_list: u64,
+}
+
+/// What is known of one object.
+#[derive(Debug)]
+struct Entry<T> {
+    version: Version,
+    /// Whether only an answer to a request of ours has told of this version so far.
+    is_answer: bool,
+    item: Arc<T>,
+}
+
+/// An object that is known to be gone.
+#[derive(Debug)]
+struct Tombstone {
+    /// Nothing up to this version is believed any more.
+    version: Version,
+    /// Nor is any version of the object with this UID.
+    uid: Option<String>,
+    since: Instant,
+    /// Whether only an answer to a request of ours has told that it is gone.
+    is_answer: bool,
+}
+
 /// The newest known version of every object of one kind.
 #[derive(Debug)]
 pub(super) struct Store<T> {
-    objects: BTreeMap<ObjectKey, (Version, Arc<T>)>,
-    tombstones: HashMap<ObjectKey, (Version, Instant)>,
-    /// The UIDs of objects whose end was seen, and when.
+    objects: BTreeMap<ObjectKey, Entry<T>>,
+    tombstones: HashMap<ObjectKey, Tombstone>,
+    /// The UIDs of objects whose end is known, and since when.
     ended: HashMap<String, Instant>,
     by_uid: HashMap<String, ObjectKey>,
     by_owner: HashMap<String, BTreeSet<ObjectKey>>,
     /// The newest version that was watched, by scope (a namespace, or all).
     watched: HashMap<Option<String>, Version>,
+    unbelieved: Unbelieved,
 }
 
 impl<T> Default for Store<T> {
@@ -99,6 +133,7 @@ impl<T> Default for Store<T> {
             by_uid: HashMap::new(),
             by_owner: HashMap::new(),
             watched: HashMap::new(),
+            unbelieved: Unbelieved::default(),
         }
     }
 }
@@ -106,7 +141,7 @@ impl<T> Default for Store<T> {
 impl<T: Item> Store<T> {
     /// The object of that name.
     pub(super) fn get(&self, key: &ObjectKey) -> Option<&Arc<T>> {
-        self.objects.get(key).map(|(_, item)| item)
+        self.objects.get(key).map(|entry| &entry.item)
     }
 
     /// The object of that UID.
@@ -128,21 +163,35 @@ impl<T: Item> Store<T> {
 
     /// All objects.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&ObjectKey, &Arc<T>)> {
-        self.objects.iter().map(|(key, (_, item))| (key, item))
+        self.objects.iter().map(|(key, entry)| (key, &entry.item))
     }
 
     /// Takes in one version of an object.
-    pub(super) fn put(&mut self, key: ObjectKey, version: Version, item: T) -> Touched<T> {
-        if self
-            .tombstones
-            .get(&key)
-            .is_some_and(|(gone, _)| *gone >= version)
+    pub(super) fn put(
+        &mut self,
+        key: ObjectKey,
+        version: Version,
+        item: T,
+        source: Source,
+    ) -> Touched<T> {
+        if let Some(gone) = self.tombstones.get(&key)
+            && (gone.version >= version || gone.uid.as_deref() == Some(item.uid()))
         {
+            let is_answer = gone.is_answer;
+            self.not_believed(is_answer, source);
             return Vec::new();
         }
+        let mut is_answer = source == Source::Answer;
         let old = match self.objects.get(&key) {
-            Some((known, _)) if *known > version => return Vec::new(),
-            Some((_, old)) => Some(Arc::clone(old)),
+            Some(known) if known.version > version => {
+                let is_answer = known.is_answer;
+                self.not_believed(is_answer, source);
+                return Vec::new();
+            }
+            Some(known) => {
+                is_answer &= known.is_answer || known.version < version;
+                Some(Arc::clone(&known.item))
+            }
             None => None,
         };
         if let Some(old) = &old {
@@ -151,7 +200,12 @@ impl<T: Item> Store<T> {
         self.tombstones.remove(&key);
         let item = Arc::new(item);
         self.link(&key, &item);
-        self.objects.insert(key, (version, Arc::clone(&item)));
+        let entry = Entry {
+            version,
+            is_answer,
+            item: Arc::clone(&item),
+        };
+        self.objects.insert(key, entry);
         match old {
             Some(old) if old.same(&item) && old.uid() == item.uid() => Vec::new(),
             Some(old) => {
@@ -164,26 +218,53 @@ impl<T: Item> Store<T> {
         }
     }
 
-    /// Takes in that an object is gone since that version.
-    pub(super) fn remove(&mut self, key: &ObjectKey, version: Version) -> Touched<T> {
-        if self
-            .objects
-            .get(key)
-            .is_some_and(|(known, _)| *known > version)
+    /// Takes in that an object is gone since that version, or is none that is watched any more.
+    pub(super) fn remove(
+        &mut self,
+        key: &ObjectKey,
+        version: Version,
+        source: Source,
+    ) -> Touched<T> {
+        if let Some(known) = self.objects.get(key)
+            && known.version > version
         {
+            let is_answer = known.is_answer;
+            self.not_believed(is_answer, source);
             return Vec::new();
         }
-        self.bury(key, version)
+        self.bury(key, version, None, source)
+    }
+
+    /// Takes in that we deleted an object with this UID at that version.
+    pub(super) fn deleted(&mut self, key: &ObjectKey, version: Version, uid: &str) -> Touched<T> {
+        match self.objects.get(key) {
+            // Another one of that name has been made since.
+            Some(known) if known.version > version => Vec::new(),
+            _ => self.bury(key, version, Some(uid.to_owned()), Source::Answer),
+        }
     }
 
     /// Takes in that an object with this UID does not exist any more, which is all that is known.
     pub(super) fn forget(&mut self, key: &ObjectKey, uid: Option<&str>) -> Touched<T> {
         match self.objects.get(key) {
-            Some((version, item)) if uid.is_none_or(|uid| item.uid() == uid) => {
-                let version = *version;
-                self.bury(key, version)
+            Some(known) if uid.is_none_or(|uid| known.item.uid() == uid) => {
+                let (version, uid) = (known.version, known.item.uid().to_owned());
+                self.bury(key, version, Some(uid), Source::Answer)
             }
             _ => Vec::new(),
+        }
+    }
+
+    /// How often something was not believed since this was asked last.
+    pub(super) fn take_unbelieved(&mut self) -> Unbelieved {
+        std::mem::take(&mut self.unbelieved)
+    }
+
+    fn not_believed(&mut self, is_answer: bool, source: Source) {
+        match source {
+            Source::Watch if is_answer => self.unbelieved.by_watch += 1,
+            Source::List if is_answer => self.unbelieved.by_list += 1,
+            _ => {}
         }
     }
 
@@ -215,19 +296,23 @@ impl<T: Item> Store<T> {
         let names: BTreeSet<&ObjectKey> = listed.iter().map(|(key, ..)| key).collect();
         let mut touched = Vec::new();
         for key in in_scope.iter().filter(|key| !names.contains(key)) {
-            touched.extend(self.remove(key, version));
+            touched.extend(self.remove(key, version, Source::List));
+        }
+        let is_in_scope = |key: &ObjectKey| scope.is_none_or(|scope| key.namespace == scope);
+        for (key, gone) in &mut self.tombstones {
+            let told = gone.version <= version && !names.contains(key) && is_in_scope(key);
+            gone.is_answer &= !told;
         }
         if went_back {
             // The cluster was restored from a backup: what we know is from a future that never was.
             for key in &in_scope {
                 touched.extend(self.forget(key, None));
             }
-            self.tombstones
-                .retain(|key, _| scope.is_some_and(|scope| key.namespace != scope));
+            self.tombstones.retain(|key, _| !is_in_scope(key));
             self.watched.remove(&scope.map(str::to_owned));
         }
         for (key, version, item) in listed {
-            touched.extend(self.put(key, version, item));
+            touched.extend(self.put(key, version, item, Source::List));
         }
         self.watched(scope, version);
         touched
@@ -245,13 +330,25 @@ impl<T: Item> Store<T> {
         }
     }
 
-    fn bury(&mut self, key: &ObjectKey, version: Version) -> Touched<T> {
-        let grave = self
-            .tombstones
-            .entry(key.clone())
-            .or_insert_with(|| (version, Instant::now()));
-        *grave = (version.max(grave.0), Instant::now());
-        let Some((_, old)) = self.objects.remove(key) else {
+    fn bury(
+        &mut self,
+        key: &ObjectKey,
+        version: Version,
+        uid: Option<String>,
+        source: Source,
+    ) -> Touched<T> {
+        let earlier = self.tombstones.remove(key);
+        let told = source != Source::Answer || earlier.as_ref().is_some_and(|one| !one.is_answer);
+        let grave = Tombstone {
+            version: earlier
+                .as_ref()
+                .map_or(version, |one| one.version.max(version)),
+            uid: uid.or_else(|| earlier.and_then(|one| one.uid)),
+            since: Instant::now(),
+            is_answer: !told,
+        };
+        self.tombstones.insert(key.clone(), grave);
+        let Some(Entry { item: old, .. }) = self.objects.remove(key) else {
             return Vec::new();
         };
         self.unlink(key, &old);
@@ -259,7 +356,7 @@ impl<T: Item> Store<T> {
         vec![old]
     }
 
-    /// Whether the end of the object with that UID was seen not long ago.
+    /// Whether the end of the object with that UID became known not long ago.
     pub(super) fn has_ended(&self, uid: &str) -> bool {
         self.ended.contains_key(uid)
     }
@@ -284,10 +381,10 @@ impl<T: Item> Store<T> {
         }
     }
 
-    /// Drops tombstones that no answer can be older than any more.
+    /// Drops tombstones that nothing can be older than any more.
     pub(super) fn sweep(&mut self) {
         self.tombstones
-            .retain(|_, (_, since)| since.elapsed() < TOMBSTONE_AGE);
+            .retain(|_, gone| gone.is_answer || gone.since.elapsed() < TOMBSTONE_AGE);
         self.ended.retain(|_, since| since.elapsed() < TOMBSTONE_AGE);
     }
 }

@@ -14,6 +14,7 @@ use super::memory::Memories;
 use super::store::ObjectKey;
 use super::views::SharedViews;
 use super::{kinds, notify};
+use crate::runtime::leader::Leadership;
 use crate::runtime::metrics::Metrics;
 
 /// A request as it went over the wire.
@@ -114,7 +115,7 @@ pub(super) fn context(client: Client) -> Context {
         views.replace::<kinds::Pods>(None, "1", vec![]);
         views.replace::<kinds::Nodes>(None, "1", vec![]);
     }
-    let (notices, publisher) = notify::channel(client.clone(), clock.clone());
+    let (notices, publisher) = notify::channel(client.clone(), clock.clone(), Leadership::alone());
     tokio::spawn(publisher.run());
     Context {
         client,
@@ -122,6 +123,7 @@ pub(super) fn context(client: Client) -> Context {
         views,
         memories: Memories::default(),
         notices,
+        leadership: Leadership::alone(),
         metrics: Metrics::new("test"),
         decide: crate::model::decide,
     }

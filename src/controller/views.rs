@@ -5,12 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kube::ResourceExt;
+use kube::{Resource, ResourceExt};
 
 use super::kinds::{
     Kind, NodeItem, Nodes, PodItem, Pods, TreeItem, Trees, WorkerItem, Workers, key_of,
 };
-use super::store::{ObjectKey, Source, Store, Touched, Version};
+use super::store::{ObjectKey, Source, Store, Touched, Unbelieved, Version};
+use super::wire::label;
 use crate::model::world::NodeView;
 
 /// One object of a list.
@@ -51,8 +52,29 @@ impl Views {
         if source == Source::Watch {
             store.watched(scope, version);
         }
-        let touched = store.put(key, version, K::read(wire));
+        let touched = store.put(key, version, K::read(wire), source);
         self.concerned::<K>(&touched)
+    }
+
+    /// Takes in the answer to a request of ours: an object that there is. What is not watched is not kept, because
+    /// nobody would ever tell that it has changed.
+    pub(super) fn answered<K: Kind>(&mut self, wire: K::Wire) {
+        if K::SELECTOR.is_empty() || label(wire.meta(), K::SELECTOR).is_some() {
+            self.put::<K>(wire, Source::Answer, None);
+        } else {
+            let (key, version) = address(&wire);
+            K::store(self).remove(&key, version, Source::Answer);
+        }
+    }
+
+    /// Takes in the answer to a delete of ours: an object as it was marked, or as it was when it went.
+    pub(super) fn deleted<K: Kind>(&mut self, wire: K::Wire) {
+        if wire.meta().deletion_timestamp.is_some() {
+            return self.answered::<K>(wire);
+        }
+        let (key, version) = address(&wire);
+        let uid = wire.uid().unwrap_or_default();
+        K::store(self).deleted(&key, version, &uid);
     }
 
     /// Takes in that a watch saw an object go.
@@ -64,7 +86,7 @@ impl Views {
         let (key, version) = address(wire);
         let store = K::store(self);
         store.watched(scope, version);
-        let touched = store.remove(&key, version);
+        let touched = store.remove(&key, version, Source::Watch);
         self.concerned::<K>(&touched)
     }
 
@@ -76,6 +98,11 @@ impl Views {
     ) -> BTreeSet<ObjectKey> {
         let touched = K::store(self).forget(key, uid);
         self.concerned::<K>(&touched)
+    }
+
+    /// How often a watch or list of that kind was not believed since this was asked last.
+    pub(super) fn take_unbelieved<K: Kind>(&mut self) -> Unbelieved {
+        K::store(self).take_unbelieved()
     }
 
     /// Takes in that a watch has got to that version without a change. Trees whose Pods name a node that is not
@@ -193,6 +220,11 @@ impl Views {
             .collect()
     }
 
+    /// Every tree that is known.
+    pub(super) fn all_trees(&self) -> BTreeSet<ObjectKey> {
+        self.trees_in(None)
+    }
+
     fn trees_in(&self, scope: Option<&str>) -> BTreeSet<ObjectKey> {
         let keys = self.trees.iter().map(|(key, _)| key);
         keys.filter(|key| scope.is_none_or(|scope| key.namespace == scope))
@@ -207,7 +239,7 @@ pub(super) fn listed<K: Kind>(wire: K::Wire) -> Listed<K::Item> {
     (key, version, K::read(wire))
 }
 
-fn address<W: kube::Resource>(wire: &W) -> (ObjectKey, Version) {
+fn address<W: Resource>(wire: &W) -> (ObjectKey, Version) {
     (
         key_of(wire.meta()),
         Version::parse(&wire.resource_version().unwrap_or_default()),

@@ -237,7 +237,12 @@ impl<K: Kind> Watch<K> {
         }
     }
 
+    /// Wakes the trees that what was taken in concerns, and counts what was not taken in.
     fn wake(&self, trees: BTreeSet<ObjectKey>) {
+        let unbelieved = self.around.views.lock().take_unbelieved::<K>();
+        let metrics = &self.around.metrics;
+        metrics.not_believed(K::NAME, "watch", unbelieved.by_watch);
+        metrics.not_believed(K::NAME, "list", unbelieved.by_list);
         for tree in trees {
             self.around.wake.wake(tree);
         }

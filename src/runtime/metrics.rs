@@ -16,12 +16,14 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 mod api;
+mod leader;
 mod process;
 mod queue;
 mod reconcile;
 mod supervision;
 
 pub use api::ApiMetrics;
+pub use leader::LeaderMetrics;
 pub use queue::QueueMetrics;
 pub use reconcile::{Reconcile, ReconcileMetrics, ReconcileResult};
 pub use supervision::SupervisionMetrics;
@@ -37,6 +39,8 @@ pub struct Metrics {
     pub supervision: SupervisionMetrics,
     /// Requests to the API server, and watches that broke.
     pub api: ApiMetrics,
+    /// Whether this process leads.
+    pub leader: LeaderMetrics,
     registry: Arc<Registry>,
 }
 
@@ -53,6 +57,7 @@ impl Metrics {
             QueueMetrics::register(registry.sub_registry_with_labels(queue_labels.into_iter()));
         let supervision = SupervisionMetrics::register(&mut registry);
         let api = ApiMetrics::register(&mut registry);
+        let leader = LeaderMetrics::register(&mut registry, "coppice");
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("coppice_build", "The version that runs", version);
         registry.register_collector(Box::new(process::ProcessMetrics));
@@ -61,6 +66,7 @@ impl Metrics {
             queue,
             supervision,
             api,
+            leader,
             registry: Arc::new(registry),
         }
     }
@@ -191,7 +197,12 @@ mod tests {
         metrics.supervision.gave_up();
         metrics.api.request("patch", "Pod", "ok");
         metrics.api.watch_error("Pod");
+        metrics.api.not_believed("Pod", "watch", 2);
+        metrics.api.not_believed("Pod", "list", 0);
+        metrics.api.reread("Worker", "takeover");
         for expected in [
+            r#"coppice_stale_reads_total{kind="Pod",source="watch"} 2"#,
+            r#"coppice_rereads_total{kind="Worker",reason="takeover"} 1"#,
             r#"coppice_faults_total{class="AppExitedNonZero",verdict="Application"} 1"#,
             r#"coppice_restarts_total{charged="true"} 1"#,
             r#"coppice_restarts_total{charged="false"} 2"#,
@@ -232,6 +243,8 @@ mod tests {
         metrics.supervision.fault("OomKilled", "Application");
         metrics.api.request("list", "Pod", "ok");
         metrics.api.watch_error("Pod");
+        metrics.api.not_believed("Pod", "watch", 1);
+        metrics.api.reread("Pod", "doubt");
         let served: BTreeSet<String> = lines(&metrics)
             .iter()
             .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
@@ -241,7 +254,13 @@ mod tests {
                 _ => name.to_owned(),
             })
             .collect();
-        let families = ["coppice_", "controller_runtime_", "workqueue_", "process_"];
+        let families = [
+            "coppice_",
+            "controller_runtime_",
+            "workqueue_",
+            "leader_election_",
+            "process_",
+        ];
         let documented: BTreeSet<String> = include_str!("../../docs/metrics.md")
             .split('`')
             .filter(|word| families.iter().any(|family| word.starts_with(family)))

@@ -35,6 +35,7 @@ impl Operator {
         let settings = Settings {
             namespaces: Vec::new(),
             concurrency: 4,
+            election: None,
         };
         let clock = {
             let shared = shared.clone();

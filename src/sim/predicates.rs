@@ -111,7 +111,8 @@ impl Monitor {
             return;
         };
         let versioned = call.body["preconditions"]["resourceVersion"].is_string();
-        if !versioned && !facts::goes_whatever_its_state(server, &tree, &worker, pod) {
+        let unwanted = self.facts.was_unwanted(server, &worker, pod, self.slack);
+        if !versioned && !unwanted && !facts::goes_whatever_its_state(server, &tree, &worker, pod) {
             let what = format!("Pod {name} is deleted for its state, without its resourceVersion");
             self.broken(server, "S2 no blind kill", what);
         }

@@ -38,8 +38,8 @@ impl Cluster {
             .expect("the same configuration made a client when the cluster started")
     }
 
-    /// The audit log; `None` on somebody else's cluster. One JSON object per line, level `Metadata`, with the user and
-    /// the user agent; written when a response is complete (and when a watch begins).
+    /// The audit log; `None` on somebody else's cluster. One JSON object per line, level `Metadata` (`Request` for
+    /// deletes of Pods and of ours), with the user and the user agent; written when a response is complete (and when a watch begins).
     pub fn audit_log(&self) -> Option<&Path> {
         self.control_plane.as_ref().map(ControlPlane::audit_log)
     }

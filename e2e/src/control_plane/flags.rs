@@ -53,12 +53,15 @@ impl Files {
             audit_policy: folder.join("audit-policy.yaml"),
             audit_log: folder.join("audit.log"),
         };
-        // The first stage says nothing that the last one does not say too; of a watch both begin and end are kept.
+        // The first stage says nothing that the last one does not say too; of a watch both begin and end are kept. Of a
+        // delete it is kept what it demanded of the object.
+        let deletes = json!({"level": "Request", "verbs": ["delete"],
+            "resources": [{"group": "", "resources": ["pods"]}, {"group": "coppice.dev"}]});
         let policy = json!({
             "apiVersion": "audit.k8s.io/v1",
             "kind": "Policy",
             "omitStages": ["RequestReceived"],
-            "rules": [{"level": "Metadata"}],
+            "rules": [deletes, {"level": "Metadata"}],
         });
         pki::write_private(&files.audit_policy, &policy.to_string())?;
         Ok(files)

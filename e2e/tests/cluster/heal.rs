@@ -97,7 +97,11 @@ async fn gives_up(max_restarts: u32, period: u32) -> Duration {
         "{tree:#}"
     );
     // Every death was one of ours to count: each Pod had at most a restart in place before it was replaced.
-    let worker = space.worker("tree", "app").await;
+    // The tree is written first, so its Worker may be told a moment later.
+    let told = |worker: &Value| worker["status"]["restarts"].as_u64() >= Some(deaths);
+    let worker = space
+        .until_object("Worker", "tree-app", SOON, "told all deaths", told)
+        .await;
     assert_eq!(worker["status"]["restarts"], deaths, "{worker:#}");
 
     let sibling = space.pods_of("tree", "sibling").await;

@@ -371,6 +371,8 @@ pub struct Request {
     pub code: u64,
     /// When the request arrived.
     pub at: Timestamp,
+    /// Of the delete of a Pod or of an object of ours, what was sent with it.
+    pub body: Value,
 }
 
 impl Request {
@@ -395,6 +397,8 @@ struct AuditEvent {
     user: Value,
     #[serde(default)]
     response_status: Value,
+    #[serde(default)]
+    request_object: Value,
     request_received_timestamp: Timestamp,
 }
 
@@ -433,6 +437,7 @@ impl From<AuditEvent> for Request {
                 .to_owned(),
             code: event.response_status["code"].as_u64().unwrap_or_default(),
             at: event.request_received_timestamp,
+            body: event.request_object,
             verb: event.verb,
         }
     }

@@ -105,7 +105,8 @@ impl Operator {
             let log = cluster.run().log(&name);
             let program = Program::new(&name, crate::program(), log)
                 .env("KUBECONFIG", &kubeconfig)
-                .args(["controller", "--listen=127.0.0.1:0", &watched]);
+                .args(["controller", "--leader-elect=false"])
+                .args(["--listen=127.0.0.1:0", &watched]);
             cluster.run().spawn(program).expect("the operator starts")
         };
         let lives = Arc::new(Mutex::new(vec![start()]));

@@ -23,19 +23,29 @@ pub async fn by_helm(kit: &Kit) {
     kit.helm(&format!("install {CHART}")).await;
 }
 
-/// The operator's only Pod.
-pub async fn operator_pod(kit: &Kit) -> Value {
+/// The two Pods of the operator.
+pub async fn operator_pods(kit: &Kit) -> Vec<Value> {
     let label = "app.kubernetes.io/component=controller";
     let mut pods = kit.list(&format!("pods -n {NAMESPACE} -l {label}")).await;
-    assert_eq!(pods.len(), 1, "{:?}", names(&pods));
-    pods.remove(0)
+    pods.retain(|pod| pod["metadata"]["deletionTimestamp"].is_null());
+    assert_eq!(pods.len(), 2, "{:?}", names(&pods));
+    pods
 }
 
-/// Asserts that the operator is the same process as then.
-pub async fn assert_never_restarted(kit: &Kit, then: &Value) {
-    let now = operator_pod(kit).await;
-    assert_eq!(now["metadata"]["uid"], then["metadata"]["uid"]);
-    assert_eq!(restarts(&[now]), 0);
+/// The Pod of the operator that leads, by its Lease.
+async fn leader_pod(kit: &Kit) -> Value {
+    let lease = kit.list(&format!("lease coppice -n {NAMESPACE}")).await;
+    let holder = lease[0]["spec"]["holderIdentity"].as_str().unwrap();
+    kit.list(&format!("pod {holder} -n {NAMESPACE}"))
+        .await
+        .remove(0)
+}
+
+/// Asserts that the operators are the same processes as then.
+pub async fn assert_never_restarted(kit: &Kit, then: &[Value]) {
+    let now = operator_pods(kit).await;
+    assert_eq!(uids(&now), uids(then));
+    assert_eq!(restarts(&now), 0);
 }
 
 /// Asserts that the operator has asked for nothing that it has no right to, except for this resource.
@@ -55,7 +65,7 @@ pub async fn assert_nothing_was_forbidden(kit: &Kit, except: &str) {
 
 /// What the installed operator says of itself: probes, metrics, and logs that a machine can read.
 pub async fn the_operator_tells_of_itself(kit: &Kit) {
-    let pod = names(&[operator_pod(kit).await]).remove(0);
+    let pod = names(&[leader_pod(kit).await]).remove(0);
     let ask = |path: &str| {
         format!("get --raw /api/v1/namespaces/{NAMESPACE}/pods/{pod}:8080/proxy/{path}")
     };
@@ -63,6 +73,8 @@ pub async fn the_operator_tells_of_itself(kit: &Kit) {
         assert!(kit.kubectl(&ask(probe)).await.contains("ok"), "{probe}");
     }
     let metrics = kit.kubectl(&ask("metrics")).await;
+    let leads = "leader_election_master_status{name=\"coppice\"} 1";
+    assert!(metrics.contains(leads), "{metrics}");
     assert!(metrics.ends_with("# EOF\n"), "OpenMetrics: {metrics}");
     for verdict in ["Application", "Infrastructure", "Hold"] {
         let label = format!("verdict=\"{verdict}\"");
@@ -83,17 +95,15 @@ pub async fn the_operator_tells_of_itself(kit: &Kit) {
 /// Neither an upgrade that changes nothing nor one that replaces the operator touches a workload.
 pub async fn upgrade_touches_no_pod(kit: &Kit) {
     let before = Workloads::see(kit).await;
-    let operator = operator_pod(kit).await;
+    let operators = operator_pods(kit).await;
     kit.helm(&format!("upgrade {CHART}")).await;
-    assert_never_restarted(kit, &operator).await;
+    assert_never_restarted(kit, &operators).await;
     before.assert_untouched(kit).await;
 
     kit.helm(&format!("upgrade {CHART} --set logLevel=debug"))
         .await;
-    assert_ne!(
-        operator_pod(kit).await["metadata"]["uid"],
-        operator["metadata"]["uid"]
-    );
+    let (before_that, now) = (uids(&operators), uids(&operator_pods(kit).await));
+    assert!(now.iter().all(|uid| !before_that.contains(uid)));
     every_tree_is_looked_at(kit).await;
     before.assert_untouched(kit).await;
 }
@@ -165,7 +175,7 @@ pub async fn release_by_hand(kit: &Kit) {
     .await;
 
     kit.kubectl(&format!(
-        "scale deployment coppice -n {NAMESPACE} --replicas=1"
+        "scale deployment coppice -n {NAMESPACE} --replicas=2"
     ))
     .await;
     kit.kubectl(&format!(
@@ -196,7 +206,7 @@ async fn with_finalizer(kit: &Kit, namespace: &str) -> usize {
 /// Workloads run on, and their trees can be deleted although nobody looks after them any more.
 pub async fn uninstall(kit: &Kit, witness: &Witness) {
     let before = Workloads::see(kit).await;
-    let image = operator_pod(kit).await["spec"]["containers"][0]["image"].clone();
+    let image = operator_pods(kit).await[0]["spec"]["containers"][0]["image"].clone();
     let hooks = kit.helm(&format!("get hooks coppice -n {NAMESPACE}")).await;
     assert!(hooks.contains(&format!("image: {image}")), "{hooks}");
     kit.helm(&format!(
@@ -301,8 +311,10 @@ pub async fn by_kubectl_on_an_empty_cluster(kit: &Kit) {
         },
     )
     .await;
-    let waiting = operator_pod(kit).await;
-    assert_eq!(waiting["status"]["containerStatuses"][0]["ready"], false);
+    let waiting = operator_pods(kit).await;
+    for pod in &waiting {
+        assert_ne!(pod["status"]["containerStatuses"][0]["ready"], true);
+    }
     kit.kubectl("apply -f crds/ -f manifests/install.yaml")
         .await;
     kit.kubectl(&format!(

@@ -40,11 +40,11 @@ async fn an_installation_from_beginning_to_end() {
     installing::by_helm(&kit).await;
     let record = Record::of_trees(kit.cluster());
     let witness = samples::Witness::plant(&kit).await;
-    let operator = installing::operator_pod(&kit).await;
+    let operators = installing::operator_pods(&kit).await;
     let mut wrong = side_by_side(parts(&kit)).await;
     wrong.extend(table::broken(&record.so_far()));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    installing::assert_never_restarted(&kit, &operator).await;
+    installing::assert_never_restarted(&kit, &operators).await;
     installing::assert_nothing_was_forbidden(&kit, "").await;
     witness.is_untouched(&kit).await;
     drop(record);

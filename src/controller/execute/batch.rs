@@ -108,7 +108,7 @@ impl Execution<'_> {
                 ..
             } => {
                 tracing::info!(worker = name, replicas, "scaling");
-                let effect = scale(context, tree, name, *replicas).await?;
+                let effect = scale(context, self.term(), tree, name, *replicas).await?;
                 if let Some(notice) = notice.clone().filter(|_| effect == Effect::Done) {
                     let tree = &self.observation.world.tree;
                     context.notices.publish(tree, notice);
@@ -121,7 +121,7 @@ impl Execution<'_> {
                     uid: Some(uid.clone()),
                     resource_version: None,
                 };
-                delete::<Workers>(context, tree, Written::Worker, name, exactly).await
+                delete::<Workers>(context, self.term(), tree, Written::Worker, name, exactly).await
             }
             Write::DeletePod {
                 name,
@@ -135,7 +135,7 @@ impl Execution<'_> {
                     uid: Some(uid.clone()),
                     resource_version: resource_version.clone(),
                 };
-                delete::<Pods>(context, tree, Written::Pod, name, exactly).await
+                delete::<Pods>(context, self.term(), tree, Written::Pod, name, exactly).await
             }
         }
     }
@@ -149,9 +149,9 @@ impl Execution<'_> {
         }
         tracing::info!(wanted, "setting the finalizer");
         let version = self.tree_version.clone();
+        let (term, tree) = (self.term(), &observation.key);
         let patched =
-            requests::patch_finalizers(self.context, &observation.key, &finalizers, &version)
-                .await?;
+            requests::patch_finalizers(self.context, term, tree, &finalizers, &version).await?;
         match patched {
             Some(version) => {
                 self.tree_version = version;
@@ -165,7 +165,9 @@ impl Execution<'_> {
     async fn create<K: Ours>(&self, new: &New<'_>) -> Result<Effect, Error> {
         let (context, tree) = (self.context, &self.observation.key);
         tracing::info!(kind = K::NAME, name = new.name, "creating");
-        let Err(error) = create::<K>(context, &tree.namespace, new.name, new.body).await else {
+        let term = self.term();
+        let created = create::<K>(context, term, &tree.namespace, new.name, new.body).await;
+        let Err(error) = created else {
             return Ok(Effect::Done);
         };
         if is_already_there(&error) {

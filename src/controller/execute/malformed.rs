@@ -20,7 +20,12 @@ pub(in crate::controller) async fn report_malformed(
     context: &Context,
     malformed: &Malformed,
 ) -> Result<Executed, Error> {
-    let Malformed { key, tree, message } = malformed;
+    let Malformed {
+        key,
+        term,
+        tree,
+        message,
+    } = malformed;
     let version = tree["metadata"]["resourceVersion"]
         .as_str()
         .unwrap_or_default();
@@ -33,7 +38,7 @@ pub(in crate::controller) async fn report_malformed(
             .into_iter()
             .filter(|name| *name != labels::FINALIZER)
             .collect();
-        let patched = patch_finalizers(context, key, &others, version).await?;
+        let patched = patch_finalizers(context, *term, key, &others, version).await?;
         return Ok(if patched.is_some() {
             Executed::Nothing
         } else {
@@ -50,7 +55,7 @@ pub(in crate::controller) async fn report_malformed(
         name: key.name.clone(),
         patch,
     };
-    let stored = patch_status::<Trees>(context, key, Written::Tree, &write, version).await?;
+    let stored = patch_status::<Trees>(context, *term, key, Written::Tree, &write, version).await?;
     Ok(if stored.is_some() {
         Executed::Nothing
     } else {

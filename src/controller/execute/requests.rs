@@ -12,9 +12,10 @@ use super::super::context::Context;
 use super::super::error::{Error, bounded};
 use super::super::kinds::{Kind, Trees, Workers};
 use super::super::memory::Written;
-use super::super::store::{ObjectKey, Source};
+use super::super::store::ObjectKey;
 use super::Effect;
 use crate::api::labels;
+use crate::runtime::leader::Term;
 
 /// A status to be stored.
 #[derive(Clone, Debug)]
@@ -35,9 +36,24 @@ pub(super) trait Ours:
 
 impl<K: Kind<Wire: Resource<DynamicType = (), Scope = NamespaceResourceScope>>> Ours for K {}
 
+/// Makes a request that changes something, provided that we still lead in the term that the decision was made in.
+async fn write<T>(
+    context: &Context,
+    term: Term,
+    (verb, kind): (&'static str, &'static str),
+    object: String,
+    request: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, Error> {
+    if !context.leadership.holds(term) {
+        return Err(Error::NotLeading { verb, kind, object });
+    }
+    bounded(verb, kind, object, request).await
+}
+
 /// Stores a status against a version. Returns the new version, or `None` when the object has changed.
 pub(super) async fn patch_status<K: Ours>(
     context: &Context,
+    term: Term,
     tree: &ObjectKey,
     kind: Written,
     status: &StatusWrite,
@@ -48,7 +64,7 @@ pub(super) async fn patch_status<K: Ours>(
     let api = Api::<K::Wire>::namespaced(context.client.clone(), &tree.namespace);
     let (params, patch) = (params(), Patch::Merge(&body));
     let request = api.patch_status(&status.name, &params, &patch);
-    let answer = bounded("patch status of", K::NAME, object, request).await;
+    let answer = write(context, term, ("patch status of", K::NAME), object, request).await;
     taken_in::<K>(context, tree, kind, &status.name, "patch_status", answer)
 }
 
@@ -56,6 +72,7 @@ pub(super) async fn patch_status<K: Ours>(
 /// has changed.
 pub(in crate::controller) async fn patch_finalizers(
     context: &Context,
+    term: Term,
     tree: &ObjectKey,
     finalizers: &[&str],
     version: &str,
@@ -64,13 +81,21 @@ pub(in crate::controller) async fn patch_finalizers(
     let api = Api::<<Trees as Kind>::Wire>::namespaced(context.client.clone(), &tree.namespace);
     let (params, patch) = (params(), Patch::Merge(&body));
     let request = api.patch(&tree.name, &params, &patch);
-    let answer = bounded("patch", Trees::NAME, tree.to_string(), request).await;
+    let answer = write(
+        context,
+        term,
+        ("patch", Trees::NAME),
+        tree.to_string(),
+        request,
+    )
+    .await;
     taken_in::<Trees>(context, tree, Written::Tree, &tree.name, "patch", answer)
 }
 
 /// Sets the number of replicas of a Worker.
 pub(super) async fn scale(
     context: &Context,
+    term: Term,
     tree: &ObjectKey,
     name: &str,
     replicas: i32,
@@ -79,16 +104,13 @@ pub(super) async fn scale(
     let api = Api::<<Workers as Kind>::Wire>::namespaced(context.client.clone(), &tree.namespace);
     let (params, patch) = (params(), Patch::Merge(&body));
     let object = format!("{}/{name}", tree.namespace);
-    let answer = bounded(
-        "scale",
-        Workers::NAME,
-        object,
-        api.patch_scale(name, &params, &patch),
-    )
-    .await;
+    let request = api.patch_scale(name, &params, &patch);
+    let answer = write(context, term, ("scale", Workers::NAME), object, request).await;
     count(context, "scale", Workers::NAME, &answer);
-    // The answer is a Scale, not the Worker, so the Worker must be read in any case.
-    context.memories.doubt(tree, Written::Worker, name);
+    if answer.as_ref().err().is_none_or(Error::was_sent) {
+        // The answer is a Scale, not the Worker, so the Worker must be read in any case.
+        context.memories.doubt(tree, Written::Worker, name);
+    }
     match answer {
         Ok(_) => Ok(Effect::Done),
         Err(error) if error.is_not_found() || error.is_conflict() => Ok(Effect::Stale),
@@ -99,12 +121,13 @@ pub(super) async fn scale(
 /// Creates an object. An unknown field in it is an error, never dropped in silence.
 pub(super) async fn create<K: Ours>(
     context: &Context,
+    term: Term,
     namespace: &str,
     name: &str,
     body: &Value,
 ) -> Result<(), Error> {
     let object = format!("{namespace}/{name}");
-    let answer = bounded("create", K::NAME, object, async {
+    let request = async {
         let bytes = serde_json::to_vec(body).map_err(kube::Error::SerdeError)?;
         let url = K::Wire::url_path(&(), Some(namespace));
         let params = PostParams {
@@ -118,16 +141,17 @@ pub(super) async fn create<K: Ours>(
         *request.uri_mut() =
             strict.map_err(|error| kube::Error::HttpError(axum::http::Error::from(error)))?;
         context.client.request::<K::Wire>(request).await
-    })
-    .await;
+    };
+    let answer = write(context, term, ("create", K::NAME), object, request).await;
     count(context, "create", K::NAME, &answer);
-    context.views.lock().put::<K>(answer?, Source::Answer, None);
+    context.views.lock().answered::<K>(answer?);
     Ok(())
 }
 
 /// Deletes an object that still is the one we mean.
 pub(super) async fn delete<K: Ours>(
     context: &Context,
+    term: Term,
     tree: &ObjectKey,
     kind: Written,
     name: &str,
@@ -137,19 +161,14 @@ pub(super) async fn delete<K: Ours>(
     let uid = preconditions.uid.clone();
     let api = Api::<K::Wire>::namespaced(context.client.clone(), &tree.namespace);
     let params = DeleteParams::background().preconditions(preconditions);
-    let answer = bounded(
-        "delete",
-        K::NAME,
-        key.to_string(),
-        api.delete(name, &params),
-    )
-    .await;
+    let request = api.delete(name, &params);
+    let answer = write(context, term, ("delete", K::NAME), key.to_string(), request).await;
     count(context, "delete", K::NAME, &answer);
     match answer {
         Ok(answer) => {
             let mut views = context.views.lock();
             match answer.left() {
-                Some(object) => drop(views.put::<K>(object, Source::Answer, None)),
+                Some(object) => views.deleted::<K>(object),
                 None => drop(views.forget::<K>(&key, uid.as_deref())),
             }
             Ok(Effect::Done)
@@ -171,7 +190,7 @@ pub(super) async fn delete<K: Ours>(
 
 /// Marks an object whose write got no clear answer.
 pub(super) fn doubt(context: &Context, tree: &ObjectKey, kind: Written, name: &str, error: &Error) {
-    if error.code() == 0 || error.code() >= 500 {
+    if error.was_sent() && (error.code() == 0 || error.code() >= 500) {
         context.memories.doubt(tree, kind, name);
     }
 }
@@ -189,7 +208,7 @@ fn taken_in<K: Kind>(
     match answer {
         Ok(object) => {
             let version = object.resource_version().unwrap_or_default();
-            context.views.lock().put::<K>(object, Source::Answer, None);
+            context.views.lock().answered::<K>(object);
             Ok(Some(version))
         }
         Err(error) if error.is_not_found() || error.is_conflict() => {
@@ -204,6 +223,9 @@ fn taken_in<K: Kind>(
 }
 
 fn count<T>(context: &Context, verb: &'static str, kind: &'static str, answer: &Result<T, Error>) {
+    if answer.as_ref().is_err_and(|error| !error.was_sent()) {
+        return;
+    }
     let result = answer.as_ref().map_or_else(Error::reason, |_| "ok");
     context.metrics.api.request(verb, kind, result);
 }

@@ -14,6 +14,9 @@ use super::super::testing::{Answer, Log, Seen, client, context, tree};
 use super::*;
 use crate::model::decision::Notice;
 
+mod consistency;
+mod leading;
+
 const TREE: &str = "/apis/coppice.dev/v1alpha1/namespaces/ns/supervisiontrees/t";
 const WORKERS: &str = "/apis/coppice.dev/v1alpha1/namespaces/ns/workers";
 const PODS: &str = "/api/v1/namespaces/ns/pods";
@@ -93,6 +96,14 @@ impl Bench {
 
     async fn execute(&self, decide: impl FnOnce(&mut Decision)) -> Result<Executed, Error> {
         let observation = self.observe().await;
+        self.execute_on(&observation, decide).await
+    }
+
+    async fn execute_on(
+        &self,
+        observation: &Observation,
+        decide: impl FnOnce(&mut Decision),
+    ) -> Result<Executed, Error> {
         let world = &observation.world;
         let mut decision = Decision {
             tree_status: world.tree.status.clone(),
@@ -111,7 +122,7 @@ impl Bench {
         };
         decide(&mut decision);
         let deadline = Instant::now() + Duration::from_secs(30);
-        execute(&self.context, &observation, decision, deadline).await
+        execute(&self.context, observation, decision, deadline).await
     }
 
     fn targets(&self) -> Vec<String> {

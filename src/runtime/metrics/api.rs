@@ -11,6 +11,8 @@ use super::{Counters, Register};
 pub struct ApiMetrics {
     requests: Counters<3>,
     watch_errors: Counters<1>,
+    stale_reads: Counters<2>,
+    rereads: Counters<2>,
 }
 
 impl ApiMetrics {
@@ -24,6 +26,14 @@ impl ApiMetrics {
                 "coppice_watch_errors",
                 "Times a watch broke and was begun again, by kind",
             ),
+            stale_reads: registry.counters(
+                "coppice_stale_reads",
+                "Times a watch or list told something older than our own write, which was not believed",
+            ),
+            rereads: registry.counters(
+                "coppice_rereads",
+                "Requests that a decision waited for because what was known could be older than the last write",
+            ),
         }
     }
 
@@ -31,6 +41,22 @@ impl ApiMetrics {
     pub fn request(&self, verb: &'static str, kind: &'static str, result: &'static str) {
         self.requests
             .get_or_create(&[("verb", verb), ("kind", kind), ("result", result)])
+            .inc();
+    }
+
+    /// A watch or a list told so many things that were older than an answer to a request of ours.
+    pub fn not_believed(&self, kind: &'static str, source: &'static str, times: u64) {
+        if times > 0 {
+            self.stale_reads
+                .get_or_create(&[("kind", kind), ("source", source)])
+                .inc_by(times);
+        }
+    }
+
+    /// A decision had to wait for a read, because of `reason`.
+    pub fn reread(&self, kind: &'static str, reason: &'static str) {
+        self.rereads
+            .get_or_create(&[("kind", kind), ("reason", reason)])
             .inc();
     }
 

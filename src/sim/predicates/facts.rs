@@ -31,6 +31,8 @@ pub(super) struct Facts {
     matched: BTreeMap<String, Timestamp>,
     /// Pods that somebody else deleted.
     by_others: BTreeSet<String>,
+    /// Numbers of replicas that Workers had, and until when.
+    scaled: BTreeMap<String, Vec<(Timestamp, i64)>>,
     /// The enabled workers of a tree, by its UID and generation, with the revisions of their templates.
     wanted: BTreeMap<(String, i64), Vec<(String, String)>>,
 }
@@ -51,6 +53,11 @@ impl Facts {
         }
         if change.after.is_none() {
             self.ended.insert(uid.clone(), server.now);
+        }
+        if let (Kind::Worker, Some(old), Some(new)) = (change.address.0, &change.before, &change.after)
+            && replicas_of(old) != replicas_of(new)
+        {
+            self.scaled.entry(uid.clone()).or_default().push((server.now, replicas_of(old)));
         }
         if change.address.0 == Kind::Pod {
             self.pod(server, change, object, uid);
@@ -136,6 +143,12 @@ impl Facts {
     pub(super) fn has_started(&self, worker: &Value, since: Timestamp) -> bool {
         let stopped = self.started.get(uid_of(worker));
         stopped.is_some_and(|stopped| stopped.is_none_or(|stopped| stopped >= since))
+    }
+
+    /// Whether a slot was not wanted a moment ago, by a number of replicas that another operator has changed since.
+    pub(super) fn was_unwanted(&self, server: &Server, worker: &Value, pod: &Value, slack: SignedDuration) -> bool {
+        let known = self.scaled.get(uid_of(worker)).into_iter().flatten();
+        known.into_iter().any(|(until, replicas)| server.now.duration_since(*until) <= slack && slot_of(pod) >= *replicas)
     }
 
     /// The Pod that this new one follows in its slot, unless somebody else deleted it.

@@ -1,0 +1,236 @@
+//! What is written, and read first, by who leads, led, and comes to lead.
+//!
+//! Rule: what went over the wire is what counts.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::super::super::queue::Next;
+use super::super::super::reconcile::reconcile;
+use super::super::super::testing::{Answer, Seen, tree};
+use super::super::super::{Wake, look_at_all_in_each_term};
+use super::*;
+use crate::runtime::health::Health;
+use crate::runtime::leader::Giver;
+use crate::runtime::metrics::Metrics;
+
+/// A bench that leads in term 1.
+fn leading(answer: impl Fn(&Seen) -> Answer + Send + 'static) -> (Bench, Giver) {
+    let mut bench = Bench::new(answer);
+    let (giver, leadership) = Giver::new();
+    bench.context.leadership = leadership;
+    giver.give(1);
+    (bench, giver)
+}
+
+/// A bench that leads in term 1 and has read the tree.
+async fn settled(answer: impl Fn(&Seen) -> Answer + Send + 'static) -> (Bench, Giver) {
+    let (bench, giver) = leading(answer);
+    let term = bench.observe().await.term;
+    bench.context.memories.was_read(&tree(), term);
+    (bench, giver)
+}
+
+fn every_write() -> Vec<Write> {
+    vec![
+        Write::AddFinalizer,
+        Write::CreateWorker {
+            child: "w".to_owned(),
+            name: "t-w".to_owned(),
+            body: json!({}),
+        },
+        Write::Scale {
+            child: "w".to_owned(),
+            name: "t-w".to_owned(),
+            replicas: 2,
+            notice: None,
+        },
+        create_pod("p"),
+        delete_pod(None),
+        Write::DeleteWorker {
+            child: "w".to_owned(),
+            name: "t-w".to_owned(),
+            uid: "uw".to_owned(),
+        },
+        Write::RemoveFinalizer,
+    ]
+}
+
+#[tokio::test]
+async fn nothing_is_sent_for_a_decision_of_another_term() {
+    let (bench, giver) = settled(obliging).await;
+    let observation = bench.observe().await;
+    for change in [Giver::take, |giver: &Giver| giver.give(2)] {
+        change(&giver);
+        // So that nothing but the term can stop a write.
+        bench.context.memories.begin(&tree(), observation.term);
+        bench.context.memories.was_read(&tree(), observation.term);
+        for write in every_write() {
+            let executed = bench.execute_on(&observation, |d| d.writes.push(write.clone()));
+            let error = executed.await.unwrap_err();
+            assert!(!error.was_sent(), "{write:?}: {error}");
+        }
+        let status = bench.execute_on(&observation, |d| {
+            d.tree_status.restarts = 3;
+            d.tree_intent = true;
+        });
+        assert!(!status.await.unwrap_err().was_sent());
+    }
+    assert_eq!(bench.targets(), Vec::<String>::new());
+    assert!(
+        bench.context.memories.doubts(&tree()).is_empty(),
+        "nothing is in doubt of what was not sent"
+    );
+}
+
+#[tokio::test]
+async fn whoever_loses_the_lease_between_two_writes_makes_no_second_one() {
+    let (giver, leadership) = Giver::new();
+    let taker = giver.clone();
+    let mut bench = Bench::new(move |seen| {
+        if seen.target.starts_with("POST") {
+            taker.take();
+        }
+        obliging(seen)
+    });
+    bench.context.leadership = leadership;
+    giver.give(1);
+    let term = bench.observe().await.term;
+    bench.context.memories.was_read(&tree(), term);
+    let observation = bench.observe().await;
+    let writes = ["a", "b", "c"].map(create_pod);
+    let executed = bench.execute_on(&observation, |d| d.writes.extend(writes));
+    assert!(!executed.await.unwrap_err().was_sent());
+    assert_eq!(bench.targets(), [format!("POST {PODS}")]);
+    let views = bench.context.views.lock();
+    let pods: Vec<String> = views.pods.iter().map(|(key, _)| key.to_string()).collect();
+    assert_eq!(pods, ["ns/a"], "what was written is known");
+}
+
+#[tokio::test]
+async fn a_standby_is_silent_and_its_tree_waits() {
+    let (bench, giver) = leading(obliging);
+    giver.take();
+    let (targets, context) = (bench.targets(), Arc::new(bench.context));
+    let next = reconcile(Arc::clone(&context), tree()).await;
+    assert_eq!(next, Next::Wait);
+    assert_eq!(targets, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn each_term_looks_at_every_tree() {
+    let (bench, giver) = leading(obliging);
+    giver.take();
+    let metrics = Metrics::new("test");
+    let wake = Wake::new(1, metrics.queue.clone());
+    let context = Arc::new(bench.context);
+    let looking = {
+        let (context, wake) = (Arc::clone(&context), wake.clone());
+        tokio::spawn(async move { look_at_all_in_each_term(&context, &wake).await })
+    };
+    let heartbeat = Health::new(Duration::from_secs(5));
+    let stop = CancellationToken::new();
+    let (looked, mut looks) = tokio::sync::mpsc::unbounded_channel();
+    let driving = {
+        let (stop, beat) = (stop.clone(), heartbeat.heartbeat());
+        let work = move |key: ObjectKey| {
+            looked.send(key).unwrap();
+            async { Next::Wait }
+        };
+        tokio::spawn(async move { wake.drive(work, &beat, &stop).await })
+    };
+    for term in 1..=3 {
+        giver.give(term);
+        assert_eq!(looks.recv().await, Some(tree()), "term {term}");
+        giver.take();
+    }
+    stop.cancel();
+    driving.await.unwrap();
+    looking.abort();
+}
+
+/// A server on which the last leader has done more than we have seen.
+fn moved_on(seen: &Seen) -> Answer {
+    let list = |items: &[Value]| {
+        Answer::Json(
+            200,
+            json!({"metadata": {"resourceVersion": "90"}, "items": items}),
+        )
+    };
+    match seen.target.as_str() {
+        target if target == format!("GET {TREE}") => Answer::Json(200, tree_object(40)),
+        target if target == format!("GET {WORKERS}") => list(&[worker_object(41)]),
+        target if target == format!("GET {PODS}") => list(&[pod_object("new", "uw", 42)]),
+        target if target == format!("GET {PODS}/gone") => {
+            Answer::error(404, "NotFound", "no such Pod")
+        }
+        target if target == format!("GET {PODS}/relabelled") => {
+            Answer::Json(200, pod_object("relabelled", "uw", 43))
+        }
+        _ => obliging(seen),
+    }
+}
+
+#[tokio::test]
+async fn a_new_leader_reads_a_tree_before_its_first_write_and_decides_again() {
+    let (bench, giver) = leading(moved_on);
+    for name in ["gone", "relabelled"] {
+        let pod = serde_json::from_value(pod_object(name, "uw", 12)).unwrap();
+        let source = Source::Watch;
+        bench.context.views.lock().put::<Pods>(pod, source, None);
+    }
+    let observation = bench.observe().await;
+    let idle = bench.execute_on(&observation, |_| {}).await.unwrap();
+    assert_eq!(idle, Executed::Nothing, "who writes nothing reads nothing");
+    assert_eq!(bench.targets(), Vec::<String>::new());
+
+    let first = bench.execute_on(&observation, |d| d.writes.push(create_pod("a")));
+    assert_eq!(first.await.unwrap(), Executed::Reread);
+    assert_eq!(
+        bench.targets(),
+        [
+            format!("GET {TREE}"),
+            format!("GET {WORKERS}"),
+            format!("GET {PODS}"),
+            format!("GET {PODS}/gone"),
+            format!("GET {PODS}/relabelled"),
+        ]
+    );
+    let observation = bench.observe().await;
+    assert_eq!(observation.tree_version, "40");
+    let pods = observation.world.workers["w"].pods.iter();
+    let names: Vec<&str> = pods.map(|pod| pod.name.as_str()).collect();
+    assert_eq!(names, ["new", "relabelled"]);
+
+    // From now on our own answers are enough, until the next term.
+    let again = bench.execute_on(&observation, |d| d.writes.push(create_pod("a")));
+    assert_eq!(again.await.unwrap(), Executed::Wrote);
+    giver.give(2);
+    let observation = bench.observe().await;
+    let next = bench.execute_on(&observation, |d| d.writes.push(create_pod("b")));
+    assert_eq!(next.await.unwrap(), Executed::Reread);
+    let text = bench.context.metrics.render().unwrap();
+    let line = r#"coppice_rereads_total{kind="Worker",reason="takeover"} 2"#;
+    assert!(text.contains(line), "{text}");
+}
+
+#[tokio::test]
+async fn a_refusal_of_an_earlier_term_is_forgotten_and_a_doubt_is_not() {
+    let (bench, giver) = settled(|seen| match seen.target.as_str() {
+        target if target.starts_with("POST") => Answer::error(403, "Forbidden", "quota"),
+        target if target.starts_with("DELETE") => Answer::error(504, "Timeout", "late"),
+        _ => obliging(seen),
+    })
+    .await;
+    let observation = bench.observe().await;
+    let refused = bench.execute_on(&observation, |d| d.writes.push(create_pod("a")));
+    refused.await.unwrap();
+    let failed = bench.execute_on(&observation, |d| d.writes.push(delete_pod(None)));
+    failed.await.unwrap_err();
+    giver.give(2);
+    let observation = bench.observe().await;
+    assert!(observation.world.refusals.is_empty());
+    assert_eq!(bench.targets().last(), Some(&format!("GET {PODS}/p")));
+}

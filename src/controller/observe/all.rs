@@ -1,0 +1,84 @@
+//! What is read before the next write to a tree when somebody, or we, may have written without our knowing it.
+//!
+//! Rule: the API server is asked for its newest state, and what it does not list is asked for by name before it is
+//! taken for gone: its labels may have been changed.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::NamespaceResourceScope;
+use kube::api::ListParams;
+use kube::{Api, Resource};
+
+use super::super::context::Context;
+use super::super::error::{Error, bounded};
+use super::super::kinds::{Kind, Pods, Trees, Workers, key_of};
+use super::super::memory::Behind;
+use super::super::store::ObjectKey;
+use super::reread;
+use crate::api::labels;
+
+/// How many objects are listed at once.
+const PAGE: u32 = 250;
+
+/// Reads all that is known of a tree, and what is not known yet.
+pub(in crate::controller) async fn read_all(
+    context: &Context,
+    tree: &ObjectKey,
+    why: Behind,
+) -> Result<(), Error> {
+    context.metrics.api.reread(Trees::NAME, why.as_str());
+    if reread::<Trees>(context, &tree.namespace, &tree.name)
+        .await?
+        .is_none()
+    {
+        return Ok(());
+    }
+    let (workers, pods) = known(context, tree);
+    read_kind::<Workers>(context, tree, why, workers).await?;
+    read_kind::<Pods>(context, tree, why, pods).await
+}
+
+/// The names of the Workers and Pods that are known.
+fn known(context: &Context, tree: &ObjectKey) -> (BTreeSet<String>, BTreeSet<String>) {
+    let Some(snapshot) = context.views.lock().snapshot(tree) else {
+        return Default::default();
+    };
+    let workers = snapshot.workers.iter();
+    let names = workers.clone().map(|(worker, _)| worker.key.name.clone());
+    let pods = workers.flat_map(|(_, pods)| pods.iter().map(|pod| pod.view.name.clone()));
+    (names.collect(), pods.collect())
+}
+
+async fn read_kind<K: Kind>(
+    context: &Context,
+    tree: &ObjectKey,
+    why: Behind,
+    mut known: BTreeSet<String>,
+) -> Result<(), Error>
+where
+    K::Wire: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    let api = Api::<K::Wire>::namespaced(context.client.clone(), &tree.namespace);
+    let selector = format!("{}={}", labels::TREE, tree.name);
+    let mut params = ListParams::default().labels(&selector).limit(PAGE);
+    loop {
+        context.metrics.api.reread(K::NAME, why.as_str());
+        let answer = bounded("list", K::NAME, tree.to_string(), api.list(&params)).await;
+        let result = answer.as_ref().map_or_else(Error::reason, |_| "ok");
+        context.metrics.api.request("list", K::NAME, result);
+        let page = answer?;
+        for object in page.items {
+            known.remove(&key_of(object.meta()).name);
+            context.views.lock().answered::<K>(object);
+        }
+        params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+        if params.continue_token.is_none() {
+            break;
+        }
+    }
+    for name in known {
+        context.metrics.api.reread(K::NAME, why.as_str());
+        reread::<K>(context, &tree.namespace, &name).await?;
+    }
+    Ok(())
+}
