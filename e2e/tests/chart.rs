@@ -315,6 +315,7 @@ fn nothing_needs_rights_over_the_cluster_when_all_switches_are_off() {
         "nodes.read=false",
         "crds.install=false",
         "aggregatedRoles=false",
+        "authority.policy=false",
     ];
     let objects = render(&off);
     let outside: Vec<_> = objects
@@ -361,8 +362,42 @@ fn who_may_view_or_edit_the_cluster_may_view_or_edit_trees() {
         may,
         [
             r#""coppice.dev" supervisiontrees: create update patch delete deletecollection"#,
-            r#""coppice.dev" workers/scale: update patch"#
+            r#""coppice.dev" workers/scale: update patch"#,
+            r#""" serviceaccounts: use"#,
         ]
+    );
+}
+
+#[test]
+fn policies_refuse_what_they_cannot_judge_and_can_be_left_out() {
+    let objects = render(&[]);
+    let policies = ["coppice-trees", "coppice-workers", "coppice-autoscalers"];
+    for name in policies {
+        let policy = find(&objects, &format!("ValidatingAdmissionPolicy {name}"));
+        assert_eq!(policy["spec"]["failurePolicy"], "Fail");
+        let binding = find(
+            &objects,
+            &format!("ValidatingAdmissionPolicyBinding {name}"),
+        );
+        assert_eq!(
+            binding["spec"],
+            serde_json::json!({"policyName": name, "validationActions": ["Deny"]})
+        );
+    }
+    let conditions = |values: &[&str]| {
+        let objects = render(values);
+        let policy = find(&objects, "ValidatingAdmissionPolicy coppice-workers");
+        policy["spec"]["matchConditions"].to_string()
+    };
+    assert!(conditions(&["authority.scalers={ann,bob}"]).contains(r#"in [\"ann\",\"bob\"]"#));
+    assert!(!conditions(&["authority.scalers=null"]).contains("not-by-a-scaler"));
+    let without = titles(&render(&["authority.policy=false"]));
+    assert_eq!(
+        without,
+        titles(&objects)
+            .into_iter()
+            .filter(|title| !title.starts_with("ValidatingAdmissionPolicy"))
+            .collect()
     );
 }
 
@@ -485,6 +520,8 @@ fn a_misspelt_or_wrong_value_is_refused_by_name() {
         ("affinity.podAfinity.x=y", "'podAfinity'"),
         ("nodeSelector.pool=7", "/nodeSelector/pool"),
         ("aggregatedRoles=yes", "/aggregatedRoles"),
+        ("authority.polcy=false", "'polcy'"),
+        ("authority.scalers=ann", "/authority/scalers"),
     ] {
         let output = template(&[value]);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
