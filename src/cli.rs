@@ -63,6 +63,10 @@ pub(crate) struct Controller {
         value_parser = clap::value_parser!(u16).range(1..=64)
     )]
     concurrency: u16,
+
+    /// Which ClusterRole a namespace binds to the operator to opt in; conditions then say how
+    #[arg(long, env = "COPPICE_OPT_IN_ROLE", value_name = "CLUSTERROLE", value_parser = name)]
+    opt_in_role: Option<String>,
 }
 
 /// Take the finalizer off trees.
@@ -114,6 +118,7 @@ impl Controller {
         Settings {
             namespaces,
             concurrency: self.concurrency,
+            opt_in_role: self.opt_in_role.clone(),
         }
     }
 }
@@ -167,13 +172,14 @@ mod tests {
 
     #[test]
     fn namespaces_are_a_set() {
-        let Ok(Command::Controller(controller)) =
-            parse("controller --watch-namespace b,a --watch-namespace b --concurrency 9")
-        else {
+        let Ok(Command::Controller(controller)) = parse(
+            "controller --watch-namespace b,a --watch-namespace b --concurrency 9 --opt-in-role r",
+        ) else {
             panic!("not understood")
         };
         assert_eq!(controller.settings().namespaces, ["a", "b"]);
         assert_eq!(controller.settings().concurrency, 9);
+        assert_eq!(controller.settings().opt_in_role.as_deref(), Some("r"));
     }
 
     #[test]

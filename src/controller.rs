@@ -59,6 +59,9 @@ pub struct Settings {
     pub namespaces: Vec<String>,
     /// How many trees are looked at side by side.
     pub concurrency: u16,
+    /// The `ClusterRole` that a namespace must bind to the operator before trees in it get Pods, where namespaces opt
+    /// in; for messages only, because it is the API server that refuses.
+    pub opt_in_role: Option<String>,
 }
 
 /// Why the controller ended although nobody asked it to.
@@ -97,6 +100,7 @@ pub async fn run(
         memories: memory::Memories::default(),
         notices,
         metrics: metrics.clone(),
+        opt_in_role: settings.opt_in_role.clone(),
     });
     let wake = Wake::new(usize::from(settings.concurrency), metrics.queue.clone());
     let troubles = Troubles::default();

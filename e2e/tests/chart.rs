@@ -161,13 +161,18 @@ fn set<const N: usize>(titles: [&str; N]) -> BTreeSet<String> {
     titles.into_iter().map(str::to_owned).collect()
 }
 
-const OPERATOR_RULES: [&str; 6] = [
+const TRACKING_RULES: [&str; 5] = [
     r#""coppice.dev" supervisiontrees: get list watch patch"#,
-    r#""coppice.dev" workers: get list watch create delete"#,
-    r#""coppice.dev" supervisiontrees/status workers/status workers/scale: patch"#,
-    r#""coppice.dev" supervisiontrees/finalizers workers/finalizers: update"#,
-    r#""" pods: get list watch create delete"#,
+    r#""coppice.dev" workers: get list watch"#,
+    r#""coppice.dev" supervisiontrees/status workers/status: patch"#,
+    r#""" pods: get list watch"#,
     r#""events.k8s.io" events: create"#,
+];
+const WORKLOAD_RULES: [&str; 4] = [
+    r#""coppice.dev" workers: create delete"#,
+    r#""coppice.dev" workers/scale: patch"#,
+    r#""coppice.dev" supervisiontrees/finalizers workers/finalizers: update"#,
+    r#""" pods: create delete"#,
 ];
 const NODE_RULES: [&str; 1] = [r#""" nodes: get list watch"#];
 const STOP_RULES: [&str; 3] = [
@@ -244,7 +249,10 @@ fn the_operator_may_do_what_it_needs_and_nothing_else() {
         bound_roles(&objects, "coppice"),
         set(["ClusterRole coppice", "ClusterRole coppice-nodes"])
     );
-    assert_eq!(rules(find(&objects, "ClusterRole coppice")), OPERATOR_RULES);
+    assert_eq!(
+        rules(find(&objects, "ClusterRole coppice")),
+        [&TRACKING_RULES[..], &WORKLOAD_RULES].concat()
+    );
     assert_eq!(
         rules(find(&objects, "ClusterRole coppice-nodes")),
         NODE_RULES
@@ -282,7 +290,7 @@ fn with_a_list_of_namespaces_only_nodes_are_read_cluster_wide() {
     for namespace in ["blue", "green"] {
         assert_eq!(
             rules(find(&objects, &format!("Role {namespace}/coppice"))),
-            OPERATOR_RULES
+            [&TRACKING_RULES[..], &WORKLOAD_RULES].concat()
         );
         assert_eq!(
             rules(find(&objects, &format!("Role {namespace}/coppice-release"))),
@@ -305,6 +313,31 @@ fn with_a_list_of_namespaces_only_nodes_are_read_cluster_wide() {
             "--namespace=blue",
             "--namespace=green"
         ])
+    );
+}
+
+#[test]
+fn where_namespaces_opt_in_nothing_binds_the_right_to_make_pods() {
+    let objects = render(&["authority.optIn=true"]);
+    assert_eq!(
+        bound_roles(&objects, "coppice"),
+        set(["ClusterRole coppice", "ClusterRole coppice-nodes"])
+    );
+    assert_eq!(rules(find(&objects, "ClusterRole coppice")), TRACKING_RULES);
+    assert_eq!(
+        rules(find(&objects, "ClusterRole coppice-workloads")),
+        WORKLOAD_RULES
+    );
+    assert_eq!(
+        container(&objects, "Deployment coppice-system/coppice")["args"],
+        serde_json::json!(["controller", "--opt-in-role=coppice-workloads"])
+    );
+    let both = template(&["authority.optIn=true", "watchNamespaces={blue}"]);
+    assert!(!both.status.success());
+    let error = String::from_utf8_lossy(&both.stderr);
+    assert!(
+        error.contains("the list of watchNamespaces is the opting in"),
+        "{error}"
     );
 }
 

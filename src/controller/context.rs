@@ -23,6 +23,8 @@ pub(super) struct Context {
     pub(super) memories: Memories,
     pub(super) notices: Notices,
     pub(super) metrics: Metrics,
+    /// The `ClusterRole` that namespaces bind to opt in.
+    pub(super) opt_in_role: Option<String>,
 }
 
 impl Context {

@@ -18,6 +18,7 @@ use crate::model::fault::Verdict;
 
 mod batch;
 mod diff;
+mod grant;
 mod malformed;
 mod requests;
 

@@ -123,6 +123,7 @@ pub(super) fn context(client: Client) -> Context {
         memories: Memories::default(),
         notices,
         metrics: Metrics::new("test"),
+        opt_in_role: None,
     }
 }
 

@@ -10,6 +10,7 @@ use e2e::build::{self, Scope};
 use e2e::cache;
 use e2e::cluster::{Cluster, Profile};
 use e2e::operator;
+use e2e::process::Process;
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
@@ -331,4 +332,15 @@ pub(crate) fn worker_object(name: &str, replicas: i32) -> Value {
 pub(crate) fn autoscaler(name: &str, api_version: &str) -> Value {
     json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": name},
         "spec": {"maxReplicas": 3, "scaleTargetRef": {"apiVersion": api_version, "kind": "Worker", "name": "w"}}})
+}
+/// Runs the operator of the checkout as the `ServiceAccount` of the chart.
+pub(crate) async fn operate(cluster: &Cluster, arguments: &[&str]) -> Process {
+    let lifetime = Duration::from_hours(1);
+    let account = cluster
+        .kubeconfig_for_service_account(operator::NAMESPACE, "coppice", lifetime)
+        .await
+        .unwrap();
+    operator::start_local(cluster, &account, arguments)
+        .await
+        .unwrap()
 }

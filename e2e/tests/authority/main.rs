@@ -10,5 +10,6 @@
 
 mod accounts;
 mod kit;
+mod opt_in;
 mod policy;
 mod scaling;
