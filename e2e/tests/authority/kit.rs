@@ -3,6 +3,7 @@
 //! Rule: a right is there before anybody relies on it; the API server learns of rights and policies a moment late.
 
 use std::fmt::Debug;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -343,4 +344,20 @@ pub(crate) async fn operate(cluster: &Cluster, arguments: &[&str]) -> Process {
     operator::start_local(cluster, &account, arguments)
         .await
         .unwrap()
+}
+/// Compares text with a file beside the tests; `UPDATE=1` writes it.
+#[track_caller]
+pub(crate) fn matches_file(file: &str, found: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/authority")
+        .join(file);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, found).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        expected == found,
+        "{file} says\n{expected}\nand this was found\n{found}\nRun this test with UPDATE=1 when that is right"
+    );
 }

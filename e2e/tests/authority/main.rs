@@ -12,4 +12,5 @@ mod accounts;
 mod kit;
 mod opt_in;
 mod policy;
+mod rights;
 mod scaling;
