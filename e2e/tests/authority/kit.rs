@@ -1,6 +1,8 @@
-//! What the tests of authority share: an API server with the chart on it, people with rights, and what they may write.
+//! What the tests of authority share: an API server with the chart on it, people, and what they write.
 //!
-//! Rule: a right is there before anybody relies on it; the API server learns of rights and policies a moment late.
+//! Rule: what was installed is in force before anybody relies on it; the API server learns of policies a moment late.
+
+mod people;
 
 use std::fmt::Debug;
 use std::path::PathBuf;
@@ -12,38 +14,19 @@ use e2e::cache;
 use e2e::cluster::{Cluster, Profile};
 use e2e::operator;
 use e2e::process::Process;
-use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
-};
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
+
+pub(crate) use people::{
+    AUTOSCALERS, PODS, Right, TREES, bind, client_as, grant, grant_everywhere, may, until_may,
+};
 
 /// How long the API server may take to learn of something.
 pub(crate) const LEARNT_WITHIN: Duration = Duration::from_secs(30);
 /// What `kubectl create rolebinding` calls the operator.
 pub(crate) const OPERATOR: &str = "system:serviceaccount:coppice-system:coppice";
-/// The rights that every author of trees has here.
-pub(crate) const TREES: Right = Right(
-    "coppice.dev",
-    "supervisiontrees workers workers/scale",
-    "*",
-    "",
-);
-/// The right to make Pods by hand.
-pub(crate) const PODS: Right = Right("", "pods", "create", "");
-
-/// API group, resources, verbs, and names where the right is for some objects only; words separated by spaces.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Right(
-    pub(crate) &'static str,
-    pub(crate) &'static str,
-    pub(crate) &'static str,
-    pub(crate) &'static str,
-);
-
 /// A dry run of what the API server would do.
 pub(crate) fn dry() -> PostParams {
     PostParams {
@@ -109,114 +92,6 @@ pub(crate) async fn install(cluster: &Cluster, values: &[&str]) {
         })
         .await;
     }
-}
-
-/// The right to write autoscalers.
-pub(crate) const AUTOSCALERS: Right = Right("autoscaling", "horizontalpodautoscalers", "*", "");
-
-/// A client of that user; `groups` may be left out.
-pub(crate) async fn client_as(cluster: &Cluster, user: &str, groups: &[&str]) -> Client {
-    let mut kubeconfig = Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
-    for known in &mut kubeconfig.auth_infos {
-        let info = known.auth_info.get_or_insert_default();
-        info.impersonate = Some(user.to_owned());
-        info.impersonate_groups = Some(groups.iter().map(|&group| group.to_owned()).collect())
-            .filter(|groups: &Vec<String>| !groups.is_empty());
-    }
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-        .await
-        .unwrap();
-    config.default_retry = false;
-    config.read_timeout = Some(LEARNT_WITHIN);
-    Client::try_from(config).unwrap()
-}
-
-/// Gives `user`, who may be a `ServiceAccount`, rights in a namespace, and waits until the API server knows.
-pub(crate) async fn grant(cluster: &Cluster, namespace: &str, user: &str, rights: &[Right]) {
-    let words = |text: &str| {
-        text.split_whitespace()
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    };
-    let rules: Vec<Value> = rights
-        .iter()
-        .map(|Right(group, resources, verbs, names)| {
-            json!({"apiGroups": [group], "resources": words(resources), "verbs": words(verbs),
-                "resourceNames": words(names)})
-        })
-        .collect();
-    let name = user.replace(':', "-");
-    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
-        "metadata": {"name": name}, "rules": rules});
-    let admin = cluster.client();
-    create(&admin, namespace, &role, &PostParams::default())
-        .await
-        .unwrap();
-    bind(cluster, namespace, user, "Role", &name).await;
-    let asks = client_as(cluster, user, &[]).await;
-    for Right(group, resources, verbs, names) in rights {
-        for resource in words(resources) {
-            let verb = words(verbs).remove(0).replace('*', "create");
-            let name = words(names).into_iter().next().unwrap_or_default();
-            until_may(&asks, namespace, [group, &resource, &verb, &name]).await;
-        }
-    }
-}
-
-/// Binds a role to `user` in a namespace.
-pub(crate) async fn bind(cluster: &Cluster, namespace: &str, user: &str, kind: &str, role: &str) {
-    let api = "rbac.authorization.k8s.io";
-    let subject = match user.strip_prefix("system:serviceaccount:") {
-        None => json!({"apiGroup": api, "kind": "User", "name": user}),
-        Some(account) => {
-            let (namespace, name) = account.split_once(':').unwrap();
-            json!({"kind": "ServiceAccount", "namespace": namespace, "name": name})
-        }
-    };
-    let name = format!("{}-{role}", user.replace(':', "-"));
-    let binding = json!({"apiVersion": format!("{api}/v1"), "kind": "RoleBinding", "metadata": {"name": name},
-        "roleRef": {"apiGroup": api, "kind": kind, "name": role}, "subjects": [subject]});
-    create(
-        &cluster.client(),
-        namespace,
-        &binding,
-        &PostParams::default(),
-    )
-    .await
-    .unwrap();
-}
-
-/// Waits until the API server allows that: group, resource, verb, name.
-pub(crate) async fn until_may(client: &Client, namespace: &str, wanted: [&str; 4]) {
-    eventually(&format!("{wanted:?} is allowed"), async || {
-        may(client, namespace, wanted).await.then_some(())
-    })
-    .await;
-}
-
-/// Whether the API server allows that: group, resource, verb, name.
-pub(crate) async fn may(client: &Client, namespace: &str, asked: [&str; 4]) -> bool {
-    let [group, resource, verb, name] = asked;
-    let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
-    let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-    let review = SelfSubjectAccessReview {
-        spec: SelfSubjectAccessReviewSpec {
-            resource_attributes: Some(ResourceAttributes {
-                namespace: text(namespace),
-                group: text(group),
-                resource: text(resource),
-                subresource: text(subresource),
-                verb: text(verb),
-                name: text(name),
-                ..ResourceAttributes::default()
-            }),
-            ..SelfSubjectAccessReviewSpec::default()
-        },
-        ..SelfSubjectAccessReview::default()
-    };
-    let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
-    let answer = reviews.create(&PostParams::default(), &review).await;
-    answer.unwrap().status.unwrap().allowed
 }
 
 /// Looks until something is there. For what cannot be watched.

@@ -9,7 +9,9 @@
 )]
 
 mod accounts;
+mod admission;
 mod kit;
+mod matrix;
 mod opt_in;
 mod policy;
 mod rights;
