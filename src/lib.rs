@@ -52,6 +52,8 @@
 //! * We never touch what does not name a UID of ours as its controlling owner, whatever its labels say.
 //! * Every write stays in the namespace of its tree, and nothing here reads Secrets.
 
+#![forbid(unsafe_code)]
+
 pub mod api;
 pub mod controller;
 pub mod model;

@@ -23,9 +23,10 @@ async fn until(
         *last.lock().unwrap() = data;
         is_so
     };
-    let waited = tokio::time::timeout(LEARNT_WITHIN, await_condition(trees, name, condition)).await;
+    let outcome =
+        tokio::time::timeout(LEARNT_WITHIN, await_condition(trees, name, condition)).await;
     let last = last.into_inner().unwrap();
-    assert!(waited.is_ok_and(|outcome| outcome.is_ok()), "{last:#}");
+    assert!(matches!(outcome, Ok(Ok(_))), "{last:#}");
     last
 }
 
