@@ -91,7 +91,7 @@ fn install(CargoTool(tool, version): CargoTool, build: &Path) -> Result<(), Erro
         .arg("--target-dir")
         .arg(build.join("target"));
     // It runs for seconds, so it is not worth minutes of optimisation.
-    for (setting, value) in [("OPT_LEVEL", "1"), ("LTO", "off"), ("CODEGEN_UNITS", "16")] {
+    for (setting, value) in [("OPT_LEVEL", "0"), ("LTO", "off"), ("CODEGEN_UNITS", "16")] {
         cargo.env(format!("CARGO_PROFILE_RELEASE_{setting}"), value);
     }
     match cargo.stdin(Stdio::null()).stdout(Stdio::null()).status() {

@@ -44,9 +44,10 @@ pub enum Error {
 /// Judges the dependencies of the checkout, and says what was judged.
 pub fn run() -> Result<(), Error> {
     let program = DENY.program(&cache::folder()?).map_err(Error::Tool)?;
-    check(&program, &["bans", "licenses", "sources"])?;
+    check(&program, "--locked", &["bans", "licenses", "sources"])?;
     match fetch(&program)? {
-        None => check(&program, &["advisories"]),
+        // The list is there now, and a network that ends in between is no reason to fail.
+        None => check(&program, "--frozen", &["advisories"]),
         Some(reason) => {
             progress::say(format!(
                 "SKIPPED: advisories were not checked, because their list could not be had: {reason}"
@@ -56,16 +57,10 @@ pub fn run() -> Result<(), Error> {
     }
 }
 
-fn check(program: &Path, checks: &[&str]) -> Result<(), Error> {
+fn check(program: &Path, how: &str, checks: &[&str]) -> Result<(), Error> {
     let mut deny = command(program);
-    deny.args([
-        "--log-level",
-        "warn",
-        "--locked",
-        "check",
-        "--disable-fetch",
-    ])
-    .args(checks);
+    deny.args(["--log-level", "warn", how, "check"])
+        .args(checks);
     let status = deny.status().map_err(failed(program))?;
     let checks = checks.join(", ");
     if status.success() {
