@@ -64,7 +64,7 @@ pub(crate) struct Controller {
     )]
     concurrency: u16,
 
-    /// Which ClusterRole a namespace binds to the operator to opt in; conditions then say how
+    /// Which cluster role a namespace binds to the operator to opt in; conditions then say how
     #[arg(long, env = "COPPICE_OPT_IN_ROLE", value_name = "CLUSTERROLE", value_parser = name)]
     opt_in_role: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! `make sbom`: the list of what the operator's program is made of, in the CycloneDX format.
+//! `make sbom`: the list of what the operator's program is made of, in the `CycloneDX` format.
 //!
 //! Rule: a list that does not name every locked dependency of the program is an error, not a list.
 
@@ -49,7 +49,7 @@ pub enum Error {
     },
 }
 
-/// What of a CycloneDX document is read here.
+/// What of a `CycloneDX` document is read here.
 #[derive(Deserialize)]
 struct Document {
     components: Vec<Component>,
@@ -88,7 +88,7 @@ pub fn run() -> Result<PathBuf, Error> {
     ];
     let list = outcome
         .map_err(Error::from)
-        .and_then(|_| moved(&written[0], &operator::target().join("sbom")));
+        .and_then(|_| copied(&written[0], &operator::target().join("sbom")));
     for file in written {
         // What is no longer there needs no removing.
         let _ = fs::remove_file(file);
@@ -98,15 +98,18 @@ pub fn run() -> Result<PathBuf, Error> {
     Ok(list)
 }
 
-fn moved(from: &Path, folder: &Path) -> Result<PathBuf, Error> {
+/// Copies the list into a folder, without the places of this machine.
+fn copied(from: &Path, folder: &Path) -> Result<PathBuf, Error> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| Error::File { path, source }
     };
     fs::create_dir_all(folder).map_err(failed(folder))?;
     let to = folder.join("coppice.cdx.json");
-    // The folder may be on another file system.
-    fs::copy(from, &to).map_err(failed(from))?;
+    let list = fs::read_to_string(from).map_err(failed(from))?;
+    // Where the sources were on this machine is nobody's business.
+    let here = operator::checkout().to_string_lossy();
+    fs::write(&to, list.replace(&*here, "/coppice")).map_err(failed(&to))?;
     Ok(to)
 }
 
