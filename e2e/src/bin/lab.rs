@@ -36,7 +36,7 @@ enum Command {
     Test,
     /// Judge the licences, sources and known vulnerabilities of the dependencies
     Deny,
-    /// List what the operator's program is made of, in the CycloneDX format
+    /// List what the operator's program is made of, in the `CycloneDX` format
     Sbom,
     /// Cleans a run when its owner dies
     #[command(name = reaper::SUBCOMMAND, hide = true)]
