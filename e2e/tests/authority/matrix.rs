@@ -3,275 +3,122 @@
 //! Rule: both sides are asked of the API server; a tree may give less than the hand only where the documentation says
 //! so (who may not write trees, and who may not `use` the account), and never more.
 
+mod scene;
+
 use std::fmt::Write as _;
 
-use e2e::cluster::Cluster;
 use futures::stream::{self, StreamExt};
-use k8s_openapi::api::core::v1::{LimitRange, Namespace, ServiceAccount};
-use kube::api::{ListParams, Patch, PatchParams, PostParams};
-use kube::{Api, Client};
+use kube::Client;
+use kube::api::{ListParams, PostParams};
 use serde_json::{Value, json};
 
-use super::kit::{
-    PODS, Right, TREES, api, bind, client_as, create, dry, eventually, grant, grant_everywhere,
-    installed, may, operate, pod_spec, tree, trees, until_may, worker,
-};
+use super::kit::{api, change, create, eventually, installed, may, operate, tree, trees, worker};
+use scene::{Person, Wish, by_hand, guarded, people, wishes};
 
 /// How many pairs are tried side by side.
 const PARALLEL: usize = 8;
-const USE_ROBOT: Right = Right("", "serviceaccounts", "use", "robot");
-const USE_ALL: Right = Right("", "serviceaccounts", "use", "");
 
-struct Person {
-    name: &'static str,
-    client: Client,
+/// Where trees are written, and who looks, because not everybody may.
+struct Place {
+    namespace: String,
+    admin: Client,
 }
 
-/// What somebody wants to run: the specs of Pods, one for each child.
-struct Wish {
-    name: &'static str,
-    pods: Vec<Value>,
-}
-
-impl Wish {
-    fn one(name: &'static str, fields: &Value) -> Self {
-        Self {
-            name,
-            pods: vec![pod_spec(fields)],
-        }
+impl Place {
+    /// What becomes of the Pods when somebody writes a new tree.
+    async fn by_tree(&self, person: &Person, name: &str, wish: &Wish) -> Result<(), String> {
+        let object = tree(name, children(wish));
+        let params = PostParams::default();
+        create(&person.client, &self.namespace, &object, &params).await?;
+        self.outcome(name, wish).await
     }
 
-    /// One container with these fields.
-    fn container(name: &'static str, fields: &Value) -> Self {
-        let mut pod = pod_spec(&json!({}));
-        for (field, value) in fields.as_object().unwrap() {
-            pod["containers"][0][field] = value.clone();
-        }
-        Self {
-            name,
-            pods: vec![pod],
-        }
-    }
-
-    /// The names of accounts other than `default`.
-    fn accounts(&self) -> impl Iterator<Item = &str> {
-        self.pods.iter().filter_map(|pod| {
-            let field = |name: &str| pod[name].as_str().filter(|account| !account.is_empty());
-            field("serviceAccountName")
-                .or_else(|| field("serviceAccount"))
-                .filter(|account| *account != "default")
-        })
-    }
-}
-
-fn wishes() -> Vec<Wish> {
-    let host_path = json!({"volumes": [{"name": "host", "hostPath": {"path": "/etc"}}]});
-    let two = ["robot", "king"].map(|account| pod_spec(&json!({"serviceAccountName": account})));
-    vec![
-        Wish::one("plain", &json!({})),
-        Wish::one("default-account", &json!({"serviceAccountName": "default"})),
-        Wish::one("robot", &json!({"serviceAccountName": "robot"})),
-        Wish::one("robot-deprecated", &json!({"serviceAccount": "robot"})),
-        Wish::one("king", &json!({"serviceAccountName": "king"})),
-        Wish {
-            name: "robot-and-king",
-            pods: two.to_vec(),
-        },
-        Wish::one("missing-account", &json!({"serviceAccountName": "ghost"})),
-        Wish::container(
-            "privileged",
-            &json!({"securityContext": {"privileged": true}}),
-        ),
-        Wish::one("host-network", &json!({"hostNetwork": true})),
-        Wish::one("host-path", &host_path),
-        Wish::container(
-            "capability",
-            &json!({"securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}),
-        ),
-        Wish::container(
-            "too-large",
-            &json!({"resources": {"limits": {"memory": "2Gi"}}}),
-        ),
-        Wish::one("missing-priority", &json!({"priorityClassName": "nowhere"})),
-        Wish::container(
-            "malformed",
-            &json!({"volumeMounts": [{"name": "nowhere", "mountPath": "/x"}]}),
-        ),
-    ]
-}
-
-/// A namespace with a Pod Security standard, a limit and accounts.
-async fn guarded(cluster: &Cluster) -> String {
-    let name = cluster.namespace("matrix").await.unwrap();
-    let client = cluster.client();
-    let label = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "baseline"}}});
-    Api::<Namespace>::all(client.clone())
-        .patch(&name, &PatchParams::default(), &Patch::Merge(label))
-        .await
-        .unwrap();
-    let limit: LimitRange = serde_json::from_value(json!({"metadata": {"name": "limit"},
-        "spec": {"limits": [{"type": "Container", "max": {"memory": "1Gi"}, "default": {"memory": "64Mi"}}]}}))
-    .unwrap();
-    Api::<LimitRange>::namespaced(client.clone(), &name)
-        .create(&PostParams::default(), &limit)
-        .await
-        .unwrap();
-    for account in ["robot", "king"] {
-        let account: ServiceAccount =
-            serde_json::from_value(json!({"metadata": {"name": account}})).unwrap();
-        Api::<ServiceAccount>::namespaced(client.clone(), &name)
-            .create(&PostParams::default(), &account)
+    /// What becomes of them when he writes them into a tree of somebody else.
+    async fn by_edit(&self, person: &Person, name: &str, wish: &Wish) -> Result<(), String> {
+        let empty = tree(name, []);
+        let params = PostParams::default();
+        create(&self.admin, &self.namespace, &empty, &params)
             .await
             .unwrap();
+        let theirs = trees(&person.client, &self.namespace);
+        change(&theirs, name, json!({"spec": {"children": children(wish)}})).await?;
+        self.outcome(name, wish).await
     }
-    // All of it is in force when the last of it is.
-    for wish in ["privileged", "too-large", "king"] {
-        let wish = wishes().into_iter().find(|one| one.name == wish).unwrap();
-        let expected = wish.name == "king";
-        eventually(&format!("{} is judged", wish.name), async || {
-            (by_hand(&client, &name, &wish).await.is_ok() == expected).then_some(())
+
+    /// Whether all Pods of a tree were made; else what its condition says.
+    async fn outcome(&self, name: &str, wish: &Wish) -> Result<(), String> {
+        let pods = api(&self.admin, &self.namespace, "v1", "Pod");
+        let trees = trees(&self.admin, &self.namespace);
+        let of_tree = ListParams::default().labels(&format!("coppice.dev/tree={name}"));
+        eventually(&format!("{name} has Pods, or says why not"), async || {
+            if pods.list(&of_tree).await.unwrap().items.len() == wish.pods.len() {
+                return Some(Ok(()));
+            }
+            let tree = trees.get(name).await.unwrap();
+            let conditions = tree.data["status"]["conditions"].as_array()?;
+            let ready = conditions.iter().find(|one| one["type"] == "Ready")?;
+            (ready["reason"] == "CreateRefused").then(|| Err(ready["message"].to_string()))
         })
-        .await;
+        .await
     }
-    name
 }
 
-async fn people(cluster: &Cluster, here: &str, elsewhere: &str) -> Vec<Person> {
-    let mut people = Vec::new();
-    let mut add = async |name: &'static str, groups: &[&str]| {
-        let client = client_as(cluster, name, groups).await;
-        people.push(Person { name, client });
-    };
-    add("administrator", &["system:masters"]).await;
-    // No controller fills the roles `edit` and `view` here, so their parts are bound.
-    let gitops = "system:serviceaccount:gitops:syncer";
-    for (user, part) in [("editor", "edit"), (gitops, "edit"), ("viewer", "view")] {
-        for role in [
-            format!("system:aggregate-to-{part}"),
-            format!("coppice-{part}"),
-        ] {
-            bind(cluster, here, user, "ClusterRole", &role).await;
-        }
-        add(user, &[]).await;
-    }
-    for (user, rights) in [
-        ("author", &[TREES][..]),
-        ("maker", &[TREES, PODS]),
-        ("robots-maker", &[TREES, PODS, USE_ROBOT]),
-        ("chief", &[TREES, PODS, USE_ALL]),
-        ("podder", &[PODS]),
-        ("podder-of-robots", &[PODS, USE_ROBOT]),
-        ("account-holder", &[TREES, USE_ALL]),
-    ] {
-        grant(cluster, here, user, rights).await;
-        add(user, &[]).await;
-    }
-    grant(cluster, elsewhere, "neighbour", &[TREES, PODS, USE_ALL]).await;
-    grant(cluster, here, "half", &[TREES]).await;
-    grant(cluster, elsewhere, "half", &[PODS, USE_ALL]).await;
-    for user in ["neighbour", "half", "stranger"] {
-        add(user, &[]).await;
-    }
-    grant_everywhere(cluster, "platform", &[TREES, PODS, USE_ROBOT]).await;
-    add("platform", &[]).await;
-    for person in &people {
-        if ["editor", gitops].contains(&person.name) {
-            until_may(&person.client, here, ["", "serviceaccounts", "use", ""]).await;
-            until_may(&person.client, here, ["", "pods", "create", ""]).await;
-        }
-    }
-    people
-}
-
-/// What becomes of the Pods when somebody makes them himself.
-async fn by_hand(client: &Client, namespace: &str, wish: &Wish) -> Result<(), String> {
-    for spec in &wish.pods {
-        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "by-hand-"}, "spec": spec});
-        create(client, namespace, &pod, &dry()).await?;
-    }
-    Ok(())
-}
-
-/// What becomes of them when he writes a tree. The administrator looks, because not everybody may.
-async fn by_tree(
-    person: &Person,
-    admin: &Client,
-    namespace: &str,
-    name: &str,
-    wish: &Wish,
-) -> Result<(), String> {
-    let children = wish.pods.iter().enumerate().map(|(number, spec)| {
+fn children(wish: &Wish) -> Vec<Value> {
+    let child = |(number, spec): (usize, &Value)| {
         let mut child = worker(&format!("c{number}"), &json!({}));
         child["worker"]["template"]["spec"] = spec.clone();
         child
-    });
-    let object = tree(name, children);
-    create(&person.client, namespace, &object, &PostParams::default()).await?;
-    let (pods, trees) = (api(admin, namespace, "v1", "Pod"), trees(admin, namespace));
-    let of_tree = ListParams::default().labels(&format!("coppice.dev/tree={name}"));
-    eventually(&format!("{name} has Pods, or says why not"), async || {
-        let made = pods.list(&of_tree).await.unwrap().items.len();
-        if made == wish.pods.len() {
-            return Some(Ok(()));
-        }
-        let tree = trees.get(name).await.unwrap();
-        let ready = tree.data["status"]["conditions"]
-            .as_array()?
-            .iter()
-            .find(|one| one["type"] == "Ready")?;
-        (ready["reason"] == "CreateRefused").then(|| Err(ready["message"].to_string()))
-    })
-    .await
+    };
+    wish.pods.iter().enumerate().map(child).collect()
 }
 
 /// How one pair came out.
 struct Cell {
     hand: Result<(), String>,
     tree: Result<(), String>,
+    edit: Result<(), String>,
     may_write: bool,
     may_use: bool,
 }
 
 impl Cell {
-    async fn of(person: &Person, admin: &Client, namespace: &str, name: &str, wish: &Wish) -> Self {
+    async fn of(place: &Place, person: &Person, name: &str, wish: &Wish) -> Self {
+        let allowed = async |asked| may(&person.client, &place.namespace, asked).await;
         let mut may_use = true;
         for account in wish.accounts() {
-            may_use &= may(
-                &person.client,
-                namespace,
-                ["", "serviceaccounts", "use", account],
-            )
-            .await;
+            may_use &= allowed(["", "serviceaccounts", "use", account]).await;
         }
-        let create_trees = ["coppice.dev", "supervisiontrees", "create", ""];
         Self {
-            hand: by_hand(&person.client, namespace, wish).await,
-            tree: by_tree(person, admin, namespace, name, wish).await,
-            may_write: may(&person.client, namespace, create_trees).await,
+            hand: by_hand(&person.client, &place.namespace, wish).await,
+            tree: place.by_tree(person, &format!("new-{name}"), wish).await,
+            edit: place.by_edit(person, &format!("old-{name}"), wish).await,
+            may_write: allowed(["coppice.dev", "supervisiontrees", "create", ""]).await,
             may_use,
         }
     }
 
     fn is_right(&self) -> bool {
-        self.tree.is_ok() == (self.hand.is_ok() && self.may_write && self.may_use)
+        let expected = self.hand.is_ok() && self.may_write && self.may_use;
+        [&self.tree, &self.edit].map(Result::is_ok) == [expected; 2]
     }
 
     fn word(&self) -> &'static str {
-        match (self.hand.is_ok(), self.tree.is_ok()) {
-            (true, true) => "yes",
+        let [hand, tree, edit] = [&self.hand, &self.tree, &self.edit].map(Result::is_ok);
+        match (hand, tree || edit) {
+            (true, true) if tree && edit => "yes",
             (false, false) => "no",
             (false, true) => "MORE",
             (true, false) if self.is_right() && self.may_write => "use",
             (true, false) if self.is_right() => "trees",
-            (true, false) => "LESS",
+            (true, _) => "LESS",
         }
     }
 }
 
-const LEGEND: &str = "yes: both by hand and by a tree; no: neither; use: only by hand, because he may not use the account; \
-                      trees: only by hand, because he may not write trees; MORE, LESS: wrong";
+const LEGEND: &str = "yes: both by hand and by a tree, new or edited; no: neither; use: only by hand, because he may not \
+                      use the account; trees: only by hand, because he may not write trees; MORE, LESS: wrong";
 
-/// All pairs on a cluster with the chart, installed with these values.
+/// Pairs on a cluster with the chart.
 struct Matrix {
     people: Vec<Person>,
     wishes: Vec<Wish>,
@@ -279,21 +126,27 @@ struct Matrix {
 }
 
 impl Matrix {
-    async fn of(values: &[&str]) -> Self {
+    /// The chart is installed with these values; of people, those are asked whose names are wanted.
+    async fn of(values: &[&str], wanted: impl Fn(&str) -> bool) -> Self {
         let cluster = installed(values).await;
         let _operator = operate(&cluster, &[]).await;
         let namespace = guarded(&cluster).await;
         let elsewhere = cluster.namespace("elsewhere").await.unwrap();
-        let people = people(&cluster, &namespace, &elsewhere).await;
-        let (wishes, admin) = (wishes(), cluster.client());
+        let mut people = people(&cluster, &namespace, &elsewhere).await;
+        people.retain(|person| wanted(person.name));
+        let wishes = wishes();
+        let place = Place {
+            namespace,
+            admin: cluster.client(),
+        };
         let pairs = people.iter().enumerate().flat_map(|(row, person)| {
             let wishes = wishes.iter().enumerate();
-            wishes.map(move |(column, wish)| (format!("t-{row}-{column}"), person, wish))
+            wishes.map(move |(column, wish)| (format!("{row}-{column}"), person, wish))
         });
         let cells = stream::iter(pairs)
             .map(|(name, person, wish)| {
-                let (admin, namespace) = (&admin, &namespace);
-                async move { Cell::of(person, admin, namespace, &name, wish).await }
+                let place = &place;
+                async move { Cell::of(place, person, &name, wish).await }
             })
             .buffered(PARALLEL)
             .collect()
@@ -330,8 +183,8 @@ impl Matrix {
             let (person, wish) = (&people[index / wishes.len()], &wishes[index % wishes.len()]);
             write!(
                 page,
-                "\n\n{} and {}:\n  by hand: {:?}\n  by tree: {:?}",
-                person.name, wish.name, cell.hand, cell.tree
+                "\n\n{} and {}:\n  by hand: {:?}\n  by tree: {:?}\n  by edit: {:?}",
+                person.name, wish.name, cell.hand, cell.tree, cell.edit
             )
             .unwrap();
         }
@@ -351,7 +204,7 @@ impl Matrix {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tree_gives_the_pods_that_its_author_could_make_by_hand_and_no_others() {
-    let matrix = Matrix::of(&[]).await;
+    let matrix = Matrix::of(&[], |_| true).await;
     let table = matrix.table();
     let (people, wishes) = (matrix.people.len(), matrix.wishes.len());
     println!("{table}\n\n{people} people, {wishes} Pods");
@@ -368,7 +221,10 @@ async fn a_tree_gives_the_pods_that_its_author_could_make_by_hand_and_no_others(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_policies_a_tree_gives_more_and_the_table_shows_it() {
-    let matrix = Matrix::of(&["authority.policy=false"]).await;
+    let matrix = Matrix::of(&["authority.policy=false"], |name| {
+        ["author", "half", "account-holder"].contains(&name)
+    })
+    .await;
     let table = matrix.table();
     for (person, wish) in [
         ("author", "plain"),
