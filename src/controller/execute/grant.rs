@@ -10,8 +10,8 @@ const REFUSED: &str = " is forbidden: User \"";
 pub(super) fn explain(message: &str, role: Option<&str>, namespace: &str) -> String {
     match role.zip(refused_user(message)) {
         Some((role, user)) => format!(
-            "namespace {namespace} has not opted in. Who may bind roles there can let Coppice make Pods by `kubectl create \
-             rolebinding {role} --clusterrole={role} {} --namespace={namespace}` ({message})",
+            "the namespace has not opted in; whoever may bind roles in it does so by `kubectl create rolebinding {role} \
+             --clusterrole={role} {} --namespace={namespace}` ({message})",
             subject(user)
         ),
         None => message.to_owned(),
@@ -44,13 +44,37 @@ mod tests {
     #[test]
     fn the_command_is_said_where_namespaces_opt_in() {
         let message = explain(REFUSAL, Some("coppice-workloads"), "shop");
-        let expected = "namespace shop has not opted in. Who may bind roles there can let Coppice make Pods by `kubectl \
-                        create rolebinding coppice-workloads --clusterrole=coppice-workloads \
+        let expected = "the namespace has not opted in; whoever may bind roles in it does so by `kubectl create \
+                        rolebinding coppice-workloads --clusterrole=coppice-workloads \
                         --serviceaccount=ops:coppice --namespace=shop` (workers.coppice.dev is forbidden";
         assert!(message.starts_with(expected), "{message}");
         assert_eq!(explain(REFUSAL, None, "shop"), REFUSAL);
         let by_hand = REFUSAL.replace("system:serviceaccount:ops:coppice", "ann");
         assert!(explain(&by_hand, Some("r"), "shop").contains(" --user=ann "));
+    }
+
+    #[test]
+    fn the_command_is_whole_in_a_condition_however_long_the_names_are() {
+        let [namespace, release] = [63, 50].map(|length| "n".repeat(length));
+        let user = format!("system:serviceaccount:{namespace}:{release}");
+        let message = explain(
+            &REFUSAL.replace("system:serviceaccount:ops:coppice", &user),
+            Some(&format!("{release}-workloads")),
+            &namespace,
+        );
+        let refusal = crate::model::world::Refusal {
+            child: "w".to_owned(),
+            slot: None,
+            at: jiff::Timestamp::UNIX_EPOCH,
+            code: 403,
+            reason: "Forbidden".to_owned(),
+            message,
+        };
+        let told = crate::model::fault::identify_refusal(&refusal).message;
+        assert!(
+            told.contains(&format!(" --namespace={namespace}`")),
+            "{told}"
+        );
     }
 
     #[test]
