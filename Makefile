@@ -8,7 +8,7 @@ export CARGO_TARGET_DIR ?= $(COPPICE_CACHE)/targets/$(shell pwd -P | cksum | cut
 
 LAB = $(CARGO_TARGET_DIR)/debug/lab
 
-.PHONY: help lab cluster down demo test idle generate lint
+.PHONY: help lab cluster down demo test idle generate lint deny sbom
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z]*\):.* ## /\1\t/p' Makefile | expand -t 12
@@ -41,3 +41,9 @@ lint: ## Check format, lints and documentation
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --document-private-items
+
+deny: lab ## Judge licences, sources, bans and known vulnerabilities of all dependencies
+	@$(LAB) deny
+
+sbom: lab ## List what the operator's program is made of (CycloneDX), and print where the list is
+	@$(LAB) sbom

@@ -69,6 +69,10 @@ pub(crate) struct Controller {
     )]
     concurrency: u16,
 
+    /// Which cluster role a namespace binds to the operator to opt in; conditions then say how
+    #[arg(long, env = "COPPICE_OPT_IN_ROLE", value_name = "CLUSTERROLE", value_parser = name)]
+    opt_in_role: Option<String>,
+
     #[command(flatten)]
     election: Election,
 }
@@ -123,6 +127,7 @@ impl Controller {
             namespaces,
             concurrency: self.concurrency,
             election: self.election.settings(default_namespace)?,
+            opt_in_role: self.opt_in_role.clone(),
         })
     }
 }
@@ -176,14 +181,15 @@ mod tests {
 
     #[test]
     fn namespaces_are_a_set() {
-        let Ok(Command::Controller(controller)) =
-            parse("controller --watch-namespace b,a --watch-namespace b --concurrency 9")
-        else {
+        let Ok(Command::Controller(controller)) = parse(
+            "controller --watch-namespace b,a --watch-namespace b --concurrency 9 --opt-in-role r",
+        ) else {
             panic!("not understood")
         };
         let settings = controller.settings("default").unwrap();
         assert_eq!(settings.namespaces, ["a", "b"]);
         assert_eq!(settings.concurrency, 9);
+        assert_eq!(settings.opt_in_role.as_deref(), Some("r"));
     }
 
     #[test]

@@ -64,6 +64,9 @@ pub struct Settings {
     pub concurrency: u16,
     /// The Lease whose holder works, when several operators may run; `None` for one that works in any case.
     pub election: Option<LeaderElection>,
+    /// The `ClusterRole` that a namespace must bind to the operator before trees in it get Pods, where namespaces opt
+    /// in; for messages only, because it is the API server that refuses.
+    pub opt_in_role: Option<String>,
 }
 
 /// Why the controller ended although nobody asked it to.
@@ -126,6 +129,7 @@ pub(crate) async fn run_deciding(
         leadership,
         metrics: metrics.clone(),
         decide,
+        opt_in_role: settings.opt_in_role.clone(),
     });
     let wake = Wake::new(usize::from(settings.concurrency), metrics.queue.clone());
     let troubles = Troubles::default();

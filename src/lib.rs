@@ -57,6 +57,10 @@
 //!   every tree, and reads a tree anew before its first write to it, because the last write may have been another's.
 //! * We never touch what does not name a UID of ours as its controlling owner, whatever its labels say.
 //! * Every write stays in the namespace of its tree, and nothing here reads Secrets.
+//! * Who may ask for which Pods is decided by the API server when a tree is written, by the admission policies of the
+//!   chart (`templates/authority.yaml`), and by what admits every Pod; never here.
+
+#![forbid(unsafe_code)]
 
 pub mod api;
 pub mod controller;

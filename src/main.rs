@@ -2,6 +2,8 @@
 //!
 //! Rule: nothing is decided here.
 
+#![forbid(unsafe_code)]
+
 mod cli;
 
 use std::fmt::Write as _;

@@ -156,3 +156,27 @@ fn the_program_prints_what_is_installed() {
     assert_eq!(documents(&printed("crd")), definitions);
     assert_eq!(printed("manifests"), read("manifests/install.yaml"));
 }
+
+#[test]
+fn no_crate_may_hold_unsafe_code() {
+    for root in [
+        "src/lib.rs",
+        "src/main.rs",
+        "e2e/src/lib.rs",
+        "e2e/src/bin/lab.rs",
+    ] {
+        let text = read(root);
+        assert!(
+            text.lines().any(|line| line == "#![forbid(unsafe_code)]"),
+            "{root}"
+        );
+    }
+    // The roots of tests have it from the workspace.
+    assert!(read("Cargo.toml").contains("\nunsafe_code = \"forbid\"\n"));
+    for manifest in ["Cargo.toml", "e2e/Cargo.toml"] {
+        assert!(
+            read(manifest).contains("\n[lints]\nworkspace = true\n"),
+            "{manifest}"
+        );
+    }
+}

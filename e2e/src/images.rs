@@ -100,10 +100,15 @@ pub fn operator(cache: &Path, binary: &Path) -> Result<PathBuf, Error> {
     })
 }
 
+/// What the operator's program is compiled for.
+pub fn triple() -> String {
+    format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
+}
+
 /// Compiles the operator of the checkout `checkout` into one static program, with Cargo's output in `target`, and
 /// gives back the program's file. What Cargo says goes to the standard error.
 pub fn operator_binary(checkout: &Path, target: &Path) -> Result<PathBuf, Error> {
-    let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let triple = triple();
     let mut cargo = cargo();
     cargo.current_dir(checkout).args([
         "build",

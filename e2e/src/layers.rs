@@ -63,7 +63,10 @@ impl Layer {
 const WITHOUT_CLUSTER: Layer = Layer::all("without a cluster", &[]);
 const LAYERS: [Layer; 7] = [
     WITHOUT_CLUSTER,
-    Layer::all("API server", &["apiserver", "chart", "install"]),
+    Layer::all(
+        "API server",
+        &["apiserver", "authority", "chart", "install"],
+    ),
     Layer::all("machine and nodes", &["machine", "nodes"]),
     Layer::all("cluster", &["cluster", "loss"]),
     Layer::all("crash", &["crash"]),

@@ -6,15 +6,20 @@
 //! that [`build`] made at the versions of [`versions`], certificates of [`pki`], a [`control_plane`], a [`network`],
 //! real nodes ([`node`], with [`images`] in [`cgroup`]s) and [`kwok`] nodes. [`current`] is a cluster that somebody else
 //! runs. [`ledger`], [`process`] and [`pid`] keep the machine clean, and [`reaper`] does so when the owner of a run dies.
-//! On top of it, [`operator`] runs Coppice, [`demo`] shows it, and [`layers`] runs all tests.
+//! On top of it, [`operator`] runs Coppice, [`demo`] shows it, and [`layers`] runs all tests. [`deny`] and [`sbom`] look at
+//! the dependencies, with [`cargo_tools`].
+
+#![forbid(unsafe_code)]
 
 pub mod build;
 pub mod cache;
+pub mod cargo_tools;
 pub mod cgroup;
 pub mod cluster;
 pub mod control_plane;
 pub mod current;
 pub mod demo;
+pub mod deny;
 pub mod images;
 pub mod kstatus;
 pub mod kubeconfig;
@@ -31,6 +36,7 @@ pub mod process;
 pub mod progress;
 pub mod reaper;
 pub mod run;
+pub mod sbom;
 pub mod session;
 pub mod system;
 pub mod versions;

@@ -48,7 +48,7 @@ pub fn checkout() -> &'static Path {
 }
 
 /// Where Cargo puts what the harness lets it build.
-fn target() -> PathBuf {
+pub fn target() -> PathBuf {
     let folder = std::env::var_os("CARGO_TARGET_DIR");
     checkout().join(folder.unwrap_or_else(|| "target".into()))
 }

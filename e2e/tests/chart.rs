@@ -161,13 +161,18 @@ fn set<const N: usize>(titles: [&str; N]) -> BTreeSet<String> {
     titles.into_iter().map(str::to_owned).collect()
 }
 
-const OPERATOR_RULES: [&str; 6] = [
+const TRACKING_RULES: [&str; 5] = [
     r#""coppice.dev" supervisiontrees: get list watch patch"#,
-    r#""coppice.dev" workers: get list watch create delete"#,
-    r#""coppice.dev" supervisiontrees/status workers/status workers/scale: patch"#,
-    r#""coppice.dev" supervisiontrees/finalizers workers/finalizers: update"#,
-    r#""" pods: get list watch create delete"#,
+    r#""coppice.dev" workers: get list watch"#,
+    r#""coppice.dev" supervisiontrees/status workers/status: patch"#,
+    r#""" pods: get list watch"#,
     r#""events.k8s.io" events: create"#,
+];
+const WORKLOAD_RULES: [&str; 4] = [
+    r#""coppice.dev" workers: create delete"#,
+    r#""coppice.dev" workers/scale: patch"#,
+    r#""coppice.dev" supervisiontrees/finalizers workers/finalizers: update"#,
+    r#""" pods: create delete"#,
 ];
 const NODE_RULES: [&str; 1] = [r#""" nodes: get list watch"#];
 const LEASE_RULES: [&str; 2] = [
@@ -252,7 +257,10 @@ fn the_operator_may_do_what_it_needs_and_nothing_else() {
             "Role coppice-system/coppice-leader-election",
         ])
     );
-    assert_eq!(rules(find(&objects, "ClusterRole coppice")), OPERATOR_RULES);
+    assert_eq!(
+        rules(find(&objects, "ClusterRole coppice")),
+        [&TRACKING_RULES[..], &WORKLOAD_RULES].concat()
+    );
     assert_eq!(
         rules(find(&objects, "ClusterRole coppice-nodes")),
         NODE_RULES
@@ -298,7 +306,7 @@ fn with_a_list_of_namespaces_only_nodes_are_read_cluster_wide() {
     for namespace in ["blue", "green"] {
         assert_eq!(
             rules(find(&objects, &format!("Role {namespace}/coppice"))),
-            OPERATOR_RULES
+            [&TRACKING_RULES[..], &WORKLOAD_RULES].concat()
         );
         assert_eq!(
             rules(find(&objects, &format!("Role {namespace}/coppice-release"))),
@@ -326,12 +334,38 @@ fn with_a_list_of_namespaces_only_nodes_are_read_cluster_wide() {
 }
 
 #[test]
+fn where_namespaces_opt_in_nothing_binds_the_right_to_make_pods() {
+    let objects = render(&["authority.optIn=true"]);
+    assert_eq!(
+        bound_roles(&objects, "coppice"),
+        set(["ClusterRole coppice", "ClusterRole coppice-nodes"])
+    );
+    assert_eq!(rules(find(&objects, "ClusterRole coppice")), TRACKING_RULES);
+    assert_eq!(
+        rules(find(&objects, "ClusterRole coppice-workloads")),
+        WORKLOAD_RULES
+    );
+    assert_eq!(
+        container(&objects, "Deployment coppice-system/coppice")["args"],
+        serde_json::json!(["controller", "--opt-in-role=coppice-workloads"])
+    );
+    let both = template(&["authority.optIn=true", "watchNamespaces={blue}"]);
+    assert!(!both.status.success());
+    let error = String::from_utf8_lossy(&both.stderr);
+    assert!(
+        error.contains("the list of watchNamespaces is the opting in"),
+        "{error}"
+    );
+}
+
+#[test]
 fn nothing_needs_rights_over_the_cluster_when_all_switches_are_off() {
     let off = [
         "watchNamespaces={blue}",
         "nodes.read=false",
         "crds.install=false",
         "aggregatedRoles=false",
+        "authority.policy=false",
     ];
     let objects = render(&off);
     let outside: Vec<_> = objects
@@ -382,8 +416,42 @@ fn who_may_view_or_edit_the_cluster_may_view_or_edit_trees() {
         may,
         [
             r#""coppice.dev" supervisiontrees: create update patch delete deletecollection"#,
-            r#""coppice.dev" workers/scale: update patch"#
+            r#""coppice.dev" workers/scale: update patch"#,
+            r#""" serviceaccounts: use"#,
         ]
+    );
+}
+
+#[test]
+fn policies_refuse_what_they_cannot_judge_and_can_be_left_out() {
+    let objects = render(&[]);
+    let policies = ["coppice-trees", "coppice-workers", "coppice-autoscalers"];
+    for name in policies {
+        let policy = find(&objects, &format!("ValidatingAdmissionPolicy {name}"));
+        assert_eq!(policy["spec"]["failurePolicy"], "Fail");
+        let binding = find(
+            &objects,
+            &format!("ValidatingAdmissionPolicyBinding {name}"),
+        );
+        assert_eq!(
+            binding["spec"],
+            serde_json::json!({"policyName": name, "validationActions": ["Deny"]})
+        );
+    }
+    let conditions = |values: &[&str]| {
+        let objects = render(values);
+        let policy = find(&objects, "ValidatingAdmissionPolicy coppice-workers");
+        policy["spec"]["matchConditions"].to_string()
+    };
+    assert!(conditions(&["authority.scalers={ann,bob}"]).contains(r#"in [\"ann\",\"bob\"]"#));
+    assert!(!conditions(&["authority.scalers=null"]).contains("not-by-a-scaler"));
+    let without = titles(&render(&["authority.policy=false"]));
+    assert_eq!(
+        without,
+        titles(&objects)
+            .into_iter()
+            .filter(|title| !title.starts_with("ValidatingAdmissionPolicy"))
+            .collect()
     );
 }
 
@@ -567,6 +635,8 @@ fn a_misspelt_or_wrong_value_is_refused_by_name() {
         ("affinity.podAfinity.x=y", "'podAfinity'"),
         ("nodeSelector.pool=7", "/nodeSelector/pool"),
         ("aggregatedRoles=yes", "/aggregatedRoles"),
+        ("authority.polcy=false", "'polcy'"),
+        ("authority.scalers=ann", "/authority/scalers"),
     ] {
         let output = template(&[value]);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -125,7 +125,8 @@ async fn helm_keeps_definitions_and_trees_on_uninstall_and_takes_them_over_again
             .count(),
         3
     );
-    let all = "deployments,poddisruptionbudgets,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings";
+    let all = "deployments,poddisruptionbudgets,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings,\
+               validatingadmissionpolicies,validatingadmissionpolicybindings";
     let left = format!("get {all} -A -l app.kubernetes.io/name=coppice -o name");
     assert_eq!(ok(&kubectl(&cluster, &left)), "");
 

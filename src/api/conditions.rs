@@ -66,7 +66,7 @@ reasons! {
     NotUp,
     /// A replica cannot start, and restarting would not help: something that it names is missing or wrong.
     Held,
-    /// A Pod could not be created: refused by quota, policy or the API server.
+    /// A Pod could not be created: refused by quota, policy or the API server, or Coppice lacks the right to in this namespace.
     CreateRefused,
     /// A name that a Pod or Worker needs is taken by an object of somebody else.
     NameCollision,

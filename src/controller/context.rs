@@ -28,6 +28,8 @@ pub(super) struct Context {
     pub(super) leadership: Leadership,
     pub(super) metrics: Metrics,
     pub(super) decide: Decide,
+    /// The `ClusterRole` that namespaces bind to opt in.
+    pub(super) opt_in_role: Option<String>,
 }
 
 impl Context {

@@ -19,6 +19,7 @@ use crate::runtime::leader::Term;
 
 mod batch;
 mod diff;
+mod grant;
 mod malformed;
 mod requests;
 
@@ -156,7 +157,9 @@ impl Execution<'_> {
         read_all(self.context, tree, behind).await?;
         memories.was_read(tree, self.term());
         let views = self.context.views.lock();
-        let absent = missing.into_iter().filter(|uid| views.pods.by_uid(uid).is_none());
+        let absent = missing
+            .into_iter()
+            .filter(|uid| views.pods.by_uid(uid).is_none());
         memories.are_absent(tree, absent);
         Ok(true)
     }

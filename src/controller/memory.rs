@@ -159,12 +159,19 @@ impl Memories {
 
     /// The API server was asked: Pods with these UIDs do not exist.
     pub(super) fn are_absent(&self, tree: &ObjectKey, uids: impl Iterator<Item = String>) {
-        self.lock().entry(tree.clone()).or_default().absent.extend(uids);
+        self.lock()
+            .entry(tree.clone())
+            .or_default()
+            .absent
+            .extend(uids);
     }
 
     /// The UIDs of Pods that are known not to exist.
     pub(super) fn absent(&self, tree: &ObjectKey) -> BTreeSet<String> {
-        self.lock().get(tree).map(|memory| memory.absent.clone()).unwrap_or_default()
+        self.lock()
+            .get(tree)
+            .map(|memory| memory.absent.clone())
+            .unwrap_or_default()
     }
 
     /// Forgets the absence of all Pods but these.

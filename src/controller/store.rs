@@ -385,7 +385,8 @@ impl<T: Item> Store<T> {
     pub(super) fn sweep(&mut self) {
         self.tombstones
             .retain(|_, gone| gone.is_answer || gone.since.elapsed() < TOMBSTONE_AGE);
-        self.ended.retain(|_, since| since.elapsed() < TOMBSTONE_AGE);
+        self.ended
+            .retain(|_, since| since.elapsed() < TOMBSTONE_AGE);
     }
 }
 

@@ -126,6 +126,7 @@ pub(super) fn context(client: Client) -> Context {
         leadership: Leadership::alone(),
         metrics: Metrics::new("test"),
         decide: crate::model::decide,
+        opt_in_role: None,
     }
 }
 

@@ -57,7 +57,10 @@ impl Cluster {
             }
         };
         due(self.tend_nodes(server));
-        let pods: Vec<Address> = server.all(Kind::Pod).map(|(address, _)| address.clone()).collect();
+        let pods: Vec<Address> = server
+            .all(Kind::Pod)
+            .map(|(address, _)| address.clone())
+            .collect();
         for address in pods {
             due(self.tend_pod(server, &address));
         }
@@ -78,7 +81,10 @@ impl Cluster {
     fn behaviour(&self, pod: &Value) -> Behaviour {
         let (child, slot) = (child_of(pod), slot_of(pod));
         let of_slot = self.behaviours.get(&format!("{child}/{slot}"));
-        of_slot.or_else(|| self.behaviours.get(child)).copied().unwrap_or(Behaviour::Healthy)
+        of_slot
+            .or_else(|| self.behaviours.get(child))
+            .copied()
+            .unwrap_or(Behaviour::Healthy)
     }
 }
 
@@ -110,7 +116,14 @@ fn after(time: Timestamp, millis: i64) -> Timestamp {
 }
 
 /// Sets a condition; its time changes with its status.
-fn set_condition(object: &mut Value, type_: &str, status: &str, reason: &str, message: &str, now: Timestamp) {
+fn set_condition(
+    object: &mut Value,
+    type_: &str,
+    status: &str,
+    reason: &str,
+    message: &str,
+    now: Timestamp,
+) {
     let list = &mut object["status"]["conditions"];
     if !list.is_array() {
         *list = json!([]);

@@ -14,7 +14,11 @@ use super::world::{World, place};
 /// The timeline, with every violation where it showed.
 pub(super) fn timeline(world: &World) -> String {
     let mut text = String::new();
-    let begin = world.server.changes.first().map_or(world.server.now, |change| change.at);
+    let begin = world
+        .server
+        .changes
+        .first()
+        .map_or(world.server.now, |change| change.at);
     for (number, change) in world.server.changes.iter().enumerate() {
         for note in world.notes.get(&number).into_iter().flatten() {
             let _ = writeln!(text, "{note}");
@@ -29,11 +33,24 @@ pub(super) fn timeline(world: &World) -> String {
             let time = format!("{}.{:03}", millis / 1000, millis % 1000);
             let _ = writeln!(text, "{time:>9}  {actor:<18} {what}   #{number}");
         }
-        for violation in world.monitor.violations.iter().filter(|violation| violation.change == number) {
-            let _ = writeln!(text, "           >>> {}: {}", violation.predicate, violation.what);
+        for violation in world
+            .monitor
+            .violations
+            .iter()
+            .filter(|violation| violation.change == number)
+        {
+            let _ = writeln!(
+                text,
+                "           >>> {}: {}",
+                violation.predicate, violation.what
+            );
         }
     }
-    for note in world.notes.range(world.server.changes.len()..).flat_map(|(_, notes)| notes) {
+    for note in world
+        .notes
+        .range(world.server.changes.len()..)
+        .flat_map(|(_, notes)| notes)
+    {
         let _ = writeln!(text, "{note}");
     }
     text
@@ -45,9 +62,11 @@ fn describe(change: &Change) -> Option<String> {
     let what = format!("{} {}", kind.name(), place(object));
     let deleting = |object: &Value| !object["metadata"]["deletionTimestamp"].is_null();
     match (&change.before, &change.after) {
-        (None, Some(_)) if *kind == Kind::Event => {
-            Some(format!("Event {}: {}", object["reason"].as_str()?, object["note"].as_str()?))
-        }
+        (None, Some(_)) if *kind == Kind::Event => Some(format!(
+            "Event {}: {}",
+            object["reason"].as_str()?,
+            object["note"].as_str()?
+        )),
         (None, Some(_)) => Some(format!("{what}: created ({name})")),
         (Some(_), None) => Some(format!("{what}: gone ({name})")),
         (Some(old), Some(new)) => {
@@ -56,9 +75,16 @@ fn describe(change: &Change) -> Option<String> {
             }
             match kind {
                 Kind::Pod => Some(format!("{what}: {}", pod(new))),
-                Kind::Tree if change.part == Part::Status => Some(format!("{what}: {}", tree(old, new))),
-                Kind::Worker if change.part == Part::Status => Some(format!("{what}: {}", worker(old, new))),
-                Kind::Node => Some(format!("{what}: Ready {}", new["status"]["conditions"][0]["status"])),
+                Kind::Tree if change.part == Part::Status => {
+                    Some(format!("{what}: {}", tree(old, new)))
+                }
+                Kind::Worker if change.part == Part::Status => {
+                    Some(format!("{what}: {}", worker(old, new)))
+                }
+                Kind::Node => Some(format!(
+                    "{what}: Ready {}",
+                    new["status"]["conditions"][0]["status"]
+                )),
                 Kind::Lease => None,
                 _ => Some(format!("{what}: {}", difference(old, new))),
             }
@@ -69,27 +95,46 @@ fn describe(change: &Change) -> Option<String> {
 
 fn pod(pod: &Value) -> String {
     let container = &pod["status"]["containerStatuses"][0];
-    let state = container["state"].as_object().and_then(|state| state.iter().next());
+    let state = container["state"]
+        .as_object()
+        .and_then(|state| state.iter().next());
     let state = state.map_or_else(String::new, |(name, more)| {
-        let more = [&more["reason"], &more["exitCode"]].map(ToString::to_string).join(" ");
+        let more = [&more["reason"], &more["exitCode"]]
+            .map(ToString::to_string)
+            .join(" ");
         format!("{name} {}", more.replace("null", ""))
     });
     let ready = if is_ready(pod) { ", ready" } else { "" };
     let node = pod["spec"]["nodeName"].as_str().unwrap_or("no node");
     let restarts = &container["restartCount"];
-    format!("{} {}{ready}, restarts {restarts}, {node}", pod["status"]["phase"], state.trim())
+    format!(
+        "{} {}{ready}, restarts {restarts}, {node}",
+        pod["status"]["phase"],
+        state.trim()
+    )
 }
 
 fn tree(old: &Value, new: &Value) -> String {
     let letters = letters(new);
     let reason = condition(new, "Ready").map_or("", |c| c["reason"].as_str().unwrap_or(""));
-    format!("{letters} {reason}; {}", difference(&without_conditions(old), &without_conditions(new)))
+    format!(
+        "{letters} {reason}; {}",
+        difference(&without_conditions(old), &without_conditions(new))
+    )
 }
 
 fn without_conditions(tree: &Value) -> Value {
     let mut status = tree["status"].clone();
-    drop(status.as_object_mut().map(|status| status.remove("conditions")));
-    drop(status.as_object_mut().map(|status| status.remove("recentFaults")));
+    drop(
+        status
+            .as_object_mut()
+            .map(|status| status.remove("conditions")),
+    );
+    drop(
+        status
+            .as_object_mut()
+            .map(|status| status.remove("recentFaults")),
+    );
     status
 }
 
@@ -112,13 +157,21 @@ pub(super) fn letters(tree: &Value) -> String {
 /// What differs, in one line.
 fn difference(old: &Value, new: &Value) -> String {
     let empty = serde_json::Map::new();
-    let (old, new) = (old.as_object().unwrap_or(&empty), new.as_object().unwrap_or(&empty));
+    let (old, new) = (
+        old.as_object().unwrap_or(&empty),
+        new.as_object().unwrap_or(&empty),
+    );
     let mut parts: Vec<String> = Vec::new();
     for (name, value) in new {
-        if old.get(name) != Some(value) && name != "resourceVersion" && name != "observedGeneration" {
+        if old.get(name) != Some(value) && name != "resourceVersion" && name != "observedGeneration"
+        {
             parts.push(format!("{name}={value}"));
         }
     }
-    parts.extend(old.keys().filter(|name| !new.contains_key(*name)).map(|name| format!("{name} dropped")));
+    parts.extend(
+        old.keys()
+            .filter(|name| !new.contains_key(*name))
+            .map(|name| format!("{name} dropped")),
+    );
     parts.join(" ")
 }

@@ -138,7 +138,12 @@ impl Call {
             .split('&')
             .filter(|pair| !pair.is_empty())
             .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-            .map(|(name, value)| (name.to_owned(), value.replace("%2F", "/").replace("%3D", "=")))
+            .map(|(name, value)| {
+                (
+                    name.to_owned(),
+                    value.replace("%2F", "/").replace("%3D", "="),
+                )
+            })
             .collect();
         let (kind, namespace, rest) = Kind::ALL.into_iter().find_map(|kind| {
             let rest = path.strip_prefix(&kind.root())?;
@@ -157,7 +162,9 @@ impl Call {
             Some("scale") => Part::Scale,
             Some(_) => return None,
         };
-        let watches = query.iter().any(|(name, value)| name == "watch" && value == "true");
+        let watches = query
+            .iter()
+            .any(|(name, value)| name == "watch" && value == "true");
         let verb = match *method {
             Method::GET if watches => Verb::Watch,
             Method::GET if name.is_empty() => Verb::List,
@@ -169,13 +176,23 @@ impl Call {
             _ => return None,
         };
         let namespace = namespace.to_owned();
-        Some(Self { verb, kind, namespace, name, part, query, body })
+        Some(Self {
+            verb,
+            kind,
+            namespace,
+            name,
+            part,
+            query,
+            body,
+        })
     }
 
     /// The value of a query parameter.
     pub(super) fn query(&self, name: &str) -> Option<&str> {
         let mut pairs = self.query.iter();
-        pairs.find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        pairs
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -191,13 +208,23 @@ mod tests {
             Value::Null,
         )
         .unwrap();
-        assert_eq!((call.verb, call.kind, call.part), (Verb::Patch, Kind::Worker, Part::Scale));
+        assert_eq!(
+            (call.verb, call.kind, call.part),
+            (Verb::Patch, Kind::Worker, Part::Scale)
+        );
         assert_eq!((call.namespace.as_str(), call.name.as_str()), ("ns", "t-a"));
         assert_eq!(call.query("fieldManager"), Some("me"));
-        let list = Call::parse(&Method::GET, "/api/v1/pods?labelSelector=coppice.dev%2Ftree", Value::Null);
+        let list = Call::parse(
+            &Method::GET,
+            "/api/v1/pods?labelSelector=coppice.dev%2Ftree",
+            Value::Null,
+        );
         let list = list.unwrap();
         assert_eq!((list.verb, list.kind), (Verb::List, Kind::Pod));
         assert_eq!(list.query("labelSelector"), Some("coppice.dev/tree"));
-        assert_eq!(Call::parse(&Method::GET, "/api/v1/secrets", Value::Null), None);
+        assert_eq!(
+            Call::parse(&Method::GET, "/api/v1/secrets", Value::Null),
+            None
+        );
     }
 }

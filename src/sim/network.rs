@@ -65,9 +65,16 @@ impl Link {
         let (parts, body) = request.into_parts();
         let bytes = body.collect_bytes().await.unwrap_or_default();
         let body = serde_json::from_slice(&bytes).unwrap_or_default();
-        let target = parts.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
+        let target = parts
+            .uri
+            .path_and_query()
+            .map_or("", http::uri::PathAndQuery::as_str);
         let Some(mut call) = Call::parse(&parts.method, target, body) else {
-            return answer(&Err(Refusal::new(404, "NotFound", format!("no such path: {target}"))));
+            return answer(&Err(Refusal::new(
+                404,
+                "NotFound",
+                format!("no such path: {target}"),
+            )));
         };
         self.mistake(&mut call);
         self.alive(tokio::time::sleep(WAY)).await;
@@ -90,7 +97,10 @@ impl Link {
             Some(Blow::CrashAfter) => self.die().await,
             Some(Blow::FailsAfter(code)) => result = Err(failure(code)),
             Some(Blow::HangsAfter) => std::future::pending().await,
-            Some(Blow::Late(seconds)) => self.alive(tokio::time::sleep(Duration::from_secs(seconds))).await,
+            Some(Blow::Late(seconds)) => {
+                self.alive(tokio::time::sleep(Duration::from_secs(seconds)))
+                    .await
+            }
             _ => {}
         }
         if self.is_mistaken(Mistake::BelieveEmptyStore)
@@ -126,28 +136,55 @@ impl Link {
     /// Makes the mistakes that show in what goes over the wire.
     fn mistake(&self, call: &mut Call) {
         if call.verb == Verb::Delete && self.is_mistaken(Mistake::NoUidPrecondition) {
-            drop(call.body.as_object_mut().map(|body| body.remove("preconditions")));
+            drop(
+                call.body
+                    .as_object_mut()
+                    .map(|body| body.remove("preconditions")),
+            );
         }
         if call.verb == Verb::Patch && self.is_mistaken(Mistake::OverwriteNewer) {
-            drop(call.body["metadata"].as_object_mut().map(|meta| meta.remove("resourceVersion")));
+            drop(
+                call.body["metadata"]
+                    .as_object_mut()
+                    .map(|meta| meta.remove("resourceVersion")),
+            );
         }
     }
 
     fn watch(self, call: Call) -> Response {
-        let from: u64 = call.query("resourceVersion").and_then(|v| v.parse().ok()).unwrap_or(0);
-        let seconds: u64 = call.query("timeoutSeconds").and_then(|s| s.parse().ok()).unwrap_or(300);
+        let from: u64 = call
+            .query("resourceVersion")
+            .and_then(|v| v.parse().ok())
+            .unwrap_or(0);
+        let seconds: u64 = call
+            .query("timeoutSeconds")
+            .and_then(|s| s.parse().ok())
+            .unwrap_or(300);
         let next = {
             let world = self.shared.lock();
             if from < world.server.compacted {
                 return answer(&Err(Refusal::expired()));
             }
-            world.server.changes.partition_point(|change| change.version <= from)
+            world
+                .server
+                .changes
+                .partition_point(|change| change.version <= from)
         };
         let until = Instant::now() + Duration::from_secs(seconds);
-        let watching = Watching { link: self, call, next, told: from, until, over: false };
+        let watching = Watching {
+            link: self,
+            call,
+            next,
+            told: from,
+            until,
+            over: false,
+        };
         let lines = futures::stream::unfold(watching, |mut watching| async {
             let line = watching.line().await?;
-            Some((Ok::<_, std::convert::Infallible>(line.to_string() + "\n"), watching))
+            Some((
+                Ok::<_, std::convert::Infallible>(line.to_string() + "\n"),
+                watching,
+            ))
         });
         http::Response::new(Stream::from_stream(lines.boxed()))
     }
@@ -183,8 +220,10 @@ impl Watching {
                 // As the API server does, right before it ends a watch.
                 self.over = true;
                 let version = self.told.to_string();
-                return Some(json!({"type": "BOOKMARK", "object": {"kind": self.call.kind.name(),
-                    "apiVersion": self.call.kind.api_version(), "metadata": {"resourceVersion": version}}}));
+                return Some(
+                    json!({"type": "BOOKMARK", "object": {"kind": self.call.kind.name(),
+                    "apiVersion": self.call.kind.api_version(), "metadata": {"resourceVersion": version}}}),
+                );
             }
             let end = wait.map_or(self.until, |wait| (now + wait).min(self.until));
             tokio::select! {
@@ -202,7 +241,11 @@ impl Watching {
             let (kind, namespace, _) = &change.address;
             let in_scope = self.call.namespace.is_empty() || *namespace == self.call.namespace;
             let number = self.next;
-            let overwritten = || server.changes[number + 1..].iter().any(|later| later.address == change.address);
+            let overwritten = || {
+                server.changes[number + 1..]
+                    .iter()
+                    .any(|later| later.address == change.address)
+            };
             let is_dropped = plan.dropped.contains(&number);
             if *kind != self.call.kind || !in_scope || is_dropped && overwritten() {
                 self.next += 1;
@@ -212,7 +255,9 @@ impl Watching {
             let age = Duration::try_from(server.now.duration_since(change.at)).unwrap_or_default();
             let mut delay = NEWS + plan.lag.get(kind).copied().unwrap_or_default();
             if let Some(held) = plan.held.iter().find(|held| held.change == number) {
-                let later = server.changes[number + 1..].iter().filter(|later| later.address.0 == *kind);
+                let later = server.changes[number + 1..]
+                    .iter()
+                    .filter(|later| later.address.0 == *kind);
                 if later.count() < held.versions {
                     delay = HELD_AT_MOST;
                 }
@@ -224,8 +269,14 @@ impl Watching {
                 return Look::Wait(Some(delay - age));
             }
             let selector = self.call.query("labelSelector");
-            let was = change.before.as_ref().filter(|object| selects(selector, object));
-            let is = change.after.as_ref().filter(|object| selects(selector, object));
+            let was = change
+                .before
+                .as_ref()
+                .filter(|object| selects(selector, object));
+            let is = change
+                .after
+                .as_ref()
+                .filter(|object| selects(selector, object));
             let event = match (was, is) {
                 (None, Some(object)) => Some(("ADDED", (**object).clone())),
                 (Some(_), Some(object)) => Some(("MODIFIED", (**object).clone())),
@@ -279,5 +330,7 @@ fn answer(result: &Result<Value, Refusal>) -> Response {
     if code == 429 {
         response = response.header("Retry-After", "1");
     }
-    response.body(Stream::from(body)).expect("a response can be built")
+    response
+        .body(Stream::from(body))
+        .expect("a response can be built")
 }

@@ -19,7 +19,10 @@ pub(super) fn owners(server: &Server, pod: &Value) -> Option<(Arc<Value>, Arc<Va
 }
 
 pub(super) fn by_uid(server: &Server, kind: Kind, uid: &str) -> Option<Arc<Value>> {
-    server.all(kind).find(|(_, object)| uid_of(object) == uid).map(|(_, object)| Arc::clone(object))
+    server
+        .all(kind)
+        .find(|(_, object)| uid_of(object) == uid)
+        .map(|(_, object)| Arc::clone(object))
 }
 
 /// The Worker of a child of a tree.
@@ -30,18 +33,33 @@ pub(super) fn worker_of(server: &Server, tree: &Value, child: &str) -> Option<Ar
         .map(|(_, worker)| Arc::clone(worker))
 }
 
-pub(super) fn pods_of<'a>(server: &'a Server, worker_uid: &'a str) -> impl Iterator<Item = &'a Arc<Value>> {
-    server.all(Kind::Pod).map(|(_, pod)| pod).filter(move |pod| controller_uid(pod) == worker_uid)
+pub(super) fn pods_of<'a>(
+    server: &'a Server,
+    worker_uid: &'a str,
+) -> impl Iterator<Item = &'a Arc<Value>> {
+    server
+        .all(Kind::Pod)
+        .map(|(_, pod)| pod)
+        .filter(move |pod| controller_uid(pod) == worker_uid)
 }
 
 /// The record of a supervisor in the status of its tree; the root's name is empty in the spec.
 pub(super) fn record_of<'a>(tree: &'a Value, supervisor: &str) -> Option<&'a Value> {
-    let name = if supervisor.is_empty() { crate::model::tree::ROOT_NAME } else { supervisor };
-    tree["status"]["supervisors"].as_array()?.iter().find(|record| record["name"] == name)
+    let name = if supervisor.is_empty() {
+        crate::model::tree::ROOT_NAME
+    } else {
+        supervisor
+    };
+    tree["status"]["supervisors"]
+        .as_array()?
+        .iter()
+        .find(|record| record["name"] == name)
 }
 
 pub(super) fn children(tree: &Value) -> &[Value] {
-    tree["spec"]["children"].as_array().map_or(&[], Vec::as_slice)
+    tree["spec"]["children"]
+        .as_array()
+        .map_or(&[], Vec::as_slice)
 }
 
 pub(super) fn spec_of<'a>(tree: &'a Value, child: &str) -> Option<&'a Value> {
@@ -53,7 +71,9 @@ pub(super) fn lineage(tree: &Value, child: &Value) -> Vec<String> {
     let mut line = Vec::new();
     let mut parent = child["parent"].as_str().map(str::to_owned);
     while let Some(name) = parent {
-        parent = spec_of(tree, &name).and_then(|spec| spec["parent"].as_str()).map(str::to_owned);
+        parent = spec_of(tree, &name)
+            .and_then(|spec| spec["parent"].as_str())
+            .map(str::to_owned);
         line.push(name);
     }
     line.push(String::new());
@@ -62,13 +82,18 @@ pub(super) fn lineage(tree: &Value, child: &Value) -> Vec<String> {
 
 pub(super) fn is_enabled(tree: &Value, child: &Value) -> bool {
     let above = lineage(tree, child);
-    let mut all = above.iter().filter_map(|name| spec_of(tree, name)).chain([child]);
+    let mut all = above
+        .iter()
+        .filter_map(|name| spec_of(tree, name))
+        .chain([child]);
     all.all(|spec| spec["enabled"] != false)
 }
 
 pub(super) fn quorum(tree: &Value, worker: &Value) -> usize {
     let child = spec_of(tree, child_of(worker));
-    let wanted = child.and_then(|child| child["worker"]["quorum"].as_i64()).unwrap_or(1);
+    let wanted = child
+        .and_then(|child| child["worker"]["quorum"].as_i64())
+        .unwrap_or(1);
     usize::try_from(wanted.min(replicas_of(worker))).unwrap_or(0)
 }
 
@@ -81,7 +106,9 @@ pub(super) fn wanted_revision(child: &Value) -> String {
 }
 
 pub(super) fn revision_of(pod: &Value) -> &str {
-    pod["metadata"]["labels"][labels::REVISION].as_str().unwrap_or_default()
+    pod["metadata"]["labels"][labels::REVISION]
+        .as_str()
+        .unwrap_or_default()
 }
 
 /// Whether the name of a Pod is fixed by its slot.
@@ -97,12 +124,19 @@ pub(super) fn uid_of(object: &Value) -> &str {
 
 pub(super) fn controller_uid(object: &Value) -> &str {
     let owners = object["metadata"]["ownerReferences"].as_array();
-    let controller = owners.into_iter().flatten().find(|owner| owner["controller"] == true);
-    controller.and_then(|owner| owner["uid"].as_str()).unwrap_or_default()
+    let controller = owners
+        .into_iter()
+        .flatten()
+        .find(|owner| owner["controller"] == true);
+    controller
+        .and_then(|owner| owner["uid"].as_str())
+        .unwrap_or_default()
 }
 
 pub(super) fn child_of(object: &Value) -> &str {
-    object["metadata"]["labels"][labels::CHILD].as_str().unwrap_or_default()
+    object["metadata"]["labels"][labels::CHILD]
+        .as_str()
+        .unwrap_or_default()
 }
 
 pub(super) fn slot_of(pod: &Value) -> i64 {
@@ -116,12 +150,19 @@ pub(super) fn is_deleting(object: &Value) -> bool {
 
 /// Whether a Pod is live: not ended, and not being deleted.
 pub(super) fn is_live(pod: &Value) -> bool {
-    !is_deleting(pod) && !matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded"))
+    !is_deleting(pod)
+        && !matches!(
+            pod["status"]["phase"].as_str(),
+            Some("Failed" | "Succeeded")
+        )
 }
 
 pub(super) fn is_ready(pod: &Value) -> bool {
     let conditions = pod["status"]["conditions"].as_array();
-    conditions.into_iter().flatten().any(|c| c["type"] == "Ready" && c["status"] == "True")
+    conditions
+        .into_iter()
+        .flatten()
+        .any(|c| c["type"] == "Ready" && c["status"] == "True")
 }
 
 pub(super) fn is_crash_looping(pod: &Value) -> bool {
@@ -130,21 +171,37 @@ pub(super) fn is_crash_looping(pod: &Value) -> bool {
 
 /// Whether a Pod has ended because its program did, and nobody else made it.
 pub(super) fn died_by_itself(pod: &Value) -> bool {
-    let disrupted = pod["status"]["conditions"].as_array().into_iter().flatten().any(|c| c["type"] == "DisruptionTarget");
-    pod["status"]["phase"] == "Failed" && pod["status"]["reason"].is_null() && !disrupted && !is_deleting(pod)
+    let disrupted = pod["status"]["conditions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .any(|c| c["type"] == "DisruptionTarget");
+    pod["status"]["phase"] == "Failed"
+        && pod["status"]["reason"].is_null()
+        && !disrupted
+        && !is_deleting(pod)
 }
 
 pub(super) fn slot_entry(worker: &Value, slot: i64) -> Option<&Value> {
-    worker["status"]["slots"].as_array()?.iter().find(|entry| entry["slot"] == slot)
+    worker["status"]["slots"]
+        .as_array()?
+        .iter()
+        .find(|entry| entry["slot"] == slot)
 }
 
 /// A condition of a tree.
 pub(super) fn condition<'a>(tree: &'a Value, name: &str) -> Option<&'a Value> {
-    tree["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == name)
+    tree["status"]["conditions"]
+        .as_array()?
+        .iter()
+        .find(|condition| condition["type"] == name)
 }
 
 /// Whether nothing of a Pod runs any more.
 pub(super) fn has_ended(pod: &Value) -> bool {
-    let ended = matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded"));
+    let ended = matches!(
+        pod["status"]["phase"].as_str(),
+        Some("Failed" | "Succeeded")
+    );
     ended || !pod["status"]["containerStatuses"][0]["state"]["terminated"].is_null()
 }

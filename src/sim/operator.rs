@@ -36,6 +36,7 @@ impl Operator {
             namespaces: Vec::new(),
             concurrency: 4,
             election: None,
+            opt_in_role: None,
         };
         let clock = {
             let shared = shared.clone();
@@ -47,7 +48,9 @@ impl Operator {
             tokio::spawn(async move {
                 let metrics = Metrics::new(controller::NAME);
                 let health = Health::new(Duration::from_secs(30));
-                let ended = controller::run_deciding(&settings, client, clock, metrics, &health, &stop, decide);
+                let ended = controller::run_deciding(
+                    &settings, client, clock, metrics, &health, &stop, decide,
+                );
                 // It ends when it is asked to; a watch that ended is a panic, which the run shows.
                 drop(ended.await);
             })
@@ -83,7 +86,12 @@ fn decide_with(mistake: Option<Mistake>) -> Decide {
         Some(Mistake::CountTwice) => |world, now| {
             let mut decision = model::decide(world, now);
             for supervisor in &mut decision.tree_status.supervisors {
-                let old = world.tree.status.supervisors.iter().find(|old| old.name == supervisor.name);
+                let old = world
+                    .tree
+                    .status
+                    .supervisors
+                    .iter()
+                    .find(|old| old.name == supervisor.name);
                 for charge in &mut supervisor.charges {
                     let had = old
                         .and_then(|old| old.charges.iter().find(|had| had.child == charge.child))
@@ -101,11 +109,18 @@ fn decide_with(mistake: Option<Mistake>) -> Decide {
             for supervisor in &mut impatient.tree.status.supervisors {
                 supervisor.backoff.clear();
                 supervisor.gave_up.iter_mut().for_each(|gave_up| {
-                    gave_up.retry_time = gave_up.retry_time.as_ref().map(|_| model::window::api_time(now));
+                    gave_up.retry_time = gave_up
+                        .retry_time
+                        .as_ref()
+                        .map(|_| model::window::api_time(now));
                 });
             }
             for worker in impatient.workers.values_mut() {
-                worker.status.slots.iter_mut().for_each(|slot| slot.due_time = None);
+                worker
+                    .status
+                    .slots
+                    .iter_mut()
+                    .for_each(|slot| slot.due_time = None);
             }
             let mut decision = model::decide(&impatient, now);
             decision.wake_at = decision.wake_at.map(|at| at.min(later));

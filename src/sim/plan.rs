@@ -99,7 +99,11 @@ impl Plan {
     /// The longest that this plan may keep a view behind the truth.
     pub(super) fn staleness(&self) -> Duration {
         let lag = self.lag.values().max().copied().unwrap_or_default();
-        let held = if self.held.is_empty() && self.dropped.is_empty() { Duration::ZERO } else { HELD_AT_MOST };
+        let held = if self.held.is_empty() && self.dropped.is_empty() {
+            Duration::ZERO
+        } else {
+            HELD_AT_MOST
+        };
         lag + held
     }
 
@@ -142,7 +146,10 @@ pub(super) const HELD_AT_MOST: Duration = Duration::from_secs(12);
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let nothing = Self { away: self.away, ..Self::default() };
+        let nothing = Self {
+            away: self.away,
+            ..Self::default()
+        };
         if *self == nothing {
             return write!(f, "nothing goes wrong");
         }
@@ -155,15 +162,22 @@ impl fmt::Display for Plan {
         for Held { change, versions } in &self.held {
             writeln!(f, "change {change} is told {versions} versions late")?;
         }
-        for (what, set) in [("is merged into the next", &self.dropped), ("is told twice", &self.repeated),
-            ("and those before are forgotten", &self.compactions)]
-        {
+        for (what, set) in [
+            ("is merged into the next", &self.dropped),
+            ("is told twice", &self.repeated),
+            ("and those before are forgotten", &self.compactions),
+        ] {
             for change in set {
                 writeln!(f, "change {change} {what}")?;
             }
         }
         for (kind, lag) in &self.lag {
-            writeln!(f, "news of {} come {} ms late", kind.name(), lag.as_millis())?;
+            writeln!(
+                f,
+                "news of {} come {} ms late",
+                kind.name(),
+                lag.as_millis()
+            )?;
         }
         if self.two {
             writeln!(f, "two operators act at once")?;
@@ -171,6 +185,10 @@ impl fmt::Display for Plan {
         if let Some(mistake) = self.mistake {
             writeln!(f, "planted: {mistake:?}")?;
         }
-        write!(f, "a crashed operator is away for {} ms", self.away.as_millis())
+        write!(
+            f,
+            "a crashed operator is away for {} ms",
+            self.away.as_millis()
+        )
     }
 }

@@ -27,8 +27,8 @@ use serde_json::Value;
 
 use super::kind::{Call, Kind, Part, Verb};
 use super::objects::{
-    child_of, condition, controller_uid, died_by_itself, has_ended, is_crash_looping, is_deleting, is_live, is_ready, is_stable, owners,
-    slot_of, uid_of,
+    child_of, condition, controller_uid, died_by_itself, has_ended, is_crash_looping, is_deleting,
+    is_live, is_ready, is_stable, owners, slot_of, uid_of,
 };
 use super::plan::Plan;
 use super::server::{Actor, Answer, Server};
@@ -73,11 +73,22 @@ impl Monitor {
 
     fn broken(&mut self, server: &Server, predicate: &'static str, what: String) {
         let change = server.changes.len().saturating_sub(1);
-        self.violations.push(Violation { change, predicate, what });
+        self.violations.push(Violation {
+            change,
+            predicate,
+            what,
+        });
     }
 
     /// Judges a request that was answered. `before` is the number of the first change that it made.
-    pub(super) fn asked(&mut self, actor: &Actor, call: &Call, answer: &Answer, server: &Server, before: usize) {
+    pub(super) fn asked(
+        &mut self,
+        actor: &Actor,
+        call: &Call,
+        answer: &Answer,
+        server: &Server,
+        before: usize,
+    ) {
         if !matches!(actor, Actor::Operator(_)) {
             return;
         }
@@ -87,8 +98,15 @@ impl Monitor {
         if call.verb != Verb::Delete {
             return;
         }
-        if call.body["preconditions"]["uid"].as_str().is_none_or(str::is_empty) {
-            let what = format!("{} {} is deleted without its UID", call.kind.name(), call.name);
+        if call.body["preconditions"]["uid"]
+            .as_str()
+            .is_none_or(str::is_empty)
+        {
+            let what = format!(
+                "{} {} is deleted without its UID",
+                call.kind.name(),
+                call.name
+            );
             self.broken(server, "S2 no blind kill", what);
         }
         if answer.is_err() || server.changes.len() == before {
@@ -116,14 +134,18 @@ impl Monitor {
             let what = format!("Pod {name} is deleted for its state, without its resourceVersion");
             self.broken(server, "S2 no blind kill", what);
         }
-        if let Some(what) = self.facts.takes_down_too_many(server, &tree, &worker, pod, self.slack) {
+        if let Some(what) = self
+            .facts
+            .takes_down_too_many(server, &tree, &worker, pod, self.slack)
+        {
             self.broken(server, "S3 availability", what);
         }
         if let Some(what) = order::stopped_too_early(server, &tree, pod) {
             self.broken(server, "S5 order", what);
         }
         if versioned && is_crash_looping(pod) && !facts::is_stored(&tree, &worker, pod) {
-            let what = format!("Pod {name} is deleted for its crash loop before its death is stored");
+            let what =
+                format!("Pod {name} is deleted for its crash loop before its death is stored");
             self.broken(server, "S10 intent before effect", what);
         }
     }
@@ -155,12 +177,25 @@ impl Monitor {
         let stable = is_stable(server, new);
         let rivals: Vec<String> = server
             .all(Kind::Pod)
-            .filter(|(_, pod)| controller_uid(pod) == controller_uid(new) && slot_of(pod) == slot_of(new))
-            .filter(|(_, pod)| if stable { !has_ended(pod) } else { is_live(pod) })
+            .filter(|(_, pod)| {
+                controller_uid(pod) == controller_uid(new) && slot_of(pod) == slot_of(new)
+            })
+            .filter(|(_, pod)| {
+                if stable {
+                    !has_ended(pod)
+                } else {
+                    is_live(pod)
+                }
+            })
             .map(|((_, _, name), _)| name.clone())
             .collect();
         if rivals.len() > 1 && !controller_uid(new).is_empty() {
-            let what = format!("slot {}/{} has {}", child_of(new), slot_of(new), rivals.join(" and "));
+            let what = format!(
+                "slot {}/{} has {}",
+                child_of(new),
+                slot_of(new),
+                rivals.join(" and ")
+            );
             self.broken(server, "S1 slot uniqueness", what);
         }
     }
@@ -173,29 +208,48 @@ impl Monitor {
         };
         let Some((tree, worker)) = owners(server, pod) else {
             if gone(self.facts.ended(controller_uid(pod)), self.slack) {
-                self.broken(server, "S9 no resurrection", format!("{place} is created for a Worker that is gone"));
+                self.broken(
+                    server,
+                    "S9 no resurrection",
+                    format!("{place} is created for a Worker that is gone"),
+                );
             }
             return;
         };
         if gone(self.facts.ending(uid_of(&tree)), self.slack) {
-            self.broken(server, "S9 no resurrection", format!("{place} is created although the tree is being deleted"));
+            self.broken(
+                server,
+                "S9 no resurrection",
+                format!("{place} is created although the tree is being deleted"),
+            );
         }
-        if let Some(what) = order::started_too_early(server, &self.facts, &tree, &worker, pod, self.slack) {
+        if let Some(what) =
+            order::started_too_early(server, &self.facts, &tree, &worker, pod, self.slack)
+        {
             self.broken(server, "S5 order", what);
         }
         if let Some(dead) = self.facts.predecessor(server, pod)
             && died_by_itself(&dead)
             && !facts::is_stored(&tree, &worker, &dead)
         {
-            let what = format!("{place} replaces {} before its death is stored", dead["metadata"]["name"]);
+            let what = format!(
+                "{place} replaces {} before its death is stored",
+                dead["metadata"]["name"]
+            );
             self.broken(server, "S10 intent before effect", what);
         }
     }
 
     fn begun(&mut self, server: &Server, tree: &Value) {
-        let inherits = tree["status"]["supervisors"].as_array().is_some_and(|all| !all.is_empty());
+        let inherits = tree["status"]["supervisors"]
+            .as_array()
+            .is_some_and(|all| !all.is_empty());
         if inherits {
-            self.broken(server, "S9 no resurrection", "a new tree has a history".to_owned());
+            self.broken(
+                server,
+                "S9 no resurrection",
+                "a new tree has a history".to_owned(),
+            );
         }
     }
 
@@ -203,7 +257,11 @@ impl Monitor {
     fn told(&mut self, server: &Server, old: &Value, new: &Value) {
         let generation = |tree: &Value| tree["status"]["observedGeneration"].as_i64().unwrap_or(-1);
         if generation(new) < generation(old) {
-            let what = format!("observedGeneration fell from {} to {}", generation(old), generation(new));
+            let what = format!(
+                "observedGeneration fell from {} to {}",
+                generation(old),
+                generation(new)
+            );
             self.broken(server, "S8 monotone status", what);
         }
         let says = |tree: &Value| {
@@ -226,14 +284,21 @@ impl Monitor {
 fn confined(call: &Call) -> Option<String> {
     let body = &call.body;
     let keys = |value: &Value| -> BTreeSet<String> {
-        value.as_object().into_iter().flat_map(|object| object.keys().cloned()).collect()
+        value
+            .as_object()
+            .into_iter()
+            .flat_map(|object| object.keys().cloned())
+            .collect()
     };
     let only_finalizers = || {
         keys(body) == BTreeSet::from(["metadata".to_owned()])
-            && keys(&body["metadata"]).iter().all(|key| key == "finalizers" || key == "resourceVersion")
+            && keys(&body["metadata"])
+                .iter()
+                .all(|key| key == "finalizers" || key == "resourceVersion")
     };
     let fine = match (call.kind, call.verb, call.part) {
-        (Kind::Tree, Verb::Patch, Part::Status) | (Kind::Worker, Verb::Patch, Part::Status | Part::Scale) => true,
+        (Kind::Tree, Verb::Patch, Part::Status)
+        | (Kind::Worker, Verb::Patch, Part::Status | Part::Scale) => true,
         (Kind::Tree, Verb::Patch, Part::Main) => only_finalizers(),
         (Kind::Worker | Kind::Pod, Verb::Create | Verb::Delete, Part::Main) => true,
         (Kind::Event, Verb::Create, Part::Main) => true,
@@ -241,11 +306,25 @@ fn confined(call: &Call) -> Option<String> {
         _ => false,
     };
     if !fine {
-        return Some(format!("{:?} {} {} ({:?})", call.verb, call.kind.name(), call.name, call.part));
+        return Some(format!(
+            "{:?} {} {} ({:?})",
+            call.verb,
+            call.kind.name(),
+            call.name,
+            call.part
+        ));
     }
-    let inner = body["metadata"]["namespace"].as_str().unwrap_or(&call.namespace);
-    (call.namespace != super::run::NAMESPACE || inner != call.namespace)
-        .then(|| format!("{:?} {} in namespace {:?}", call.verb, call.kind.name(), call.namespace))
+    let inner = body["metadata"]["namespace"]
+        .as_str()
+        .unwrap_or(&call.namespace);
+    (call.namespace != super::run::NAMESPACE || inner != call.namespace).then(|| {
+        format!(
+            "{:?} {} in namespace {:?}",
+            call.verb,
+            call.kind.name(),
+            call.namespace
+        )
+    })
 }
 
 /// How the Pods of a tree stand, slot by slot.
@@ -253,6 +332,11 @@ pub(super) fn standing(server: &Server, worker_uid: &str) -> BTreeMap<i64, &'sta
     server
         .all(Kind::Pod)
         .filter(|(_, pod)| controller_uid(pod) == worker_uid && is_live(pod) && !is_deleting(pod))
-        .map(|(_, pod)| (slot_of(pod), if is_ready(pod) { "ready" } else { "not ready" }))
+        .map(|(_, pod)| {
+            (
+                slot_of(pod),
+                if is_ready(pod) { "ready" } else { "not ready" },
+            )
+        })
         .collect()
 }

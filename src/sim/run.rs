@@ -11,9 +11,9 @@ use tokio::time::Instant;
 
 use super::history::{letters, timeline};
 use super::kind::Kind;
+use super::objects::{child_of, condition, controller_uid, is_deleting, is_enabled, uid_of};
 use super::operator::Operator;
 use super::plan::Plan;
-use super::objects::{child_of, condition, controller_uid, is_deleting, is_enabled, uid_of};
 use super::predicates::standing;
 use super::scenario::{Scenario, Step, create_tree};
 use super::world::{Shared, World};
@@ -102,12 +102,21 @@ impl Scenario {
     }
 
     fn outcome(&self, world: &World, tells: bool) -> Outcome {
-        let mut wrong: Vec<String> =
-            world.monitor.violations.iter().map(|v| format!("{}: {}", v.predicate, v.what)).collect();
+        let mut wrong: Vec<String> = world
+            .monitor
+            .violations
+            .iter()
+            .map(|v| format!("{}: {}", v.predicate, v.what))
+            .collect();
         let quiet = SignedDuration::from_secs(i64::try_from(QUIET).unwrap_or(0));
-        if let Some(last) = world.last_write.filter(|last| world.server.now.duration_since(*last) < quiet) {
+        if let Some(last) = world
+            .last_write
+            .filter(|last| world.server.now.duration_since(*last) < quiet)
+        {
             let ago = world.server.now.duration_since(last).as_secs();
-            wrong.push(format!("S11 quiescence: something was written {ago} s before the end"));
+            wrong.push(format!(
+                "S11 quiescence: something was written {ago} s before the end"
+            ));
         }
         let ends = summary(world);
         if !self.ends.is_empty() && !ends.starts_with(self.ends) {
@@ -121,8 +130,17 @@ impl Scenario {
             wrong,
             writes: world.writes,
             reads: world.reads,
-            changes: world.server.changes.iter().map(|c| (c.address.0, c.address.2.clone())).collect(),
-            timeline: if tells { timeline(world) } else { String::new() },
+            changes: world
+                .server
+                .changes
+                .iter()
+                .map(|c| (c.address.0, c.address.2.clone()))
+                .collect(),
+            timeline: if tells {
+                timeline(world)
+            } else {
+                String::new()
+            },
         }
     }
 }
@@ -149,7 +167,9 @@ impl Operators {
     fn start(shared: &Shared, plan: &Plan) -> Self {
         let count = if plan.two { 2 } else { 1 };
         Self {
-            running: (0..count).map(|number| Some(Operator::start(shared, number, plan.mistake))).collect(),
+            running: (0..count)
+                .map(|number| Some(Operator::start(shared, number, plan.mistake)))
+                .collect(),
             starts: vec![None; count],
         }
     }
@@ -196,7 +216,11 @@ fn summary(world: &World) -> String {
         return "no tree".to_owned();
     };
     let ready = condition(tree, "Ready");
-    let word = |field: &str| ready.map_or("", |ready| ready[field].as_str().unwrap_or("")).to_owned();
+    let word = |field: &str| {
+        ready
+            .map_or("", |ready| ready[field].as_str().unwrap_or(""))
+            .to_owned()
+    };
     format!("{} {}: {}", letters(tree), word("reason"), word("message"))
 }
 
@@ -204,23 +228,51 @@ fn summary(world: &World) -> String {
 fn state(world: &World) -> String {
     let mut text = String::new();
     for (_, tree) in world.server.all(Kind::Tree) {
-        let reason = condition(tree, "Ready").map_or("", |ready| ready["reason"].as_str().unwrap_or(""));
-        let _ = writeln!(text, "{} {reason}, generation {}", letters(tree), tree["status"]["observedGeneration"]);
-        for record in tree["status"]["supervisors"].as_array().into_iter().flatten() {
-            let gave_up: Vec<&Value> = record["gaveUp"].as_array().into_iter().flatten().map(|g| &g["child"]).collect();
+        let reason =
+            condition(tree, "Ready").map_or("", |ready| ready["reason"].as_str().unwrap_or(""));
+        let _ = writeln!(
+            text,
+            "{} {reason}, generation {}",
+            letters(tree),
+            tree["status"]["observedGeneration"]
+        );
+        for record in tree["status"]["supervisors"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            let gave_up: Vec<&Value> = record["gaveUp"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|g| &g["child"])
+                .collect();
             let operation = &record["operation"]["kind"];
-            let _ = writeln!(text, "  supervisor {}: {operation}, gave up {gave_up:?}", record["name"]);
+            let _ = writeln!(
+                text,
+                "  supervisor {}: {operation}, gave up {gave_up:?}",
+                record["name"]
+            );
         }
     }
     for ((_, _, name), worker) in world.server.all(Kind::Worker) {
-        let tree = world.server.all(Kind::Tree).find(|(_, tree)| uid_of(tree) == controller_uid(worker));
+        let tree = world
+            .server
+            .all(Kind::Tree)
+            .find(|(_, tree)| uid_of(tree) == controller_uid(worker));
         let enabled = tree.is_some_and(|(_, tree)| {
             let specs = tree["spec"]["children"].as_array();
-            specs.into_iter().flatten().any(|spec| spec["name"] == child_of(worker) && is_enabled(tree, spec))
+            specs
+                .into_iter()
+                .flatten()
+                .any(|spec| spec["name"] == child_of(worker) && is_enabled(tree, spec))
         });
         let pods = standing(&world.server, uid_of(worker));
         let spec = &worker["spec"]["replicas"];
-        let _ = writeln!(text, "  worker {name}: enabled {enabled}, replicas {spec}, {pods:?}");
+        let _ = writeln!(
+            text,
+            "  worker {name}: enabled {enabled}, replicas {spec}, {pods:?}"
+        );
     }
     let ownerless = world
         .server

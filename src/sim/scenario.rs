@@ -84,7 +84,12 @@ impl Step {
         let user = Actor::User;
         match self {
             Self::Behave(child, behaviour) => {
-                drop(world.cluster.behaviours.insert((*child).to_owned(), *behaviour));
+                drop(
+                    world
+                        .cluster
+                        .behaviours
+                        .insert((*child).to_owned(), *behaviour),
+                );
             }
             Self::Kill(child, slot, code) => {
                 let (_, pod) = live(world, child, *slot)?;
@@ -106,26 +111,36 @@ impl Step {
             Self::Pressure(child, slot) => {
                 let (address, _) = live(world, child, *slot)?;
                 edit(world, |world| {
-                    world.server.edit(&Actor::System("kubelet"), &address, |pod| {
-                        pod["status"]["phase"] = "Failed".into();
-                        pod["status"]["reason"] = "Evicted".into();
-                        pod["status"]["message"] = "The node was low on resource: memory.".into();
-                        pod["status"]["containerStatuses"] = json!([]);
-                        pod["status"]["conditions"] = json!([{"type": "Ready", "status": "False"}]);
-                    });
+                    world
+                        .server
+                        .edit(&Actor::System("kubelet"), &address, |pod| {
+                            pod["status"]["phase"] = "Failed".into();
+                            pod["status"]["reason"] = "Evicted".into();
+                            pod["status"]["message"] =
+                                "The node was low on resource: memory.".into();
+                            pod["status"]["containerStatuses"] = json!([]);
+                            pod["status"]["conditions"] =
+                                json!([{"type": "Ready", "status": "False"}]);
+                        });
                 });
             }
             Self::Unlabel(child, slot) => {
                 let (address, _) = live(world, child, *slot)?;
                 edit(world, |world| {
-                    world.server.edit(&user, &address, |pod| pod["metadata"]["labels"] = json!({"mine": "now"}));
+                    world.server.edit(&user, &address, |pod| {
+                        pod["metadata"]["labels"] = json!({"mine": "now"})
+                    });
                 });
             }
             Self::Disown(child, slot) => {
                 let (address, _) = live(world, child, *slot)?;
                 edit(world, |world| {
                     world.server.edit(&user, &address, |pod| {
-                        drop(pod["metadata"].as_object_mut().map(|meta| meta.remove("ownerReferences")));
+                        drop(
+                            pod["metadata"]
+                                .as_object_mut()
+                                .map(|meta| meta.remove("ownerReferences")),
+                        );
                     });
                 });
             }
@@ -136,10 +151,17 @@ impl Step {
             Self::Squat(name) => stranger(world, name, &json!({})),
             Self::Unsquat(name) => {
                 let address = (Kind::Pod, NAMESPACE.to_owned(), (*name).to_owned());
-                ask(world, &user, Verb::Delete, &address, json!({"gracePeriodSeconds": 0}));
+                ask(
+                    world,
+                    &user,
+                    Verb::Delete,
+                    &address,
+                    json!({"gracePeriodSeconds": 0}),
+                );
             }
             Self::Set(path, value) => {
-                let value: Value = serde_yaml::from_str(value).expect("the value of a scenario is YAML");
+                let value: Value =
+                    serde_yaml::from_str(value).expect("the value of a scenario is YAML");
                 change_spec(world, |spec| *at(spec, path) = value)?;
             }
             Self::Apply(tree) => {
@@ -147,7 +169,13 @@ impl Step {
                 change_spec(world, |spec| *spec = tree)?;
             }
             Self::Delete(policy) => {
-                ask(world, &user, Verb::Delete, &tree_address(), json!({"propagationPolicy": policy}));
+                ask(
+                    world,
+                    &user,
+                    Verb::Delete,
+                    &tree_address(),
+                    json!({"propagationPolicy": policy}),
+                );
             }
             Self::Create(tree) => create_tree(world, tree),
             Self::Scale(child, replicas) => {
@@ -158,7 +186,13 @@ impl Step {
                 world.call(&user, &call).map_err(|_| "no such Worker")?;
             }
             Self::DeleteWorker(child) => {
-                ask(world, &user, Verb::Delete, &worker(child), json!({"propagationPolicy": "Background"}));
+                ask(
+                    world,
+                    &user,
+                    Verb::Delete,
+                    &worker(child),
+                    json!({"propagationPolicy": "Background"}),
+                );
             }
             Self::Retry => {
                 let now = crate::sim::server::time(world.server.now);
@@ -177,7 +211,9 @@ impl Step {
                 let address = (Kind::Node, String::new(), (*node).to_owned());
                 edit(world, |world| {
                     let key = "node.kubernetes.io/out-of-service";
-                    world.server.edit(&user, &address, |node| nodes::taint(node, key));
+                    world
+                        .server
+                        .edit(&user, &address, |node| nodes::taint(node, key));
                 });
             }
             Self::Refuse(message) => {
@@ -224,10 +260,18 @@ fn at<'a>(spec: &'a mut Value, path: &str) -> &'a mut Value {
 
 fn change_spec(world: &mut World, change: impl FnOnce(&mut Value)) -> Result<(), &'static str> {
     let address = tree_address();
-    if world.server.get(address.0, &address.1, &address.2).is_none() {
+    if world
+        .server
+        .get(address.0, &address.1, &address.2)
+        .is_none()
+    {
         return Err("no tree");
     }
-    edit(world, |world| world.server.edit(&Actor::User, &address, |tree| change(&mut tree["spec"])));
+    edit(world, |world| {
+        world
+            .server
+            .edit(&Actor::User, &address, |tree| change(&mut tree["spec"]))
+    });
     Ok(())
 }
 
@@ -263,8 +307,20 @@ fn ask(world: &mut World, actor: &Actor, verb: Verb, address: &Address, body: Va
 
 fn request(verb: Verb, address: &Address, body: Value) -> Call {
     let (kind, namespace, name) = address.clone();
-    let name = if verb == Verb::Create { String::new() } else { name };
-    Call { verb, kind, namespace, name, part: Part::Main, query: Vec::new(), body }
+    let name = if verb == Verb::Create {
+        String::new()
+    } else {
+        name
+    };
+    Call {
+        verb,
+        kind,
+        namespace,
+        name,
+        part: Part::Main,
+        query: Vec::new(),
+        body,
+    }
 }
 
 /// Where the tree is.
@@ -273,7 +329,11 @@ pub(super) fn tree_address() -> Address {
 }
 
 fn worker(child: &str) -> Address {
-    (Kind::Worker, NAMESPACE.to_owned(), format!("{TREE}-{child}"))
+    (
+        Kind::Worker,
+        NAMESPACE.to_owned(),
+        format!("{TREE}-{child}"),
+    )
 }
 
 fn live(world: &World, child: &str, slot: i64) -> Result<(Address, Value), &'static str> {

@@ -90,13 +90,16 @@ impl Server {
 
     /// The object at that place.
     pub(super) fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<&Arc<Value>> {
-        self.objects.get(&(kind, namespace.to_owned(), name.to_owned()))
+        self.objects
+            .get(&(kind, namespace.to_owned(), name.to_owned()))
     }
 
     /// All objects of a kind.
     pub(super) fn all(&self, kind: Kind) -> impl Iterator<Item = (&Address, &Arc<Value>)> {
         let begin: Address = (kind, String::new(), String::new());
-        self.objects.range(begin..).take_while(move |(address, _)| address.0 == kind)
+        self.objects
+            .range(begin..)
+            .take_while(move |(address, _)| address.0 == kind)
     }
 
     fn existing(&self, call: &Call) -> Result<Arc<Value>, Refusal> {
@@ -107,35 +110,62 @@ impl Server {
 
     fn list(&self, call: &Call) -> Value {
         let after = call.query("continue").unwrap_or_default();
-        let limit: usize = call.query("limit").and_then(|n| n.parse().ok()).unwrap_or(usize::MAX);
+        let limit: usize = call
+            .query("limit")
+            .and_then(|n| n.parse().ok())
+            .unwrap_or(usize::MAX);
         let mut matching = self
             .all(call.kind)
-            .filter(|((_, namespace, _), _)| call.namespace.is_empty() || *namespace == call.namespace)
+            .filter(|((_, namespace, _), _)| {
+                call.namespace.is_empty() || *namespace == call.namespace
+            })
             .filter(|(_, object)| selects(call.query("labelSelector"), object))
             .filter(|((_, namespace, name), _)| format!("{namespace}.{name}").as_str() > after);
-        let items: Vec<Value> = matching.by_ref().take(limit).map(|(_, o)| (**o).clone()).collect();
+        let items: Vec<Value> = matching
+            .by_ref()
+            .take(limit)
+            .map(|(_, o)| (**o).clone())
+            .collect();
         let more = matching.next().is_some();
-        let last = items.last().filter(|_| more).map_or_else(String::new, |object| {
-            let meta = &object["metadata"];
-            format!("{}.{}", meta["namespace"].as_str().unwrap_or(""), meta["name"].as_str().unwrap_or(""))
-        });
+        let last = items
+            .last()
+            .filter(|_| more)
+            .map_or_else(String::new, |object| {
+                let meta = &object["metadata"];
+                format!(
+                    "{}.{}",
+                    meta["namespace"].as_str().unwrap_or(""),
+                    meta["name"].as_str().unwrap_or("")
+                )
+            });
         json!({"kind": format!("{}List", call.kind.name()), "apiVersion": call.kind.api_version(),
             "metadata": {"resourceVersion": self.version.to_string(), "continue": last}, "items": items})
     }
 
     fn create(&mut self, actor: &Actor, call: &Call) -> Answer {
         let mut object = call.body.clone();
-        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let name = object["metadata"]["name"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         if let Some((kind, refusal)) = &self.refuses
             && *kind == call.kind
         {
-            return Err(Refusal { name: name.clone(), ..refusal.clone() });
+            return Err(Refusal {
+                name: name.clone(),
+                ..refusal.clone()
+            });
         }
         if self.get(call.kind, &call.namespace, &name).is_some() {
             return Err(Refusal::already_exists(call.kind, &name));
         }
-        if object["metadata"]["resourceVersion"].as_str().is_some_and(|version| !version.is_empty()) {
-            return Err(Refusal::invalid("resourceVersion should not be set on objects to be created"));
+        if object["metadata"]["resourceVersion"]
+            .as_str()
+            .is_some_and(|version| !version.is_empty())
+        {
+            return Err(Refusal::invalid(
+                "resourceVersion should not be set on objects to be created",
+            ));
         }
         object["kind"] = call.kind.name().into();
         object["apiVersion"] = call.kind.api_version().into();
@@ -157,7 +187,12 @@ impl Server {
             Kind::Pod => object["status"] = json!({"phase": "Pending"}),
             Kind::Node | Kind::Event | Kind::Lease => {}
         }
-        Ok(self.store(actor, (call.kind, call.namespace.clone(), name), Part::Main, object))
+        Ok(self.store(
+            actor,
+            (call.kind, call.namespace.clone(), name),
+            Part::Main,
+            object,
+        ))
     }
 
     fn patch(&mut self, actor: &Actor, call: &Call) -> Answer {
@@ -179,15 +214,23 @@ impl Server {
             }
         }
         let new = self.replace(actor, call, &old, new);
-        Ok(if call.part == Part::Scale { scale_of(&new) } else { new })
+        Ok(if call.part == Part::Scale {
+            scale_of(&new)
+        } else {
+            new
+        })
     }
 
     fn update(&mut self, actor: &Actor, call: &Call) -> Answer {
         let old = self.existing(call)?;
         self.check_version(call, &old, &call.body)?;
-        let without = call.body["metadata"]["resourceVersion"].as_str().is_none_or(str::is_empty);
+        let without = call.body["metadata"]["resourceVersion"]
+            .as_str()
+            .is_none_or(str::is_empty);
         if without && call.kind.is_custom() {
-            return Err(Refusal::invalid("metadata.resourceVersion: must be specified for an update"));
+            return Err(Refusal::invalid(
+                "metadata.resourceVersion: must be specified for an update",
+            ));
         }
         let mut new = call.body.clone();
         match call.part {
@@ -195,14 +238,18 @@ impl Server {
                 new = (*old).clone();
                 new["status"] = call.body["status"].clone();
             }
-            Part::Main | Part::Scale if call.kind.has_status() => new["status"] = old["status"].clone(),
+            Part::Main | Part::Scale if call.kind.has_status() => {
+                new["status"] = old["status"].clone()
+            }
             Part::Main | Part::Scale => {}
         }
         Ok(self.replace(actor, call, &old, new))
     }
 
     fn check_version(&self, call: &Call, old: &Value, body: &Value) -> Result<(), Refusal> {
-        let wanted = body["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+        let wanted = body["metadata"]["resourceVersion"]
+            .as_str()
+            .unwrap_or_default();
         if wanted.is_empty() || wanted == old["metadata"]["resourceVersion"] {
             return Ok(());
         }
@@ -211,12 +258,23 @@ impl Server {
 
     /// Stores what a write made of an object, or ends the object when nothing holds it any more.
     fn replace(&mut self, actor: &Actor, call: &Call, old: &Value, mut new: Value) -> Value {
-        for fixed in ["uid", "name", "namespace", "creationTimestamp", "deletionTimestamp",
-            "deletionGracePeriodSeconds", "generation", "resourceVersion"]
-        {
+        for fixed in [
+            "uid",
+            "name",
+            "namespace",
+            "creationTimestamp",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "generation",
+            "resourceVersion",
+        ] {
             match old["metadata"].get(fixed) {
                 Some(value) => new["metadata"][fixed] = value.clone(),
-                None => drop(new["metadata"].as_object_mut().map(|meta| meta.remove(fixed))),
+                None => drop(
+                    new["metadata"]
+                        .as_object_mut()
+                        .map(|meta| meta.remove(fixed)),
+                ),
             }
         }
         drop_empty_lists(&mut new["metadata"]);
@@ -227,9 +285,12 @@ impl Server {
             new["metadata"]["generation"] = (generation(old) + 1).into();
         }
         let address = (call.kind, call.namespace.clone(), call.name.clone());
-        let held = new["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
+        let held = new["metadata"]["finalizers"]
+            .as_array()
+            .is_some_and(|list| !list.is_empty());
         // A Pod that is being deleted without a grace left is waited for by nobody.
-        let waits = call.kind == Kind::Pod && new["metadata"]["deletionGracePeriodSeconds"] != json!(0);
+        let waits =
+            call.kind == Kind::Pod && new["metadata"]["deletionGracePeriodSeconds"] != json!(0);
         if !new["metadata"]["deletionTimestamp"].is_null() && !held && !waits {
             return self.end(actor, address, new);
         }
@@ -237,7 +298,12 @@ impl Server {
     }
 
     /// Changes an object as the rest of Kubernetes does: no precondition, any part.
-    pub(super) fn edit(&mut self, actor: &Actor, address: &Address, change: impl FnOnce(&mut Value)) {
+    pub(super) fn edit(
+        &mut self,
+        actor: &Actor,
+        address: &Address,
+        change: impl FnOnce(&mut Value),
+    ) {
         let Some(old) = self.objects.get(address).cloned() else {
             return;
         };
@@ -246,7 +312,11 @@ impl Server {
         if new == *old {
             return;
         }
-        let part = if new["spec"] == old["spec"] { Part::Status } else { Part::Main };
+        let part = if new["spec"] == old["spec"] {
+            Part::Status
+        } else {
+            Part::Main
+        };
         if address.0.is_custom() && part == Part::Main {
             new["metadata"]["generation"] = (generation(&old) + 1).into();
         }
@@ -321,7 +391,9 @@ fn drop_empty_lists(meta: &mut Value) {
 }
 
 fn generation(object: &Value) -> i64 {
-    object["metadata"]["generation"].as_i64().unwrap_or_default()
+    object["metadata"]["generation"]
+        .as_i64()
+        .unwrap_or_default()
 }
 
 fn scale_of(worker: &Value) -> Value {

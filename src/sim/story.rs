@@ -46,8 +46,14 @@ children:
             ("children.web.enabled", "true"),
             ("children.ui.parent", "null"),
             ("children.ui.parent", "web"),
-            ("children.db.worker.template.spec.containers.app.image", "two"),
-            ("children.api.worker.template.spec.containers.app.image", "two"),
+            (
+                "children.db.worker.template.spec.containers.app.image",
+                "two",
+            ),
+            (
+                "children.api.worker.template.spec.containers.app.image",
+                "two",
+            ),
             ("children.db.worker.identity", "Interchangeable"),
             ("startup", "Parallel"),
         ],
@@ -66,8 +72,14 @@ children:
             ("children.b.worker.replicas", "5"),
             ("children.a.enabled", "false"),
             ("children.a.enabled", "true"),
-            ("children.c.worker.template.spec.containers.app.image", "two"),
-            ("children.b.worker.template.spec.containers.app.image", "two"),
+            (
+                "children.c.worker.template.spec.containers.app.image",
+                "two",
+            ),
+            (
+                "children.b.worker.template.spec.containers.app.image",
+                "two",
+            ),
             ("onGiveUp", "Stop"),
             ("onGiveUp", "Retry"),
             ("intensity.maxRestarts", "0"),
@@ -96,7 +108,10 @@ children:
             ("children.z.worker.replicas", "0"),
             ("children.two.supervisor.onGiveUp", "Stop"),
             ("children.two.supervisor.onGiveUp", "Escalate"),
-            ("children.y.worker.template.spec.containers.app.image", "two"),
+            (
+                "children.y.worker.template.spec.containers.app.image",
+                "two",
+            ),
         ],
     },
 ];
@@ -120,7 +135,10 @@ impl Story {
         let count = 2 + dice.below(8);
         let mut times: Vec<u64> = (0..count).map(|_| dice.seconds(BAD_TIMES)).collect();
         times.sort_unstable();
-        let mut steps: Vec<(u64, Step)> = times.into_iter().map(|time| (time, dice.step(cast))).collect();
+        let mut steps: Vec<(u64, Step)> = times
+            .into_iter()
+            .map(|time| (time, dice.step(cast)))
+            .collect();
         let bad = steps.len();
         let well = BAD_TIMES + 20;
         for child in cast.children {
@@ -135,8 +153,19 @@ impl Story {
         steps.push((well + 60, Step::Create(cast.tree)));
         steps.push((well + 61, Step::Apply(cast.tree)));
         steps.push((well + 70, Step::Retry));
-        let scenario = Scenario { name: "a random story", tree: cast.tree, steps, seconds: well + COME_BACK, ends: "TFF" };
-        Self { scenario, plan: dice.plan(), good: cast.tree, bad }
+        let scenario = Scenario {
+            name: "a random story",
+            tree: cast.tree,
+            steps,
+            seconds: well + COME_BACK,
+            ends: "TFF",
+        };
+        Self {
+            scenario,
+            plan: dice.plan(),
+            good: cast.tree,
+            bad,
+        }
     }
 
     /// The good specs that stories end with.
@@ -152,14 +181,19 @@ impl Story {
             story.bad -= 1;
             story
         });
-        let fewer_faults = self.plan.simpler().into_iter().map(|plan| Self { plan, ..self.clone() });
+        let fewer_faults = self.plan.simpler().into_iter().map(|plan| Self {
+            plan,
+            ..self.clone()
+        });
         fewer_faults.chain(fewer_steps).collect()
     }
 
     /// The story in words.
     pub(super) fn tell(&self) -> String {
-        let steps: Vec<String> =
-            self.scenario.steps[..self.bad].iter().map(|(time, step)| format!("{time:>4} s  {step:?}")).collect();
+        let steps: Vec<String> = self.scenario.steps[..self.bad]
+            .iter()
+            .map(|(time, step)| format!("{time:>4} s  {step:?}"))
+            .collect();
         format!("{}\n{}\n{}", self.good, steps.join("\n"), self.plan)
     }
 }
@@ -169,7 +203,11 @@ struct Dice(u64);
 
 impl Dice {
     fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(0xD1B5_4A32_D192_ED03) | 1)
+        Self(
+            seed.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+                .wrapping_add(0xD1B5_4A32_D192_ED03)
+                | 1,
+        )
     }
 
     fn next(&mut self) -> u64 {
@@ -204,7 +242,10 @@ impl Dice {
             9 => Step::Pressure(child, slot),
             10 | 11 => Step::Behave(child, Behaviour::Crash(self.one_of(&[1, 1, 3, 20]), 1)),
             12 => Step::Behave(child, self.one_of(&[Behaviour::Hang, Behaviour::NoImage])),
-            13 => Step::Behave(child, self.one_of(&[Behaviour::NoCapacity, Behaviour::Rejected])),
+            13 => Step::Behave(
+                child,
+                self.one_of(&[Behaviour::NoCapacity, Behaviour::Rejected]),
+            ),
             14 | 15 => Step::Behave(child, Behaviour::Healthy),
             16 => Step::PowerOff(node),
             17 => Step::PowerOn(node),
@@ -224,11 +265,28 @@ impl Dice {
     }
 
     fn plan(&mut self) -> Plan {
-        let mut plan = Plan { two: self.below(3) == 0, away: Duration::from_millis(self.next() % 15_000), ..Plan::default() };
+        let mut plan = Plan {
+            two: self.below(3) == 0,
+            away: Duration::from_millis(self.next() % 15_000),
+            ..Plan::default()
+        };
         let blows = [
-            Blow::CrashBefore, Blow::CrashAfter, Blow::CrashBefore, Blow::CrashAfter, Blow::Fails(409), Blow::Fails(429),
-            Blow::Fails(500), Blow::Fails(503), Blow::Fails(504), Blow::FailsAfter(504), Blow::FailsAfter(500), Blow::Hangs,
-            Blow::HangsAfter, Blow::Late(4), Blow::Fails(403), Blow::Fails(422),
+            Blow::CrashBefore,
+            Blow::CrashAfter,
+            Blow::CrashBefore,
+            Blow::CrashAfter,
+            Blow::Fails(409),
+            Blow::Fails(429),
+            Blow::Fails(500),
+            Blow::Fails(503),
+            Blow::Fails(504),
+            Blow::FailsAfter(504),
+            Blow::FailsAfter(500),
+            Blow::Hangs,
+            Blow::HangsAfter,
+            Blow::Late(4),
+            Blow::Fails(403),
+            Blow::Fails(422),
         ];
         for _ in 0..self.below(4) {
             let number = 1 + self.below(90);
@@ -236,11 +294,21 @@ impl Dice {
         }
         for _ in 0..self.below(3) {
             let number = 1 + self.below(60);
-            let blow = self.one_of(&[Blow::Fails(410), Blow::Fails(500), Blow::Fails(429), Blow::Hangs, Blow::Late(6), Blow::CrashAfter]);
+            let blow = self.one_of(&[
+                Blow::Fails(410),
+                Blow::Fails(500),
+                Blow::Fails(429),
+                Blow::Hangs,
+                Blow::Late(6),
+                Blow::CrashAfter,
+            ]);
             let _ = plan.reads.insert(number, blow);
         }
         for _ in 0..self.below(4) {
-            plan.held.push(Held { change: self.below(150), versions: 1 + self.below(4) });
+            plan.held.push(Held {
+                change: self.below(150),
+                versions: 1 + self.below(4),
+            });
         }
         let mut numbers = |dice: &mut Self, most| -> BTreeSet<usize> {
             (0..dice.below(most)).map(|_| dice.below(150)).collect()

@@ -33,9 +33,16 @@ impl Job<'_> {
         let outcome = self.scenario.run(&self.plan, EXTRA);
         let mut wrong = outcome.wrong.clone();
         if outcome.state != self.state {
-            wrong.push(format!("it does not end as the undisturbed run does, which ends so:\n{}", self.state));
+            wrong.push(format!(
+                "it does not end as the undisturbed run does, which ends so:\n{}",
+                self.state
+            ));
         }
-        if wrong.is_empty() { Ok(()) } else { Err(explain(self.scenario, &self.plan, EXTRA, &wrong)) }
+        if wrong.is_empty() {
+            Ok(())
+        } else {
+            Err(explain(self.scenario, &self.plan, EXTRA, &wrong))
+        }
     }
 }
 
@@ -78,9 +85,15 @@ fn check_all<T: Sync>(what: &str, jobs: &[T], check: impl Fn(&T) -> Result<(), S
     });
     let mut wrong = wrong.into_inner().expect("no check panics");
     wrong.sort();
-    say(&format!("{what}: {} runs, {} wrong", jobs.len(), wrong.len()));
+    say(&format!(
+        "{what}: {} runs, {} wrong",
+        jobs.len(),
+        wrong.len()
+    ));
     for (number, why) in wrong.iter().filter(|_| reports.is_some()) {
-        let file = reports.as_ref().map(|folder| folder.join(format!("{}-{number}", &what[..6])));
+        let file = reports
+            .as_ref()
+            .map(|folder| folder.join(format!("{}-{number}", &what[..6])));
         file.map(|file| std::fs::write(file, why).expect("reports can be written"));
     }
     if let Some((_, why)) = wrong.first() {
@@ -101,7 +114,11 @@ fn references() -> Vec<(Scenario, Outcome)> {
         .map(|scenario| {
             let plan = Plan::default();
             let outcome = scenario.run(&plan, EXTRA);
-            assert!(outcome.wrong.is_empty(), "{}", explain(&scenario, &plan, EXTRA, &outcome.wrong));
+            assert!(
+                outcome.wrong.is_empty(),
+                "{}",
+                explain(&scenario, &plan, EXTRA, &outcome.wrong)
+            );
             (scenario, outcome)
         })
         .collect()
@@ -112,9 +129,16 @@ fn every_scenario_keeps_every_promise() {
     let all = scenarios::all();
     assert!(all.len() >= 30, "there are {} scenarios", all.len());
     check_all("scenarios", &all, |scenario| {
-        let plan = Plan { away: Duration::from_millis(300), ..Plan::default() };
+        let plan = Plan {
+            away: Duration::from_millis(300),
+            ..Plan::default()
+        };
         let outcome = scenario.run(&plan, 0);
-        if outcome.wrong.is_empty() { Ok(()) } else { Err(explain(scenario, &plan, 0, &outcome.wrong)) }
+        if outcome.wrong.is_empty() {
+            Ok(())
+        } else {
+            Err(explain(scenario, &plan, 0, &outcome.wrong))
+        }
     });
 }
 
@@ -122,12 +146,36 @@ fn every_scenario_keeps_every_promise() {
 fn a_scenario_is_the_same_every_time() {
     let scenario = scenarios::named("heal_exits_of_all");
     let plan = Plan::blow(12, super::plan::Blow::CrashAfter);
-    assert_eq!(scenario.tell(&plan, EXTRA).timeline, scenario.tell(&plan, EXTRA).timeline);
+    assert_eq!(
+        scenario.tell(&plan, EXTRA).timeline,
+        scenario.tell(&plan, EXTRA).timeline
+    );
 }
 
 #[test]
 fn zz_debug() {
-    let scenario = scenarios::named(&std::env::var("SIM_SCENARIO").unwrap_or("start_nothing".into()));
-    let outcome = scenario.tell(&Plan { away: Duration::from_secs(std::env::var("SIM_AWAY").ok().and_then(|x| x.parse().ok()).unwrap_or(0)), ..Plan::blow(std::env::var("SIM_WRITE").ok().and_then(|x| x.parse().ok()).unwrap_or(0), super::plan::Blow::CrashAfter) }, EXTRA);
-    eprintln!("{}\n{}\n{:?}", outcome.timeline, outcome.state, outcome.wrong);
+    let scenario =
+        scenarios::named(&std::env::var("SIM_SCENARIO").unwrap_or("start_nothing".into()));
+    let outcome = scenario.tell(
+        &Plan {
+            away: Duration::from_secs(
+                std::env::var("SIM_AWAY")
+                    .ok()
+                    .and_then(|x| x.parse().ok())
+                    .unwrap_or(0),
+            ),
+            ..Plan::blow(
+                std::env::var("SIM_WRITE")
+                    .ok()
+                    .and_then(|x| x.parse().ok())
+                    .unwrap_or(0),
+                super::plan::Blow::CrashAfter,
+            )
+        },
+        EXTRA,
+    );
+    eprintln!(
+        "{}\n{}\n{:?}",
+        outcome.timeline, outcome.state, outcome.wrong
+    );
 }

@@ -47,7 +47,8 @@ pub(super) struct Shared {
 impl Shared {
     /// A cluster with nodes and nothing else, and where the crashes of operators are told.
     pub(super) fn new(plan: Plan) -> (Self, mpsc::UnboundedReceiver<usize>) {
-        let mut server = Server::new(Timestamp::from_second(BEGIN).expect("a time of this century"));
+        let mut server =
+            Server::new(Timestamp::from_second(BEGIN).expect("a time of this century"));
         register_nodes(&mut server);
         let (crashes, told) = mpsc::unbounded_channel();
         let world = World {
@@ -85,7 +86,8 @@ impl Shared {
     /// Something changed.
     pub(super) fn ring(&self) {
         let count = self.lock().server.changes.len();
-        self.bell.send_if_modified(|known| std::mem::replace(known, count) != count);
+        self.bell
+            .send_if_modified(|known| std::mem::replace(known, count) != count);
     }
 
     /// Rings although nothing changed in the API.
@@ -121,7 +123,9 @@ impl Shared {
                 due.map(|due| Duration::try_from(due.duration_since(now)).unwrap_or_default())
             };
             self.ring();
-            let sleep = due.unwrap_or(Duration::from_secs(3600)).max(Duration::from_millis(1));
+            let sleep = due
+                .unwrap_or(Duration::from_secs(3600))
+                .max(Duration::from_millis(1));
             tokio::select! {
                 biased;
                 changed = bell.changed() => if changed.is_err() { return },
@@ -136,7 +140,8 @@ impl World {
         let before = self.server.changes.len();
         let answer = self.server.call(actor, call);
         if call.verb.writes() {
-            self.monitor.asked(actor, call, &answer, &self.server, before);
+            self.monitor
+                .asked(actor, call, &answer, &self.server, before);
         }
         self.judge(before);
         answer
@@ -193,7 +198,11 @@ impl World {
             return None;
         }
         let verb = format!("{:?}", call.verb).to_lowercase();
-        self.note(format!("operator {operator}: {verb} {} {}: {blow:?}", call.kind.name(), call.name));
+        self.note(format!(
+            "operator {operator}: {verb} {} {}: {blow:?}",
+            call.kind.name(),
+            call.name
+        ));
         Some(blow)
     }
 }
@@ -201,9 +210,15 @@ impl World {
 /// The object's place in a line of the timeline.
 pub(super) fn place(object: &Value) -> String {
     let labels = &object["metadata"]["labels"];
-    match (labels[crate::api::labels::CHILD].as_str(), labels[crate::api::labels::SLOT].as_str()) {
+    match (
+        labels[crate::api::labels::CHILD].as_str(),
+        labels[crate::api::labels::SLOT].as_str(),
+    ) {
         (Some(child), Some(slot)) => format!("{child}/{slot}"),
         (Some(child), None) => child.to_owned(),
-        _ => object["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
+        _ => object["metadata"]["name"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned(),
     }
 }

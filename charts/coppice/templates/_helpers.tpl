@@ -67,14 +67,38 @@ capabilities:
 
 {{/* What the operator may do in a namespace that it looks after. It never reads Secrets or ConfigMaps. */}}
 {{- define "coppice.rules" -}}
+{{ include "coppice.trackingRules" . }}
+{{- if not .Values.authority.optIn }}
+{{ include "coppice.workloadRules" . }}
+{{- end }}
+{{- end }}
+
+{{/* Seeing trees and what belongs to them, and saying how they are. */}}
+{{- define "coppice.trackingRules" -}}
 - apiGroups: [coppice.dev]
   resources: [supervisiontrees]
   verbs: [get, list, watch, patch]
 - apiGroups: [coppice.dev]
   resources: [workers]
-  verbs: [get, list, watch, create, delete]
+  verbs: [get, list, watch]
 - apiGroups: [coppice.dev]
-  resources: [supervisiontrees/status, workers/status, workers/scale]
+  resources: [supervisiontrees/status, workers/status]
+  verbs: [patch]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+{{- end }}
+
+{{/* Making Workers and Pods. */}}
+{{- define "coppice.workloadRules" -}}
+- apiGroups: [coppice.dev]
+  resources: [workers]
+  verbs: [create, delete]
+- apiGroups: [coppice.dev]
+  resources: [workers/scale]
   verbs: [patch]
 # Needed where the cluster lets only those block the deletion of an owner who may finalize it.
 - apiGroups: [coppice.dev]
@@ -82,10 +106,7 @@ capabilities:
   verbs: [update]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch, create, delete]
-- apiGroups: [events.k8s.io]
-  resources: [events]
-  verbs: [create]
+  verbs: [create, delete]
 {{- end }}
 
 {{/* What the release hook may do in a namespace that the operator looked after. */}}

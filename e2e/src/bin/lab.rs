@@ -1,6 +1,9 @@
-//! `lab`: the harness by hand. `make cluster`, `make down`, `make demo` and `make test` are this program.
+//! `lab`: the harness by hand. `make cluster`, `make down`, `make demo`, `make test`, `make deny` and `make sbom` are
+//! this program.
 //!
 //! Rule: it only picks what the library does; the two hidden commands are processes that the library starts.
+
+#![forbid(unsafe_code)]
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,7 +12,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use e2e::cluster::{Cluster, Full, Profile};
 use e2e::node::{self, NodeOptions};
-use e2e::{cache, demo, layers, lock, progress, reaper, session};
+use e2e::{cache, demo, deny, layers, lock, progress, reaper, sbom, session};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
@@ -31,6 +34,10 @@ enum Command {
     Demo,
     /// Run all layers of tests
     Test,
+    /// Judge the licences, sources and known vulnerabilities of the dependencies
+    Deny,
+    /// List what the operator's program is made of, in the `CycloneDX` format
+    Sbom,
     /// Cleans a run when its owner dies
     #[command(name = reaper::SUBCOMMAND, hide = true)]
     Reap { lock: PathBuf },
@@ -89,6 +96,12 @@ fn run(command: Command) -> Result<()> {
             outcome
         }
         Command::Test => layers::run().context("test"),
+        Command::Deny => deny::run().context("judge the dependencies"),
+        Command::Sbom => {
+            let list = sbom::run().context("list the dependencies")?;
+            println!("{}", list.display());
+            Ok(())
+        }
         Command::Down => down(),
     }
 }

@@ -14,6 +14,7 @@ use super::super::error::Error;
 use super::super::kinds::{Pods, Workers};
 use super::super::memory::Written;
 use super::super::observe::{is_ours, reread};
+use super::grant;
 use super::requests::{self, Ours, create, delete, scale};
 use super::{Effect, Execution, PARALLEL};
 use crate::api::labels;
@@ -210,7 +211,11 @@ impl Execution<'_> {
             at: self.context.now(),
             code: error.code(),
             reason: reason.map_or_else(|| said(|status| &status.reason), str::to_owned),
-            message: said(|status| &status.message),
+            message: grant::explain(
+                &said(|status| &status.message),
+                self.context.opt_in_role.as_deref(),
+                &self.observation.key.namespace,
+            ),
         };
         tracing::warn!(
             name = new.name,

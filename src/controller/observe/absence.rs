@@ -8,12 +8,24 @@ use super::super::context::Context;
 use super::Observation;
 
 /// The UIDs of Pods that a status names as the ones in use, and that may exist although they are not known.
-pub(in crate::controller) fn unexplained(context: &Context, observation: &Observation) -> BTreeSet<String> {
+pub(in crate::controller) fn unexplained(
+    context: &Context,
+    observation: &Observation,
+) -> BTreeSet<String> {
     let mut missing = BTreeSet::new();
     for worker in observation.world.workers.values() {
         let known: BTreeSet<&str> = worker.pods.iter().map(|pod| pod.uid.as_str()).collect();
-        let named = worker.status.slots.iter().filter(|slot| !slot.gone && !slot.pod_uid.is_empty());
-        missing.extend(named.map(|slot| &slot.pod_uid).filter(|uid| !known.contains(uid.as_str())).cloned());
+        let named = worker
+            .status
+            .slots
+            .iter()
+            .filter(|slot| !slot.gone && !slot.pod_uid.is_empty());
+        missing.extend(
+            named
+                .map(|slot| &slot.pod_uid)
+                .filter(|uid| !known.contains(uid.as_str()))
+                .cloned(),
+        );
     }
     context.memories.keep_absent(&observation.key, &missing);
     if missing.is_empty() {

@@ -17,13 +17,25 @@ pub(super) fn collect(server: &mut Server) {
     let kinds = [Kind::Tree, Kind::Worker, Kind::Pod];
     let all: Vec<(Address, std::sync::Arc<Value>)> = kinds
         .into_iter()
-        .flat_map(|kind| server.all(kind).map(|(address, object)| (address.clone(), object.clone())).collect::<Vec<_>>())
+        .flat_map(|kind| {
+            server
+                .all(kind)
+                .map(|(address, object)| (address.clone(), object.clone()))
+                .collect::<Vec<_>>()
+        })
         .collect();
-    let uids: BTreeSet<&str> = all.iter().filter_map(|(_, object)| object["metadata"]["uid"].as_str()).collect();
+    let uids: BTreeSet<&str> = all
+        .iter()
+        .filter_map(|(_, object)| object["metadata"]["uid"].as_str())
+        .collect();
     for (address, object) in &all {
         let meta = &object["metadata"];
-        let owners: Vec<&str> =
-            meta["ownerReferences"].as_array().into_iter().flatten().filter_map(|o| o["uid"].as_str()).collect();
+        let owners: Vec<&str> = meta["ownerReferences"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|o| o["uid"].as_str())
+            .collect();
         let lost = !owners.is_empty() && owners.iter().all(|uid| !uids.contains(uid));
         if lost && meta["deletionTimestamp"].is_null() {
             drop(server.call(&COLLECTOR, &delete(address)));
@@ -36,7 +48,10 @@ pub(super) fn collect(server: &mut Server) {
             .iter()
             .filter(|(_, other)| {
                 let owners = other["metadata"]["ownerReferences"].as_array();
-                owners.into_iter().flatten().any(|owner| owner["uid"] == uid)
+                owners
+                    .into_iter()
+                    .flatten()
+                    .any(|owner| owner["uid"] == uid)
             })
             .map(|(address, _)| address)
             .collect();
@@ -67,7 +82,11 @@ pub(super) fn collect(server: &mut Server) {
 }
 
 fn holds(meta: &Value, finalizer: &str) -> bool {
-    meta["finalizers"].as_array().into_iter().flatten().any(|name| name == finalizer)
+    meta["finalizers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .any(|name| name == finalizer)
 }
 
 fn disown(object: &mut Value, uid: &str) {
@@ -75,7 +94,10 @@ fn disown(object: &mut Value, uid: &str) {
     if let Some(owners) = meta["ownerReferences"].as_array_mut() {
         owners.retain(|owner| owner["uid"] != uid);
         if owners.is_empty() {
-            drop(meta.as_object_mut().map(|meta| meta.remove("ownerReferences")));
+            drop(
+                meta.as_object_mut()
+                    .map(|meta| meta.remove("ownerReferences")),
+            );
         }
     }
 }

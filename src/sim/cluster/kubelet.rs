@@ -48,7 +48,10 @@ impl Cluster {
         // Several steps may be due, one after the other.
         for _ in 0..8 {
             let pod = server.get(Kind::Pod, &address.1, &address.2)?.clone();
-            let uid = pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+            let uid = pod["metadata"]["uid"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
             let behaviour = self.behaviour(&pod);
             if pod["spec"]["nodeName"].is_null() {
                 let run = self.runs.entry(uid).or_default();
@@ -87,11 +90,21 @@ impl Cluster {
         let now = server.now;
         let is_ready = |name: &&&str| {
             server.get(Kind::Node, "", name).is_some_and(|node| {
-                node["status"]["conditions"][0]["status"] == "True" && node["spec"]["taints"].is_null()
+                node["status"]["conditions"][0]["status"] == "True"
+                    && node["spec"]["taints"].is_null()
             })
         };
-        let load = |name: &str| server.all(Kind::Pod).filter(|(_, pod)| pod["spec"]["nodeName"] == name).count();
-        let node = NODES.iter().filter(is_ready).min_by_key(|name| load(name)).copied();
+        let load = |name: &str| {
+            server
+                .all(Kind::Pod)
+                .filter(|(_, pod)| pod["spec"]["nodeName"] == name)
+                .count()
+        };
+        let node = NODES
+            .iter()
+            .filter(is_ready)
+            .min_by_key(|name| load(name))
+            .copied();
         let Some(node) = node.filter(|_| behaviour != Behaviour::NoCapacity) else {
             server.edit(&SCHEDULER, address, |pod| {
                 let message = "0/3 nodes are available: 3 Insufficient cpu.";
@@ -103,8 +116,14 @@ impl Cluster {
             pod["spec"]["nodeName"] = node.into();
             set_condition(pod, "PodScheduled", "True", "", "", now);
         });
-        let uid = server.get(Kind::Pod, &address.1, &address.2).map(|pod| pod["metadata"]["uid"].clone());
-        let uid = uid.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
+        let uid = server
+            .get(Kind::Pod, &address.1, &address.2)
+            .map(|pod| pod["metadata"]["uid"].clone());
+        let uid = uid
+            .as_ref()
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
         self.runs.entry(uid).or_default().since = Some(now);
         true
     }
@@ -125,11 +144,19 @@ enum Step {
     Remove,
 }
 
-fn next_step(pod: &Value, run: &mut Run, behaviour: Behaviour, now: Timestamp) -> Option<(Timestamp, Step)> {
+fn next_step(
+    pod: &Value,
+    run: &mut Run,
+    behaviour: Behaviour,
+    now: Timestamp,
+) -> Option<(Timestamp, Step)> {
     let since = *run.since.get_or_insert(now);
     let container = &pod["status"]["containerStatuses"][0];
     let state = &container["state"];
-    let ended = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+    let ended = matches!(
+        pod["status"]["phase"].as_str(),
+        Some("Succeeded" | "Failed")
+    );
     if !pod["metadata"]["deletionTimestamp"].is_null() {
         let asked = *run.stopping.get_or_insert(now);
         return Some(if ended || !state["terminated"].is_null() {
@@ -151,7 +178,9 @@ fn next_step(pod: &Value, run: &mut Run, behaviour: Behaviour, now: Timestamp) -
         }
         let ready = container["ready"] == true;
         let crash = match behaviour {
-            Behaviour::Crash(seconds, code) => Some((after(started, seconds * 1000), Step::End(code))),
+            Behaviour::Crash(seconds, code) => {
+                Some((after(started, seconds * 1000), Step::End(code)))
+            }
             _ => None,
         };
         let turn = match (ready, behaviour) {
@@ -159,14 +188,20 @@ fn next_step(pod: &Value, run: &mut Run, behaviour: Behaviour, now: Timestamp) -
             (false, Behaviour::Hang) | (true, _) => None,
             (false, _) => Some((after(started, READY), Step::Ready)),
         };
-        return [crash, turn].into_iter().flatten().min_by_key(|(due, _)| *due);
+        return [crash, turn]
+            .into_iter()
+            .flatten()
+            .min_by_key(|(due, _)| *due);
     }
     run.kill = None;
     let reason = state["waiting"]["reason"].as_str().unwrap_or_default();
     match (behaviour, reason) {
         (_, "CrashLoopBackOff") => {
             let restarts = container["restartCount"].as_i64().unwrap_or_default();
-            let seconds = 10_i64.checked_shl(u32::try_from(restarts - 1).unwrap_or(0).min(5)).unwrap_or(300).min(300);
+            let seconds = 10_i64
+                .checked_shl(u32::try_from(restarts - 1).unwrap_or(0).min(5))
+                .unwrap_or(300)
+                .min(300);
             Some((after(since, seconds * 1000), Step::Restart))
         }
         (Behaviour::Rejected, _) => Some((after(since, NOTICE), Step::Reject)),
@@ -184,7 +219,9 @@ fn next_step(pod: &Value, run: &mut Run, behaviour: Behaviour, now: Timestamp) -
 }
 
 fn apply(pod: &mut Value, run: &mut Run, step: Step, now: Timestamp) {
-    let restarts = pod["status"]["containerStatuses"][0]["restartCount"].as_i64().unwrap_or_default();
+    let restarts = pod["status"]["containerStatuses"][0]["restartCount"]
+        .as_i64()
+        .unwrap_or_default();
     let last = pod["status"]["containerStatuses"][0]["lastState"].clone();
     let last = if last.is_object() { last } else { json!({}) };
     let running = json!({"running": {"startedAt": time(now)}});
@@ -225,7 +262,8 @@ fn apply(pod: &mut Value, run: &mut Run, step: Step, now: Timestamp) {
         Step::Reject => {
             pod["status"]["phase"] = "Failed".into();
             pod["status"]["reason"] = "OutOfcpu".into();
-            pod["status"]["message"] = "Pod was rejected: Node didn't have enough resource: cpu".into();
+            pod["status"]["message"] =
+                "Pod was rejected: Node didn't have enough resource: cpu".into();
         }
         Step::Remove => {}
     }

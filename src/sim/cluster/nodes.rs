@@ -31,14 +31,20 @@ impl Cluster {
         if self.off.remove(node).is_none() {
             return;
         }
-        for (_, pod) in server.all(Kind::Pod).filter(|(_, pod)| pod["spec"]["nodeName"] == node) {
+        for (_, pod) in server
+            .all(Kind::Pod)
+            .filter(|(_, pod)| pod["spec"]["nodeName"] == node)
+        {
             self.kill(pod["metadata"]["uid"].as_str().unwrap_or_default(), 255);
         }
     }
 
     pub(super) fn tend_nodes(&mut self, server: &mut Server) -> Option<Timestamp> {
         let now = server.now;
-        let nodes: Vec<Address> = server.all(Kind::Node).map(|(address, _)| address.clone()).collect();
+        let nodes: Vec<Address> = server
+            .all(Kind::Node)
+            .map(|(address, _)| address.clone())
+            .collect();
         let mut next = None;
         for address in nodes {
             let silent = self.off.get(&address.2).copied();
@@ -73,7 +79,10 @@ impl Cluster {
         for (address, pod) in bound {
             let name = pod["spec"]["nodeName"].as_str().unwrap_or_default();
             let Some(node) = server.get(Kind::Node, "", name).cloned() else {
-                let due = after(*self.off.entry(name.to_owned()).or_insert(now), ORPHANED * 1000);
+                let due = after(
+                    *self.off.entry(name.to_owned()).or_insert(now),
+                    ORPHANED * 1000,
+                );
                 if due <= now {
                     server.remove(&Actor::System("pod-gc"), &address);
                 } else {
@@ -103,7 +112,14 @@ impl Cluster {
             let evictor = Actor::System("taint-eviction-controller");
             server.edit(&evictor, &address, |pod| {
                 let message = "Taint manager: deleting due to NoExecute taint";
-                set_condition(pod, "DisruptionTarget", "True", "DeletionByTaintManager", message, now);
+                set_condition(
+                    pod,
+                    "DisruptionTarget",
+                    "True",
+                    "DeletionByTaintManager",
+                    message,
+                    now,
+                );
             });
             let call = delete(&address);
             // It may be gone already.
@@ -130,7 +146,9 @@ fn tolerated(pod: &Value) -> i64 {
     let tolerations = pod["spec"]["tolerations"].as_array();
     let unreachable = |t: &&Value| t["key"] == "node.kubernetes.io/unreachable";
     let toleration = tolerations.into_iter().flatten().find(unreachable);
-    toleration.and_then(|t| t["tolerationSeconds"].as_i64()).unwrap_or(300)
+    toleration
+        .and_then(|t| t["tolerationSeconds"].as_i64())
+        .unwrap_or(300)
 }
 
 fn is_lost(server: &Server, node: &Address) -> bool {
@@ -139,7 +157,11 @@ fn is_lost(server: &Server, node: &Address) -> bool {
 }
 
 pub(in crate::sim) fn has_taint(node: &Value, key: &str) -> bool {
-    node["spec"]["taints"].as_array().into_iter().flatten().any(|taint| taint["key"] == key)
+    node["spec"]["taints"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .any(|taint| taint["key"] == key)
 }
 
 pub(in crate::sim) fn taint(node: &mut Value, key: &str) {
@@ -150,7 +172,9 @@ pub(in crate::sim) fn taint(node: &mut Value, key: &str) {
     if !list.is_array() {
         *list = json!([]);
     }
-    list.as_array_mut().expect("it is a list by now").push(json!({"key": key, "effect": "NoExecute"}));
+    list.as_array_mut()
+        .expect("it is a list by now")
+        .push(json!({"key": key, "effect": "NoExecute"}));
 }
 
 fn untaint(node: &mut Value, key: &str) {
@@ -159,7 +183,11 @@ fn untaint(node: &mut Value, key: &str) {
     };
     list.retain(|taint| taint["key"] != key);
     if list.is_empty() {
-        drop(node["spec"].as_object_mut().map(|spec| spec.remove("taints")));
+        drop(
+            node["spec"]
+                .as_object_mut()
+                .map(|spec| spec.remove("taints")),
+        );
     }
 }
 

@@ -10,8 +10,9 @@ use serde_json::Value;
 
 use crate::sim::kind::Kind;
 use crate::sim::objects::{
-    child_of, controller_uid, is_deleting, is_enabled, is_live, is_ready, lineage, owners, pods_of, quorum, record_of,
-    replicas_of, revision_of, slot_entry, slot_of, spec_of, uid_of, wanted_revision, worker_of, children,
+    child_of, children, controller_uid, is_deleting, is_enabled, is_live, is_ready, lineage,
+    owners, pods_of, quorum, record_of, replicas_of, revision_of, slot_entry, slot_of, spec_of,
+    uid_of, wanted_revision, worker_of,
 };
 use crate::sim::server::{Actor, Change, Server};
 
@@ -54,10 +55,14 @@ impl Facts {
         if change.after.is_none() {
             self.ended.insert(uid.clone(), server.now);
         }
-        if let (Kind::Worker, Some(old), Some(new)) = (change.address.0, &change.before, &change.after)
+        if let (Kind::Worker, Some(old), Some(new)) =
+            (change.address.0, &change.before, &change.after)
             && replicas_of(old) != replicas_of(new)
         {
-            self.scaled.entry(uid.clone()).or_default().push((server.now, replicas_of(old)));
+            self.scaled
+                .entry(uid.clone())
+                .or_default()
+                .push((server.now, replicas_of(old)));
         }
         if change.address.0 == Kind::Pod {
             self.pod(server, change, object, uid);
@@ -68,8 +73,14 @@ impl Facts {
     }
 
     fn pod(&mut self, server: &Server, change: &Change, pod: &Arc<Value>, uid: String) {
-        let was_ready = change.before.as_deref().is_some_and(|pod| is_ready(pod) && !is_deleting(pod));
-        let is = change.after.as_deref().is_some_and(|pod| is_ready(pod) && !is_deleting(pod));
+        let was_ready = change
+            .before
+            .as_deref()
+            .is_some_and(|pod| is_ready(pod) && !is_deleting(pod));
+        let is = change
+            .after
+            .as_deref()
+            .is_some_and(|pod| is_ready(pod) && !is_deleting(pod));
         if was_ready && !is {
             self.ready_until.insert(uid.clone(), server.now);
         }
@@ -82,7 +93,9 @@ impl Facts {
         let Some((tree, worker)) = owners(server, pod) else {
             return;
         };
-        let ready = pods_of(server, &owner).filter(|pod| is_ready(pod) && !is_deleting(pod)).count();
+        let ready = pods_of(server, &owner)
+            .filter(|pod| is_ready(pod) && !is_deleting(pod))
+            .count();
         let live = pods_of(server, &owner).filter(|pod| is_live(pod)).count();
         if ready >= quorum(&tree, &worker) {
             self.started.insert(owner, None);
@@ -107,11 +120,18 @@ impl Facts {
             return true;
         }
         let generation = tree["metadata"]["generation"].as_i64().unwrap_or_default();
-        let wanted = self.wanted.entry((uid_of(tree).to_owned(), generation)).or_insert_with(|| {
-            let enabled = children(tree).iter().filter(|child| child["worker"].is_object() && is_enabled(tree, child));
-            let name = |child: &Value| child["name"].as_str().unwrap_or_default().to_owned();
-            enabled.map(|child| (name(child), wanted_revision(child))).collect()
-        });
+        let wanted = self
+            .wanted
+            .entry((uid_of(tree).to_owned(), generation))
+            .or_insert_with(|| {
+                let enabled = children(tree)
+                    .iter()
+                    .filter(|child| child["worker"].is_object() && is_enabled(tree, child));
+                let name = |child: &Value| child["name"].as_str().unwrap_or_default().to_owned();
+                enabled
+                    .map(|child| (name(child), wanted_revision(child)))
+                    .collect()
+            });
         wanted.iter().all(|(child, revision)| {
             let Some(worker) = worker_of(server, tree, child) else {
                 return false;
@@ -146,15 +166,28 @@ impl Facts {
     }
 
     /// Whether a slot was not wanted a moment ago, by a number of replicas that another operator has changed since.
-    pub(super) fn was_unwanted(&self, server: &Server, worker: &Value, pod: &Value, slack: SignedDuration) -> bool {
+    pub(super) fn was_unwanted(
+        &self,
+        server: &Server,
+        worker: &Value,
+        pod: &Value,
+        slack: SignedDuration,
+    ) -> bool {
         let known = self.scaled.get(uid_of(worker)).into_iter().flatten();
-        known.into_iter().any(|(until, replicas)| server.now.duration_since(*until) <= slack && slot_of(pod) >= *replicas)
+        known.into_iter().any(|(until, replicas)| {
+            server.now.duration_since(*until) <= slack && slot_of(pod) >= *replicas
+        })
     }
 
     /// The Pod that this new one follows in its slot, unless somebody else deleted it.
     pub(super) fn predecessor(&self, _server: &Server, pod: &Value) -> Option<Arc<Value>> {
-        let history = self.last.get(&(controller_uid(pod).to_owned(), slot_of(pod)))?;
-        let dead = history.iter().rev().find(|known| uid_of(known) != uid_of(pod))?;
+        let history = self
+            .last
+            .get(&(controller_uid(pod).to_owned(), slot_of(pod)))?;
+        let dead = history
+            .iter()
+            .rev()
+            .find(|known| uid_of(known) != uid_of(pod))?;
         (!self.by_others.contains(uid_of(dead))).then(|| Arc::clone(dead))
     }
 
@@ -179,13 +212,26 @@ impl Facts {
         let replicas = replicas_of(worker);
         (0..replicas)
             .filter(|slot| *slot != slot_of(pod))
-            .find(|slot| !pods_of(server, uid_of(worker)).any(|pod| slot_of(pod) == *slot && is_up(pod)))
-            .map(|slot| format!("{}/{} is taken down for its template while {slot} is not up", child_of(pod), slot_of(pod)))
+            .find(|slot| {
+                !pods_of(server, uid_of(worker)).any(|pod| slot_of(pod) == *slot && is_up(pod))
+            })
+            .map(|slot| {
+                format!(
+                    "{}/{} is taken down for its template while {slot} is not up",
+                    child_of(pod),
+                    slot_of(pod)
+                )
+            })
     }
 }
 
 /// Whether what is stored says that this Pod is stopped, whatever its state.
-pub(super) fn goes_whatever_its_state(server: &Server, tree: &Value, worker: &Value, pod: &Value) -> bool {
+pub(super) fn goes_whatever_its_state(
+    server: &Server,
+    tree: &Value,
+    worker: &Value,
+    pod: &Value,
+) -> bool {
     if goes_anyway(server, tree, worker, pod) {
         return true;
     }
@@ -193,11 +239,16 @@ pub(super) fn goes_whatever_its_state(server: &Server, tree: &Value, worker: &Va
         return true;
     };
     let entry = slot_entry(worker, slot_of(pod));
-    let is_over = entry.is_some_and(|entry| entry["podUID"] == uid_of(pod) && entry["gone"] == true);
-    let filled = pods_of(server, uid_of(worker))
-        .any(|other| slot_of(other) == slot_of(pod) && uid_of(other) != uid_of(pod) && is_live(other));
+    let is_over =
+        entry.is_some_and(|entry| entry["podUID"] == uid_of(pod) && entry["gone"] == true);
+    let filled = pods_of(server, uid_of(worker)).any(|other| {
+        slot_of(other) == slot_of(pod) && uid_of(other) != uid_of(pod) && is_live(other)
+    });
     let parked = entry.is_some_and(|entry| !entry["parked"].is_null());
-    let cannot_return = matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded"));
+    let cannot_return = matches!(
+        pod["status"]["phase"].as_str(),
+        Some("Failed" | "Succeeded")
+    );
     cannot_return || is_over || filled || parked || revision_of(pod) != wanted_revision(child)
 }
 
@@ -207,7 +258,12 @@ fn goes_anyway(_server: &Server, tree: &Value, worker: &Value, pod: &Value) -> b
         return true;
     };
     let stable = child["worker"]["identity"] == "Stable";
-    let is_stable = pod["metadata"]["name"] == format!("{}-{}", worker["metadata"]["name"].as_str().unwrap_or(""), slot_of(pod));
+    let is_stable = pod["metadata"]["name"]
+        == format!(
+            "{}-{}",
+            worker["metadata"]["name"].as_str().unwrap_or(""),
+            slot_of(pod)
+        );
     is_deleting(tree)
         || tree["spec"]["suspend"] == true
         || !is_enabled(tree, child)
@@ -215,7 +271,9 @@ fn goes_anyway(_server: &Server, tree: &Value, worker: &Value, pod: &Value) -> b
         || stable != is_stable
         || lineage(tree, child).iter().any(|supervisor| {
             let record = record_of(tree, supervisor);
-            record.is_some_and(|record| !record["operation"].is_null() || has_items(&record["gaveUp"]))
+            record.is_some_and(|record| {
+                !record["operation"].is_null() || has_items(&record["gaveUp"])
+            })
         })
 }
 
@@ -225,7 +283,12 @@ fn has_items(list: &Value) -> bool {
 
 /// Whether the last death of this Pod is stored, with its Worker or with the tree.
 pub(super) fn is_stored(tree: &Value, worker: &Value, pod: &Value) -> bool {
-    let with_worker = slot_entry(worker, slot_of(pod)).is_some_and(|entry| entry["podUID"] == uid_of(pod));
+    let with_worker =
+        slot_entry(worker, slot_of(pod)).is_some_and(|entry| entry["podUID"] == uid_of(pod));
     let judged = tree["status"]["judgedDeaths"].as_array();
-    with_worker || judged.into_iter().flatten().any(|death| death["podUID"] == uid_of(pod))
+    with_worker
+        || judged
+            .into_iter()
+            .flatten()
+            .any(|death| death["podUID"] == uid_of(pod))
 }

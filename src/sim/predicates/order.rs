@@ -9,7 +9,10 @@ use serde_json::Value;
 
 use super::facts::Facts;
 use crate::sim::cluster::nodes::{OUT_OF_SERVICE, has_taint};
-use crate::sim::objects::{record_of, has_ended, child_of, children, is_deleting, is_enabled, lineage, pods_of, quorum, replicas_of, spec_of, uid_of, worker_of};
+use crate::sim::objects::{
+    child_of, children, has_ended, is_deleting, is_enabled, lineage, pods_of, quorum, record_of,
+    replicas_of, spec_of, uid_of, worker_of,
+};
 use crate::sim::server::Server;
 
 /// What is wrong with the creation of that Pod: an earlier sibling that has not started.
@@ -28,7 +31,10 @@ pub(super) fn started_too_early(
     }
     let child = spec_of(tree, child_of(pod))?;
     // What started during this start, and was stopped since for a reason of its own, is not waited for again.
-    let began = lineage(tree, child).iter().filter_map(|supervisor| begin_of_start(tree, supervisor)).min()?;
+    let began = lineage(tree, child)
+        .iter()
+        .filter_map(|supervisor| begin_of_start(tree, supervisor))
+        .min()?;
     let starts = |supervisor: &str| begin_of_start(tree, supervisor).is_some();
     let earlier = ordered_siblings(tree, child, starts, |sibling, own| sibling < own);
     let waits_for = earlier.into_iter().find(|sibling| {
@@ -38,13 +44,18 @@ pub(super) fn started_too_early(
         let nothing = quorum(tree, &worker) == 0 || replicas_of(&worker) == 0;
         !nothing && !facts.has_started(&worker, lately.min(began))
     })?;
-    Some(format!("{} is started before {waits_for} has started", child_of(pod)))
+    Some(format!(
+        "{} is started before {waits_for} has started",
+        child_of(pod)
+    ))
 }
 
 /// When the start of a supervisor that is under way began.
 fn begin_of_start(tree: &Value, supervisor: &str) -> Option<Timestamp> {
     let operation = &record_of(tree, supervisor)?["operation"];
-    let begin = operation["sinceTime"].as_str().and_then(|time| time.parse().ok());
+    let begin = operation["sinceTime"]
+        .as_str()
+        .and_then(|time| time.parse().ok());
     begin.filter(|_| operation["kind"] == "Start")
 }
 
@@ -57,22 +68,31 @@ pub(super) fn stopped_too_early(server: &Server, tree: &Value, pod: &Value) -> O
     let later = ordered_siblings(tree, child, |_| true, |sibling, own| sibling > own);
     let runs = |pod: &&Arc<Value>| !has_ended(pod) && !is_lost(server, pod);
     let still = later.into_iter().find(|sibling| {
-        worker_of(server, tree, sibling).is_some_and(|worker| pods_of(server, uid_of(&worker)).any(|pod| runs(&pod)))
+        worker_of(server, tree, sibling)
+            .is_some_and(|worker| pods_of(server, uid_of(&worker)).any(|pod| runs(&pod)))
     })?;
-    Some(format!("{} is stopped before {still} has stopped", child_of(pod)))
+    Some(format!(
+        "{} is stopped before {still} has stopped",
+        child_of(pod)
+    ))
 }
 
 /// Whether the Pod's node does not answer, or somebody says that it is off.
 fn is_lost(server: &Server, pod: &Value) -> bool {
     let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
     let node = server.get(crate::sim::kind::Kind::Node, "", node);
-    let is_off = |node: &Value| has_taint(node, OUT_OF_SERVICE) || node["status"]["conditions"][0]["status"] != "True";
+    let is_off = |node: &Value| {
+        has_taint(node, OUT_OF_SERVICE) || node["status"]["conditions"][0]["status"] != "True"
+    };
     node.is_none_or(|node| is_off(node))
 }
 
 fn held_by_collector(tree: &Value) -> bool {
     let finalizers = tree["metadata"]["finalizers"].as_array();
-    finalizers.into_iter().flatten().any(|name| name == "foregroundDeletion" || name == "orphan")
+    finalizers
+        .into_iter()
+        .flatten()
+        .any(|name| name == "foregroundDeletion" || name == "orphan")
 }
 
 /// The enabled workers in subtrees that are siblings of this child, or of a supervisor above it, under an ordered
@@ -83,7 +103,12 @@ fn ordered_siblings(
     counts: impl Fn(&str) -> bool,
     compare: fn(usize, usize) -> bool,
 ) -> Vec<String> {
-    let place = |name: &str| children(tree).iter().position(|spec| spec["name"] == name).unwrap_or(0);
+    let place = |name: &str| {
+        children(tree)
+            .iter()
+            .position(|spec| spec["name"] == name)
+            .unwrap_or(0)
+    };
     let mut found = Vec::new();
     let mut own = child["name"].as_str().unwrap_or_default().to_owned();
     for supervisor in lineage(tree, child) {
@@ -112,14 +137,24 @@ fn is_ordered(tree: &Value, supervisor: &str) -> bool {
     };
     match settings["startup"].as_str() {
         Some(startup) => startup == "Ordered",
-        None => settings["strategy"].as_str().is_some_and(|strategy| strategy != "OneForOne"),
+        None => settings["strategy"]
+            .as_str()
+            .is_some_and(|strategy| strategy != "OneForOne"),
     }
 }
 
 fn workers_below(tree: &Value, child: &Value) -> Vec<String> {
     let name = child["name"].as_str().unwrap_or_default();
     if child["worker"].is_object() {
-        return if is_enabled(tree, child) { vec![name.to_owned()] } else { Vec::new() };
+        return if is_enabled(tree, child) {
+            vec![name.to_owned()]
+        } else {
+            Vec::new()
+        };
     }
-    children(tree).iter().filter(|spec| spec["parent"] == name).flat_map(|spec| workers_below(tree, spec)).collect()
+    children(tree)
+        .iter()
+        .filter(|spec| spec["parent"] == name)
+        .flat_map(|spec| workers_below(tree, spec))
+        .collect()
 }

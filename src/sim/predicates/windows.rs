@@ -9,7 +9,9 @@ use serde_json::Value;
 
 use crate::model::tree::ROOT_NAME;
 use crate::sim::kind::{Kind, Part};
-use crate::sim::objects::{lineage, children, is_ready, child_of, controller_uid, is_deleting, record_of, spec_of, uid_of};
+use crate::sim::objects::{
+    child_of, children, controller_uid, is_deleting, is_ready, lineage, record_of, spec_of, uid_of,
+};
 use crate::sim::server::{Actor, Change, Server};
 
 /// Counts of what happened.
@@ -44,12 +46,22 @@ impl Windows {
     }
 
     fn note_limits(&mut self, tree: &Value) {
-        let supervisors = children(tree).iter().filter(|child| child["supervisor"].is_object());
-        let named = supervisors.map(|child| (child["name"].as_str().unwrap_or_default(), &child["supervisor"]));
+        let supervisors = children(tree)
+            .iter()
+            .filter(|child| child["supervisor"].is_object());
+        let named = supervisors.map(|child| {
+            (
+                child["name"].as_str().unwrap_or_default(),
+                &child["supervisor"],
+            )
+        });
         for (name, settings) in named.chain([(ROOT_NAME, &tree["spec"])]) {
             let limit = settings["intensity"]["maxRestarts"].as_u64().unwrap_or(3);
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-            let known = self.limits.entry((uid_of(tree).to_owned(), name.to_owned())).or_default();
+            let known = self
+                .limits
+                .entry((uid_of(tree).to_owned(), name.to_owned()))
+                .or_default();
             *known = limit.max(*known);
         }
     }
@@ -70,7 +82,9 @@ impl Windows {
         if !(ended || stopped) {
             return;
         }
-        let worker = server.all(Kind::Worker).find(|(_, worker)| uid_of(worker) == controller_uid(old));
+        let worker = server
+            .all(Kind::Worker)
+            .find(|(_, worker)| uid_of(worker) == controller_uid(old));
         if let Some((_, worker)) = worker {
             let key = (controller_uid(worker).to_owned(), child_of(old).to_owned());
             *self.deaths.entry(key).or_default() += 1;
@@ -79,7 +93,11 @@ impl Windows {
 
     fn told(&mut self, server: &Server, old: &Value, tree: &Value) -> Vec<String> {
         let mut wrong = Vec::new();
-        for record in tree["status"]["supervisors"].as_array().into_iter().flatten() {
+        for record in tree["status"]["supervisors"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
             let name = record["name"].as_str().unwrap_or_default();
             let key = (uid_of(tree).to_owned(), name.to_owned());
             let Some(limit) = self.limits.get(&key).copied() else {
@@ -88,14 +106,21 @@ impl Windows {
             let before = record_of(old, name);
             let gave_up = gives_up(tree, name);
             let count: usize = times(record).iter().map(|(_, times)| times.len()).sum();
-            let had: usize = before.map_or(0, |before| times(before).iter().map(|(_, times)| times.len()).sum());
+            let had: usize = before.map_or(0, |before| {
+                times(before).iter().map(|(_, times)| times.len()).sum()
+            });
             if count > limit && count > had && !gave_up {
-                wrong.push(format!("{count} charges in the window of {name}, which allows {limit}"));
+                wrong.push(format!(
+                    "{count} charges in the window of {name}, which allows {limit}"
+                ));
             }
             for (child, times) in times(record) {
                 let had = before.map(|before| {
                     let known = self::times(before);
-                    known.into_iter().find(|(name, _)| *name == child).map_or_else(Vec::new, |(_, times)| times)
+                    known
+                        .into_iter()
+                        .find(|(name, _)| *name == child)
+                        .map_or_else(Vec::new, |(_, times)| times)
                 });
                 let new = added(&had.unwrap_or_default(), &times);
                 if spec_of(tree, &child).is_some_and(|spec| spec["worker"].is_object()) {
@@ -108,30 +133,57 @@ impl Windows {
 
     fn told_by_worker(&mut self, server: &Server, old: &Value, worker: &Value) -> Vec<String> {
         let mut wrong = Vec::new();
-        let tree = server.all(Kind::Tree).find(|(_, tree)| uid_of(tree) == controller_uid(worker));
+        let tree = server
+            .all(Kind::Tree)
+            .find(|(_, tree)| uid_of(tree) == controller_uid(worker));
         let Some((_, tree)) = tree else {
             return wrong;
         };
         let tree = (**tree).clone();
         let child = child_of(worker);
-        let parent = spec_of(&tree, child).and_then(|spec| spec["parent"].as_str()).unwrap_or(ROOT_NAME);
-        let limit = self.limits.get(&(uid_of(&tree).to_owned(), parent.to_owned())).copied();
+        let parent = spec_of(&tree, child)
+            .and_then(|spec| spec["parent"].as_str())
+            .unwrap_or(ROOT_NAME);
+        let limit = self
+            .limits
+            .get(&(uid_of(&tree).to_owned(), parent.to_owned()))
+            .copied();
         for slot in worker["status"]["slots"].as_array().into_iter().flatten() {
             let list = |slot: &Value| -> Vec<String> {
-                slot["charges"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+                slot["charges"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_str)
+                    .map(str::to_owned)
+                    .collect()
             };
-            let known = old["status"]["slots"].as_array().into_iter().flatten().find(|known| known["slot"] == slot["slot"]);
+            let known = old["status"]["slots"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .find(|known| known["slot"] == slot["slot"]);
             let (now, had) = (list(slot), known.map(list).unwrap_or_default());
             let full = limit.is_some_and(|limit| now.len() > limit && now.len() > had.len());
             if full && slot["parked"].is_null() {
-                wrong.push(format!("{} charges in the window of slot {child}/{}", now.len(), slot["slot"]));
+                wrong.push(format!(
+                    "{} charges in the window of slot {child}/{}",
+                    now.len(),
+                    slot["slot"]
+                ));
             }
             wrong.extend(self.charge(server, &tree, child, added(&had, &now)));
         }
         wrong
     }
 
-    fn charge(&mut self, server: &Server, tree: &Value, child: &str, count: usize) -> Option<String> {
+    fn charge(
+        &mut self,
+        server: &Server,
+        tree: &Value,
+        child: &str,
+        count: usize,
+    ) -> Option<String> {
         if count == 0 {
             return None;
         }
@@ -140,42 +192,66 @@ impl Windows {
         let charges = self.charges.entry(key).or_default();
         *charges += count;
         let deaths = deaths + overdue(server, tree, child);
-        (*charges > deaths).then(|| format!("{child} was charged {charges} times for {deaths} deaths"))
+        (*charges > deaths)
+            .then(|| format!("{child} was charged {charges} times for {deaths} deaths"))
     }
 }
 
 /// Whether a supervisor, or one above it, has given up or is about to.
 fn gives_up(tree: &Value, supervisor: &str) -> bool {
     let above = spec_of(tree, supervisor).map_or_else(Vec::new, |spec| lineage(tree, spec));
-    above.iter().map(String::as_str).chain([supervisor]).any(|name| {
-        record_of(tree, name).is_some_and(|record| {
-            record["operation"]["kind"] == "GiveUp" || record["gaveUp"].as_array().is_some_and(|all| !all.is_empty())
+    above
+        .iter()
+        .map(String::as_str)
+        .chain([supervisor])
+        .any(|name| {
+            record_of(tree, name).is_some_and(|record| {
+                record["operation"]["kind"] == "GiveUp"
+                    || record["gaveUp"]
+                        .as_array()
+                        .is_some_and(|all| !all.is_empty())
+            })
         })
-    })
 }
 
 /// How many replicas have run for so long without being Ready that they count as failed: they are charged before
 /// they are stopped.
 fn overdue(server: &Server, tree: &Value, child: &str) -> usize {
-    let deadline = spec_of(tree, child).and_then(|spec| spec["worker"]["startDeadlineSeconds"].as_i64());
+    let deadline =
+        spec_of(tree, child).and_then(|spec| spec["worker"]["startDeadlineSeconds"].as_i64());
     let deadline = SignedDuration::from_secs(deadline.unwrap_or(600));
     let is_overdue = |pod: &Value| {
-        let began = pod["metadata"]["creationTimestamp"].as_str().and_then(|time| time.parse::<Timestamp>().ok());
+        let began = pod["metadata"]["creationTimestamp"]
+            .as_str()
+            .and_then(|time| time.parse::<Timestamp>().ok());
         !is_ready(pod) && began.is_some_and(|began| server.now.duration_since(began) >= deadline)
     };
-    server.all(Kind::Pod).filter(|(_, pod)| child_of(pod) == child && !is_deleting(pod) && is_overdue(pod)).count()
+    server
+        .all(Kind::Pod)
+        .filter(|(_, pod)| child_of(pod) == child && !is_deleting(pod) && is_overdue(pod))
+        .count()
 }
 
 /// The charges of a supervisor's window, by child.
 fn times(record: &Value) -> Vec<(String, Vec<String>)> {
     let texts = |list: &Value| -> Vec<String> {
-        list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+        list.as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect()
     };
     let charges = record["charges"].as_array();
     charges
         .into_iter()
         .flatten()
-        .map(|charge| (charge["child"].as_str().unwrap_or_default().to_owned(), texts(&charge["times"])))
+        .map(|charge| {
+            (
+                charge["child"].as_str().unwrap_or_default().to_owned(),
+                texts(&charge["times"]),
+            )
+        })
         .collect()
 }
 

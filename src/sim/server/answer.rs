@@ -29,11 +29,19 @@ impl Refusal {
     }
 
     pub(super) fn not_found(kind: Kind, name: &str) -> Self {
-        Self::new(404, "NotFound", format!("{} {name:?} not found", kind.resource()))
+        Self::new(
+            404,
+            "NotFound",
+            format!("{} {name:?} not found", kind.resource()),
+        )
     }
 
     pub(super) fn already_exists(kind: Kind, name: &str) -> Self {
-        Self::new(409, "AlreadyExists", format!("{} {name:?} already exists", kind.resource()))
+        Self::new(
+            409,
+            "AlreadyExists",
+            format!("{} {name:?} already exists", kind.resource()),
+        )
     }
 
     pub(super) fn conflict(kind: Kind, name: &str) -> Self {
@@ -44,7 +52,13 @@ impl Refusal {
         Self::new(409, "Conflict", message)
     }
 
-    pub(super) fn precondition(kind: Kind, name: &str, what: &str, wanted: &str, found: &str) -> Self {
+    pub(super) fn precondition(
+        kind: Kind,
+        name: &str,
+        what: &str,
+        wanted: &str,
+        found: &str,
+    ) -> Self {
         let message = format!(
             "Operation cannot be fulfilled on {} {name:?}: the {what} in the precondition ({wanted}) does not match the {what} in record ({found}). The object might have been deleted and then recreated",
             kind.resource()
@@ -58,7 +72,11 @@ impl Refusal {
 
     /// The version that a watch or a page asks for is no longer there.
     pub(in crate::sim) fn expired() -> Self {
-        Self::new(410, "Expired", "The resourceVersion for the provided watch is too old.")
+        Self::new(
+            410,
+            "Expired",
+            "The resourceVersion for the provided watch is too old.",
+        )
     }
 
     /// As it goes over the wire.

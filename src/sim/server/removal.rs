@@ -19,7 +19,9 @@ impl Server {
             let wanted = call.body["preconditions"][field].as_str();
             let found = meta[field].as_str().unwrap_or_default();
             if let Some(wanted) = wanted.filter(|wanted| *wanted != found) {
-                return Err(Refusal::precondition(call.kind, &call.name, what, wanted, found));
+                return Err(Refusal::precondition(
+                    call.kind, &call.name, what, wanted, found,
+                ));
             }
         }
         let address = (call.kind, call.namespace.clone(), call.name.clone());
@@ -30,10 +32,16 @@ impl Server {
             _ => {}
         }
         let grace = self.grace(call, &old);
-        let held = new["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
+        let held = new["metadata"]["finalizers"]
+            .as_array()
+            .is_some_and(|list| !list.is_empty());
         if grace == 0 && !held {
             let end = self.end(actor, address, (*old).clone());
-            return Ok(if call.kind == Kind::Pod { end } else { success(call, &old) });
+            return Ok(if call.kind == Kind::Pod {
+                end
+            } else {
+                success(call, &old)
+            });
         }
         let meta = &mut new["metadata"];
         let known = meta["deletionGracePeriodSeconds"].as_i64();
@@ -53,7 +61,10 @@ impl Server {
 
     /// How long the object has to end: nothing but a Pod that runs on a node has any time.
     fn grace(&self, call: &Call, object: &Value) -> i64 {
-        let ended = matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+        let ended = matches!(
+            object["status"]["phase"].as_str(),
+            Some("Succeeded" | "Failed")
+        );
         if call.kind != Kind::Pod || object["spec"]["nodeName"].is_null() || ended {
             return 0;
         }
@@ -67,7 +78,13 @@ impl Server {
         self.version += 1;
         self.objects.remove(&address);
         object["metadata"]["resourceVersion"] = self.version.to_string().into();
-        self.log(actor, address, Part::Main, Some(object.clone().into()), None);
+        self.log(
+            actor,
+            address,
+            Part::Main,
+            Some(object.clone().into()),
+            None,
+        );
         object
     }
 

@@ -20,12 +20,23 @@ fn crash_run_before_and_after_every_write_of_every_scenario() {
                 (Blow::CrashBefore, AWAY[write % 2]),
                 (Blow::CrashAfter, AWAY[(write + 1) % 2]),
             ] {
-                let plan = Plan { away, ..Plan::blow(write, blow) };
-                jobs.push(Job { scenario, plan, state: &reference.state });
+                let plan = Plan {
+                    away,
+                    ..Plan::blow(write, blow)
+                };
+                jobs.push(Job {
+                    scenario,
+                    plan,
+                    state: &reference.state,
+                });
             }
         }
     }
-    check_all("crash runs, before and after every write of every scenario", &jobs, Job::check);
+    check_all(
+        "crash runs, before and after every write of every scenario",
+        &jobs,
+        Job::check,
+    );
 }
 
 #[test]
@@ -33,14 +44,30 @@ fn every_write_of_every_scenario_is_answered_wrongly() {
     let references = references();
     let mut jobs = Vec::new();
     let blows = [
-        Blow::Fails(500), Blow::FailsAfter(504), Blow::Fails(429), Blow::Fails(409), Blow::HangsAfter, Blow::Hangs, Blow::Late(5),
-        Blow::Fails(404), Blow::FailsAfter(500), Blow::Fails(422),
+        Blow::Fails(500),
+        Blow::FailsAfter(504),
+        Blow::Fails(429),
+        Blow::Fails(409),
+        Blow::HangsAfter,
+        Blow::Hangs,
+        Blow::Late(5),
+        Blow::Fails(404),
+        Blow::FailsAfter(500),
+        Blow::Fails(422),
     ];
     for (scenario, reference) in &references {
         for write in 1..=reference.writes {
             let plan = Plan::blow(write, blows[write % blows.len()]);
-            jobs.push(Job { scenario, plan, state: &reference.state });
+            jobs.push(Job {
+                scenario,
+                plan,
+                state: &reference.state,
+            });
         }
     }
-    check_all("every write of every scenario answered wrongly", &jobs, Job::check);
+    check_all(
+        "every write of every scenario answered wrongly",
+        &jobs,
+        Job::check,
+    );
 }

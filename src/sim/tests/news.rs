@@ -15,7 +15,8 @@ const WATCHED: [Kind; 4] = [Kind::Tree, Kind::Worker, Kind::Pod, Kind::Node];
 /// The numbers of the changes that operators are told.
 fn told(outcome: &Outcome) -> impl Iterator<Item = usize> {
     let all = outcome.changes.iter().enumerate();
-    all.filter(|(_, (kind, _))| WATCHED.contains(kind)).map(|(number, _)| number)
+    all.filter(|(_, (kind, _))| WATCHED.contains(kind))
+        .map(|(number, _)| number)
 }
 
 #[test]
@@ -25,12 +26,23 @@ fn every_stale_view_of_every_scenario() {
     for (scenario, reference) in &references {
         for change in told(reference) {
             for versions in 1..=3 {
-                let plan = Plan { held: vec![Held { change, versions }], ..Plan::default() };
-                jobs.push(Job { scenario, plan, state: &reference.state });
+                let plan = Plan {
+                    held: vec![Held { change, versions }],
+                    ..Plan::default()
+                };
+                jobs.push(Job {
+                    scenario,
+                    plan,
+                    state: &reference.state,
+                });
             }
         }
     }
-    check_all("stale views, up to 3 versions back, in every scenario", &jobs, Job::check);
+    check_all(
+        "stale views, up to 3 versions back, in every scenario",
+        &jobs,
+        Job::check,
+    );
 }
 
 #[test]
@@ -39,16 +51,35 @@ fn every_overwritten_event_of_every_scenario_is_dropped() {
     let mut jobs = Vec::new();
     for (scenario, reference) in &references {
         for change in told(reference) {
-            let is_overwritten = reference.changes[change + 1..].contains(&reference.changes[change]);
+            let is_overwritten =
+                reference.changes[change + 1..].contains(&reference.changes[change]);
             if is_overwritten {
-                let plan = Plan { dropped: BTreeSet::from([change]), ..Plan::default() };
-                jobs.push(Job { scenario, plan, state: &reference.state });
+                let plan = Plan {
+                    dropped: BTreeSet::from([change]),
+                    ..Plan::default()
+                };
+                jobs.push(Job {
+                    scenario,
+                    plan,
+                    state: &reference.state,
+                });
             }
-            let plan = Plan { repeated: BTreeSet::from([change]), ..Plan::default() };
-            jobs.push(Job { scenario, plan, state: &reference.state });
+            let plan = Plan {
+                repeated: BTreeSet::from([change]),
+                ..Plan::default()
+            };
+            jobs.push(Job {
+                scenario,
+                plan,
+                state: &reference.state,
+            });
         }
     }
-    check_all("events dropped or repeated, in every scenario", &jobs, Job::check);
+    check_all(
+        "events dropped or repeated, in every scenario",
+        &jobs,
+        Job::check,
+    );
 }
 
 #[test]
@@ -56,15 +87,36 @@ fn every_scenario_with_slow_views_two_operators_and_expired_watches() {
     let references = references();
     let mut jobs = Vec::new();
     for (scenario, reference) in &references {
-        let mut plans = vec![Plan { two: true, ..Plan::default() }];
+        let mut plans = vec![Plan {
+            two: true,
+            ..Plan::default()
+        }];
         for kind in WATCHED {
             let lag = BTreeMap::from([(kind, Duration::from_millis(1500))]);
-            plans.push(Plan { lag: lag.clone(), ..Plan::default() });
-            plans.push(Plan { lag, two: true, ..Plan::default() });
+            plans.push(Plan {
+                lag: lag.clone(),
+                ..Plan::default()
+            });
+            plans.push(Plan {
+                lag,
+                two: true,
+                ..Plan::default()
+            });
         }
         let compactions: BTreeSet<usize> = (0..reference.changes.len()).step_by(7).collect();
-        plans.push(Plan { compactions, ..Plan::default() });
-        jobs.extend(plans.into_iter().map(|plan| Job { scenario, plan, state: &reference.state }));
+        plans.push(Plan {
+            compactions,
+            ..Plan::default()
+        });
+        jobs.extend(plans.into_iter().map(|plan| Job {
+            scenario,
+            plan,
+            state: &reference.state,
+        }));
     }
-    check_all("scenarios with slow views, two operators, expired watches", &jobs, Job::check);
+    check_all(
+        "scenarios with slow views, two operators, expired watches",
+        &jobs,
+        Job::check,
+    );
 }

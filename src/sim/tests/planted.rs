@@ -10,26 +10,54 @@ use crate::sim::scenarios;
 fn finds(mistake: Mistake, scenario: &str, plan: Plan, predicate: &str) {
     let scenario = scenarios::named(scenario);
     let sound = scenario.run(&plan, EXTRA);
-    assert_eq!(sound.wrong, Vec::<String>::new(), "without the mistake nothing is wrong");
-    let outcome = scenario.tell(&Plan { mistake: Some(mistake), ..plan }, EXTRA);
+    assert_eq!(
+        sound.wrong,
+        Vec::<String>::new(),
+        "without the mistake nothing is wrong"
+    );
+    let outcome = scenario.tell(
+        &Plan {
+            mistake: Some(mistake),
+            ..plan
+        },
+        EXTRA,
+    );
     let differs = outcome.state != sound.state;
-    let broken = outcome.wrong.iter().any(|what| what.starts_with(predicate)) || predicate == "state" && differs;
-    assert!(broken, "{mistake:?} was not found by {predicate}: {:?}\n{}", outcome.wrong, outcome.timeline);
+    let broken = outcome.wrong.iter().any(|what| what.starts_with(predicate))
+        || predicate == "state" && differs;
+    assert!(
+        broken,
+        "{mistake:?} was not found by {predicate}: {:?}\n{}",
+        outcome.wrong, outcome.timeline
+    );
 }
 
 #[test]
 fn planted_act_before_intent_is_found() {
-    finds(Mistake::ActBeforeIntent, "crash_loop_that_ends", Plan::default(), "S10");
+    finds(
+        Mistake::ActBeforeIntent,
+        "crash_loop_that_ends",
+        Plan::default(),
+        "S10",
+    );
 }
 
 #[test]
 fn planted_missing_uid_precondition_is_found() {
-    finds(Mistake::NoUidPrecondition, "delete_in_background", Plan::default(), "S2");
+    finds(
+        Mistake::NoUidPrecondition,
+        "delete_in_background",
+        Plan::default(),
+        "S2",
+    );
 }
 
 #[test]
 fn planted_belief_in_an_empty_store_is_found() {
-    let plan = Plan { away: std::time::Duration::from_secs(1), ..Plan::blow(20, Blow::CrashAfter) };
+    let plan = Plan {
+        away: std::time::Duration::from_secs(1),
+        ..Plan::blow(20, Blow::CrashAfter)
+    };
     finds(Mistake::BelieveEmptyStore, "heal_two_exits", plan, "S");
 }
 
@@ -40,11 +68,19 @@ fn planted_double_count_of_a_death_is_found() {
 
 #[test]
 fn planted_loss_of_a_delay_is_found() {
-    finds(Mistake::ForgetDelay, "crash_loop_gives_up_and_retries", Plan::default(), "S");
+    finds(
+        Mistake::ForgetDelay,
+        "crash_loop_gives_up_and_retries",
+        Plan::default(),
+        "S",
+    );
 }
 
 #[test]
 fn planted_overwrite_of_newer_data_is_found() {
-    let plan = Plan { two: true, ..Plan::default() };
+    let plan = Plan {
+        two: true,
+        ..Plan::default()
+    };
     finds(Mistake::OverwriteNewer, "heal_exits_of_all", plan, "S");
 }

@@ -15,8 +15,12 @@ const SEEDS: std::ops::Range<u64> = 0..20_000;
 
 #[test]
 fn seeds_of_random_stories_end_as_they_must() {
-    let range = std::env::var("SIM_SEEDS").ok().map_or(SEEDS, |text| parse(&text));
-    let good: BTreeMap<&str, String> = Story::good_specs().map(|spec| (spec, undisturbed(spec))).collect();
+    let range = std::env::var("SIM_SEEDS")
+        .ok()
+        .map_or(SEEDS, |text| parse(&text));
+    let good: BTreeMap<&str, String> = Story::good_specs()
+        .map(|spec| (spec, undisturbed(spec)))
+        .collect();
     let seeds: Vec<u64> = range.collect();
     check_all("seeds, each a random story", &seeds, |seed| {
         let story = Story::of(*seed);
@@ -25,25 +29,44 @@ fn seeds_of_random_stories_end_as_they_must() {
         };
         let shortest = shorten(story, &good);
         let outcome = shortest.scenario.tell(&shortest.plan, 0);
-        Err(format!("seed {seed}\n{}\n\n{}\nin the end:\n{}\n{wrong}", shortest.tell(), outcome.timeline, outcome.state))
+        Err(format!(
+            "seed {seed}\n{}\n\n{}\nin the end:\n{}\n{wrong}",
+            shortest.tell(),
+            outcome.timeline,
+            outcome.state
+        ))
     });
 }
 
 fn parse(text: &str) -> std::ops::Range<u64> {
-    let (from, to) = text.split_once("..").expect("SIM_SEEDS is a range such as 0..1000");
-    from.trim().parse().expect("SIM_SEEDS begins with a number")..to.trim().parse().expect("SIM_SEEDS ends with a number")
+    let (from, to) = text
+        .split_once("..")
+        .expect("SIM_SEEDS is a range such as 0..1000");
+    from.trim().parse().expect("SIM_SEEDS begins with a number")
+        ..to.trim().parse().expect("SIM_SEEDS ends with a number")
 }
 
 /// The state of a tree that was only ever asked for that spec.
 fn undisturbed(spec: &'static str) -> String {
-    let scenario = Scenario { name: "undisturbed", tree: spec, steps: Vec::new(), seconds: 90, ends: "TFF" };
+    let scenario = Scenario {
+        name: "undisturbed",
+        tree: spec,
+        steps: Vec::new(),
+        seconds: 90,
+        ends: "TFF",
+    };
     comparable(&scenario.run(&Plan::default(), 0).state)
 }
 
 /// L4 compares what is so, not how often the spec was edited or what strangers there are.
 fn comparable(state: &str) -> String {
-    let lines = state.lines().map(|line| line.split(", generation").next().unwrap_or(line));
-    lines.filter(|line| !line.contains("strangers")).collect::<Vec<_>>().join("\n")
+    let lines = state
+        .lines()
+        .map(|line| line.split(", generation").next().unwrap_or(line));
+    lines
+        .filter(|line| !line.contains("strangers"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn wrong(story: &Story, good: &BTreeMap<&str, String>) -> Option<String> {
@@ -51,14 +74,21 @@ fn wrong(story: &Story, good: &BTreeMap<&str, String>) -> Option<String> {
     let mut wrong = outcome.wrong;
     let state = comparable(&outcome.state);
     if state != good[story.good] {
-        wrong.push(format!("L4: it ends so:\n{state}\nbut the same spec alone leads to:\n{}", good[story.good]));
+        wrong.push(format!(
+            "L4: it ends so:\n{state}\nbut the same spec alone leads to:\n{}",
+            good[story.good]
+        ));
     }
     (!wrong.is_empty()).then(|| wrong.join("\n"))
 }
 
 /// The shortest story in which the same kind of thing is wrong.
 fn shorten(mut story: Story, good: &BTreeMap<&str, String>) -> Story {
-    while let Some(shorter) = story.shorter().into_iter().find(|shorter| wrong(shorter, good).is_some()) {
+    while let Some(shorter) = story
+        .shorter()
+        .into_iter()
+        .find(|shorter| wrong(shorter, good).is_some())
+    {
         story = shorter;
     }
     story
