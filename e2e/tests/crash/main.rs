@@ -8,7 +8,6 @@
     reason = "a test fails by panicking"
 )]
 
-mod proxy;
 mod story;
 #[path = "../cluster/support.rs"]
 mod support;

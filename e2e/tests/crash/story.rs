@@ -3,19 +3,21 @@
 //! Rule: the operator may die at any moment of it; it is started again, and that is all that is done about it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use e2e::cluster::Cluster;
 use e2e::current;
 use e2e::process::{Process, Program};
+use e2e::proxy::Proxy;
+use e2e::proxy::rule::{Fault, Filter, Rule, RuleId};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::proxy::Proxy;
 use crate::support::{self, OPERATOR, Space, is_current};
 use crate::{Stage, Where};
 
@@ -58,7 +60,7 @@ pub(crate) async fn tell(
         let end = story.ended(stage).await;
         story.quiet().await;
         assert!(
-            !story.proxy.remove_trap(),
+            !story.operator.remove_trap(),
             "{kill:?} in {}: there were only {} writes",
             story.space.name,
             story.proxy.writes() - before
@@ -85,47 +87,79 @@ struct Story {
     space: Space<'static>,
     place: Where,
     proxy: Proxy,
-    operator: Operator,
+    operator: Arc<Operator>,
 }
 
-/// The operator as a process that is started again whenever it dies.
+impl Drop for Story {
+    fn drop(&mut self) {
+        self.operator.end();
+    }
+}
+
+/// The operator as a process that is started again when its trap has sprung.
 struct Operator {
+    cluster: &'static Cluster,
+    /// Its name in logs and files.
+    name: String,
+    arguments: [String; 3],
     proxy: Proxy,
     lives: Arc<Mutex<Vec<Process>>>,
-    keeper: tokio::task::JoinHandle<()>,
+    trap: Mutex<Option<RuleId>>,
 }
 
 impl Operator {
-    fn start(cluster: &'static Cluster, namespace: &str, proxy: Proxy) -> Self {
-        let name = format!("operator-{namespace}");
-        let kubeconfig = cluster.run().dir().join(format!("{name}.kubeconfig"));
-        proxy.write_kubeconfig(&kubeconfig);
-        let watched = format!("--watch-namespace={namespace}");
-        let start = move || {
-            let log = cluster.run().log(&name);
-            let program = Program::new(&name, crate::program(), log)
-                .env("KUBECONFIG", &kubeconfig)
-                .args(["controller", "--listen=127.0.0.1:0", &watched]);
-            cluster.run().spawn(program).expect("the operator starts")
-        };
-        let lives = Arc::new(Mutex::new(vec![start()]));
-        let (door, known) = (proxy.clone(), Arc::clone(&lives));
-        let keeper = tokio::spawn(async move {
-            loop {
-                door.sprung().await;
-                known.lock().unwrap().push(start());
-            }
-        });
-        Self {
+    fn start(cluster: &'static Cluster, namespace: &str, proxy: Proxy) -> Arc<Self> {
+        let operator = Self {
+            cluster,
+            name: format!("operator-{namespace}"),
+            arguments: [
+                "controller".to_owned(),
+                "--listen=127.0.0.1:0".to_owned(),
+                format!("--watch-namespace={namespace}"),
+            ],
             proxy,
-            lives,
-            keeper,
-        }
+            lives: Arc::default(),
+            trap: Mutex::default(),
+        };
+        let written = operator.proxy.write_kubeconfig(&operator.kubeconfig());
+        written.expect("a kubeconfig");
+        operator.begin_life();
+        Arc::new(operator)
     }
 
-    fn die_after(&self, n: u64) {
+    fn kubeconfig(&self) -> PathBuf {
+        let name = format!("{}.kubeconfig", self.name);
+        self.cluster.run().dir().join(name)
+    }
+
+    fn begin_life(&self) {
+        let log = self.cluster.run().log(&self.name);
+        let program = Program::new(&self.name, crate::program(), log)
+            .env("KUBECONFIG", self.kubeconfig())
+            .args(&self.arguments);
+        let life = self.cluster.run().spawn(program);
+        let life = life.expect("the operator starts");
+        self.lives.lock().unwrap().push(life);
+    }
+
+    /// Kills the operator right after its `n`-th write from now, before it hears that the write was stored, and starts
+    /// it again.
+    fn die_after(self: &Arc<Self>, n: u64) {
         let victim = self.lives.lock().unwrap().last().unwrap().pid();
-        self.proxy.set_trap(n, victim);
+        let rule = Rule::after(Filter::writes(), Fault::Kill(victim));
+        let trap = self.proxy.add(rule.skip(n - 1).times(1));
+        *self.trap.lock().unwrap() = Some(trap);
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            this.proxy.until_hits(trap, 1).await;
+            this.begin_life();
+        });
+    }
+
+    /// Takes the trap away; whether it was still set.
+    fn remove_trap(&self) -> bool {
+        let trap = self.trap.lock().unwrap().take();
+        trap.is_some_and(|trap| self.proxy.remove(trap) == 0)
     }
 
     fn deaths(&self) -> usize {
@@ -134,9 +168,8 @@ impl Operator {
     }
 }
 
-impl Drop for Operator {
-    fn drop(&mut self) {
-        self.keeper.abort();
+impl Operator {
+    fn end(&self) {
         for life in self.lives.lock().unwrap().iter() {
             life.kill();
         }
@@ -148,7 +181,7 @@ impl Story {
         let space = Space::new(cluster, "crash").await;
         let kubeconfig = crate::kubeconfig(cluster).await;
         let client = cluster.client_from(kubeconfig).await.expect("a client");
-        let proxy = Proxy::open(client).await;
+        let proxy = Proxy::open(client, 0).await.expect("a door");
         let operator = Operator::start(cluster, &space.name, proxy.clone());
         Self {
             space,
