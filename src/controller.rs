@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::decide;
 use crate::runtime::health::Health;
-use crate::runtime::metrics::Metrics;
+use crate::runtime::metrics::{ApiMetrics, Metrics};
 
 mod context;
 mod driver;
@@ -131,7 +131,7 @@ pub(crate) async fn run_deciding(
     let result = tokio::select! {
         biased;
         () = wake.drive(work, &heartbeat, stop) => Ok(()),
-        () = report_readiness(&troubles, health) => Ok(()),
+        () = report_watches(&troubles, health, metrics.api.clone()) => Ok(()),
         ended = watches.join_next() => Err(WatchEnded(format!("{ended:?}"))),
     };
     drop(watches);
@@ -141,12 +141,19 @@ pub(crate) async fn run_deciding(
     result
 }
 
-fn report_readiness(troubles: &Troubles, health: &Health) -> impl Future<Output = ()> {
+fn report_watches(
+    troubles: &Troubles,
+    health: &Health,
+    metrics: ApiMetrics,
+) -> impl Future<Output = ()> {
     let readiness = health.component("watches");
     let troubles = troubles.clone();
     async move {
         loop {
             troubles.report(&readiness);
+            for (kind, age) in troubles.ages() {
+                metrics.set_view_age(kind, age);
+            }
             tokio::time::sleep(READINESS_INTERVAL).await;
         }
     }

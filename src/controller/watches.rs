@@ -27,11 +27,12 @@ mod trouble;
 pub(super) use scope::Scoped;
 pub(super) use trouble::Troubles;
 
-/// How long the API server keeps one watch open. It is short, so that a connection that is dead without
-/// anybody saying so is noticed soon.
-const WATCH_SECONDS: u32 = 30;
+/// How long the API server keeps one watch open. Its end is the only word that is certain to come: a kind may have no
+/// events, and bookmarks come when the API server likes. So it is short: a connection that is dead without anybody
+/// saying so is found when the end is overdue, and no view is older than that without our knowing.
+const WATCH_SECONDS: u32 = 20;
 /// How much later than that the end may come.
-const MARGIN: Duration = Duration::from_secs(5);
+const MARGIN: Duration = Duration::from_secs(4);
 /// A watch that lasted this long worked, however it ended.
 const PROVEN: Duration = Duration::from_secs(15);
 /// How many objects are listed at once.
@@ -179,7 +180,7 @@ impl<K: Kind> Watch<K> {
         result
     }
 
-    /// Follows the changes after a version until the watch ends, as it does every half minute.
+    /// Follows the changes after a version until the watch ends, as it does three times a minute.
     async fn follow(&self, mut version: String) -> Result<Resume, (Error, Resume)> {
         let params = WatchParams::default()
             .labels(K::SELECTOR)
@@ -189,9 +190,9 @@ impl<K: Kind> Watch<K> {
         self.around.troubles.works(K::NAME, self.scope.as_deref());
         K::store(&mut self.around.views.lock()).sweep();
         futures::pin_mut!(events);
-        let silence = Duration::from_secs(u64::from(WATCH_SECONDS)) + MARGIN;
+        let overdue = Instant::now() + Duration::from_secs(u64::from(WATCH_SECONDS)) + MARGIN;
         loop {
-            let Ok(next) = tokio::time::timeout(silence, events.try_next()).await else {
+            let Ok(next) = tokio::time::timeout_at(overdue, events.try_next()).await else {
                 let error = Error::Timeout {
                     verb: "watch",
                     kind: K::NAME,
@@ -202,7 +203,10 @@ impl<K: Kind> Watch<K> {
             match next
                 .map_err(|source| resumable(Error::api("watch", K::NAME, "", source), &version))?
             {
-                None => return Ok(Some(version)),
+                None => {
+                    self.around.troubles.works(K::NAME, self.scope.as_deref());
+                    return Ok(Some(version));
+                }
                 Some(WatchEvent::Error(status)) => {
                     let source = kube::Error::Api(status);
                     return Err(resumable(

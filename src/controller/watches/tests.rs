@@ -138,7 +138,7 @@ async fn events_are_taken_in_and_the_next_watch_goes_on_after_them() {
     assert_eq!(bench.pods(), ["b"]);
     let (seen, _) = bench.request(3).await;
     assert!(
-        seen.query.contains(&"timeoutSeconds=30".to_owned()),
+        seen.query.contains(&"timeoutSeconds=20".to_owned()),
         "{seen:?}"
     );
 }
@@ -189,6 +189,20 @@ async fn a_watch_that_is_never_answered_is_begun_again() {
     let bench = watch(vec![page(&[], 9, ""), Answer::Never]);
     let (_, seconds) = bench.request(3).await;
     assert!((10.0..12.0).contains(&seconds), "{seconds}");
+}
+
+/// However much it said before, and also when nothing at all happens to a kind.
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_went_dark_is_found_when_its_end_is_overdue() {
+    for said in [vec![], vec![event("ADDED", &pod("b", 10))]] {
+        let resumed = if said.is_empty() { "9" } else { "10" };
+        let bench = watch(vec![page(&[], 9, ""), Answer::Dark(said)]);
+        assert_eq!(bench.version_of_request(3).await.unwrap(), resumed);
+        let (_, seconds) = bench.request(3).await;
+        assert!((24.0..25.0).contains(&seconds), "{seconds}");
+        let age = bench.around.troubles.ages()["Pod"];
+        assert!(age < Duration::from_secs(26), "{age:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
-//! What is wrong with the watches, for `/readyz` and the log.
+//! What is wrong with the watches, and how old a view may be, for `/readyz`, the metrics and the log.
 //!
-//! Rule: a watch that was never listed makes the process not ready at once, one that fails does so
-//! after 30 s; each trouble is logged when it begins and when it ends, not at every retry.
+//! Rule: a watch that was never listed makes the process not ready at once, one that fails does so when the API server
+//! has not confirmed the view for 20 s; each trouble is logged when it begins and when it ends, not at every retry.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,8 +12,9 @@ use tokio::time::Instant;
 use super::super::error::{Error, chain};
 use crate::runtime::health::Readiness;
 
-/// How long a watch may fail before the process is not ready.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How old a view may be whose watch fails, before the process is not ready. A watch that went dead is found later than
+/// that, so it makes the process not ready as soon as it is found.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The state of every watch. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -22,13 +23,26 @@ pub(in crate::controller) struct Troubles(Arc<Mutex<BTreeMap<Name, State>>>);
 /// Kind, and namespace where the watch has one.
 type Name = (&'static str, Option<String>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     /// Whether there was a complete list once.
     loaded: bool,
     /// Whether the process can do without.
     tolerated: bool,
-    failing: Option<(Instant, String)>,
+    /// When the API server last confirmed the view: by a list, or by the beginning or the end of a watch.
+    confirmed: Instant,
+    failing: Option<String>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            loaded: false,
+            tolerated: false,
+            confirmed: Instant::now(),
+            failing: None,
+        }
+    }
 }
 
 impl Troubles {
@@ -43,6 +57,7 @@ impl Troubles {
         let state = watches.entry(name(kind, scope)).or_default();
         state.loaded = true;
         state.tolerated = false;
+        state.confirmed = Instant::now();
         if state.failing.take().is_some() {
             tracing::info!(kind, namespace = scope, "watching again");
         }
@@ -54,14 +69,14 @@ impl Troubles {
         let state = watches.entry(name(kind, scope)).or_default();
         let reason = explain(error);
         match &mut state.failing {
-            Some((_, known)) if *known == reason => {}
-            Some((_, known)) => {
+            Some(known) if *known == reason => {}
+            Some(known) => {
                 tracing::warn!(kind, namespace = scope, reason, "still not watching");
                 *known = reason;
             }
             None => {
                 tracing::warn!(kind, namespace = scope, reason, "not watching; will retry");
-                state.failing = Some((Instant::now(), reason));
+                state.failing = Some(reason);
             }
         }
     }
@@ -72,6 +87,16 @@ impl Troubles {
         let state = watches.entry(name(kind, None)).or_default();
         state.failing = None;
         !std::mem::replace(&mut state.tolerated, true)
+    }
+
+    /// How old the view of each kind may be; where a kind has several watches, the oldest.
+    pub(in crate::controller) fn ages(&self) -> BTreeMap<&'static str, Duration> {
+        let mut ages = BTreeMap::new();
+        for ((kind, _), state) in self.lock().iter().filter(|(_, state)| !state.tolerated) {
+            let oldest: &mut Duration = ages.entry(*kind).or_default();
+            *oldest = state.confirmed.elapsed().max(*oldest);
+        }
+        ages
     }
 
     /// Says to `/readyz` how the watches are.
@@ -98,7 +123,7 @@ impl State {
             .map(|scope| format!(" in {scope}"))
             .unwrap_or_default();
         match &state.failing {
-            Some((since, reason)) if !state.loaded || since.elapsed() > PATIENCE => {
+            Some(reason) if !state.loaded || state.confirmed.elapsed() > PATIENCE => {
                 Some(format!("{kind}{within}: {reason}"))
             }
             None if !state.loaded && !state.tolerated => {
@@ -175,6 +200,19 @@ mod tests {
         );
         troubles.works("Pod", Some("ns"));
         assert_eq!(trouble(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_view_of_a_kind_counts() {
+        let troubles = Troubles::default();
+        troubles.begin("Pod", Some("a"));
+        troubles.begin("Pod", Some("b"));
+        troubles.begin("Node", None);
+        tokio::time::advance(Duration::from_secs(7)).await;
+        troubles.works("Pod", Some("b"));
+        troubles.tolerated("Node");
+        let expected = BTreeMap::from([("Pod", Duration::from_secs(7))]);
+        assert_eq!(troubles.ages(), expected);
     }
 
     #[test]

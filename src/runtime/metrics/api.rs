@@ -2,15 +2,18 @@
 //!
 //! Rule: kinds and verbs are words of this program, never taken from an answer.
 
+use std::time::Duration;
+
 use prometheus_client::registry::Registry;
 
-use super::{Counters, Register};
+use super::{Counters, Gauges, Register};
 
 /// Requests to the API server, and watches that broke.
 #[derive(Clone, Debug)]
 pub struct ApiMetrics {
     requests: Counters<3>,
     watch_errors: Counters<1>,
+    view_age: Gauges<1>,
 }
 
 impl ApiMetrics {
@@ -24,6 +27,10 @@ impl ApiMetrics {
                 "coppice_watch_errors",
                 "Times a watch broke and was begun again, by kind",
             ),
+            view_age: registry.gauges(
+                "coppice_view_age_seconds",
+                "Seconds since the API server last confirmed what is known of a kind",
+            ),
         }
     }
 
@@ -32,6 +39,12 @@ impl ApiMetrics {
         self.requests
             .get_or_create(&[("verb", verb), ("kind", kind), ("result", result)])
             .inc();
+    }
+
+    /// How long ago the API server last confirmed what is known of a kind.
+    pub fn set_view_age(&self, kind: &'static str, age: Duration) {
+        let seconds = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+        self.view_age.get_or_create(&[("kind", kind)]).set(seconds);
     }
 
     /// A watch broke.
