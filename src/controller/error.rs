@@ -98,6 +98,11 @@ impl Error {
         self.code() == 403
     }
 
+    /// Whether the API server has answered that it will not, which trying again does not change.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self.code(), 400..=499) && !matches!(self.code(), 408 | 409 | 410 | 429)
+    }
+
     /// Whether the API server no longer has the version that was asked for.
     pub(super) fn is_gone(&self) -> bool {
         self.code() == 410

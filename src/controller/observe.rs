@@ -201,6 +201,7 @@ fn observation(
             workers,
             nodes: snapshot.nodes,
             refusals,
+            unseen: snapshot.unseen,
         },
         tree_version: snapshot.tree.resource_version.clone(),
         worker_versions,

@@ -101,6 +101,7 @@ impl<K: Kind> Watch<K> {
         let mut delay = BACKOFF.0;
         loop {
             let begun = Instant::now();
+            let follows = resume.is_some();
             let result = match resume.take() {
                 None => self.list().await.map(Some).map_err(|error| (error, None)),
                 Some(version) => self.follow_for_a_while(version).await,
@@ -108,7 +109,10 @@ impl<K: Kind> Watch<K> {
             match result {
                 Ok(next) => {
                     resume = next;
-                    delay = BACKOFF.0;
+                    // A list that works is no sign that the watch will: what may be listed may not be watched.
+                    if follows {
+                        delay = BACKOFF.0;
+                    }
                 }
                 Err((error, next)) => {
                     self.around.metrics.watch_error(K::NAME);
@@ -116,9 +120,7 @@ impl<K: Kind> Watch<K> {
                         tokio::time::sleep(pause).await;
                         continue;
                     }
-                    self.around
-                        .troubles
-                        .failed(K::NAME, self.scope.as_deref(), &error);
+                    self.failed(&error);
                     if begun.elapsed() > PROVEN {
                         delay = BACKOFF.0;
                     }
@@ -128,6 +130,15 @@ impl<K: Kind> Watch<K> {
                     delay = (delay * 2).min(BACKOFF.1);
                 }
             }
+        }
+    }
+
+    /// Takes in that the watch failed, and tells the trees when it is refused for long.
+    fn failed(&self, error: &Error) {
+        let scope = self.scope.as_deref();
+        if let Some(reason) = self.around.troubles.failed(K::NAME, scope, error) {
+            let woken = self.around.views.lock().unsee::<K>(scope, Some(reason));
+            self.wake(woken);
         }
     }
 
@@ -165,7 +176,7 @@ impl<K: Kind> Watch<K> {
                     .lock()
                     .replace::<K>(scope, &version, objects);
                 self.wake(woken);
-                self.around.troubles.works(K::NAME, scope);
+                self.around.troubles.listed(K::NAME, scope);
                 tracing::debug!(kind = K::NAME, namespace = scope, count, "listed");
                 return Ok(version);
             }
@@ -188,7 +199,12 @@ impl<K: Kind> Watch<K> {
         let begun = bounded("watch", K::NAME, "", self.api.watch(&params, &version)).await;
         let events = begun.map_err(|error| resumable(error, &version))?;
         self.around.troubles.works(K::NAME, self.scope.as_deref());
-        K::store(&mut self.around.views.lock()).sweep();
+        let woken = {
+            let mut views = self.around.views.lock();
+            K::store(&mut views).sweep();
+            views.unsee::<K>(self.scope.as_deref(), None)
+        };
+        self.wake(woken);
         futures::pin_mut!(events);
         let overdue = Instant::now() + Duration::from_secs(u64::from(WATCH_SECONDS)) + MARGIN;
         loop {

@@ -22,6 +22,17 @@ pub struct World {
     pub nodes: Option<BTreeMap<String, NodeView>>,
     /// Creates that the API server refused since the last decision.
     pub refusals: Vec<Refusal>,
+    /// Kinds that may not be watched: what is known of them may be old.
+    pub unseen: Vec<Unseen>,
+}
+
+/// A kind that may not be watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unseen {
+    /// The kind, for example Pod.
+    pub kind: &'static str,
+    /// What the API server says about it.
+    pub message: String,
 }
 
 /// The tree as stored.

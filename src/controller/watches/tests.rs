@@ -184,6 +184,47 @@ async fn failures_wait_longer_each_time_and_the_second_brings_a_list() {
     assert_eq!(gaps, [2.0, 4.0, 5.0, 5.0]);
 }
 
+/// It is listed now and then, ever more seldom, and its trees are told.
+#[tokio::test(start_paused = true)]
+async fn what_may_be_listed_but_not_watched_is_listed_every_few_seconds() {
+    let (client, log) = testing::client(|seen: &Seen| {
+        if seen.query.contains(&"watch=true".to_owned()) {
+            Answer::error(403, "Forbidden", "pods is forbidden: cannot watch")
+        } else {
+            page(&[pod("a", 1)], 9, "")
+        }
+    });
+    let around = surroundings(client);
+    let mut watches = JoinSet::new();
+    spawn::<Pods>(&mut watches, &around, Some("ns".to_owned()));
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    let requests = log.lock().unwrap().len();
+    assert!((25..40).contains(&requests), "{requests}");
+    let mut views = around.views.lock();
+    let unseen = |views: &mut crate::controller::views::Views| {
+        views.replace::<Trees>(
+            None,
+            "1",
+            vec![listed::<Trees>(
+                serde_json::from_value(
+                    json!({"metadata": {"name": "t", "namespace": "ns", "uid": "u",
+                "resourceVersion": "1"}, "spec": {"children": []}}),
+                )
+                .unwrap(),
+            )],
+        );
+        views.snapshot(&ObjectKey::new("ns", "t")).unwrap().unseen
+    };
+    let told = unseen(&mut views);
+    assert_eq!(told[0].kind, "Pod");
+    assert!(told[0].message.contains("cannot watch"), "{told:?}");
+    assert_eq!(
+        views.unsee::<Pods>(Some("ns"), None),
+        BTreeSet::from([ObjectKey::new("ns", "t")])
+    );
+    assert!(unseen(&mut views).is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_is_never_answered_is_begun_again() {
     let bench = watch(vec![page(&[], 9, ""), Answer::Never]);

@@ -20,6 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Clone, Debug, Default)]
 pub(in crate::controller) struct Troubles(Arc<Mutex<BTreeMap<Name, State>>>);
 
+/// How long a watch may be refused before its trees are told. An API server that has just started refuses everybody for
+/// a moment.
+const REFUSED_FOR: Duration = Duration::from_secs(30);
+
 /// Kind, and namespace where the watch has one.
 type Name = (&'static str, Option<String>);
 
@@ -32,6 +36,8 @@ struct State {
     /// When the API server last confirmed the view: by a list, or by the beginning or the end of a watch.
     confirmed: Instant,
     failing: Option<String>,
+    /// Since when the API server refuses it.
+    refused: Option<Instant>,
 }
 
 impl Default for State {
@@ -41,6 +47,7 @@ impl Default for State {
             tolerated: false,
             confirmed: Instant::now(),
             failing: None,
+            refused: None,
         }
     }
 }
@@ -51,6 +58,15 @@ impl Troubles {
         self.lock().insert(name(kind, scope), State::default());
     }
 
+    /// Everything was listed, which says nothing about watching.
+    pub(super) fn listed(&self, kind: &'static str, scope: Option<&str>) {
+        let mut watches = self.lock();
+        let state = watches.entry(name(kind, scope)).or_default();
+        state.loaded = true;
+        state.tolerated = false;
+        state.confirmed = Instant::now();
+    }
+
     /// A watch works (again).
     pub(super) fn works(&self, kind: &'static str, scope: Option<&str>) {
         let mut watches = self.lock();
@@ -58,16 +74,31 @@ impl Troubles {
         state.loaded = true;
         state.tolerated = false;
         state.confirmed = Instant::now();
+        state.refused = None;
         if state.failing.take().is_some() {
             tracing::info!(kind, namespace = scope, "watching again");
         }
     }
 
-    /// A watch failed.
-    pub(super) fn failed(&self, kind: &'static str, scope: Option<&str>, error: &Error) {
+    /// A watch failed. Returns why, when it has been refused for so long that its trees must be told.
+    pub(super) fn failed(
+        &self,
+        kind: &'static str,
+        scope: Option<&str>,
+        error: &Error,
+    ) -> Option<String> {
         let mut watches = self.lock();
         let state = watches.entry(name(kind, scope)).or_default();
         let reason = explain(error);
+        state.refused = match state.refused {
+            _ if !error.is_refusal() => None,
+            None => Some(Instant::now()),
+            since => since,
+        };
+        let told = state
+            .refused
+            .is_some_and(|since| since.elapsed() >= REFUSED_FOR);
+        let told = told.then(|| reason.clone());
         match &mut state.failing {
             Some(known) if *known == reason => {}
             Some(known) => {
@@ -79,6 +110,7 @@ impl Troubles {
                 state.failing = Some(reason);
             }
         }
+        told
     }
 
     /// A watch is not allowed, and the process does without it. Returns whether that is news.
@@ -213,6 +245,18 @@ mod tests {
         troubles.tolerated("Node");
         let expected = BTreeMap::from([("Pod", Duration::from_secs(7))]);
         assert_eq!(troubles.ages(), expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn trees_are_told_when_a_watch_is_refused_for_long() {
+        let troubles = Troubles::default();
+        let failed = |error| troubles.failed("Worker", None, &error);
+        assert_eq!(failed(not_found()), None);
+        tokio::time::advance(REFUSED_FOR).await;
+        troubles.listed("Worker", None);
+        assert_eq!(failed(not_found()).unwrap(), "CRDs are not installed");
+        assert_eq!(failed(timeout()), None, "nobody has refused that");
+        assert_eq!(failed(not_found()), None, "the time begins anew");
     }
 
     #[test]
