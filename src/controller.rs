@@ -28,6 +28,7 @@ mod release;
 mod store;
 #[cfg(test)]
 mod testing;
+mod throttle;
 mod views;
 mod watches;
 mod wire;
@@ -75,7 +76,7 @@ pub fn client(mut config: Config) -> Result<Client, kube::Error> {
     config.read_timeout = Some(READ_TIMEOUT);
     config.write_timeout = Some(WRITE_TIMEOUT);
     config.reset_reader_on_write = true;
-    Client::try_from(config)
+    throttle::client(config)
 }
 
 /// Looks after all trees until `stop`, then lets what runs finish, for at most 12 s. Without all of its

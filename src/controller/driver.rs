@@ -104,7 +104,7 @@ impl Wake {
     fn end(&self, ended: Result<(ObjectKey, Next), tokio::task::JoinError>) {
         match ended {
             Ok((key, next)) => {
-                if next == Next::Failed {
+                if matches!(next, Next::Failed | Next::FailedUntil(_)) {
                     self.metrics.retried();
                 }
                 self.lock().done(key, next, Instant::now());

@@ -14,6 +14,9 @@ use thiserror::Error;
 /// How long one request may take. A request that takes longer may or may not have had its effect.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// For how long the API server is left alone at most when it asks for that.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(1);
+
 /// A request that failed.
 #[derive(Debug, Error)]
 pub enum Error {
@@ -86,6 +89,13 @@ impl Error {
     /// The HTTP status code of the answer; 0 when there was none.
     pub(super) fn code(&self) -> u16 {
         self.status().map_or(0, |status| status.code)
+    }
+
+    /// How long the API server asks us to leave it alone; never longer than a minute, whatever it says.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        let seconds = self.status()?.details.as_ref()?.retry_after_seconds;
+        let asked = Duration::from_secs(seconds.into());
+        (seconds > 0).then_some(asked.min(LONGEST_RETRY_AFTER))
     }
 
     /// Whether the object, or its kind, does not exist.
@@ -228,6 +238,21 @@ mod tests {
                 "server_error"
             ]
         );
+    }
+
+    #[test]
+    fn the_api_server_is_left_alone_for_as_long_as_it_asks_up_to_a_minute() {
+        let asked = |retry_after_seconds: u32| {
+            let status = serde_json::json!({"status": "Failure",
+                "details": {"retryAfterSeconds": retry_after_seconds}});
+            let status = serde_json::from_value(status).unwrap();
+            let error = kube::Error::Api(Box::new(status));
+            Error::api("get", "Pod", "ns/p", error).retry_after()
+        };
+        assert_eq!(asked(0), None);
+        assert_eq!(asked(7), Some(Duration::from_secs(7)));
+        assert_eq!(asked(u32::MAX), Some(LONGEST_RETRY_AFTER));
+        assert_eq!(answered(429).retry_after(), None);
     }
 
     #[tokio::test(start_paused = true)]

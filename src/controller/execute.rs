@@ -117,7 +117,10 @@ impl Execution<'_> {
         match &result {
             Ok(Effect::Stale) => return Ok(Executed::Stale),
             Ok(_) if !decision.writes.is_empty() => return Ok(Executed::Wrote),
-            Err(error) if error.status().is_none() => return result.map(|_| Executed::Wrote),
+            // Who does not answer, or asks to be left alone, is not sent a report.
+            Err(error) if error.status().is_none() || error.retry_after().is_some() => {
+                return result.map(|_| Executed::Wrote);
+            }
             Ok(_) | Err(_) => {}
         }
         let reported = if finished {

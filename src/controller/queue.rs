@@ -26,6 +26,8 @@ pub(super) enum Next {
     Again,
     /// It failed: another run after a delay that grows.
     Failed,
+    /// It failed, and must not run before that time, whatever happens.
+    FailedUntil(Instant),
 }
 
 /// A key that was taken.
@@ -113,12 +115,18 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         };
         self.running -= usize::from(std::mem::take(&mut slot.running));
         let changed = std::mem::take(&mut slot.changed);
-        if next == Next::Failed {
+        let until = match next {
+            Next::Failed => Some(now),
+            Next::FailedUntil(time) => Some(time),
+            Next::Wait | Next::At(_) | Next::Again => None,
+        };
+        if let Some(until) = until {
             let delay = backoff(slot.failures);
             slot.failures = slot.failures.saturating_add(1);
-            let earliest = now + delay.min(PATIENCE);
+            let earliest = until.max(now + delay.min(PATIENCE));
             slot.not_before = Some(earliest);
-            return self.due_by(key, if changed { earliest } else { now + delay });
+            let due = until.max(now + delay);
+            return self.due_by(key, if changed { earliest } else { due });
         }
         slot.failures = 0;
         slot.not_before = None;
@@ -126,7 +134,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             _ if changed => self.make_ready(key, now),
             Next::Again => self.make_ready(key, now),
             Next::At(time) => self.due_by(key, time),
-            Next::Wait | Next::Failed => drop(self.slots.remove(&key)),
+            Next::Wait | Next::Failed | Next::FailedUntil(_) => drop(self.slots.remove(&key)),
         }
     }
 

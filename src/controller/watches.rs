@@ -126,7 +126,7 @@ impl<K: Kind> Watch<K> {
                     }
                     // After two failures in a row only a list can tell what happened meanwhile.
                     resume = next.filter(|_| delay == BACKOFF.0);
-                    tokio::time::sleep(delay).await;
+                    tokio::time::sleep(delay.max(error.retry_after().unwrap_or_default())).await;
                     delay = (delay * 2).min(BACKOFF.1);
                 }
             }

@@ -162,3 +162,23 @@ fn a_busy_key_does_not_keep_the_others_waiting() {
     }
     assert_eq!(order, ["busy", "b", "c", "busy", "busy", "busy"]);
 }
+
+#[test]
+fn a_key_that_must_not_run_before_a_time_does_not() {
+    let clock = Clock::new();
+    let mut queue = Queue::new(1);
+    queue.add("a", clock.at(0));
+    assert_eq!(take(&mut queue, clock.at(0)), Some("a"));
+    queue.add("a", clock.at(1));
+    queue.done("a", Next::FailedUntil(clock.at(5000)), clock.at(2));
+    queue.add("a", clock.at(3000));
+    assert_eq!(take(&mut queue, clock.at(4999)), None);
+    assert_eq!(queue.next_due(), Some(clock.at(5000)));
+    assert_eq!(take(&mut queue, clock.at(5000)), Some("a"));
+    queue.done("a", Next::FailedUntil(clock.at(5001)), clock.at(5001));
+    assert_eq!(
+        queue.next_due(),
+        Some(clock.at(5401)),
+        "its delay grows all the same"
+    );
+}

@@ -226,6 +226,15 @@ async fn what_may_be_listed_but_not_watched_is_listed_every_few_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_api_server_is_left_alone_for_as_long_as_it_asks() {
+    let busy = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 429,
+        "details": {"retryAfterSeconds": 7}});
+    let bench = watch(vec![Answer::Json(429, busy), page(&[], 9, "")]);
+    let (_, seconds) = bench.request(2).await;
+    assert!((7.0..7.1).contains(&seconds), "{seconds}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_watch_that_is_never_answered_is_begun_again() {
     let bench = watch(vec![page(&[], 9, ""), Answer::Never]);
     let (_, seconds) = bench.request(3).await;
