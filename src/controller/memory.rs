@@ -15,6 +15,9 @@ use crate::model::world::Refusal;
 /// The least time between two writes of a tree that only report.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long a name that is about to come free is waited for before people are told.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
 /// How many looks in a row may end in a write before the tree has to wait.
 const LONGEST_STREAK: u32 = 100;
 
@@ -41,6 +44,8 @@ struct Memory {
     refusals: Vec<Refusal>,
     doubts: BTreeSet<Doubt>,
     reported: Option<Instant>,
+    /// Names that are about to come free, and since when they are waited for.
+    awaited: HashMap<String, Instant>,
     /// How many looks in a row have ended in a write.
     streak: u32,
 }
@@ -109,6 +114,17 @@ impl Memories {
         self.lock().entry(tree.clone()).or_default().reported = Some(now);
     }
 
+    /// A name that is needed is held by something that is about to go. Returns whether that may still be waited for
+    /// without a word.
+    pub(super) fn waits_for(&self, tree: &ObjectKey, name: &str, now: Instant) -> bool {
+        let mut memories = self.lock();
+        let awaited = &mut memories.entry(tree.clone()).or_default().awaited;
+        // What was waited for long ago is another story.
+        awaited.retain(|_, since| now - *since < LONGEST_WAIT * 10);
+        let since = *awaited.entry(name.to_owned()).or_insert(now);
+        now - since < LONGEST_WAIT
+    }
+
     /// A look ended in a write, or in none. Returns whether there were too many writes in a row: somebody undoes what
     /// we do, and both of us would be busy for ever.
     pub(super) fn wrote(&self, tree: &ObjectKey, wrote: bool) -> bool {
@@ -166,6 +182,18 @@ mod tests {
         assert!(memories.wrote(&tree, true));
         assert!(!memories.wrote(&tree, false));
         assert!(!memories.wrote(&tree, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_is_waited_for_without_a_word_for_a_while() {
+        let memories = Memories::default();
+        let tree = ObjectKey::new("ns", "t");
+        let start = Instant::now();
+        let waits =
+            |name, seconds| memories.waits_for(&tree, name, start + Duration::from_secs(seconds));
+        assert!(waits("a", 0) && waits("a", 29) && !waits("a", 30));
+        assert!(waits("b", 30), "each name by itself");
+        assert!(waits("a", 301), "another story");
     }
 
     #[tokio::test(start_paused = true)]

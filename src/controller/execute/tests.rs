@@ -405,15 +405,7 @@ async fn a_delete_that_is_refused_keeps_no_other_child_waiting() {
 
 #[tokio::test]
 async fn a_name_that_is_taken_is_ours_or_a_collision() {
-    let taken_by = |owner: &'static str| {
-        Bench::new(move |seen| match seen.target.as_str() {
-            target if target.starts_with("POST") => {
-                Answer::error(409, "AlreadyExists", "pods \"p\" already exists")
-            }
-            _ => Answer::Json(200, pod_object("p", owner, 40)),
-        })
-    };
-    let ours = taken_by("uw");
+    let ours = taken_by("uw", "t-w");
     ours.execute(|d| d.writes.push(create_pod("p")))
         .await
         .unwrap();
@@ -425,7 +417,7 @@ async fn a_name_that_is_taken_is_ours_or_a_collision() {
         ),
         (0, 1)
     );
-    let foreign = taken_by("somebody");
+    let foreign = taken_by("somebody", "other");
     foreign
         .execute(|d| d.writes.push(create_pod("p")))
         .await
@@ -433,6 +425,33 @@ async fn a_name_that_is_taken_is_ours_or_a_collision() {
     let observation = foreign.observe().await;
     assert_eq!(observation.world.refusals[0].reason, "NameCollision");
     assert_eq!(observation.world.workers["w"].pods.len(), 0);
+}
+
+/// A tree that was deleted and created again finds what the garbage collector has not taken away yet.
+#[tokio::test(start_paused = true)]
+async fn a_name_that_a_predecessor_holds_is_waited_for_a_while() {
+    let bench = taken_by("somebody", "t-w");
+    for (pause, refusals) in [(0, 0), (29, 0), (2, 1)] {
+        tokio::time::advance(Duration::from_secs(pause)).await;
+        let executed = bench.execute(|d| d.writes.push(create_pod("p"))).await;
+        let stale = executed.unwrap() == Executed::Stale;
+        let known = bench.context.memories.refusals(&tree());
+        assert_eq!((stale, known.len()), (refusals == 0, refusals), "{pause}");
+    }
+}
+
+/// A server on which the name of a Pod belongs to a Worker of that UID and name.
+fn taken_by(uid: &'static str, name: &'static str) -> Bench {
+    Bench::new(move |seen| match seen.target.as_str() {
+        target if target.starts_with("POST") => {
+            Answer::error(409, "AlreadyExists", "pods \"p\" already exists")
+        }
+        _ => {
+            let mut pod = pod_object("p", uid, 40);
+            pod["metadata"]["ownerReferences"][0]["name"] = json!(name);
+            Answer::Json(200, pod)
+        }
+    })
 }
 
 #[tokio::test]
