@@ -41,6 +41,10 @@ pub(super) struct Memories(Mutex<HashMap<ObjectKey, Memory>>);
 
 #[derive(Debug, Default)]
 struct Memory {
+    /// UID of the tree that all this is about.
+    uid: String,
+    /// Whether its Workers were read since its deletion began.
+    counted: bool,
     refusals: Vec<Refusal>,
     doubts: BTreeSet<Doubt>,
     reported: Option<Instant>,
@@ -51,6 +55,28 @@ struct Memory {
 }
 
 impl Memories {
+    /// The tree of that name has this UID. What was remembered of a former one of that name is not about this one.
+    pub(super) fn belongs_to(&self, tree: &ObjectKey, uid: &str) {
+        let mut memories = self.lock();
+        let memory = memories.entry(tree.clone()).or_default();
+        if memory.uid != uid {
+            // A doubt is about an object, whoever made it.
+            let doubts = std::mem::take(&mut memory.doubts);
+            *memory = Memory {
+                uid: uid.to_owned(),
+                doubts,
+                ..Memory::default()
+            };
+        }
+    }
+
+    /// The tree is being deleted. Returns whether its Workers are to be read for that, once.
+    pub(super) fn must_count(&self, tree: &ObjectKey) -> bool {
+        let mut memories = self.lock();
+        let memory = memories.entry(tree.clone()).or_default();
+        !std::mem::replace(&mut memory.counted, true)
+    }
+
     /// A create was refused; the next decision shall know.
     pub(super) fn refused(&self, tree: &ObjectKey, refusal: Refusal) {
         self.lock()
@@ -172,6 +198,22 @@ mod tests {
         assert_eq!(memories.refusals(&tree), [refusal(1)]);
         memories.forget(&tree);
         assert_eq!(memories.refusals(&tree), []);
+    }
+
+    #[test]
+    fn a_tree_inherits_no_memory_of_its_name() {
+        let memories = Memories::default();
+        let tree = ObjectKey::new("ns", "t");
+        memories.belongs_to(&tree, "old");
+        memories.refused(&tree, refusal(0));
+        memories.doubt(&tree, Written::Pod, "p");
+        assert!(memories.must_count(&tree) && !memories.must_count(&tree));
+        memories.belongs_to(&tree, "old");
+        assert_eq!(memories.refusals(&tree).len(), 1);
+        memories.belongs_to(&tree, "new");
+        assert_eq!(memories.refusals(&tree), []);
+        assert_eq!(memories.doubts(&tree).len(), 1, "what is in doubt stays so");
+        assert!(memories.must_count(&tree));
     }
 
     #[test]

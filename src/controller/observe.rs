@@ -57,6 +57,7 @@ pub(super) async fn observe(context: &Context, key: &ObjectKey) -> Result<Observ
     if !context.views.lock().is_loaded(&key.namespace) {
         return Ok(Observed::NotLoaded);
     }
+    prepare(context, key);
     for doubt in context.memories.doubts(key) {
         settle(context, key, &doubt).await?;
     }
@@ -77,6 +78,27 @@ pub(super) async fn observe(context: &Context, key: &ObjectKey) -> Result<Observ
             }
             None => Observed::Gone,
         }),
+    }
+}
+
+/// Makes sure that what is remembered is about this tree; and that before a deletion stops anything, its Workers are read.
+/// The garbage collector takes the owner from those that are to be orphaned, and then says so on the tree; the view of the
+/// tree may be ahead of that of the Workers, and what was let go would be stopped.
+fn prepare(context: &Context, key: &ObjectKey) {
+    let views = context.views.lock();
+    let Some(tree) = views.trees.get(key) else {
+        return;
+    };
+    context.memories.belongs_to(key, &tree.uid);
+    let orphaning = tree
+        .finalizers
+        .iter()
+        .any(|name| name == labels::ORPHAN_FINALIZER);
+    if tree.deleting && !orphaning && context.memories.must_count(key) {
+        for worker in views.workers.owned_by(&tree.uid) {
+            let name = &worker.key.name;
+            context.memories.doubt(key, Written::Worker, name);
+        }
     }
 }
 

@@ -617,3 +617,33 @@ async fn events_are_published_once_the_intent_is_stored() {
     );
     assert_eq!(bench.seen(1).body["reason"], "OomKilled");
 }
+
+/// The garbage collector has let the Worker go before it said so on the tree; the watch of the Workers is behind.
+#[tokio::test]
+async fn before_a_deletion_stops_anything_its_workers_are_read() {
+    let bench = Bench::new(|seen| {
+        let mut worker = worker_object(20);
+        worker["metadata"]["ownerReferences"] = json!([]);
+        assert_eq!(seen.target, format!("GET {WORKERS}/t-w"));
+        Answer::Json(200, worker)
+    });
+    let deleting = |finalizers: Value, version: u64| {
+        let mut tree = tree_object(version);
+        tree["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        tree["metadata"]["finalizers"] = finalizers;
+        let tree = serde_json::from_value(tree).unwrap();
+        let mut views = bench.context.views.lock();
+        views.put::<Trees>(tree, Source::Watch, None);
+    };
+    deleting(json!(["coppice.dev/ordered-stop", "orphan"]), 12);
+    assert_eq!(bench.observe().await.world.workers.len(), 1);
+    assert!(
+        bench.targets().is_empty(),
+        "the garbage collector is not done"
+    );
+    deleting(json!(["coppice.dev/ordered-stop"]), 21);
+    for _ in 0..2 {
+        assert!(bench.observe().await.world.workers.is_empty());
+    }
+    assert_eq!(bench.targets().len(), 1, "once");
+}
