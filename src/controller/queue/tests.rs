@@ -182,3 +182,25 @@ fn a_key_that_must_not_run_before_a_time_does_not() {
         "its delay grows all the same"
     );
 }
+
+#[test]
+fn a_slow_run_takes_nobodys_place_up_to_a_crowd() {
+    let clock = Clock::new();
+    let mut queue = Queue::new(1);
+    for key in [
+        "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q",
+    ] {
+        queue.add(key, clock.at(0));
+    }
+    assert_eq!(take(&mut queue, clock.at(0)), Some("a"));
+    assert_eq!(take(&mut queue, clock.at(999)), None);
+    assert_eq!(queue.next_place(clock.at(999)), Some(clock.at(1000)));
+    assert_eq!(take(&mut queue, clock.at(1000)), Some("b"));
+    assert_eq!(take(&mut queue, clock.at(1000)), None);
+    let more = (2..16).filter_map(|second| take(&mut queue, clock.at(second * 1000)));
+    assert_eq!(more.count(), 14);
+    assert_eq!(take(&mut queue, clock.at(60_000)), None, "sixteen run");
+    assert_eq!(queue.next_place(clock.at(60_000)), None);
+    queue.done("a", Next::Wait, clock.at(60_000));
+    assert_eq!(take(&mut queue, clock.at(60_000)), Some("q"));
+}
