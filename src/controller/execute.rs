@@ -3,7 +3,8 @@
 //! Rule: intent before effect. Statuses that record an intent are stored, against the versions that the
 //! decision rests on, before anything else is touched; the first failure ends the rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use futures::stream::{self, StreamExt};
 use tokio::time::Instant;
@@ -58,6 +59,8 @@ struct Execution<'a> {
     observation: &'a Observation,
     /// The version of the tree after our own last write to it.
     tree_version: String,
+    /// The children whose Workers were stored.
+    stored: Mutex<BTreeSet<String>>,
     deadline: Instant,
 }
 
@@ -74,6 +77,7 @@ pub(super) async fn execute(
         context,
         observation,
         tree_version,
+        stored: Mutex::default(),
         deadline,
     };
     execution.run(decision).await
@@ -88,7 +92,9 @@ impl Execution<'_> {
         match self.store(intents).await {
             Ok(Effect::Done) => {}
             unfinished => {
-                if self.tree_version != self.observation.tree_version {
+                if self.tree_version == self.observation.tree_version {
+                    self.leave_untold(&decision);
+                } else {
                     // The tree remembers what was judged, so no later decision would tell it again.
                     self.tell(&decision);
                 }
@@ -101,6 +107,7 @@ impl Execution<'_> {
         if is_news {
             let carried = self.store_news(reports.remove(0)).await;
             if !matches!(carried, Ok(Effect::Done)) {
+                self.leave_untold(&decision);
                 self.tell(&decision);
                 return carried.map(|_| Executed::Stale);
             }
@@ -205,10 +212,23 @@ impl Execution<'_> {
         match stored {
             Some(version) => {
                 self.tree_version = version;
+                self.context.memories.told(tree);
                 Ok(Effect::Done)
             }
             None => Ok(Effect::Stale),
         }
+    }
+
+    /// Remembers the faults of children whose Workers are stored, for a later decision to tell the tree.
+    fn leave_untold(&self, decision: &Decision) {
+        let stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = &self.observation.world.tree.status.recent_faults;
+        let new = decision.tree_status.recent_faults.iter().rev();
+        let new = new.filter(|fault| !known.contains(fault) && stored.contains(&fault.child));
+        let faults = new.cloned().collect();
+        self.context
+            .memories
+            .left_untold(&self.observation.key, faults);
     }
 
     /// Stores what is news for the tree. When somebody has edited the tree meanwhile, but not its status, the news is
@@ -242,11 +262,12 @@ impl Execution<'_> {
         let tree = &self.observation.key;
         let stored =
             patch_status::<Workers>(self.context, tree, Written::Worker, &status, version).await?;
-        Ok(if stored.is_some() {
-            Effect::Done
-        } else {
-            Effect::Stale
-        })
+        if stored.is_none() {
+            return Ok(Effect::Stale);
+        }
+        let mut children = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        children.extend(status.child);
+        Ok(Effect::Done)
     }
 
     /// Counts and announces what is stored by now.

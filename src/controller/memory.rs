@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::store::ObjectKey;
+use crate::api::v1alpha1::RecentFault;
 use crate::model::world::Refusal;
 
 /// The least time between two writes of a tree that only report.
@@ -47,6 +48,8 @@ struct Memory {
     counted: bool,
     refusals: Vec<Refusal>,
     doubts: BTreeSet<Doubt>,
+    /// Faults that the status of the tree does not show although they were judged, oldest first.
+    untold: Vec<RecentFault>,
     reported: Option<Instant>,
     /// Names that are about to come free, and since when they are waited for.
     awaited: HashMap<String, Instant>,
@@ -98,6 +101,31 @@ impl Memories {
     pub(super) fn dealt_with(&self, tree: &ObjectKey, count: usize) {
         if let Some(memory) = self.lock().get_mut(tree) {
             memory.refusals.drain(..count.min(memory.refusals.len()));
+        }
+    }
+
+    /// These faults were judged, and the tree could not be told; oldest first.
+    pub(super) fn left_untold(&self, tree: &ObjectKey, faults: Vec<RecentFault>) {
+        let mut memories = self.lock();
+        memories
+            .entry(tree.clone())
+            .or_default()
+            .untold
+            .extend(faults);
+    }
+
+    /// The faults that the tree could not be told.
+    pub(super) fn untold(&self, tree: &ObjectKey) -> Vec<RecentFault> {
+        let memories = self.lock();
+        memories
+            .get(tree)
+            .map_or_else(Vec::new, |memory| memory.untold.clone())
+    }
+
+    /// A decision that knew all of them is stored in the tree.
+    pub(super) fn told(&self, tree: &ObjectKey) {
+        if let Some(memory) = self.lock().get_mut(tree) {
+            memory.untold.clear();
         }
     }
 

@@ -223,6 +223,7 @@ fn observation(
             workers,
             nodes: snapshot.nodes,
             refusals,
+            untold: context.memories.untold(key),
             unseen: snapshot.unseen,
         },
         tree_version: snapshot.tree.resource_version.clone(),

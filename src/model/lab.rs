@@ -77,6 +77,7 @@ impl Lab {
                 workers: BTreeMap::new(),
                 nodes: Some(BTreeMap::from([("node-a".into(), healthy_node())])),
                 refusals: Vec::new(),
+                untold: Vec::new(),
                 unseen: Vec::new(),
             },
             behaviours: BTreeMap::new(),

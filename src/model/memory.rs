@@ -54,6 +54,11 @@ impl Memory {
         for death in world.tree.status.judged_deaths.clone() {
             memory.apply_judged(world, &death);
         }
+        for fault in &world.untold {
+            if !memory.tree.recent_faults.contains(fault) {
+                memory.remember_fault(fault.clone());
+            }
+        }
         memory
     }
 

@@ -259,6 +259,48 @@ async fn news_for_the_tree_survive_an_edit_of_its_spec() {
     assert_eq!(bench.seen(3).body["metadata"]["resourceVersion"], "40");
 }
 
+/// The Worker remembers the death, so no later decision judges it again; what people are to read of it must not be lost.
+#[tokio::test]
+async fn what_the_tree_could_not_be_told_is_told_later() {
+    let down = std::sync::atomic::AtomicBool::new(true);
+    let bench = Bench::new(move |seen| match seen.target.as_str() {
+        target
+            if target == format!("PATCH {TREE}/status")
+                && down.swap(false, std::sync::atomic::Ordering::Relaxed) =>
+        {
+            Answer::error(503, "ServiceUnavailable", "m")
+        }
+        target if target == format!("GET {TREE}") => Answer::Json(200, tree_object(10)),
+        _ => obliging(seen),
+    });
+    let fault = |child: &str| {
+        serde_json::from_value(
+            json!({"time": "2026-01-01T00:00:00Z", "child": child, "slot": 0, "class": "C",
+            "verdict": "V", "confidence": "P", "message": "m", "decision": "d"}),
+        )
+        .unwrap()
+    };
+    let executed = bench
+        .execute(|decision| {
+            decision.tree_status.recent_faults = vec![fault("w"), fault("not stored")];
+            decision.worker_statuses.get_mut("w").unwrap().restarts = 1;
+            decision.worker_intents.insert("w".to_owned());
+        })
+        .await;
+    assert_eq!(executed.unwrap_err().code(), 503);
+    let world = bench.observe().await.world;
+    assert_eq!(world.untold, [fault("w")]);
+    assert_eq!(
+        crate::model::decide(&world, bench.context.now())
+            .tree_status
+            .recent_faults,
+        [fault("w")]
+    );
+    let told = bench.execute(|decision| decision.tree_status.recent_faults = vec![fault("w")]);
+    told.await.unwrap();
+    assert!(bench.context.memories.untold(&tree()).is_empty());
+}
+
 #[tokio::test]
 async fn deletes_name_exactly_what_they_mean() {
     let bench = Bench::new(obliging);
