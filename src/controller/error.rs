@@ -91,6 +91,11 @@ impl Error {
         self.status().map_or(0, |status| status.code)
     }
 
+    /// Whether it is open what became of the request: no answer came, or one that the server could not finish.
+    pub(super) fn is_unclear(&self) -> bool {
+        self.code() == 0 || self.code() >= 500
+    }
+
     /// How long the API server asks us to leave it alone; never longer than a minute, whatever it says.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         let seconds = self.status()?.details.as_ref()?.retry_after_seconds;

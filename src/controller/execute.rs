@@ -59,7 +59,7 @@ struct Execution<'a> {
     observation: &'a Observation,
     /// The version of the tree after our own last write to it.
     tree_version: String,
-    /// The children whose Workers were stored.
+    /// The children whose Workers were stored, or may have been.
     stored: Mutex<BTreeSet<String>>,
     deadline: Instant,
 }
@@ -261,13 +261,18 @@ impl Execution<'_> {
             .map_or("", String::as_str);
         let tree = &self.observation.key;
         let stored =
-            patch_status::<Workers>(self.context, tree, Written::Worker, &status, version).await?;
-        if stored.is_none() {
-            return Ok(Effect::Stale);
+            patch_status::<Workers>(self.context, tree, Written::Worker, &status, version).await;
+        let may_be_stored = stored
+            .as_ref()
+            .map_or_else(Error::is_unclear, Option::is_some);
+        if may_be_stored {
+            let mut children = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+            children.extend(status.child);
         }
-        let mut children = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
-        children.extend(status.child);
-        Ok(Effect::Done)
+        Ok(match stored? {
+            Some(_) => Effect::Done,
+            None => Effect::Stale,
+        })
     }
 
     /// Counts and announces what is stored by now.
