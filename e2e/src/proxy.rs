@@ -28,7 +28,7 @@ use tokio::sync::watch;
 use crate::progress;
 use call::Call;
 use rule::{Filter, Rule, RuleId, Rules};
-use stream::Silence;
+use stream::{How, Silence};
 
 /// The door. Clones are the same door; it closes with the runtime that it was opened in.
 #[derive(Clone)]
@@ -56,7 +56,7 @@ struct Inner {
     client: Client,
     seen: Mutex<Vec<Seen>>,
     rules: watch::Sender<Rules>,
-    silences: watch::Sender<Vec<(RuleId, Silence)>>,
+    silences: watch::Sender<Vec<Silence>>,
 }
 
 impl Proxy {
@@ -119,26 +119,34 @@ impl Proxy {
     /// From now on the watches that the filter names are dead, those that run and new ones: nothing comes any more, and
     /// the connection stays open. [`Proxy::speak`] lets new ones live; those that went dead stay so.
     pub fn go_dark(&self, filter: Filter) -> RuleId {
-        self.silence(Silence::dark(filter))
+        self.silence(filter, How::Dark)
+    }
+
+    /// The watches that the filter names and that run now are dead; new ones live.
+    pub fn leave_for_dead(&self, filter: Filter) {
+        self.silence(filter, How::Dead);
+    }
+
+    /// The connections of the watches that the filter names and that run now are closed.
+    pub fn cut(&self, filter: Filter) {
+        self.silence(filter, How::Cut);
     }
 
     /// From now on the watches that the filter names are held back; nothing is lost.
     pub fn hold(&self, filter: Filter) -> RuleId {
-        self.silence(Silence::held(filter))
+        self.silence(filter, How::Held)
     }
 
     /// Ends a silence.
     pub fn speak(&self, id: RuleId) {
-        self.inner
-            .silences
-            .send_modify(|all| all.retain(|(known, _)| *known != id));
+        let silences = &self.inner.silences;
+        silences.send_modify(|all| all.retain(|silence| silence.id != id));
     }
 
-    fn silence(&self, silence: Silence) -> RuleId {
+    fn silence(&self, filter: Filter, how: How) -> RuleId {
         let id = RuleId::fresh();
-        self.inner
-            .silences
-            .send_modify(|all| all.push((id, silence)));
+        let silence = Silence { id, filter, how };
+        self.inner.silences.send_modify(|all| all.push(silence));
         id
     }
 

@@ -15,7 +15,7 @@ use serde_json::json;
 use super::Inner;
 use super::call::Call;
 use super::rule::{Fault, RuleId, When};
-use super::stream::{Sound, next_frame, sound};
+use super::stream::{How, next_frame, silence};
 
 /// What the API server itself takes at most, in bytes.
 const LARGEST: usize = 3 * 1024 * 1024;
@@ -41,7 +41,9 @@ async fn carry(
     place: usize,
     request: Request<Incoming>,
 ) -> Result<Answer, BoxError> {
-    if sound(&inner.silences.borrow(), call) == Sound::Dead {
+    let born = RuleId::fresh();
+    let silence = silence(&inner.silences.borrow(), call, born);
+    if silence == Some(How::Dark) {
         std::future::pending::<()>().await;
     }
     let (mut parts, body) = request.into_parts();
@@ -59,7 +61,7 @@ async fn carry(
     // A task of its own, because a request that is on its way when the client dies arrives all the same.
     let task = {
         let (inner, call) = (Arc::clone(inner), call.clone());
-        tokio::spawn(async move { send(&inner, &call, place, request).await })
+        tokio::spawn(async move { send(&inner, &call, place, born, request).await })
     };
     task.await?
 }
@@ -69,6 +71,7 @@ async fn send(
     inner: &Arc<Inner>,
     call: &Call,
     place: usize,
+    born: RuleId,
     request: Request<kube::client::Body>,
 ) -> Result<Answer, BoxError> {
     let answer = inner.client.send(request).await?;
@@ -86,9 +89,9 @@ async fn send(
     );
     let silences = inner.silences.subscribe();
     let state = (body, call.clone(), silences);
-    let frames = stream::unfold(state, |(mut body, call, mut silences)| async move {
-        let frame = next_frame(&mut body, &call, &mut silences).await?;
-        Some((frame.map_err(BoxError::from), (body, call, silences)))
+    let frames = stream::unfold(state, move |(mut body, call, mut silences)| async move {
+        let frame = next_frame(&mut body, &call, born, &mut silences).await?;
+        Some((frame, (body, call, silences)))
     });
     Ok(Response::from_parts(
         parts,

@@ -81,7 +81,7 @@ pub enum Fault {
     Answer(u16, Option<u32>),
     /// A watch that begins, and says in its stream that something is wrong.
     InStream(u16),
-    /// A watch that asks for a version that is long gone.
+    /// A watch that asks for everything since the first version that there was: all that is still known is told again.
     OldVersion,
     /// No answer, ever.
     Hang,
@@ -149,8 +149,8 @@ impl Rule {
     }
 }
 
-/// Names a rule or a silence.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// Names a rule, a silence or a watch; what came later is greater.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RuleId(u64);
 
 impl RuleId {
