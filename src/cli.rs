@@ -59,7 +59,7 @@ pub(crate) struct Controller {
     )]
     pub(crate) listen: SocketAddr,
 
-    /// How many trees to look at side by side
+    /// How many trees to look at side by side; one that waits for the API server for more than a second does not count
     #[arg(
         long,
         env = "COPPICE_CONCURRENCY",

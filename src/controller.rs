@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::model::decide;
 use crate::runtime::health::Health;
 use crate::runtime::leader::{Elector, LeaderElection, Leadership};
-use crate::runtime::metrics::Metrics;
+use crate::runtime::metrics::{ApiMetrics, Metrics};
 
 mod context;
 mod driver;
@@ -30,6 +30,7 @@ mod release;
 mod store;
 #[cfg(test)]
 mod testing;
+mod throttle;
 mod views;
 mod watches;
 mod wire;
@@ -88,7 +89,7 @@ pub fn client(mut config: Config) -> Result<Client, kube::Error> {
     config.read_timeout = Some(READ_TIMEOUT);
     config.write_timeout = Some(WRITE_TIMEOUT);
     config.reset_reader_on_write = true;
-    Client::try_from(config)
+    throttle::client(config)
 }
 
 /// Looks after all trees until `stop`, then lets what runs finish, for at most 11 s, and gives the Lease back. While
@@ -149,7 +150,7 @@ pub(crate) async fn run_deciding(
     let result = tokio::select! {
         biased;
         () = wake.drive(work, &heartbeat, stop) => Ok(()),
-        () = report_readiness(&troubles, health) => Ok(()),
+        () = report_watches(&troubles, health, metrics.api.clone()) => Ok(()),
         () = look_at_all_in_each_term(&context, &wake) => Ok(()),
         ended = watches.join_next() => Err(Ended::Watch(format!("{ended:?}"))),
         Some(ended) = election.join_next() => Err(Ended::Election(format!("{ended:?}"))),
@@ -202,12 +203,19 @@ async fn look_at_all_in_each_term(context: &Context, wake: &Wake) {
     }
 }
 
-fn report_readiness(troubles: &Troubles, health: &Health) -> impl Future<Output = ()> {
+fn report_watches(
+    troubles: &Troubles,
+    health: &Health,
+    metrics: ApiMetrics,
+) -> impl Future<Output = ()> {
     let readiness = health.component("watches");
     let troubles = troubles.clone();
     async move {
         loop {
             troubles.report(&readiness);
+            for (kind, age) in troubles.ages() {
+                metrics.set_view_age(kind, age);
+            }
             tokio::time::sleep(READINESS_INTERVAL).await;
         }
     }

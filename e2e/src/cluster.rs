@@ -5,6 +5,7 @@
 
 mod access;
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -107,7 +108,10 @@ pub enum Error {
 pub enum Profile {
     /// etcd and an API server on loopback; needs no root, several can run side by side.
     ApiServer,
-    /// Controllers, scheduler and nodes too; needs root, one at a time on a machine.
+    /// Controllers, scheduler and simulated nodes too, all on loopback; needs no root, several can run side by side.
+    /// Real nodes are not started.
+    Simulated(Full),
+    /// Controllers, scheduler and nodes; needs root, one at a time on a machine.
     Full(Full),
 }
 
@@ -169,6 +173,7 @@ impl Cluster {
         let cache = cache::folder().map_err(Error::Cache)?;
         match profile {
             Profile::ApiServer => Self::start_api_server(&cache).await,
+            Profile::Simulated(full) => Self::start_simulated(&cache, full).await,
             Profile::Full(full) => Self::start_full(&cache, full).await,
         }
     }
@@ -181,6 +186,32 @@ impl Cluster {
         let control_plane =
             ControlPlane::start(session.run(), &control_plane::Options::default()).await;
         Self::of(session, control_plane.map_err(Error::ControlPlane)?).await
+    }
+
+    async fn start_simulated(cache: &Path, full: Full) -> Result<Self, Error> {
+        let binaries = build_binaries(cache, Scope::Full).await?;
+        let session = Session::separate(cache, "simulated", binaries)
+            .await
+            .map_err(Error::Session)?;
+        let options = control_plane::Options {
+            address: Ipv4Addr::LOCALHOST.into(),
+            port: None,
+            ..full.control_plane()
+        };
+        let step = Step::begin(format!(
+            "starting a control plane and {} simulated nodes",
+            full.kwok_nodes
+        ));
+        let control_plane = ControlPlane::start(session.run(), &options)
+            .await
+            .map_err(Error::ControlPlane)?;
+        let cluster = Self::of(session, control_plane).await?;
+        tokio::try_join!(
+            cluster.start_simulated_nodes(&full),
+            cluster.controllers_ready()
+        )?;
+        step.done();
+        Ok(cluster)
     }
 
     async fn start_full(cache: &Path, full: Full) -> Result<Self, Error> {

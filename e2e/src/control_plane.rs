@@ -4,8 +4,9 @@
 //! nothing skips verification.
 
 mod flags;
+mod servers;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +18,9 @@ use crate::pki::{self, Pki};
 use crate::process::{self, Process};
 use crate::run::{self, Run};
 
+pub use servers::Server;
+use servers::Servers;
+
 /// The addresses of Services.
 pub const SERVICES: &str = "10.96.0.0/16";
 /// The Service address of the API server.
@@ -25,8 +29,6 @@ const API_SERVICE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1));
 pub const KUBELET_CLIENT: &str = "kube-apiserver-kubelet-client";
 /// How long the API server may take; it takes 3 s on an idle machine.
 const READY: Duration = Duration::from_mins(1);
-/// How often other ports are tried when another program was faster.
-const PORT_ATTEMPTS: u32 = 5;
 
 /// Why there is no control plane.
 #[derive(Debug, thiserror::Error)]
@@ -97,8 +99,8 @@ pub struct ControlPlane {
     pki: Pki,
     server: String,
     admin: PathBuf,
-    audit_log: PathBuf,
-    processes: Vec<Process>,
+    servers: Servers,
+    controllers: Vec<Process>,
 }
 
 impl ControlPlane {
@@ -107,29 +109,21 @@ impl ControlPlane {
         let folder = run.folder("control-plane").map_err(Error::Folder)?;
         let pki = Pki::create(&folder).map_err(Error::Pki)?;
         let files = flags::Files::create(&pki, &folder, options.address).map_err(Error::Pki)?;
-        let mut attempt = 1;
-        let (server, mut processes) = loop {
-            // A free port may be taken by somebody else before the server listens on it; then others are tried.
-            match start_api_server(run, &pki, &files, options).await {
-                Err(Error::Process(process::Error::Ended { tail, .. }))
-                    if attempt < PORT_ATTEMPTS && tail.contains("address already in use") =>
-                {
-                    attempt += 1;
-                }
-                outcome => break outcome?,
-            }
-        };
+        let servers = Servers::start(run, &pki, files, options).await?;
+        let server = servers.url();
         let admin = run.dir().join("admin.kubeconfig");
         write_kubeconfig(&pki, &server, &admin, "admin", &["system:masters"])?;
-        if options.controllers {
-            processes.extend(start_controllers(run, &pki, &files, &server, options)?);
-        }
+        let controllers = if options.controllers {
+            start_controllers(run, &pki, &servers.files, &server, options)?
+        } else {
+            Vec::new()
+        };
         Ok(Self {
             pki,
             server,
             admin,
-            audit_log: files.audit_log,
-            processes,
+            servers,
+            controllers,
         })
     }
 
@@ -150,12 +144,27 @@ impl ControlPlane {
 
     /// The audit log: one JSON object per line, level `Metadata` (`Request` for deletes of Pods and of ours), written when a response is complete.
     pub fn audit_log(&self) -> &Path {
-        &self.audit_log
+        &self.servers.files.audit_log
     }
 
     /// The processes: `etcd`, `kube-apiserver`, `kube-controller-manager`, `kube-scheduler`.
-    pub fn processes(&self) -> &[Process] {
-        &self.processes
+    pub fn processes(&self) -> Vec<Process> {
+        let controllers = self.controllers.iter().cloned();
+        self.servers
+            .processes()
+            .into_iter()
+            .chain(controllers)
+            .collect()
+    }
+
+    /// Kills a server (signal 9); `true` when it is gone.
+    pub fn kill(&self, server: Server) -> bool {
+        self.servers.kill(server)
+    }
+
+    /// Starts a server again that was killed, as it was; does not wait until it is ready.
+    pub fn start_again(&self, run: &Run, server: Server) -> Result<(), Error> {
+        self.servers.start_again(run, server)
     }
 
     /// The kubeconfig text of the user `user` in the groups `groups`, by a client certificate.
@@ -176,48 +185,6 @@ impl ControlPlane {
             &Credential::Token(token.to_owned()),
         )
     }
-}
-
-/// Starts etcd and kube-apiserver on ports of their own; returns the server's address and both processes.
-async fn start_api_server(
-    run: &Run,
-    pki: &Pki,
-    files: &flags::Files,
-    options: &Options,
-) -> Result<(String, Vec<Process>), Error> {
-    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let (client_port, peer_port) = (free_port(loopback)?, free_port(loopback)?);
-    let port = options
-        .port
-        .map_or_else(|| free_port(options.address), Ok)?;
-    let server = format!("https://{}", SocketAddr::new(options.address, port));
-    let data = run
-        .folder(&format!("etcd-{client_port}"))
-        .map_err(Error::Folder)?;
-    let etcd = flags::etcd(run, files, &data, client_port, peer_port, options.fsync);
-    let etcd = run.spawn(etcd).map_err(Error::Process)?;
-    let api_server = flags::api_server(run, files, client_port, port, options);
-    let api_server = run.spawn(api_server).map_err(Error::Process)?;
-
-    let probe = run.dir().join("probe.kubeconfig");
-    write_kubeconfig(pki, &server, &probe, "probe", &["system:masters"])?;
-    let client = client(&probe).await?;
-    let ready = api_server
-        .ready(READY, async || {
-            etcd.ended().is_some() || is_ready(&client).await
-        })
-        .await;
-    if etcd.ended().is_some() {
-        api_server.kill();
-        etcd.ready(Duration::ZERO, async || false)
-            .await
-            .map_err(Error::Process)?;
-    }
-    if let Err(error) = ready {
-        etcd.kill();
-        return Err(Error::Process(error));
-    }
-    Ok((server, vec![etcd, api_server]))
 }
 
 fn start_controllers(

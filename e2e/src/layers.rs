@@ -34,6 +34,8 @@ struct Layer {
     programs: &'static [&'static str],
     /// Which of their tests; none: all.
     only: &'static [&'static str],
+    /// How many tests run at once; `None`: as many as there are processors.
+    at_once: Option<&'static str>,
 }
 
 impl Layer {
@@ -42,7 +44,14 @@ impl Layer {
             name,
             programs,
             only: &[],
+            at_once: None,
         }
+    }
+
+    /// Tests that wait most of the time need no processor each.
+    const fn at_once(mut self, count: &'static str) -> Self {
+        self.at_once = Some(count);
+        self
     }
 
     /// What Cargo is told.
@@ -52,16 +61,19 @@ impl Layer {
         }
         let mut arguments = vec!["-p", "e2e", "--features", "cluster"];
         arguments.extend(self.programs.iter().flat_map(|program| ["--test", program]));
-        if !self.only.is_empty() {
+        if !self.only.is_empty() || self.at_once.is_some() {
             arguments.push("--");
             arguments.extend(self.only);
+        }
+        if let Some(count) = self.at_once {
+            arguments.extend(["--test-threads", count]);
         }
         arguments
     }
 }
 
 const WITHOUT_CLUSTER: Layer = Layer::all("without a cluster", &[]);
-const LAYERS: [Layer; 7] = [
+const LAYERS: [Layer; 8] = [
     WITHOUT_CLUSTER,
     Layer::all(
         "API server",
@@ -71,6 +83,7 @@ const LAYERS: [Layer; 7] = [
     Layer::all("cluster", &["cluster", "loss"]),
     Layer::all("crash", &["crash"]),
     Layer::all("two operators", &["leaders"]),
+    Layer::all("faults", &["faults"]).at_once("8"),
     Layer::all("lifecycle", &["lifecycle"]),
 ];
 /// On a cluster that somebody else runs: what needs no more of it than kubectl does.
@@ -80,6 +93,7 @@ const LAYERS_OF_CURRENT: [Layer; 2] = [
         name: "current cluster",
         programs: &["cluster"],
         only: &["harness::", "heal::"],
+        at_once: None,
     },
 ];
 
@@ -219,6 +233,11 @@ mod tests {
         assert_eq!(
             current.arguments().join(" "),
             "-p e2e --features cluster --test cluster -- harness:: heal::"
+        );
+        let waiting = Layer::all("waiting", &["faults"]).at_once("8");
+        assert_eq!(
+            waiting.arguments().join(" "),
+            "-p e2e --features cluster --test faults -- --test-threads 8"
         );
     }
 

@@ -6,8 +6,8 @@
 //! that [`build`] made at the versions of [`versions`], certificates of [`pki`], a [`control_plane`], a [`network`],
 //! real nodes ([`node`], with [`images`] in [`cgroup`]s) and [`kwok`] nodes. [`current`] is a cluster that somebody else
 //! runs. [`ledger`], [`process`] and [`pid`] keep the machine clean, and [`reaper`] does so when the owner of a run dies.
-//! On top of it, [`operator`] runs Coppice, [`demo`] shows it, and [`layers`] runs all tests. [`deny`] and [`sbom`] look at
-//! the dependencies, with [`cargo_tools`].
+//! On top of it, [`operator`] runs Coppice, [`proxy`] lets faults come between it and the API server, [`demo`] shows it,
+//! and [`layers`] runs all tests. [`deny`] and [`sbom`] look at the dependencies, with [`cargo_tools`].
 
 #![forbid(unsafe_code)]
 
@@ -34,6 +34,7 @@ pub mod pid;
 pub mod pki;
 pub mod process;
 pub mod progress;
+pub mod proxy;
 pub mod reaper;
 pub mod run;
 pub mod sbom;

@@ -1,6 +1,7 @@
-//! A node lost with replicas on it: what can be replaced is, what may still run is not, and nobody is charged.
+//! A node without power, without network, and rebooted, with replicas on it: what can be replaced is, what may still run
+//! is not, and nobody is charged. And a Pod that its kubelet does not take.
 //!
-//! Rule: `node-b` is lost; `node-a` holds the operator and what must not notice.
+//! Rule: things happen to `node-b`; `node-a` holds the operator and what must not notice.
 #![cfg(feature = "cluster")]
 #![allow(
     clippy::unwrap_used,
@@ -58,6 +59,27 @@ spec:
     )
 }
 
+/// A tree whose Pod asks for what no kubelet allows by itself; the scheduler knows nothing of that.
+fn rejected() -> String {
+    let image = images::WORKLOAD;
+    format!(
+        "
+apiVersion: coppice.dev/v1alpha1
+kind: SupervisionTree
+metadata: {{name: rejected}}
+spec:
+  children:
+  - name: app
+    worker:
+      template:
+        spec:
+          nodeSelector: {{kubernetes.io/hostname: node-a}}
+          securityContext: {{sysctls: [{{name: kernel.msgmax, value: '65536'}}]}}
+          containers: [{{name: app, image: {image}}}]
+"
+    )
+}
+
 async fn start() -> Cluster {
     let full = Full {
         nodes: ["node-a", "node-b"].map(NodeOptions::named).to_vec(),
@@ -97,9 +119,40 @@ fn assert_nobody_was_charged(tree: &Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_lost_with_a_node_is_replaced_when_that_is_safe() {
+async fn a_node_without_power_parted_rebooted_and_a_pod_that_is_rejected() {
     let cluster = start().await;
-    let space = Space::new(&cluster, "loss").await;
+    let odd = Space::new(&cluster, "rejected").await;
+    odd.apply(&rejected());
+    let told = odd
+        .until_condition("rejected", "Stalled", "True", MISSED_WITHIN)
+        .await;
+    let begun = Instant::now();
+    Box::pin(what_is_lost_with_a_node_is_replaced_when_that_is_safe(
+        &cluster,
+    ))
+    .await;
+    Box::pin(what_is_parted_from_the_network_is_never_doubled(&cluster)).await;
+    Box::pin(what_was_on_a_node_that_reboots_comes_back(&cluster)).await;
+
+    let message = condition(&told, "Stalled")["message"].as_str().unwrap();
+    assert!(
+        message.contains("SysctlForbidden") && message.contains("kernel.msgmax"),
+        "{message}"
+    );
+    let creates = support::requests_of(&cluster, support::OPERATOR);
+    let creates = creates
+        .iter()
+        .filter(|one| one.namespace == odd.name && one.resource == "pods" && one.verb == "create");
+    let count = creates.count();
+    println!(
+        "{count} Pods were created for a replica that was rejected for {:.0?}: {message}",
+        begun.elapsed()
+    );
+    assert_eq!(count, 1, "another one would be rejected too");
+}
+
+async fn what_is_lost_with_a_node_is_replaced_when_that_is_safe(cluster: &Cluster) {
+    let space = Space::new(cluster, "loss").await;
     space.apply(&trees());
     for tree in ["shop", "stuck"] {
         space.until_at_rest(tree, STARTED_WITHIN).await;
@@ -176,4 +229,106 @@ async fn what_is_lost_with_a_node_is_replaced_when_that_is_safe() {
             "a node that comes back changes nothing for {child}"
         );
     }
+    space.kubectl(&["delete", "stree", "shop", "--timeout=60s"]);
+}
+
+/// The node goes on without us: its containers run, and nobody can be told to stop.
+async fn what_is_parted_from_the_network_is_never_doubled(cluster: &Cluster) {
+    let (space, cache, db) = shop(cluster, "parted").await;
+    let node = cluster.node("node-b").unwrap();
+    let runs = |pod: &Pod| node.container_process(&pod.uid().unwrap(), "app").unwrap();
+    let (old_cache, old_db) = (runs(&cache), runs(&db));
+
+    node.partition().await.unwrap();
+    let fenced = |tree: &Value| {
+        is_current(tree, "Stalled", "True")
+            && condition(tree, "Stalled")["reason"] == "WaitingForFence"
+            && tree["status"]["up"] == 2
+    };
+    let tree = space
+        .until("shop", MISSED_WITHIN, "waiting for a fence", fenced)
+        .await;
+    assert_nobody_was_charged(&tree);
+    assert_eq!(node_of(&live(&space, "cache").await), "node-a");
+    let of_db = space.pods_of("shop", "db").await;
+    assert_eq!(of_db.len(), 1, "never two of one name");
+    assert_eq!(of_db[0].uid(), db.uid());
+    assert!(
+        old_cache.is_alive() && old_db.is_alive(),
+        "containers go on"
+    );
+
+    node.heal().await.unwrap();
+    let healed = Instant::now();
+    let fresh = space
+        .until_pod(&db.name_any(), MISSED_WITHIN, "a new Pod", |pod| {
+            pod.is_some_and(|pod| pod.uid() != db.uid())
+        })
+        .await;
+    assert!(
+        !old_db.is_alive(),
+        "the new Pod came when the old one had stopped"
+    );
+    println!(
+        "parted: the fenced replica is replaced {:.1?} after the network is back",
+        healed.elapsed()
+    );
+    let tree = space.until_at_rest("shop", MISSED_WITHIN).await;
+    assert_nobody_was_charged(&tree);
+    assert_eq!(live(&space, "db").await.uid(), fresh.unwrap().uid());
+    assert!(!old_cache.is_alive(), "what was replaced has stopped too");
+    space.kubectl(&["delete", "stree", "shop", "--timeout=60s"]);
+}
+
+/// It is back before anybody misses it for long; its Pods are as they were, and their containers are not.
+async fn what_was_on_a_node_that_reboots_comes_back(cluster: &Cluster) {
+    let (space, cache, db) = shop(cluster, "reboot").await;
+    let node = cluster.node("node-b").unwrap();
+    node.power_cut().await.unwrap();
+    node.boot().await.unwrap();
+    node.ready(&cluster.client()).await.unwrap();
+    let booted = Instant::now();
+    // Started again in place, or replaced where the node was missed for too long.
+    for pod in [&cache, &db] {
+        let child = &pod.labels()["coppice.dev/child"];
+        let again = |found: Option<&Pod>| {
+            let replaced = found.is_none_or(|found| found.uid() != pod.uid());
+            replaced || found.is_some_and(|found| restarts(found) > restarts(pod))
+        };
+        let what = format!("{child} runs again");
+        space
+            .until_pod(&pod.name_any(), MISSED_WITHIN, &what, again)
+            .await;
+    }
+    let tree = space.until_at_rest("shop", MISSED_WITHIN).await;
+    println!(
+        "rebooted: everything is up {:.1?} after the boot",
+        booted.elapsed()
+    );
+    assert_nobody_was_charged(&tree);
+    for child in ["near", "cache", "db"] {
+        live(&space, child).await;
+    }
+    assert_eq!(live(&space, "db").await.name_any(), db.name_any());
+    space.kubectl(&["delete", "stree", "shop", "--timeout=60s"]);
+}
+
+fn restarts(pod: &Pod) -> i32 {
+    let status = pod.status.as_ref();
+    let containers = status.and_then(|status| status.container_statuses.as_ref());
+    containers
+        .into_iter()
+        .flatten()
+        .map(|one| one.restart_count)
+        .sum()
+}
+
+/// A namespace with the tree `shop` at rest, and its Pods on `node-b`.
+async fn shop<'c>(cluster: &'c Cluster, prefix: &str) -> (Space<'c>, Pod, Pod) {
+    let space = Space::new(cluster, prefix).await;
+    space.apply(trees().split("---").next().unwrap());
+    space.until_at_rest("shop", STARTED_WITHIN).await;
+    let (cache, db) = (live(&space, "cache").await, live(&space, "db").await);
+    assert_eq!([&cache, &db].map(node_of), ["node-b", "node-b"]);
+    (space, cache, db)
 }

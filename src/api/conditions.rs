@@ -76,6 +76,8 @@ reasons! {
     SlotParked,
     /// A `Stable` replica is lost with its node and not proven dead.
     WaitingForFence,
+    /// Something that the tree is made of may not be watched, so what happens to it is not noticed.
+    WatchRefused,
     /// A supervisor exceeded its intensity and gave up.
     GaveUp,
     /// The spec cannot be carried out as it stands.

@@ -20,5 +20,7 @@ pub const ARGO_IGNORE_RESTART_POLICY: &str = "argocd.argoproj.io/ignore-restart-
 pub const CONTAINERS: &str = "coppice.dev/containers";
 /// Finalizer of a tree: its Pods are stopped in order before it goes.
 pub const FINALIZER: &str = "coppice.dev/ordered-stop";
+/// Finalizer that the garbage collector keeps on an object while it orphans its dependents.
+pub const ORPHAN_FINALIZER: &str = "orphan";
 /// Field manager of every write that Coppice makes.
 pub const FIELD_MANAGER: &str = "coppice";

@@ -64,7 +64,7 @@ impl Wake {
             heartbeat.beat();
             self.begin(&mut runs, &work);
             let pulse = Instant::now() + PULSE;
-            let until = self.lock().next_due().map_or(pulse, |due| due.min(pulse));
+            let until = self.next_turn().map_or(pulse, |due| due.min(pulse));
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
@@ -79,6 +79,13 @@ impl Wake {
                 "some reconciles did not finish in time; their trees are taken up again by the next operator"
             );
         }
+    }
+
+    /// When a key may run without anything else happening.
+    fn next_turn(&self) -> Option<Instant> {
+        let queue = self.lock();
+        let next_place = queue.next_place(Instant::now());
+        queue.next_due().into_iter().chain(next_place).min()
     }
 
     fn begin<W, F>(&self, runs: &mut JoinSet<(ObjectKey, Next)>, work: &W)
@@ -104,7 +111,7 @@ impl Wake {
     fn end(&self, ended: Result<(ObjectKey, Next), tokio::task::JoinError>) {
         match ended {
             Ok((key, next)) => {
-                if next == Next::Failed {
+                if matches!(next, Next::Failed | Next::FailedUntil(_)) {
                     self.metrics.retried();
                 }
                 self.lock().done(key, next, Instant::now());
@@ -190,6 +197,22 @@ mod tests {
                 ("c".to_owned(), 1000)
             ]
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn trees_that_hang_keep_no_other_waiting_for_longer_than_a_second() {
+        let wake = wake();
+        for name in ["hangs", "hangs too", "a", "b"] {
+            wake.wake(key(name));
+        }
+        let runs = drive(wake, |key, _| async move {
+            let hangs = key.name.starts_with("hangs");
+            tokio::time::sleep(Duration::from_secs(if hangs { 20 } else { 0 })).await;
+            Next::Wait
+        })
+        .await;
+        let times: Vec<u128> = runs.iter().map(|(_, millis)| *millis).collect();
+        assert_eq!(times, [0, 0, 1000, 1000], "{runs:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,6 +14,9 @@ use thiserror::Error;
 /// How long one request may take. A request that takes longer may or may not have had its effect.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// For how long the API server is left alone at most when it asks for that.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(1);
+
 /// A request that failed.
 #[derive(Debug, Error)]
 pub enum Error {
@@ -103,6 +106,18 @@ impl Error {
         !matches!(self, Self::NotLeading { .. })
     }
 
+    /// Whether it is open what became of the request: no answer came, or one that the server could not finish.
+    pub(super) fn is_unclear(&self) -> bool {
+        self.was_sent() && (self.code() == 0 || self.code() >= 500)
+    }
+
+    /// How long the API server asks us to leave it alone; never longer than a minute, whatever it says.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        let seconds = self.status()?.details.as_ref()?.retry_after_seconds;
+        let asked = Duration::from_secs(seconds.into());
+        (seconds > 0).then_some(asked.min(LONGEST_RETRY_AFTER))
+    }
+
     /// Whether the object, or its kind, does not exist.
     pub(super) fn is_not_found(&self) -> bool {
         self.code() == 404
@@ -111,6 +126,11 @@ impl Error {
     /// Whether we are not allowed to.
     pub(super) fn is_forbidden(&self) -> bool {
         self.code() == 403
+    }
+
+    /// Whether the API server has answered that it will not, which trying again does not change.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self.code(), 400..=499) && !matches!(self.code(), 408 | 409 | 410 | 429)
     }
 
     /// Whether the API server no longer has the version that was asked for.
@@ -239,6 +259,21 @@ mod tests {
                 "server_error"
             ]
         );
+    }
+
+    #[test]
+    fn the_api_server_is_left_alone_for_as_long_as_it_asks_up_to_a_minute() {
+        let asked = |retry_after_seconds: u32| {
+            let status = serde_json::json!({"status": "Failure",
+                "details": {"retryAfterSeconds": retry_after_seconds}});
+            let status = serde_json::from_value(status).unwrap();
+            let error = kube::Error::Api(Box::new(status));
+            Error::api("get", "Pod", "ns/p", error).retry_after()
+        };
+        assert_eq!(asked(0), None);
+        assert_eq!(asked(7), Some(Duration::from_secs(7)));
+        assert_eq!(asked(u32::MAX), Some(LONGEST_RETRY_AFTER));
+        assert_eq!(answered(429).retry_after(), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,7 +3,8 @@
 //! Rule: intent before effect. Statuses that record an intent are stored, against the versions that the
 //! decision rests on, before anything else is touched; the first failure ends the rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use futures::stream::{self, StreamExt};
 use tokio::time::Instant;
@@ -62,6 +63,8 @@ struct Execution<'a> {
     observation: &'a Observation,
     /// The version of the tree after our own last write to it.
     tree_version: String,
+    /// The children whose Workers were stored, or may have been.
+    stored: Mutex<BTreeSet<String>>,
     deadline: Instant,
 }
 
@@ -78,6 +81,7 @@ pub(super) async fn execute(
         context,
         observation,
         tree_version,
+        stored: Mutex::default(),
         deadline,
     };
     execution.run(decision).await
@@ -101,7 +105,9 @@ impl Execution<'_> {
         match self.store(intents).await {
             Ok(Effect::Done) => {}
             unfinished => {
-                if self.tree_version != self.observation.tree_version {
+                if self.tree_version == self.observation.tree_version {
+                    self.leave_untold(&decision);
+                } else {
                     // The tree remembers what was judged, so no later decision would tell it again.
                     self.tell(&decision);
                 }
@@ -114,6 +120,7 @@ impl Execution<'_> {
         if is_news {
             let carried = self.store_news(reports.remove(0)).await;
             if !matches!(carried, Ok(Effect::Done)) {
+                self.leave_untold(&decision);
                 self.tell(&decision);
                 return carried.map(|_| Executed::Stale);
             }
@@ -130,7 +137,10 @@ impl Execution<'_> {
         match &result {
             Ok(Effect::Stale) => return Ok(Executed::Stale),
             Ok(_) if !decision.writes.is_empty() => return Ok(Executed::Wrote),
-            Err(error) if error.status().is_none() => return result.map(|_| Executed::Wrote),
+            // Who does not answer, or asks to be left alone, is not sent a report.
+            Err(error) if error.status().is_none() || error.retry_after().is_some() => {
+                return result.map(|_| Executed::Wrote);
+            }
             Ok(_) | Err(_) => {}
         }
         let reported = if finished {
@@ -234,10 +244,23 @@ impl Execution<'_> {
         match stored {
             Some(version) => {
                 self.tree_version = version;
+                self.context.memories.told(tree);
                 Ok(Effect::Done)
             }
             None => Ok(Effect::Stale),
         }
+    }
+
+    /// Remembers the faults of children whose Workers are stored, for a later decision to tell the tree.
+    fn leave_untold(&self, decision: &Decision) {
+        let stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = &self.observation.world.tree.status.recent_faults;
+        let new = decision.tree_status.recent_faults.iter().rev();
+        let new = new.filter(|fault| !known.contains(fault) && stored.contains(&fault.child));
+        let faults = new.cloned().collect();
+        self.context
+            .memories
+            .left_untold(&self.observation.key, faults);
     }
 
     /// Stores what is news for the tree. When somebody has edited the tree meanwhile, but not its status, the news is
@@ -271,11 +294,17 @@ impl Execution<'_> {
         let tree = &self.observation.key;
         let (context, term) = (self.context, self.term());
         let stored =
-            patch_status::<Workers>(context, term, tree, Written::Worker, &status, version).await?;
-        Ok(if stored.is_some() {
-            Effect::Done
-        } else {
-            Effect::Stale
+            patch_status::<Workers>(context, term, tree, Written::Worker, &status, version).await;
+        let may_be_stored = stored
+            .as_ref()
+            .map_or_else(Error::is_unclear, Option::is_some);
+        if may_be_stored {
+            let mut children = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+            children.extend(status.child);
+        }
+        Ok(match stored? {
+            Some(_) => Effect::Done,
+            None => Effect::Stale,
         })
     }
 

@@ -10,11 +10,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::store::ObjectKey;
+use crate::api::v1alpha1::RecentFault;
 use crate::model::world::Refusal;
 use crate::runtime::leader::Term;
 
 /// The least time between two writes of a tree that only report.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a name that is about to come free is waited for before people are told.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// How many looks in a row may end in a write before the tree has to wait.
 const LONGEST_STREAK: u32 = 100;
@@ -39,11 +43,19 @@ pub(super) struct Memories(Mutex<HashMap<ObjectKey, Memory>>);
 
 #[derive(Debug, Default)]
 struct Memory {
+    /// UID of the tree that all this is about.
+    uid: String,
+    /// Whether its Workers were read since its deletion began.
+    counted: bool,
     refusals: Vec<Refusal>,
     doubts: BTreeSet<Doubt>,
     /// UIDs of Pods that a status names and that are known not to exist.
     absent: BTreeSet<String>,
+    /// Faults that the status of the tree does not show although they were judged, oldest first.
+    untold: Vec<RecentFault>,
     reported: Option<Instant>,
+    /// Names that are about to come free, and since when they are waited for.
+    awaited: HashMap<String, Instant>,
     /// How many looks in a row have ended in a write.
     streak: u32,
     /// The last term in which it was looked at.
@@ -90,6 +102,23 @@ impl Memories {
         }
     }
 
+    /// The tree of that name has this UID. What was remembered of a former one of that name is not about this one.
+    pub(super) fn belongs_to(&self, tree: &ObjectKey, uid: &str) {
+        let mut memories = self.lock();
+        let memory = memories.entry(tree.clone()).or_default();
+        if memory.uid != uid {
+            // A doubt is about an object, whoever made it.
+            let doubts = std::mem::take(&mut memory.doubts);
+            *memory = Memory {
+                uid: uid.to_owned(),
+                doubts,
+                term: memory.term,
+                behind: memory.behind,
+                ..Memory::default()
+            };
+        }
+    }
+
     /// A look at the tree ended in a panic.
     pub(super) fn panicked(&self, tree: &ObjectKey) {
         self.lock().entry(tree.clone()).or_default().behind = Some(Behind::Panic);
@@ -107,6 +136,13 @@ impl Memories {
         {
             memory.behind = None;
         }
+    }
+
+    /// The tree is being deleted. Returns whether its Workers are to be read for that, once.
+    pub(super) fn must_count(&self, tree: &ObjectKey) -> bool {
+        let mut memories = self.lock();
+        let memory = memories.entry(tree.clone()).or_default();
+        !std::mem::replace(&mut memory.counted, true)
     }
 
     /// A create was refused; the next decision shall know.
@@ -130,6 +166,31 @@ impl Memories {
     pub(super) fn dealt_with(&self, tree: &ObjectKey, count: usize) {
         if let Some(memory) = self.lock().get_mut(tree) {
             memory.refusals.drain(..count.min(memory.refusals.len()));
+        }
+    }
+
+    /// These faults were judged, and the tree could not be told; oldest first.
+    pub(super) fn left_untold(&self, tree: &ObjectKey, faults: Vec<RecentFault>) {
+        let mut memories = self.lock();
+        memories
+            .entry(tree.clone())
+            .or_default()
+            .untold
+            .extend(faults);
+    }
+
+    /// The faults that the tree could not be told.
+    pub(super) fn untold(&self, tree: &ObjectKey) -> Vec<RecentFault> {
+        let memories = self.lock();
+        memories
+            .get(tree)
+            .map_or_else(Vec::new, |memory| memory.untold.clone())
+    }
+
+    /// A decision that knew all of them is stored in the tree.
+    pub(super) fn told(&self, tree: &ObjectKey) {
+        if let Some(memory) = self.lock().get_mut(tree) {
+            memory.untold.clear();
         }
     }
 
@@ -196,6 +257,17 @@ impl Memories {
         self.lock().entry(tree.clone()).or_default().reported = Some(now);
     }
 
+    /// A name that is needed is held by something that is about to go. Returns whether that may still be waited for
+    /// without a word.
+    pub(super) fn waits_for(&self, tree: &ObjectKey, name: &str, now: Instant) -> bool {
+        let mut memories = self.lock();
+        let awaited = &mut memories.entry(tree.clone()).or_default().awaited;
+        // What was waited for long ago is another story.
+        awaited.retain(|_, since| now - *since < LONGEST_WAIT * 10);
+        let since = *awaited.entry(name.to_owned()).or_insert(now);
+        now - since < LONGEST_WAIT
+    }
+
     /// A look ended in a write, or in none. Returns whether there were too many writes in a row: somebody undoes what
     /// we do, and both of us would be busy for ever.
     pub(super) fn wrote(&self, tree: &ObjectKey, wrote: bool) -> bool {
@@ -246,6 +318,22 @@ mod tests {
     }
 
     #[test]
+    fn a_tree_inherits_no_memory_of_its_name() {
+        let memories = Memories::default();
+        let tree = ObjectKey::new("ns", "t");
+        memories.belongs_to(&tree, "old");
+        memories.refused(&tree, refusal(0));
+        memories.doubt(&tree, Written::Pod, "p");
+        assert!(memories.must_count(&tree) && !memories.must_count(&tree));
+        memories.belongs_to(&tree, "old");
+        assert_eq!(memories.refusals(&tree).len(), 1);
+        memories.belongs_to(&tree, "new");
+        assert_eq!(memories.refusals(&tree), []);
+        assert_eq!(memories.doubts(&tree).len(), 1, "what is in doubt stays so");
+        assert!(memories.must_count(&tree));
+    }
+
+    #[test]
     fn whoever_writes_all_the_time_has_to_wait() {
         let memories = Memories::default();
         let tree = ObjectKey::new("ns", "t");
@@ -253,6 +341,18 @@ mod tests {
         assert!(memories.wrote(&tree, true));
         assert!(!memories.wrote(&tree, false));
         assert!(!memories.wrote(&tree, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_is_waited_for_without_a_word_for_a_while() {
+        let memories = Memories::default();
+        let tree = ObjectKey::new("ns", "t");
+        let start = Instant::now();
+        let waits =
+            |name, seconds| memories.waits_for(&tree, name, start + Duration::from_secs(seconds));
+        assert!(waits("a", 0) && waits("a", 29) && !waits("a", 30));
+        assert!(waits("b", 30), "each name by itself");
+        assert!(waits("a", 301), "another story");
     }
 
     #[tokio::test(start_paused = true)]

@@ -75,6 +75,7 @@ pub(super) async fn observe(context: &Context, key: &ObjectKey) -> Result<Observ
         return Ok(Observed::NotLoaded);
     }
     context.memories.begin(key, term);
+    prepare(context, key);
     for doubt in context.memories.doubts(key) {
         settle(context, key, &doubt).await?;
     }
@@ -127,6 +128,27 @@ fn unreadable_workers(context: &Context, key: &ObjectKey) -> Vec<ObjectKey> {
         .filter(|(worker, _)| worker.view.is_err())
         .map(|(worker, _)| worker.key.clone())
         .collect()
+}
+
+/// Makes sure that what is remembered is about this tree; and that before a deletion stops anything, its Workers are read.
+/// The garbage collector takes the owner from those that are to be orphaned, and then says so on the tree; the view of the
+/// tree may be ahead of that of the Workers, and what was let go would be stopped.
+fn prepare(context: &Context, key: &ObjectKey) {
+    let views = context.views.lock();
+    let Some(tree) = views.trees.get(key) else {
+        return;
+    };
+    context.memories.belongs_to(key, &tree.uid);
+    let orphaning = tree
+        .finalizers
+        .iter()
+        .any(|name| name == labels::ORPHAN_FINALIZER);
+    if tree.deleting && !orphaning && context.memories.must_count(key) {
+        for worker in views.workers.owned_by(&tree.uid) {
+            let name = &worker.key.name;
+            context.memories.doubt(key, Written::Worker, name);
+        }
+    }
 }
 
 /// Reads an object that is in doubt, so that the next decision knows it.
@@ -255,6 +277,8 @@ fn observation(
             workers,
             nodes: snapshot.nodes,
             refusals,
+            untold: context.memories.untold(key),
+            unseen: snapshot.unseen,
         },
         tree_version: snapshot.tree.resource_version.clone(),
         worker_versions,

@@ -15,6 +15,11 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// How soon after a failure a change may bring its key back before the delay is over.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// A run that takes longer than that waits for the API server, which costs nothing: it takes nobody's place any more.
+const SLOW: Duration = Duration::from_secs(1);
+/// How many times the limit may run at once, slow runs included.
+const CROWD: usize = 16;
+
 /// What comes after a run of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
@@ -26,6 +31,8 @@ pub(super) enum Next {
     Again,
     /// It failed: another run after a delay that grows.
     Failed,
+    /// It failed, and must not run before that time, whatever happens.
+    FailedUntil(Instant),
 }
 
 /// A key that was taken.
@@ -40,7 +47,8 @@ pub(super) struct Taken<K> {
 #[derive(Debug)]
 pub(super) struct Queue<K> {
     limit: usize,
-    running: usize,
+    /// The keys that run, and since when.
+    runs: HashMap<K, Instant>,
     ready: VecDeque<K>,
     slots: HashMap<K, Slot>,
     timers: BTreeSet<(Instant, K)>,
@@ -61,11 +69,12 @@ struct Slot {
 }
 
 impl<K: Clone + Eq + Hash + Ord> Queue<K> {
-    /// An empty queue that lets at most that many keys run at once.
+    /// An empty queue that lets at most that many keys run at once. Runs that take longer than a second do not count, up
+    /// to sixteen times as many.
     pub(super) fn new(limit: usize) -> Self {
         Self {
             limit: limit.max(1),
-            running: 0,
+            runs: HashMap::new(),
             ready: VecDeque::new(),
             slots: HashMap::new(),
             timers: BTreeSet::new(),
@@ -91,11 +100,12 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     /// The next key whose turn it is, when one more may run.
     pub(super) fn take(&mut self, now: Instant) -> Option<Taken<K>> {
         self.ring(now);
-        if self.running >= self.limit {
+        let quick = self.runs.values().filter(|begun| **begun + SLOW > now);
+        if quick.count() >= self.limit || self.runs.len() >= self.limit * CROWD {
             return None;
         }
         let key = self.ready.pop_front()?;
-        self.running += 1;
+        self.runs.insert(key.clone(), now);
         let slot = self.slots.entry(key.clone()).or_default();
         slot.running = true;
         let waited = slot
@@ -111,14 +121,21 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         let Some(slot) = self.slots.get_mut(&key) else {
             return;
         };
-        self.running -= usize::from(std::mem::take(&mut slot.running));
+        slot.running = false;
+        self.runs.remove(&key);
         let changed = std::mem::take(&mut slot.changed);
-        if next == Next::Failed {
+        let until = match next {
+            Next::Failed => Some(now),
+            Next::FailedUntil(time) => Some(time),
+            Next::Wait | Next::At(_) | Next::Again => None,
+        };
+        if let Some(until) = until {
             let delay = backoff(slot.failures);
             slot.failures = slot.failures.saturating_add(1);
-            let earliest = now + delay.min(PATIENCE);
+            let earliest = until.max(now + delay.min(PATIENCE));
             slot.not_before = Some(earliest);
-            return self.due_by(key, if changed { earliest } else { now + delay });
+            let due = until.max(now + delay);
+            return self.due_by(key, if changed { earliest } else { due });
         }
         slot.failures = 0;
         slot.not_before = None;
@@ -126,13 +143,20 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             _ if changed => self.make_ready(key, now),
             Next::Again => self.make_ready(key, now),
             Next::At(time) => self.due_by(key, time),
-            Next::Wait | Next::Failed => drop(self.slots.remove(&key)),
+            Next::Wait | Next::Failed | Next::FailedUntil(_) => drop(self.slots.remove(&key)),
         }
     }
 
     /// When the next key becomes ready by itself.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.timers.first().map(|(time, _)| *time)
+    }
+
+    /// When the next key that waits may run because a run has become slow.
+    pub(super) fn next_place(&self, now: Instant) -> Option<Instant> {
+        let quick = self.runs.values().map(|begun| *begun + SLOW);
+        let may_come = !self.ready.is_empty() && self.runs.len() < self.limit * CROWD;
+        quick.filter(|slow| may_come && *slow > now).min()
     }
 
     /// How many keys wait for their turn.

@@ -46,7 +46,7 @@ pub(super) async fn reconcile(context: Arc<Context>, key: ObjectKey) -> Next {
         }
         Ok(Err(error)) => {
             tracing::warn!(error = chain(&error), reason = error.reason(), "will retry");
-            (Next::Failed, ReconcileResult::Error)
+            (after(&error), ReconcileResult::Error)
         }
         // The panic hook has logged what and where.
         Err(_) => {
@@ -77,6 +77,13 @@ async fn look(context: &Context, key: &ObjectKey) -> Result<Next, Error> {
         return Ok(Next::Failed);
     }
     Ok(next(executed, wake))
+}
+
+/// When to look again after an error: not before the time that the API server asks for.
+fn after(error: &Error) -> Next {
+    error.retry_after().map_or(Next::Failed, |pause| {
+        Next::FailedUntil(Instant::now() + pause)
+    })
 }
 
 fn next(executed: Executed, wake: Instant) -> Next {

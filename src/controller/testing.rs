@@ -2,9 +2,11 @@
 //!
 //! Rule: it knows no semantics; what the API server makes of a request is tested against a real one.
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use axum::http;
+use futures::stream::{self, StreamExt};
 use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
@@ -34,6 +36,8 @@ pub(super) enum Answer {
     Json(u16, Value),
     /// A watch that sends these events and ends.
     Events(Vec<Value>),
+    /// A watch that sends these events, and then nothing, with the connection open.
+    Dark(Vec<Value>),
     /// None at all.
     Never,
 }
@@ -55,7 +59,7 @@ impl Answer {
 /// A client of a server that answers so, and what it was asked.
 pub(super) fn client(answer: impl Fn(&Seen) -> Answer + Send + 'static) -> (Client, Log) {
     let (service, mut handle) =
-        tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
+        tower_test::mock::pair::<http::Request<Body>, http::Response<axum::body::Body>>();
     let log = Log::default();
     let seen_log = Arc::clone(&log);
     tokio::spawn(async move {
@@ -67,15 +71,22 @@ pub(super) fn client(answer: impl Fn(&Seen) -> Answer + Send + 'static) -> (Clie
             seen_log.lock().unwrap().push(seen);
             match answer {
                 Answer::Json(code, body) => respond.send_response(response(code, body.to_string())),
-                Answer::Events(events) => {
-                    let lines: Vec<String> = events.iter().map(Value::to_string).collect();
-                    respond.send_response(response(200, lines.join("\n") + "\n"));
+                Answer::Events(events) => respond.send_response(response(200, lines(&events))),
+                Answer::Dark(events) => {
+                    let begin = stream::iter([Ok::<_, Infallible>(lines(&events))]);
+                    let body = axum::body::Body::from_stream(begin.chain(stream::pending()));
+                    respond.send_response(http::Response::new(body));
                 }
                 Answer::Never => unanswered.push(respond),
             }
         }
     });
     (Client::new(service, "default"), log)
+}
+
+fn lines(events: &[Value]) -> String {
+    let lines: Vec<String> = events.iter().map(Value::to_string).collect();
+    lines.join("\n") + "\n"
 }
 
 async fn read(request: http::Request<Body>) -> Seen {
@@ -97,10 +108,10 @@ async fn read(request: http::Request<Body>) -> Seen {
     }
 }
 
-fn response(code: u16, body: String) -> http::Response<Body> {
+fn response(code: u16, body: String) -> http::Response<axum::body::Body> {
     http::Response::builder()
         .status(code)
-        .body(Body::from(body.into_bytes()))
+        .body(body.into())
         .unwrap()
 }
 

@@ -12,7 +12,7 @@ use super::kinds::{
 };
 use super::store::{ObjectKey, Source, Store, Touched, Unbelieved, Version};
 use super::wire::label;
-use crate::model::world::NodeView;
+use crate::model::world::{NodeView, Unseen};
 
 /// One object of a list.
 pub(super) type Listed<T> = (ObjectKey, Version, T);
@@ -27,6 +27,8 @@ pub(super) struct Views {
     /// What has been listed once: kind and scope (a namespace, or all).
     loaded: HashSet<(&'static str, Option<String>)>,
     nodes_forbidden: bool,
+    /// What may not be watched, and what the API server says about it: kind and scope.
+    unseen: BTreeMap<(&'static str, Option<String>), String>,
 }
 
 /// Everything known that concerns one tree, at one moment.
@@ -37,6 +39,8 @@ pub(super) struct Snapshot {
     pub(super) workers: Vec<(Arc<WorkerItem>, Vec<Arc<PodItem>>)>,
     /// The nodes of these Pods, without those that are known to be gone; `None` when nodes may not be read.
     pub(super) nodes: Option<BTreeMap<String, NodeView>>,
+    /// The kinds that may not be watched in the namespace of the tree.
+    pub(super) unseen: Vec<Unseen>,
 }
 
 impl Views {
@@ -153,6 +157,40 @@ impl Views {
         }
     }
 
+    /// Takes in that a kind may not be watched in that scope, and why; with no reason, that it is watched.
+    pub(super) fn unsee<K: Kind>(
+        &mut self,
+        scope: Option<&str>,
+        message: Option<String>,
+    ) -> BTreeSet<ObjectKey> {
+        let watch = (K::NAME, scope.map(str::to_owned));
+        let is_news = self.unseen.get(&watch) != message.as_ref();
+        match message {
+            Some(message) => drop(self.unseen.insert(watch, message)),
+            None => drop(self.unseen.remove(&watch)),
+        }
+        if is_news {
+            self.trees_in(scope)
+        } else {
+            BTreeSet::new()
+        }
+    }
+
+    fn unseen_in(&self, namespace: &str) -> Vec<Unseen> {
+        let of_namespace =
+            |scope: &Option<String>| scope.as_deref().is_none_or(|scope| scope == namespace);
+        let unseen = self
+            .unseen
+            .iter()
+            .filter(|((_, scope), _)| of_namespace(scope));
+        unseen
+            .map(|((kind, _), message)| Unseen {
+                kind,
+                message: message.clone(),
+            })
+            .collect()
+    }
+
     /// Whether everything that a decision on trees of this namespace rests on has been listed once.
     pub(super) fn is_loaded(&self, namespace: &str) -> bool {
         let listed = |kind| {
@@ -184,6 +222,7 @@ impl Views {
             tree,
             workers,
             nodes,
+            unseen: self.unseen_in(&key.namespace),
         })
     }
 

@@ -27,11 +27,12 @@ mod trouble;
 pub(super) use scope::Scoped;
 pub(super) use trouble::Troubles;
 
-/// How long the API server keeps one watch open. It is short, so that a connection that is dead without
-/// anybody saying so is noticed soon.
-const WATCH_SECONDS: u32 = 30;
+/// How long the API server keeps one watch open. Its end is the only word that is certain to come: a kind may have no
+/// events, and bookmarks come when the API server likes. So it is short: a connection that is dead without anybody
+/// saying so is found when the end is overdue, and no view is older than that without our knowing.
+const WATCH_SECONDS: u32 = 20;
 /// How much later than that the end may come.
-const MARGIN: Duration = Duration::from_secs(5);
+const MARGIN: Duration = Duration::from_secs(4);
 /// A watch that lasted this long worked, however it ended.
 const PROVEN: Duration = Duration::from_secs(15);
 /// How many objects are listed at once.
@@ -100,6 +101,7 @@ impl<K: Kind> Watch<K> {
         let mut delay = BACKOFF.0;
         loop {
             let begun = Instant::now();
+            let follows = resume.is_some();
             let result = match resume.take() {
                 None => self.list().await.map(Some).map_err(|error| (error, None)),
                 Some(version) => self.follow_for_a_while(version).await,
@@ -107,7 +109,10 @@ impl<K: Kind> Watch<K> {
             match result {
                 Ok(next) => {
                     resume = next;
-                    delay = BACKOFF.0;
+                    // A list that works is no sign that the watch will: what may be listed may not be watched.
+                    if follows {
+                        delay = BACKOFF.0;
+                    }
                 }
                 Err((error, next)) => {
                     self.around.metrics.watch_error(K::NAME);
@@ -115,18 +120,25 @@ impl<K: Kind> Watch<K> {
                         tokio::time::sleep(pause).await;
                         continue;
                     }
-                    self.around
-                        .troubles
-                        .failed(K::NAME, self.scope.as_deref(), &error);
+                    self.failed(&error);
                     if begun.elapsed() > PROVEN {
                         delay = BACKOFF.0;
                     }
                     // After two failures in a row only a list can tell what happened meanwhile.
                     resume = next.filter(|_| delay == BACKOFF.0);
-                    tokio::time::sleep(delay).await;
+                    tokio::time::sleep(delay.max(error.retry_after().unwrap_or_default())).await;
                     delay = (delay * 2).min(BACKOFF.1);
                 }
             }
+        }
+    }
+
+    /// Takes in that the watch failed, and tells the trees when it is refused for long.
+    fn failed(&self, error: &Error) {
+        let scope = self.scope.as_deref();
+        if let Some(reason) = self.around.troubles.failed(K::NAME, scope, error) {
+            let woken = self.around.views.lock().unsee::<K>(scope, Some(reason));
+            self.wake(woken);
         }
     }
 
@@ -164,7 +176,7 @@ impl<K: Kind> Watch<K> {
                     .lock()
                     .replace::<K>(scope, &version, objects);
                 self.wake(woken);
-                self.around.troubles.works(K::NAME, scope);
+                self.around.troubles.listed(K::NAME, scope);
                 tracing::debug!(kind = K::NAME, namespace = scope, count, "listed");
                 return Ok(version);
             }
@@ -179,7 +191,7 @@ impl<K: Kind> Watch<K> {
         result
     }
 
-    /// Follows the changes after a version until the watch ends, as it does every half minute.
+    /// Follows the changes after a version until the watch ends, as it does three times a minute.
     async fn follow(&self, mut version: String) -> Result<Resume, (Error, Resume)> {
         let params = WatchParams::default()
             .labels(K::SELECTOR)
@@ -187,11 +199,16 @@ impl<K: Kind> Watch<K> {
         let begun = bounded("watch", K::NAME, "", self.api.watch(&params, &version)).await;
         let events = begun.map_err(|error| resumable(error, &version))?;
         self.around.troubles.works(K::NAME, self.scope.as_deref());
-        K::store(&mut self.around.views.lock()).sweep();
+        let woken = {
+            let mut views = self.around.views.lock();
+            K::store(&mut views).sweep();
+            views.unsee::<K>(self.scope.as_deref(), None)
+        };
+        self.wake(woken);
         futures::pin_mut!(events);
-        let silence = Duration::from_secs(u64::from(WATCH_SECONDS)) + MARGIN;
+        let overdue = Instant::now() + Duration::from_secs(u64::from(WATCH_SECONDS)) + MARGIN;
         loop {
-            let Ok(next) = tokio::time::timeout(silence, events.try_next()).await else {
+            let Ok(next) = tokio::time::timeout_at(overdue, events.try_next()).await else {
                 let error = Error::Timeout {
                     verb: "watch",
                     kind: K::NAME,
@@ -202,7 +219,10 @@ impl<K: Kind> Watch<K> {
             match next
                 .map_err(|source| resumable(Error::api("watch", K::NAME, "", source), &version))?
             {
-                None => return Ok(Some(version)),
+                None => {
+                    self.around.troubles.works(K::NAME, self.scope.as_deref());
+                    return Ok(Some(version));
+                }
                 Some(WatchEvent::Error(status)) => {
                     let source = kube::Error::Api(status);
                     return Err(resumable(

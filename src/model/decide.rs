@@ -4,6 +4,8 @@
 
 use jiff::Timestamp;
 
+use crate::api::labels;
+
 use super::deaths;
 use super::decision::{Decision, Write};
 use super::engine::Engine;
@@ -12,12 +14,15 @@ use super::report;
 use super::tree::Tree;
 use super::world::World;
 
-/// Finalizer that the garbage collector keeps on an object while it orphans its dependents.
-const ORPHAN_FINALIZER: &str = "orphan";
-
 /// Decides what to do next.
 pub fn decide(world: &World, now: Timestamp) -> Decision {
-    if world.tree.deleting && world.tree.finalizers.iter().any(|f| f == ORPHAN_FINALIZER) {
+    if world.tree.deleting
+        && world
+            .tree
+            .finalizers
+            .iter()
+            .any(|f| f == labels::ORPHAN_FINALIZER)
+    {
         // What the garbage collector is still taking away from the tree is not the tree's to stop.
         return unchanged(world);
     }

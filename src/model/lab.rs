@@ -44,7 +44,7 @@ pub(crate) struct Lab {
     pub(crate) judged: Vec<(super::fault::Verdict, Option<bool>)>,
     /// What a program says when it crashes.
     pub(crate) last_words: String,
-    /// The answer to creates of the slot that it names, until it is taken away.
+    /// The answer to creates of the slot that it names, or of all slots, until it is taken away.
     pub(crate) refuse_creates: Option<Refusal>,
     /// Writes left before the operator crashes, once.
     pub(crate) crash_in: Option<usize>,
@@ -77,6 +77,8 @@ impl Lab {
                 workers: BTreeMap::new(),
                 nodes: Some(BTreeMap::from([("node-a".into(), healthy_node())])),
                 refusals: Vec::new(),
+                untold: Vec::new(),
+                unseen: Vec::new(),
             },
             behaviours: BTreeMap::new(),
             log: Vec::new(),
@@ -211,6 +213,12 @@ impl Lab {
         let judged = decision.judged.iter().map(|j| (j.verdict, j.charged));
         self.judged.extend(judged);
         for write in decision.writes.clone() {
+            // What was refused to a child is not tried for the rest of it.
+            let refused =
+                |child: &String| self.world.refusals.iter().any(|one| one.child == *child);
+            if matches!(&write, Write::CreatePod { child, .. } if refused(child)) {
+                continue;
+            }
             self.write()?;
             changed = true;
             if !self.execute(write) {
@@ -317,9 +325,12 @@ impl Lab {
 
     fn create_pod(&mut self, child: &str, slot: i32, name: String, body: &Value) {
         let refused = self.refuse_creates.clone();
-        if let Some(refusal) = refused.filter(|r| r.child == child && r.slot == Some(slot)) {
+        let of_slot = |r: &Refusal| r.child == child && r.slot.is_none_or(|named| named == slot);
+        if let Some(refusal) = refused.filter(of_slot) {
+            self.log.push(format!("refused {child}/{slot}"));
             self.world.refusals.push(Refusal {
                 at: self.now,
+                slot: Some(slot),
                 ..refusal
             });
             return;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::api::v1alpha1::{
-    JudgedDeath, SlotStatus, SupervisionTreeStatus, SupervisorStatus, WorkerStatus,
+    JudgedDeath, RecentFault, SlotStatus, SupervisionTreeStatus, SupervisorStatus, WorkerStatus,
 };
 
 use super::window::api_time;
@@ -30,6 +30,8 @@ pub(super) struct Memory {
     pub worker_intents: BTreeSet<String>,
     /// Deaths judged now that the status of the tree must name, see [`JudgedDeath`].
     pub judged: Vec<JudgedDeath>,
+    /// Faults that are remembered although no stored status shows them.
+    untold: Vec<RecentFault>,
 }
 
 impl Memory {
@@ -50,9 +52,21 @@ impl Memory {
             tree_intent: false,
             worker_intents: BTreeSet::new(),
             judged: Vec::new(),
+            untold: Vec::new(),
         };
         for death in world.tree.status.judged_deaths.clone() {
             memory.apply_judged(world, &death);
+        }
+        for fault in &world.untold {
+            if !memory
+                .tree
+                .recent_faults
+                .iter()
+                .any(|known| is_same(known, fault))
+            {
+                memory.remember_fault(fault.clone());
+                memory.untold.push(fault.clone());
+            }
         }
         memory
     }
@@ -157,7 +171,12 @@ impl Memory {
     }
 
     /// Keeps a fault for people, newest first.
-    pub(super) fn remember_fault(&mut self, fault: crate::api::v1alpha1::RecentFault) {
+    pub(super) fn remember_fault(&mut self, fault: RecentFault) {
+        // One whose Worker was not stored after all is judged again.
+        if self.untold.iter().any(|known| is_same(known, &fault)) {
+            let faults = &mut self.tree.recent_faults;
+            faults.retain(|known| !is_same(known, &fault));
+        }
         self.tree.recent_faults.insert(0, fault);
         self.tree.recent_faults.truncate(RECENT_FAULTS);
     }
@@ -177,6 +196,12 @@ impl Memory {
         });
         unconfirmed.chain(&self.judged).cloned().collect()
     }
+}
+
+/// Whether both tell of the same fault, in whatever words.
+fn is_same(one: &RecentFault, other: &RecentFault) -> bool {
+    let key = |fault: &RecentFault| (fault.slot, fault.time.clone());
+    key(one) == key(other) && one.child == other.child && one.class == other.class
 }
 
 impl SlotStatus {

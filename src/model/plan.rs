@@ -2,6 +2,8 @@
 //!
 //! Rule: what is not safe now is left for the next decision; nothing here waits.
 
+use jiff::Timestamp;
+
 use crate::api::conditions::Reason;
 use crate::api::labels;
 
@@ -12,10 +14,17 @@ use super::names;
 use super::pod::PodView;
 use super::replica::{Life, SlotView, ended_runs, has_ended};
 use super::tree::{Leaf, NodeId, ROOT};
-use super::window::after;
+use super::window::{after, brake_delay};
 
 /// How long the last ended Pod of a slot is kept as evidence, in seconds.
 const EVIDENCE_SECONDS: i64 = 3600;
+
+/// When the creation of a Pod was refused, and when it is tried again.
+#[derive(Clone, Copy, Debug)]
+struct Refused {
+    at: Timestamp,
+    due: Timestamp,
+}
 
 impl Engine<'_> {
     /// The next writes, in order.
@@ -178,6 +187,7 @@ impl Engine<'_> {
         let may_create = misfits_have_stopped && self.may_start(id);
         let lives = self.lives(id);
         let update = Self::next_update(leaf, &lives);
+        let refused = self.last_refusal(id, &lives);
         for (view, life) in &lives {
             self.plan_evidence(view, life, writes);
             let held = mode == Mode::Held
@@ -194,9 +204,36 @@ impl Engine<'_> {
                 writes,
             );
             if free && !held && may_create {
-                self.plan_create(id, leaf, view, writes);
+                match refused.filter(|refused| self.waits_with(id, view.slot, *refused)) {
+                    Some(Refused { due, .. }) => self.wake(due),
+                    None => self.plan_create(id, leaf, view, writes),
+                }
             }
         }
+    }
+
+    /// The last refusal of a Pod of this worker that is not due to be tried again. What is refused to one replica is
+    /// refused to its siblings too, so they are not tried before it.
+    fn last_refusal(&self, id: NodeId, lives: &[(SlotView<'_>, Life)]) -> Option<Refused> {
+        let refusals = [Reason::CreateRefused, Reason::WaitingForCapacity].map(Reason::as_str);
+        let missing = lives.iter().filter(|(view, _)| view.current.is_none());
+        let brakes = missing.filter_map(|(view, _)| {
+            let memory = self.slot(id, view.slot)?;
+            let trouble = memory.trouble.as_ref()?;
+            let brake = memory.brake.as_ref()?;
+            refusals.contains(&trouble.reason.as_str()).then_some(brake)
+        });
+        let last = brakes.max_by_key(|brake| brake.due_time.0)?;
+        let due = last.due_time.0;
+        let at = after(due, -brake_delay(last.count));
+        (due > self.now).then_some(Refused { at, due })
+    }
+
+    /// Whether a slot waits for the next try of a sibling. One that came down since then is tried: its end may have made
+    /// room.
+    fn waits_with(&self, id: NodeId, slot: i32, refused: Refused) -> bool {
+        let down = self.slot(id, slot).and_then(|s| s.down_time.as_ref());
+        down.is_none_or(|down| down.0 <= refused.at)
     }
 
     /// Slots whose Pod, made from an older template, is to be replaced now: every one that is not alive,

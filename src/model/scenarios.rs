@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::lab::{Behaviour, Lab};
 use super::window::after;
+use super::world::Unseen;
 
 mod edits;
 mod evidence;
@@ -735,6 +736,29 @@ fn an_orphaned_tree_stops_nothing() {
     lab.world.workers.clear();
     lab.run(2);
     assert!(lab.world.tree.finalizers.is_empty());
+}
+
+/// What is known is healed as ever; the conditions say that it may be old.
+#[test]
+fn a_kind_that_may_not_be_watched_is_told_and_the_rest_goes_on() {
+    let mut lab = Lab::new(&many(2, 1));
+    lab.run(10);
+    lab.world.unseen = vec![Unseen {
+        kind: "Pod",
+        message: "pods is forbidden".into(),
+    }];
+    lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(3));
+    lab.run(10);
+    assert_eq!(lab.live("a"), [0, 1, 2]);
+    assert_eq!(lab.state(), "TFT WatchRefused");
+    let said = lab.message();
+    assert!(
+        said.starts_with("Pods may not be watched") && said.ends_with(": pods is forbidden"),
+        "{said}"
+    );
+    lab.world.unseen.clear();
+    lab.settle();
+    assert_eq!(lab.state(), "TFF AllUp");
 }
 
 #[test]

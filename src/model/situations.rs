@@ -13,6 +13,7 @@ use super::report::MESSAGE_BYTES;
 use super::supervise::SETTLED_SECONDS;
 use super::tree::{Leaf, NodeId};
 use super::window::{after, seconds_between};
+use super::world::Unseen;
 
 /// How much a situation asks of people, from nothing to a lot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,7 +41,7 @@ pub(super) struct Situation {
 
 impl Engine<'_> {
     pub(super) fn situations(&mut self) -> Vec<Situation> {
-        let mut all = Vec::new();
+        let mut all: Vec<Situation> = self.world.unseen.iter().map(unwatched).collect();
         if self.world.tree.deleting {
             all.push(working(
                 Reason::Stopping,
@@ -362,6 +363,18 @@ impl Engine<'_> {
 pub(super) fn is_outdated(view: &SlotView<'_>, leaf: &Leaf<'_>) -> bool {
     view.current
         .is_some_and(|pod: &PodView| pod.revision != leaf.revision)
+}
+
+/// What is known stays in force, and a person must know that it may be old.
+fn unwatched(unseen: &Unseen) -> Situation {
+    let Unseen { kind, message } = unseen;
+    Situation {
+        weight: Weight::Fault,
+        reason: Reason::WatchRefused,
+        message: format!(
+            "{kind}s may not be watched, so what happens to them is not noticed until that is allowed again: {message}"
+        ),
+    }
 }
 
 fn working(reason: Reason, message: String) -> Situation {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::api::conditions::Reason;
-use crate::api::v1alpha1::{BrakeStatus, RecentFault, RefusedStatus};
+use crate::api::v1alpha1::{BrakeStatus, RecentFault, RefusedStatus, SlotStatus};
 
 use super::deaths::evidence;
 use super::decision::{Judged, Notice};
@@ -60,8 +60,14 @@ impl Engine<'_> {
         fault: &Fault,
     ) -> bool {
         let child = self.tree.nodes[id].name;
-        let known = self.slot(id, slot).and_then(|s| s.trouble.as_ref());
-        let news = known.is_none_or(|t| t.reason != reason.as_str());
+        let known = |slot: &SlotStatus| {
+            let trouble = slot.trouble.as_ref();
+            trouble.is_some_and(|t| t.reason == reason.as_str())
+        };
+        let slots = self.memory.workers.get(child).map(|worker| &worker.slots);
+        // A name is refused to one replica; everything else to all of them, which is told once.
+        let concerned = |s: &&SlotStatus| s.slot == slot || reason != Reason::NameCollision;
+        let news = !slots.into_iter().flatten().filter(concerned).any(known);
         self.set_trouble(id, slot, reason, &fault.message);
         let memory = self.memory.slot_mut(child, slot);
         let count = memory.brake.as_ref().map_or(0, |b| b.count);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::api::v1alpha1::{SupervisionTreeSpec, SupervisionTreeStatus, WorkerStatus};
+use crate::api::v1alpha1::{RecentFault, SupervisionTreeSpec, SupervisionTreeStatus, WorkerStatus};
 
 use super::pod::PodView;
 
@@ -22,6 +22,20 @@ pub struct World {
     pub nodes: Option<BTreeMap<String, NodeView>>,
     /// Creates that the API server refused since the last decision.
     pub refusals: Vec<Refusal>,
+    /// Faults that were judged before, and that the tree's status does not show, oldest first: the Worker that they were
+    /// charged to was stored, and then the tree could not be.
+    pub untold: Vec<RecentFault>,
+    /// Kinds that may not be watched: what is known of them may be old.
+    pub unseen: Vec<Unseen>,
+}
+
+/// A kind that may not be watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unseen {
+    /// The kind, for example Pod.
+    pub kind: &'static str,
+    /// What the API server says about it.
+    pub message: String,
 }
 
 /// The tree as stored.

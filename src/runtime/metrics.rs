@@ -81,6 +81,7 @@ impl Metrics {
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 type Counters<const N: usize> = Family<Labels<N>, Counter>;
+type Gauges<const N: usize> = Family<Labels<N>, Gauge>;
 
 fn label(name: &'static str, value: &'static str) -> (Cow<'static, str>, Cow<'static, str>) {
     (Cow::Borrowed(name), Cow::Borrowed(value))
@@ -91,6 +92,7 @@ trait Register {
     fn counter(&mut self, name: &str, help: &str) -> Counter;
     fn counters<const N: usize>(&mut self, name: &str, help: &str) -> Counters<N>;
     fn gauge(&mut self, name: &str, help: &str) -> Gauge;
+    fn gauges<const N: usize>(&mut self, name: &str, help: &str) -> Gauges<N>;
     fn histogram(
         &mut self,
         name: &str,
@@ -116,6 +118,12 @@ impl Register for Registry {
         let gauge = Gauge::default();
         self.register(name, help, gauge.clone());
         gauge
+    }
+
+    fn gauges<const N: usize>(&mut self, name: &str, help: &str) -> Gauges<N> {
+        let gauges = Gauges::<N>::default();
+        self.register(name, help, gauges.clone());
+        gauges
     }
 
     fn histogram(
@@ -200,6 +208,7 @@ mod tests {
         metrics.api.not_believed("Pod", "watch", 2);
         metrics.api.not_believed("Pod", "list", 0);
         metrics.api.reread("Worker", "takeover");
+        metrics.api.set_view_age("Pod", Duration::from_secs(7));
         for expected in [
             r#"coppice_stale_reads_total{kind="Pod",source="watch"} 2"#,
             r#"coppice_rereads_total{kind="Worker",reason="takeover"} 1"#,
@@ -209,6 +218,7 @@ mod tests {
             "coppice_give_ups_total 1",
             r#"coppice_api_requests_total{verb="patch",kind="Pod",result="ok"} 1"#,
             r#"coppice_watch_errors_total{kind="Pod"} 1"#,
+            r#"coppice_view_age_seconds{kind="Pod"} 7"#,
             concat!(
                 "coppice_build_info{version=\"",
                 env!("CARGO_PKG_VERSION"),
@@ -245,6 +255,7 @@ mod tests {
         metrics.api.watch_error("Pod");
         metrics.api.not_believed("Pod", "watch", 1);
         metrics.api.reread("Pod", "doubt");
+        metrics.api.set_view_age("Pod", Duration::ZERO);
         let served: BTreeSet<String> = lines(&metrics)
             .iter()
             .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))

@@ -44,17 +44,6 @@ pub(super) enum Mistake {
     OverwriteNewer,
 }
 
-impl Mistake {
-    pub(super) const ALL: [Self; 6] = [
-        Self::ActBeforeIntent,
-        Self::NoUidPrecondition,
-        Self::BelieveEmptyStore,
-        Self::CountTwice,
-        Self::ForgetDelay,
-        Self::OverwriteNewer,
-    ];
-}
-
 /// News that come late: a change is not told until that many further changes have happened, or some time has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Held {
@@ -120,22 +109,34 @@ impl Plan {
         add(&|plan| plan.two = false);
         add(&|plan| plan.lag.clear());
         for key in self.writes.keys() {
-            add(&|plan| drop(plan.writes.remove(key)));
+            add(&|plan| {
+                plan.writes.remove(key);
+            });
         }
         for key in self.reads.keys() {
-            add(&|plan| drop(plan.reads.remove(key)));
+            add(&|plan| {
+                plan.reads.remove(key);
+            });
         }
         for index in 0..self.held.len() {
-            add(&|plan| drop(plan.held.remove(index)));
+            add(&|plan| {
+                plan.held.remove(index);
+            });
         }
         for change in &self.dropped {
-            add(&|plan| drop(plan.dropped.remove(change)));
+            add(&|plan| {
+                plan.dropped.remove(change);
+            });
         }
         for change in &self.repeated {
-            add(&|plan| drop(plan.repeated.remove(change)));
+            add(&|plan| {
+                plan.repeated.remove(change);
+            });
         }
         for change in &self.compactions {
-            add(&|plan| drop(plan.compactions.remove(change)));
+            add(&|plan| {
+                plan.compactions.remove(change);
+            });
         }
         plans
     }

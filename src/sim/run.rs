@@ -31,9 +31,9 @@ pub(super) struct Outcome {
     pub(super) state: String,
     /// What was wrong, in order.
     pub(super) wrong: Vec<String>,
-    /// How many requests the operators made that change something, and others; and how many changes there were.
+    /// How many requests the operators made that change something.
     pub(super) writes: usize,
-    pub(super) reads: usize,
+    /// What changed, as kind and name.
     pub(super) changes: Vec<(Kind, String)>,
     /// What happened, for people; empty when nobody asked.
     pub(super) timeline: String,
@@ -129,7 +129,6 @@ impl Scenario {
             state: state(world),
             wrong,
             writes: world.writes,
-            reads: world.reads,
             changes: world
                 .server
                 .changes

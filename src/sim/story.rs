@@ -290,7 +290,7 @@ impl Dice {
         ];
         for _ in 0..self.below(4) {
             let number = 1 + self.below(90);
-            let _ = plan.writes.insert(number, self.one_of(&blows));
+            plan.writes.insert(number, self.one_of(&blows));
         }
         for _ in 0..self.below(3) {
             let number = 1 + self.below(60);
@@ -302,7 +302,7 @@ impl Dice {
                 Blow::Late(6),
                 Blow::CrashAfter,
             ]);
-            let _ = plan.reads.insert(number, blow);
+            plan.reads.insert(number, blow);
         }
         for _ in 0..self.below(4) {
             plan.held.push(Held {
@@ -310,7 +310,7 @@ impl Dice {
                 versions: 1 + self.below(4),
             });
         }
-        let mut numbers = |dice: &mut Self, most| -> BTreeSet<usize> {
+        let numbers = |dice: &mut Self, most| -> BTreeSet<usize> {
             (0..dice.below(most)).map(|_| dice.below(150)).collect()
         };
         plan.dropped = numbers(self, 4);

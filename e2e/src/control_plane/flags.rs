@@ -13,6 +13,7 @@ use crate::process::Program;
 use crate::run::Run;
 
 /// The files that the programs are given.
+#[derive(Debug)]
 pub(super) struct Files {
     ca: PathBuf,
     etcd: IdentityFiles,

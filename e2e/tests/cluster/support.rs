@@ -207,6 +207,12 @@ impl<'c> Space<'c> {
         ))
     }
 
+    /// The tree as it is now; `null` when there is none.
+    pub async fn tree_or_null(&self, name: &str) -> Value {
+        let found = self.ours("SupervisionTree").get_opt(name).await;
+        value(found.expect("an answer").as_ref())
+    }
+
     /// The Worker of a child as it is now.
     pub async fn worker(&self, tree: &str, child: &str) -> Value {
         let found = self.ours("Worker").get(&format!("{tree}-{child}")).await;

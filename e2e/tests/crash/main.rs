@@ -8,57 +8,27 @@
     reason = "a test fails by panicking"
 )]
 
-mod proxy;
 mod story;
 #[path = "../cluster/support.rs"]
 mod support;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
-use std::time::Duration;
 
 use e2e::cluster::{Cluster, Full, Profile};
 use e2e::operator;
 use futures::{StreamExt, stream};
 use tokio::sync::OnceCell;
 
-use story::{Kill, tell};
-
-/// A part of the story.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Stage {
-    Start,
-    Heal,
-    Scale,
-    Stop,
-}
-
-impl Stage {
-    pub(crate) const ALL: [Self; 4] = [Self::Start, Self::Heal, Self::Scale, Self::Stop];
-}
-
-/// Where the Pods of a story run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Where {
-    Simulated,
-    Real,
-}
+use story::{Disturbance, Kill, Stage, Where, tell};
 
 /// How many stories are told at the same time.
 const AT_ONCE: usize = 5;
-
-/// The operator's program.
-pub(crate) fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| operator::program().expect("the operator compiles"))
-}
 
 /// A cluster with the definitions and the rights of the operator, but without the operator.
 async fn shared() -> &'static Cluster {
     static SHARED: OnceCell<Cluster> = OnceCell::const_new();
     let start = async || {
-        program();
+        story::program();
         let full = Full {
             kwok_nodes: 3,
             ..Full::one_node()
@@ -67,55 +37,23 @@ async fn shared() -> &'static Cluster {
             .await
             .expect("a cluster");
         operator::apply_definitions(&cluster).expect("definitions");
-        grant_rights(&cluster);
+        story::grant_rights(&cluster);
         cluster
     };
     SHARED.get_or_init(start).await
-}
-
-/// The credentials of the operator's service account, made once.
-pub(crate) async fn kubeconfig(cluster: &Cluster) -> &'static Path {
-    static KUBECONFIG: OnceCell<PathBuf> = OnceCell::const_new();
-    let make = async || {
-        let lifetime = Duration::from_hours(2);
-        let made = cluster.kubeconfig_for_service_account(support::SYSTEM, "coppice", lifetime);
-        made.await.expect("a token")
-    };
-    KUBECONFIG.get_or_init(make).await
-}
-
-/// Applies the service account and the roles of the chart.
-fn grant_rights(cluster: &Cluster) {
-    let mut helm = cluster.command("helm");
-    helm.current_dir(operator::checkout()).args([
-        "template",
-        "coppice",
-        "charts/coppice",
-        "--namespace",
-        support::SYSTEM,
-        "--show-only=templates/serviceaccount.yaml",
-        "--show-only=templates/rbac.yaml",
-    ]);
-    let rights = operator::said(helm).expect("the chart's manifests");
-    support::ok(cluster, &["create", "namespace", support::SYSTEM], "");
-    support::ok(
-        cluster,
-        &["-n", support::SYSTEM, "apply", "-f", "-"],
-        &rights,
-    );
 }
 
 /// Tells the story once without a kill, then once for each of `shares`: a stage, and which share of its writes, in
 /// percent, is stored when the operator dies. All ends must be the same.
 async fn every_end_is_the_same(place: Where, shares: &[(Stage, u64)]) {
     let cluster = shared().await;
-    let (expected, writes) = tell(cluster, place, None).await;
+    let (expected, writes) = tell(cluster, place, Disturbance::None).await;
     println!("{place:?}: without a kill the operator wrote {writes:?}");
     assert_eq!(expected.ends[3]["left"], 0, "something is left");
     assert_eq!(expected.faults.len(), 5, "{:?}", expected.faults);
     let kills = kills(shares, &writes);
     let mut told = stream::iter(kills)
-        .map(|kill| async move { (kill, tell(cluster, place, Some(kill)).await.0) })
+        .map(|kill| async move { (kill, tell(cluster, place, Disturbance::Kill(kill)).await.0) })
         .buffer_unordered(AT_ONCE);
     while let Some((kill, mut outcome)) = told.next().await {
         println!("{place:?}: told with {kill:?}");

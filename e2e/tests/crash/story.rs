@@ -1,27 +1,53 @@
 //! The story of a tree of twenty Pods: it starts, heals, is scaled, and is stopped.
 //!
 //! Rule: the operator may die at any moment of it; it is started again, and that is all that is done about it.
+#![allow(
+    dead_code,
+    reason = "two test programs include this file, and not each uses all of it"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use e2e::cluster::Cluster;
-use e2e::current;
 use e2e::process::{Process, Program};
+use e2e::proxy::Proxy;
+use e2e::proxy::rule::{Fault, Filter, Rule, RuleId};
+use e2e::{current, operator};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
-use crate::proxy::Proxy;
 use crate::support::{self, OPERATOR, Space, is_current};
-use crate::{Stage, Where};
 
 const WITHIN: Duration = Duration::from_mins(3);
 /// A tree is at rest when the operator wrote nothing for this long; what only reports waits for one second.
 const QUIET: Duration = Duration::from_millis(2500);
+
+/// A part of the story.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    Start,
+    Heal,
+    Scale,
+    Stop,
+}
+
+impl Stage {
+    pub(crate) const ALL: [Self; 4] = [Self::Start, Self::Heal, Self::Scale, Self::Stop];
+}
+
+/// Where the Pods of a story run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Where {
+    Simulated,
+    Real,
+}
 
 /// When the operator is to die: right after its `n`-th write in a stage.
 #[derive(Debug, Clone, Copy)]
@@ -30,8 +56,19 @@ pub(crate) struct Kill {
     pub(crate) n: u64,
 }
 
+/// What comes in between.
+#[derive(Debug, Clone)]
+pub(crate) enum Disturbance {
+    /// Nothing.
+    None,
+    /// The operator is killed once.
+    Kill(Kill),
+    /// Requests go wrong by these rules and this seed, until the tree is as it came to be in the undisturbed story.
+    Faults(Vec<Rule>, u64, Box<Outcome>),
+}
+
 /// What a story came to.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Outcome {
     /// What a person could see at the end of each stage.
     pub(crate) ends: Vec<Value>,
@@ -45,21 +82,27 @@ pub(crate) struct Outcome {
 pub(crate) async fn tell(
     cluster: &'static Cluster,
     place: Where,
-    kill: Option<Kill>,
+    disturbance: Disturbance,
 ) -> (Outcome, BTreeMap<Stage, u64>) {
-    let story = Story::begin(cluster, place).await;
+    let story = Story::begin(cluster, place, &disturbance).await;
     let (mut outcome, mut writes) = (Outcome::default(), BTreeMap::new());
     for stage in Stage::ALL {
         let before = story.proxy.writes();
-        if let Some(kill) = kill.filter(|kill| kill.stage == stage) {
+        if let Disturbance::Kill(kill) = &disturbance
+            && kill.stage == stage
+        {
             story.operator.die_after(kill.n);
         }
         story.act(stage).await;
         let end = story.ended(stage).await;
-        story.quiet().await;
+        if let Disturbance::Faults(.., expected) = &disturbance {
+            story.until_seen(stage, expected).await;
+        } else {
+            story.quiet().await;
+        }
         assert!(
-            !story.proxy.remove_trap(),
-            "{kill:?} in {}: there were only {} writes",
+            !story.operator.remove_trap(),
+            "{disturbance:?} in {}: there were only {} writes",
             story.space.name,
             story.proxy.writes() - before
         );
@@ -74,59 +117,129 @@ pub(crate) async fn tell(
     }
     assert_eq!(
         story.operator.deaths(),
-        usize::from(kill.is_some()),
-        "{kill:?}: how often the operator died"
+        usize::from(matches!(disturbance, Disturbance::Kill(_))),
+        "{disturbance:?}: how often the operator died"
     );
     outcome.touched = story.touched();
     (outcome, writes)
+}
+
+/// The operator's program.
+pub(crate) fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| operator::program().expect("the operator compiles"))
+}
+
+/// The credentials of the operator's service account, made once.
+pub(crate) async fn kubeconfig(cluster: &Cluster) -> &'static Path {
+    static KUBECONFIG: OnceCell<PathBuf> = OnceCell::const_new();
+    let make = async || {
+        let lifetime = Duration::from_hours(2);
+        let made = cluster.kubeconfig_for_service_account(support::SYSTEM, "coppice", lifetime);
+        made.await.expect("a token")
+    };
+    KUBECONFIG.get_or_init(make).await
+}
+
+/// Applies the service account and the roles of the chart.
+pub(crate) fn grant_rights(cluster: &Cluster) {
+    let mut helm = cluster.command("helm");
+    helm.current_dir(operator::checkout()).args([
+        "template",
+        "coppice",
+        "charts/coppice",
+        "--namespace",
+        support::SYSTEM,
+        "--show-only=templates/serviceaccount.yaml",
+        "--show-only=templates/rbac.yaml",
+    ]);
+    let rights = operator::said(helm).expect("the chart's manifests");
+    support::ok(cluster, &["create", "namespace", support::SYSTEM], "");
+    support::ok(
+        cluster,
+        &["-n", support::SYSTEM, "apply", "-f", "-"],
+        &rights,
+    );
 }
 
 struct Story {
     space: Space<'static>,
     place: Where,
     proxy: Proxy,
-    operator: Operator,
+    operator: Arc<Operator>,
 }
 
-/// The operator as a process that is started again whenever it dies.
+impl Drop for Story {
+    fn drop(&mut self) {
+        self.operator.end();
+    }
+}
+
+/// The operator as a process that is started again when its trap has sprung.
 struct Operator {
+    cluster: &'static Cluster,
+    /// Its name in logs and files.
+    name: String,
+    arguments: [String; 4],
     proxy: Proxy,
     lives: Arc<Mutex<Vec<Process>>>,
-    keeper: tokio::task::JoinHandle<()>,
+    trap: Mutex<Option<RuleId>>,
 }
 
 impl Operator {
-    fn start(cluster: &'static Cluster, namespace: &str, proxy: Proxy) -> Self {
-        let name = format!("operator-{namespace}");
-        let kubeconfig = cluster.run().dir().join(format!("{name}.kubeconfig"));
-        proxy.write_kubeconfig(&kubeconfig);
-        let watched = format!("--watch-namespace={namespace}");
-        let start = move || {
-            let log = cluster.run().log(&name);
-            let program = Program::new(&name, crate::program(), log)
-                .env("KUBECONFIG", &kubeconfig)
-                .args(["controller", "--leader-elect=false"])
-                .args(["--listen=127.0.0.1:0", &watched]);
-            cluster.run().spawn(program).expect("the operator starts")
-        };
-        let lives = Arc::new(Mutex::new(vec![start()]));
-        let (door, known) = (proxy.clone(), Arc::clone(&lives));
-        let keeper = tokio::spawn(async move {
-            loop {
-                door.sprung().await;
-                known.lock().unwrap().push(start());
-            }
-        });
-        Self {
+    fn start(cluster: &'static Cluster, namespace: &str, proxy: Proxy) -> Arc<Self> {
+        let operator = Self {
+            cluster,
+            name: format!("operator-{namespace}"),
+            arguments: [
+                "controller".to_owned(),
+                "--leader-elect=false".to_owned(),
+                "--listen=127.0.0.1:0".to_owned(),
+                format!("--watch-namespace={namespace}"),
+            ],
             proxy,
-            lives,
-            keeper,
-        }
+            lives: Arc::default(),
+            trap: Mutex::default(),
+        };
+        let written = operator.proxy.write_kubeconfig(&operator.kubeconfig());
+        written.expect("a kubeconfig");
+        operator.begin_life();
+        Arc::new(operator)
     }
 
-    fn die_after(&self, n: u64) {
+    fn kubeconfig(&self) -> PathBuf {
+        let name = format!("{}.kubeconfig", self.name);
+        self.cluster.run().dir().join(name)
+    }
+
+    fn begin_life(&self) {
+        let log = self.cluster.run().log(&self.name);
+        let program = Program::new(&self.name, program(), log)
+            .env("KUBECONFIG", self.kubeconfig())
+            .args(&self.arguments);
+        let life = self.cluster.run().spawn(program);
+        let life = life.expect("the operator starts");
+        self.lives.lock().unwrap().push(life);
+    }
+
+    /// Kills the operator right after its `n`-th write from now, before it hears that the write was stored, and starts
+    /// it again.
+    fn die_after(self: &Arc<Self>, n: u64) {
         let victim = self.lives.lock().unwrap().last().unwrap().pid();
-        self.proxy.set_trap(n, victim);
+        let rule = Rule::after(Filter::writes(), Fault::Kill(victim));
+        let trap = self.proxy.add(rule.skip(n - 1).times(1));
+        *self.trap.lock().unwrap() = Some(trap);
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            this.proxy.until_hits(trap, 1).await;
+            this.begin_life();
+        });
+    }
+
+    /// Takes the trap away; whether it was still set.
+    fn remove_trap(&self) -> bool {
+        let trap = self.trap.lock().unwrap().take();
+        trap.is_some_and(|trap| self.proxy.remove(trap) == 0)
     }
 
     fn deaths(&self) -> usize {
@@ -135,9 +248,8 @@ impl Operator {
     }
 }
 
-impl Drop for Operator {
-    fn drop(&mut self) {
-        self.keeper.abort();
+impl Operator {
+    fn end(&self) {
         for life in self.lives.lock().unwrap().iter() {
             life.kill();
         }
@@ -145,11 +257,18 @@ impl Drop for Operator {
 }
 
 impl Story {
-    async fn begin(cluster: &'static Cluster, place: Where) -> Self {
-        let space = Space::new(cluster, "crash").await;
-        let kubeconfig = crate::kubeconfig(cluster).await;
+    async fn begin(cluster: &'static Cluster, place: Where, disturbance: &Disturbance) -> Self {
+        let space = Space::new(cluster, "story").await;
+        let kubeconfig = kubeconfig(cluster).await;
         let client = cluster.client_from(kubeconfig).await.expect("a client");
-        let proxy = Proxy::open(client).await;
+        let (rules, seed) = match disturbance {
+            Disturbance::Faults(rules, seed, _) => (rules.clone(), *seed),
+            Disturbance::None | Disturbance::Kill(_) => (Vec::new(), 0),
+        };
+        let proxy = Proxy::open(client, seed).await.expect("a door");
+        for rule in rules {
+            proxy.add(rule);
+        }
         let operator = Operator::start(cluster, &space.name, proxy.clone());
         Self {
             space,
@@ -238,6 +357,26 @@ impl Story {
             if self.proxy.writes() != writes {
                 (writes, since) = (self.proxy.writes(), Instant::now());
             }
+        }
+    }
+
+    /// Waits until the tree is as it is at the end of that stage of the undisturbed story.
+    async fn until_seen(&self, stage: Stage, expected: &Outcome) {
+        if stage == Stage::Stop {
+            return;
+        }
+        let (begun, expected) = (Instant::now(), &expected.ends[stage as usize]);
+        loop {
+            let seen = self.seen().await;
+            if seen == *expected {
+                return;
+            }
+            assert!(
+                begun.elapsed() < WITHIN,
+                "the end of {stage:?} in {} is\n{seen:#}\ninstead of\n{expected:#}",
+                self.space.name
+            );
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 

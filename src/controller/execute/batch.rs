@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use std::mem::discriminant;
 
 use futures::future::join_all;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
 use kube::api::Preconditions;
 use tokio::time::Instant;
 
@@ -15,6 +17,7 @@ use super::super::kinds::{Pods, Workers};
 use super::super::memory::Written;
 use super::super::observe::{is_ours, reread};
 use super::grant;
+use super::super::wire::controller_of;
 use super::requests::{self, Ours, create, delete, scale};
 use super::{Effect, Execution, PARALLEL};
 use crate::api::labels;
@@ -192,12 +195,28 @@ impl Execution<'_> {
         let tree = &self.observation.key;
         match reread::<K>(self.context, &tree.namespace, new.name).await? {
             Some(object) if is_ours(&object, new.owner, new.child, new.slot) => Ok(Effect::Done),
+            Some(object) if self.will_go(new, object.meta()) => Ok(Effect::Stale),
             Some(_) => {
                 self.refuse(new, error, Some("NameCollision"));
                 Ok(Effect::Refused)
             }
             None => Ok(Effect::Stale),
         }
+    }
+
+    /// Whether what holds the name is about to go by itself: it is being deleted, or belongs to an owner of the same name
+    /// that is no more, because ours has the name now. That takes a moment, and is nobody's fault unless it takes long.
+    fn will_go(&self, new: &New<'_>, holder: &ObjectMeta) -> bool {
+        let (tree, workers) = (&self.observation.key, &self.observation.world.workers);
+        let owner = match new.slot {
+            None => Some(tree.name.as_str()),
+            Some(_) => workers.get(new.child).map(|worker| worker.name.as_str()),
+        };
+        let is_predecessors = controller_of(holder)
+            .is_some_and(|held| held.uid != new.owner && Some(held.name.as_str()) == owner);
+        let now = Instant::now();
+        (holder.deletion_timestamp.is_some() || is_predecessors)
+            && self.context.memories.waits_for(tree, new.name, now)
     }
 
     fn refuse(&self, new: &New<'_>, error: &Error, reason: Option<&str>) {

@@ -190,7 +190,7 @@ pub(super) async fn delete<K: Ours>(
 
 /// Marks an object whose write got no clear answer.
 pub(super) fn doubt(context: &Context, tree: &ObjectKey, kind: Written, name: &str, error: &Error) {
-    if error.was_sent() && (error.code() == 0 || error.code() >= 500) {
+    if error.is_unclear() {
         context.memories.doubt(tree, kind, name);
     }
 }

@@ -270,6 +270,48 @@ async fn news_for_the_tree_survive_an_edit_of_its_spec() {
     assert_eq!(bench.seen(3).body["metadata"]["resourceVersion"], "40");
 }
 
+/// The Worker remembers the death, so no later decision judges it again; what people are to read of it must not be lost.
+#[tokio::test]
+async fn what_the_tree_could_not_be_told_is_told_later() {
+    let down = std::sync::atomic::AtomicBool::new(true);
+    let bench = Bench::new(move |seen| match seen.target.as_str() {
+        target
+            if target == format!("PATCH {TREE}/status")
+                && down.swap(false, std::sync::atomic::Ordering::Relaxed) =>
+        {
+            Answer::error(503, "ServiceUnavailable", "m")
+        }
+        target if target == format!("GET {TREE}") => Answer::Json(200, tree_object(10)),
+        _ => obliging(seen),
+    });
+    let fault = |child: &str| {
+        serde_json::from_value(
+            json!({"time": "2026-01-01T00:00:00Z", "child": child, "slot": 0, "class": "C",
+            "verdict": "V", "confidence": "P", "message": "m", "decision": "d"}),
+        )
+        .unwrap()
+    };
+    let executed = bench
+        .execute(|decision| {
+            decision.tree_status.recent_faults = vec![fault("w"), fault("not stored")];
+            decision.worker_statuses.get_mut("w").unwrap().restarts = 1;
+            decision.worker_intents.insert("w".to_owned());
+        })
+        .await;
+    assert_eq!(executed.unwrap_err().code(), 503);
+    let world = bench.observe().await.world;
+    assert_eq!(world.untold, [fault("w")]);
+    assert_eq!(
+        crate::model::decide(&world, bench.context.now())
+            .tree_status
+            .recent_faults,
+        [fault("w")]
+    );
+    let told = bench.execute(|decision| decision.tree_status.recent_faults = vec![fault("w")]);
+    told.await.unwrap();
+    assert!(bench.context.memories.untold(&tree()).is_empty());
+}
+
 #[tokio::test]
 async fn deletes_name_exactly_what_they_mean() {
     let bench = Bench::new(obliging);
@@ -416,15 +458,7 @@ async fn a_delete_that_is_refused_keeps_no_other_child_waiting() {
 
 #[tokio::test]
 async fn a_name_that_is_taken_is_ours_or_a_collision() {
-    let taken_by = |owner: &'static str| {
-        Bench::new(move |seen| match seen.target.as_str() {
-            target if target.starts_with("POST") => {
-                Answer::error(409, "AlreadyExists", "pods \"p\" already exists")
-            }
-            _ => Answer::Json(200, pod_object("p", owner, 40)),
-        })
-    };
-    let ours = taken_by("uw");
+    let ours = taken_by("uw", "t-w");
     ours.execute(|d| d.writes.push(create_pod("p")))
         .await
         .unwrap();
@@ -436,7 +470,7 @@ async fn a_name_that_is_taken_is_ours_or_a_collision() {
         ),
         (0, 1)
     );
-    let foreign = taken_by("somebody");
+    let foreign = taken_by("somebody", "other");
     foreign
         .execute(|d| d.writes.push(create_pod("p")))
         .await
@@ -444,6 +478,33 @@ async fn a_name_that_is_taken_is_ours_or_a_collision() {
     let observation = foreign.observe().await;
     assert_eq!(observation.world.refusals[0].reason, "NameCollision");
     assert_eq!(observation.world.workers["w"].pods.len(), 0);
+}
+
+/// A tree that was deleted and created again finds what the garbage collector has not taken away yet.
+#[tokio::test(start_paused = true)]
+async fn a_name_that_a_predecessor_holds_is_waited_for_a_while() {
+    let bench = taken_by("somebody", "t-w");
+    for (pause, refusals) in [(0, 0), (29, 0), (2, 1)] {
+        tokio::time::advance(Duration::from_secs(pause)).await;
+        let executed = bench.execute(|d| d.writes.push(create_pod("p"))).await;
+        let stale = executed.unwrap() == Executed::Stale;
+        let known = bench.context.memories.refusals(&tree());
+        assert_eq!((stale, known.len()), (refusals == 0, refusals), "{pause}");
+    }
+}
+
+/// A server on which the name of a Pod belongs to a Worker of that UID and name.
+fn taken_by(uid: &'static str, name: &'static str) -> Bench {
+    Bench::new(move |seen| match seen.target.as_str() {
+        target if target.starts_with("POST") => {
+            Answer::error(409, "AlreadyExists", "pods \"p\" already exists")
+        }
+        _ => {
+            let mut pod = pod_object("p", uid, 40);
+            pod["metadata"]["ownerReferences"][0]["name"] = json!(name);
+            Answer::Json(200, pod)
+        }
+    })
 }
 
 #[tokio::test]
@@ -608,4 +669,34 @@ async fn events_are_published_once_the_intent_is_stored() {
         "POST /apis/events.k8s.io/v1/namespaces/ns/events"
     );
     assert_eq!(bench.seen(1).body["reason"], "OomKilled");
+}
+
+/// The garbage collector has let the Worker go before it said so on the tree; the watch of the Workers is behind.
+#[tokio::test]
+async fn before_a_deletion_stops_anything_its_workers_are_read() {
+    let bench = Bench::new(|seen| {
+        let mut worker = worker_object(20);
+        worker["metadata"]["ownerReferences"] = json!([]);
+        assert_eq!(seen.target, format!("GET {WORKERS}/t-w"));
+        Answer::Json(200, worker)
+    });
+    let deleting = |finalizers: Value, version: u64| {
+        let mut tree = tree_object(version);
+        tree["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        tree["metadata"]["finalizers"] = finalizers;
+        let tree = serde_json::from_value(tree).unwrap();
+        let mut views = bench.context.views.lock();
+        views.put::<Trees>(tree, Source::Watch, None);
+    };
+    deleting(json!(["coppice.dev/ordered-stop", "orphan"]), 12);
+    assert_eq!(bench.observe().await.world.workers.len(), 1);
+    assert!(
+        bench.targets().is_empty(),
+        "the garbage collector is not done"
+    );
+    deleting(json!(["coppice.dev/ordered-stop"]), 21);
+    for _ in 0..2 {
+        assert!(bench.observe().await.world.workers.is_empty());
+    }
+    assert_eq!(bench.targets().len(), 1, "once");
 }

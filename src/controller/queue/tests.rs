@@ -162,3 +162,45 @@ fn a_busy_key_does_not_keep_the_others_waiting() {
     }
     assert_eq!(order, ["busy", "b", "c", "busy", "busy", "busy"]);
 }
+
+#[test]
+fn a_key_that_must_not_run_before_a_time_does_not() {
+    let clock = Clock::new();
+    let mut queue = Queue::new(1);
+    queue.add("a", clock.at(0));
+    assert_eq!(take(&mut queue, clock.at(0)), Some("a"));
+    queue.add("a", clock.at(1));
+    queue.done("a", Next::FailedUntil(clock.at(5000)), clock.at(2));
+    queue.add("a", clock.at(3000));
+    assert_eq!(take(&mut queue, clock.at(4999)), None);
+    assert_eq!(queue.next_due(), Some(clock.at(5000)));
+    assert_eq!(take(&mut queue, clock.at(5000)), Some("a"));
+    queue.done("a", Next::FailedUntil(clock.at(5001)), clock.at(5001));
+    assert_eq!(
+        queue.next_due(),
+        Some(clock.at(5401)),
+        "its delay grows all the same"
+    );
+}
+
+#[test]
+fn a_slow_run_takes_nobodys_place_up_to_a_crowd() {
+    let clock = Clock::new();
+    let mut queue = Queue::new(1);
+    for key in [
+        "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q",
+    ] {
+        queue.add(key, clock.at(0));
+    }
+    assert_eq!(take(&mut queue, clock.at(0)), Some("a"));
+    assert_eq!(take(&mut queue, clock.at(999)), None);
+    assert_eq!(queue.next_place(clock.at(999)), Some(clock.at(1000)));
+    assert_eq!(take(&mut queue, clock.at(1000)), Some("b"));
+    assert_eq!(take(&mut queue, clock.at(1000)), None);
+    let more = (2..16).filter_map(|second| take(&mut queue, clock.at(second * 1000)));
+    assert_eq!(more.count(), 14);
+    assert_eq!(take(&mut queue, clock.at(60_000)), None, "sixteen run");
+    assert_eq!(queue.next_place(clock.at(60_000)), None);
+    queue.done("a", Next::Wait, clock.at(60_000));
+    assert_eq!(take(&mut queue, clock.at(60_000)), Some("q"));
+}

@@ -138,7 +138,7 @@ async fn events_are_taken_in_and_the_next_watch_goes_on_after_them() {
     assert_eq!(bench.pods(), ["b"]);
     let (seen, _) = bench.request(3).await;
     assert!(
-        seen.query.contains(&"timeoutSeconds=30".to_owned()),
+        seen.query.contains(&"timeoutSeconds=20".to_owned()),
         "{seen:?}"
     );
 }
@@ -184,11 +184,75 @@ async fn failures_wait_longer_each_time_and_the_second_brings_a_list() {
     assert_eq!(gaps, [2.0, 4.0, 5.0, 5.0]);
 }
 
+/// It is listed now and then, ever more seldom, and its trees are told.
+#[tokio::test(start_paused = true)]
+async fn what_may_be_listed_but_not_watched_is_listed_every_few_seconds() {
+    let (client, log) = testing::client(|seen: &Seen| {
+        if seen.query.contains(&"watch=true".to_owned()) {
+            Answer::error(403, "Forbidden", "pods is forbidden: cannot watch")
+        } else {
+            page(&[pod("a", 1)], 9, "")
+        }
+    });
+    let around = surroundings(client);
+    let mut watches = JoinSet::new();
+    spawn::<Pods>(&mut watches, &around, Some("ns".to_owned()));
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    let requests = log.lock().unwrap().len();
+    assert!((25..40).contains(&requests), "{requests}");
+    let mut views = around.views.lock();
+    let unseen = |views: &mut crate::controller::views::Views| {
+        views.replace::<Trees>(
+            None,
+            "1",
+            vec![listed::<Trees>(
+                serde_json::from_value(
+                    json!({"metadata": {"name": "t", "namespace": "ns", "uid": "u",
+                "resourceVersion": "1"}, "spec": {"children": []}}),
+                )
+                .unwrap(),
+            )],
+        );
+        views.snapshot(&ObjectKey::new("ns", "t")).unwrap().unseen
+    };
+    let told = unseen(&mut views);
+    assert_eq!(told[0].kind, "Pod");
+    assert!(told[0].message.contains("cannot watch"), "{told:?}");
+    assert_eq!(
+        views.unsee::<Pods>(Some("ns"), None),
+        BTreeSet::from([ObjectKey::new("ns", "t")])
+    );
+    assert!(unseen(&mut views).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_api_server_is_left_alone_for_as_long_as_it_asks() {
+    let busy = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 429,
+        "details": {"retryAfterSeconds": 7}});
+    let bench = watch(vec![Answer::Json(429, busy), page(&[], 9, "")]);
+    let (_, seconds) = bench.request(2).await;
+    assert!((7.0..7.1).contains(&seconds), "{seconds}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_is_never_answered_is_begun_again() {
     let bench = watch(vec![page(&[], 9, ""), Answer::Never]);
     let (_, seconds) = bench.request(3).await;
     assert!((10.0..12.0).contains(&seconds), "{seconds}");
+}
+
+/// However much it said before, and also when nothing at all happens to a kind.
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_went_dark_is_found_when_its_end_is_overdue() {
+    for said in [vec![], vec![event("ADDED", &pod("b", 10))]] {
+        let resumed = if said.is_empty() { "9" } else { "10" };
+        let bench = watch(vec![page(&[], 9, ""), Answer::Dark(said)]);
+        assert_eq!(bench.version_of_request(3).await.unwrap(), resumed);
+        let (_, seconds) = bench.request(3).await;
+        assert!((24.0..25.0).contains(&seconds), "{seconds}");
+        let age = bench.around.troubles.ages()["Pod"];
+        assert!(age < Duration::from_secs(26), "{age:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
-//! What is wrong with the watches, for `/readyz` and the log.
+//! What is wrong with the watches, and how old a view may be, for `/readyz`, the metrics and the log.
 //!
-//! Rule: a watch that was never listed makes the process not ready at once, one that fails does so
-//! after 30 s; each trouble is logged when it begins and when it ends, not at every retry.
+//! Rule: a watch that was never listed makes the process not ready at once, one that fails does so when the API server
+//! has not confirmed the view for 20 s; each trouble is logged when it begins and when it ends, not at every retry.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,23 +12,44 @@ use tokio::time::Instant;
 use super::super::error::{Error, chain};
 use crate::runtime::health::Readiness;
 
-/// How long a watch may fail before the process is not ready.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How old a view may be whose watch fails, before the process is not ready. A watch that went dead is found later than
+/// that, so it makes the process not ready as soon as it is found.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The state of every watch. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(in crate::controller) struct Troubles(Arc<Mutex<BTreeMap<Name, State>>>);
 
+/// How long a watch may be refused before its trees are told. An API server that has just started refuses everybody for
+/// a moment.
+const REFUSED_FOR: Duration = Duration::from_secs(30);
+
 /// Kind, and namespace where the watch has one.
 type Name = (&'static str, Option<String>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     /// Whether there was a complete list once.
     loaded: bool,
     /// Whether the process can do without.
     tolerated: bool,
-    failing: Option<(Instant, String)>,
+    /// When the API server last confirmed the view: by a list, or by the beginning or the end of a watch.
+    confirmed: Instant,
+    failing: Option<String>,
+    /// Since when the API server refuses it.
+    refused: Option<Instant>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            loaded: false,
+            tolerated: false,
+            confirmed: Instant::now(),
+            failing: None,
+            refused: None,
+        }
+    }
 }
 
 impl Troubles {
@@ -37,33 +58,59 @@ impl Troubles {
         self.lock().insert(name(kind, scope), State::default());
     }
 
+    /// Everything was listed, which says nothing about watching.
+    pub(super) fn listed(&self, kind: &'static str, scope: Option<&str>) {
+        let mut watches = self.lock();
+        let state = watches.entry(name(kind, scope)).or_default();
+        state.loaded = true;
+        state.tolerated = false;
+        state.confirmed = Instant::now();
+    }
+
     /// A watch works (again).
     pub(super) fn works(&self, kind: &'static str, scope: Option<&str>) {
         let mut watches = self.lock();
         let state = watches.entry(name(kind, scope)).or_default();
         state.loaded = true;
         state.tolerated = false;
+        state.confirmed = Instant::now();
+        state.refused = None;
         if state.failing.take().is_some() {
             tracing::info!(kind, namespace = scope, "watching again");
         }
     }
 
-    /// A watch failed.
-    pub(super) fn failed(&self, kind: &'static str, scope: Option<&str>, error: &Error) {
+    /// A watch failed. Returns why, when it has been refused for so long that its trees must be told.
+    pub(super) fn failed(
+        &self,
+        kind: &'static str,
+        scope: Option<&str>,
+        error: &Error,
+    ) -> Option<String> {
         let mut watches = self.lock();
         let state = watches.entry(name(kind, scope)).or_default();
         let reason = explain(error);
+        state.refused = match state.refused {
+            _ if !error.is_refusal() => None,
+            None => Some(Instant::now()),
+            since => since,
+        };
+        let told = state
+            .refused
+            .is_some_and(|since| since.elapsed() >= REFUSED_FOR);
+        let told = told.then(|| reason.clone());
         match &mut state.failing {
-            Some((_, known)) if *known == reason => {}
-            Some((_, known)) => {
+            Some(known) if *known == reason => {}
+            Some(known) => {
                 tracing::warn!(kind, namespace = scope, reason, "still not watching");
                 *known = reason;
             }
             None => {
                 tracing::warn!(kind, namespace = scope, reason, "not watching; will retry");
-                state.failing = Some((Instant::now(), reason));
+                state.failing = Some(reason);
             }
         }
+        told
     }
 
     /// A watch is not allowed, and the process does without it. Returns whether that is news.
@@ -72,6 +119,16 @@ impl Troubles {
         let state = watches.entry(name(kind, None)).or_default();
         state.failing = None;
         !std::mem::replace(&mut state.tolerated, true)
+    }
+
+    /// How old the view of each kind may be; where a kind has several watches, the oldest.
+    pub(in crate::controller) fn ages(&self) -> BTreeMap<&'static str, Duration> {
+        let mut ages = BTreeMap::new();
+        for ((kind, _), state) in self.lock().iter().filter(|(_, state)| !state.tolerated) {
+            let oldest: &mut Duration = ages.entry(*kind).or_default();
+            *oldest = state.confirmed.elapsed().max(*oldest);
+        }
+        ages
     }
 
     /// Says to `/readyz` how the watches are.
@@ -98,7 +155,7 @@ impl State {
             .map(|scope| format!(" in {scope}"))
             .unwrap_or_default();
         match &state.failing {
-            Some((since, reason)) if !state.loaded || since.elapsed() > PATIENCE => {
+            Some(reason) if !state.loaded || state.confirmed.elapsed() > PATIENCE => {
                 Some(format!("{kind}{within}: {reason}"))
             }
             None if !state.loaded && !state.tolerated => {
@@ -175,6 +232,31 @@ mod tests {
         );
         troubles.works("Pod", Some("ns"));
         assert_eq!(trouble(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_view_of_a_kind_counts() {
+        let troubles = Troubles::default();
+        troubles.begin("Pod", Some("a"));
+        troubles.begin("Pod", Some("b"));
+        troubles.begin("Node", None);
+        tokio::time::advance(Duration::from_secs(7)).await;
+        troubles.works("Pod", Some("b"));
+        troubles.tolerated("Node");
+        let expected = BTreeMap::from([("Pod", Duration::from_secs(7))]);
+        assert_eq!(troubles.ages(), expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn trees_are_told_when_a_watch_is_refused_for_long() {
+        let troubles = Troubles::default();
+        let failed = |error| troubles.failed("Worker", None, &error);
+        assert_eq!(failed(not_found()), None);
+        tokio::time::advance(REFUSED_FOR).await;
+        troubles.listed("Worker", None);
+        assert_eq!(failed(not_found()).unwrap(), "CRDs are not installed");
+        assert_eq!(failed(timeout()), None, "nobody has refused that");
+        assert_eq!(failed(not_found()), None, "the time begins anew");
     }
 
     #[test]

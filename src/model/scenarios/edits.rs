@@ -102,6 +102,53 @@ fn a_quota_is_waited_for() {
     assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
 }
 
+/// A hundred replicas that are refused cost as many requests as one, and one Event.
+#[test]
+fn a_refusal_of_one_replica_spares_its_siblings_the_try() {
+    let mut lab = Lab::new(&many(100, 1));
+    lab.refuse_creates = Some(Refusal {
+        child: "a".into(),
+        slot: None,
+        at: lab.now,
+        code: 422,
+        reason: "Invalid".into(),
+        message: "ValidatingAdmissionPolicy 'p' denied request: no".into(),
+    });
+    lab.run(60);
+    assert_eq!(lab.state(), "FFT CreateRefused", "{}", lab.message());
+    let tries = |lab: &Lab| {
+        lab.log
+            .iter()
+            .filter(|line| line.starts_with("refused"))
+            .count()
+    };
+    assert!((6..=8).contains(&tries(&lab)), "{:?}", lab.log);
+    assert_eq!(lab.events.len(), 1, "{:?}", lab.events);
+    lab.refuse_creates = None;
+    lab.run(70);
+    assert_eq!(lab.live("a").len(), 100);
+
+    // A replica that ends while another is refused is tried at once: it may have made room.
+    lab.refuse_creates = Some(Refusal {
+        child: "a".into(),
+        slot: Some(100),
+        at: lab.now,
+        code: 403,
+        reason: "Forbidden".into(),
+        message: "exceeded quota: q".into(),
+    });
+    lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(102));
+    lab.run(120);
+    assert_eq!(
+        lab.live("a").len(),
+        100,
+        "the last one waits for the one before it"
+    );
+    lab.delete_by_hand("a", 7);
+    lab.run(3);
+    assert_eq!(lab.live("a").len(), 100);
+}
+
 #[test]
 fn children_that_stop_together_stop_in_reverse() {
     let spec = "

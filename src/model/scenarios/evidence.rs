@@ -343,3 +343,19 @@ fn a_replica_that_never_started_is_no_part_of_a_quorum() {
     lab.settle();
     assert_eq!(lab.charges("(root)"), BTreeMap::from([("a".into(), 1)]));
 }
+
+/// A fault that was judged when its Worker could not be stored is judged again, and told once.
+#[test]
+fn what_could_not_be_told_is_told_once() {
+    let mut lab = Lab::new(ONE);
+    lab.run(10);
+    lab.kill("a", 0, 1);
+    lab.settle();
+    let fault = lab.world.tree.status.recent_faults[0].clone();
+    let mut lab = Lab::new(ONE);
+    lab.run(10);
+    lab.world.untold = vec![fault.clone()];
+    lab.kill("a", 0, 1);
+    lab.settle();
+    assert_eq!(lab.world.tree.status.recent_faults, [fault]);
+}

@@ -2,9 +2,11 @@
 //!
 //! Rule: kinds and verbs are words of this program, never taken from an answer.
 
+use std::time::Duration;
+
 use prometheus_client::registry::Registry;
 
-use super::{Counters, Register};
+use super::{Counters, Gauges, Register};
 
 /// Requests to the API server, and watches that broke.
 #[derive(Clone, Debug)]
@@ -13,6 +15,7 @@ pub struct ApiMetrics {
     watch_errors: Counters<1>,
     stale_reads: Counters<2>,
     rereads: Counters<2>,
+    view_age: Gauges<1>,
 }
 
 impl ApiMetrics {
@@ -33,6 +36,10 @@ impl ApiMetrics {
             rereads: registry.counters(
                 "coppice_rereads",
                 "Requests that a decision waited for because what was known could be older than the last write",
+            ),
+            view_age: registry.gauges(
+                "coppice_view_age_seconds",
+                "Seconds since the API server last confirmed what is known of a kind",
             ),
         }
     }
@@ -58,6 +65,12 @@ impl ApiMetrics {
         self.rereads
             .get_or_create(&[("kind", kind), ("reason", reason)])
             .inc();
+    }
+
+    /// How long ago the API server last confirmed what is known of a kind.
+    pub fn set_view_age(&self, kind: &'static str, age: Duration) {
+        let seconds = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+        self.view_age.get_or_create(&[("kind", kind)]).set(seconds);
     }
 
     /// A watch broke.

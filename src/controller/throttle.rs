@@ -1,0 +1,112 @@
+//! What an overloaded API server asks for, `Retry-After`, put where the rest of the controller can read it.
+//!
+//! Rule: the answer stays an error; nothing is repeated here, because whoever decided on the request must look again.
+
+use axum::body::Body;
+use axum::http::{Response, StatusCode, header};
+use kube::Client;
+use kube::client::{ClientBuilder, DynBody};
+use kube::core::Status;
+use kube::core::response::StatusDetails;
+use tower::BoxError;
+use tower::util::AndThenLayer;
+
+/// What is read of an answer that says no, in bytes.
+const LONGEST: usize = 64 * 1024;
+
+/// A client that keeps what the API server says in `Retry-After`: it becomes a part of the Status.
+pub(super) fn client(config: kube::Config) -> Result<Client, kube::Error> {
+    let keep = |answer: Response<Box<DynBody>>| async move { keep(answer.map(Body::new)).await };
+    let builder = ClientBuilder::try_from(config)?;
+    Ok(builder.with_layer(&AndThenLayer::new(keep)).build())
+}
+
+/// An answer with the header `Retry-After`, with those seconds in its Status. The limits of the API server itself answer
+/// in plain text; that becomes the message of a Status.
+async fn keep(answer: Response<Body>) -> Result<Response<Body>, BoxError> {
+    let Some(seconds) = asked_for(&answer) else {
+        return Ok(answer);
+    };
+    let code = answer.status();
+    let (mut parts, body) = answer.into_parts();
+    let text = axum::body::to_bytes(body, LONGEST).await?;
+    let mut status = serde_json::from_slice(&text).unwrap_or_else(|_| plain(code, &text));
+    let details = status.details.get_or_insert_with(no_details);
+    details.retry_after_seconds = seconds;
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Ok(Response::from_parts(
+        parts,
+        serde_json::to_vec(&status)?.into(),
+    ))
+}
+
+fn asked_for<B>(answer: &Response<B>) -> Option<u32> {
+    let is_error = answer.status().is_client_error() || answer.status().is_server_error();
+    let header = answer.headers().get(header::RETRY_AFTER)?;
+    let seconds = header.to_str().ok()?.trim().parse().ok()?;
+    (is_error && seconds > 0).then_some(seconds)
+}
+
+fn plain(code: StatusCode, text: &[u8]) -> Status {
+    let reason = code.canonical_reason().unwrap_or_default();
+    Status::failure(String::from_utf8_lossy(text).trim(), reason).with_code(code.as_u16())
+}
+
+fn no_details() -> StatusDetails {
+    StatusDetails {
+        name: String::new(),
+        group: String::new(),
+        kind: String::new(),
+        uid: String::new(),
+        causes: Vec::new(),
+        retry_after_seconds: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    async fn kept(code: u16, retry_after: &str, body: String) -> Status {
+        let mut answer = Response::new(Body::from(body));
+        *answer.status_mut() = StatusCode::from_u16(code).unwrap();
+        let value = retry_after.parse().unwrap();
+        answer.headers_mut().insert(header::RETRY_AFTER, value);
+        let answer = keep(answer).await.unwrap();
+        assert_eq!(answer.status(), code);
+        let text = axum::body::to_bytes(answer.into_body(), LONGEST).await;
+        serde_json::from_slice(&text.unwrap()).unwrap_or_default()
+    }
+
+    #[tokio::test]
+    async fn the_seconds_become_a_part_of_the_status() {
+        let plain = kept(429, "7", "Too many requests\n".to_owned()).await;
+        assert_eq!(
+            (plain.code, plain.message.as_str()),
+            (429, "Too many requests")
+        );
+        assert_eq!(plain.details.unwrap().retry_after_seconds, 7);
+        let worded = json!({"kind": "Status", "status": "Failure", "code": 503, "message": "m",
+            "details": {"name": "n"}});
+        let worded = kept(503, "2", worded.to_string()).await;
+        let details = worded.details.unwrap();
+        assert_eq!(
+            (details.name.as_str(), details.retry_after_seconds),
+            ("n", 2)
+        );
+    }
+
+    #[tokio::test]
+    async fn what_is_no_number_or_no_error_stays_as_it_is() {
+        for (code, retry_after) in [
+            (429, "Wed, 21 Oct 2026 07:28:00 GMT"),
+            (200, "7"),
+            (503, "0"),
+        ] {
+            let body = json!({"status": "Failure", "code": 1}).to_string();
+            assert_eq!(kept(code, retry_after, body).await.details, None);
+        }
+    }
+}
