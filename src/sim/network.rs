@@ -99,7 +99,7 @@ impl Link {
             Some(Blow::HangsAfter) => std::future::pending().await,
             Some(Blow::Late(seconds)) => {
                 self.alive(tokio::time::sleep(Duration::from_secs(seconds)))
-                    .await
+                    .await;
             }
             _ => {}
         }
@@ -266,7 +266,7 @@ impl Watching {
                 delay = HELD_AT_MOST;
             }
             if age < delay {
-                return Look::Wait(Some(delay - age));
+                return Look::Wait(Some(delay.saturating_sub(age)));
             }
             let selector = self.call.query("labelSelector");
             let was = change

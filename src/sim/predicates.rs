@@ -297,11 +297,11 @@ fn confined(call: &Call) -> Option<String> {
                 .all(|key| key == "finalizers" || key == "resourceVersion")
     };
     let fine = match (call.kind, call.verb, call.part) {
-        (Kind::Tree, Verb::Patch, Part::Status)
-        | (Kind::Worker, Verb::Patch, Part::Status | Part::Scale) => true,
         (Kind::Tree, Verb::Patch, Part::Main) => only_finalizers(),
-        (Kind::Worker | Kind::Pod, Verb::Create | Verb::Delete, Part::Main) => true,
-        (Kind::Event, Verb::Create, Part::Main) => true,
+        (Kind::Tree, Verb::Patch, Part::Status)
+        | (Kind::Worker, Verb::Patch, Part::Status | Part::Scale)
+        | (Kind::Worker | Kind::Pod, Verb::Create | Verb::Delete, Part::Main)
+        | (Kind::Event, Verb::Create, Part::Main) => true,
         (Kind::Lease, Verb::Create | Verb::Update, Part::Main) => return None,
         _ => false,
     };

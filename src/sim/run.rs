@@ -215,12 +215,12 @@ fn summary(world: &World) -> String {
         return "no tree".to_owned();
     };
     let ready = condition(tree, "Ready");
-    let word = |field: &str| {
+    let text = |field: &str| {
         ready
             .map_or("", |ready| ready[field].as_str().unwrap_or(""))
             .to_owned()
     };
-    format!("{} {}: {}", letters(tree), word("reason"), word("message"))
+    format!("{} {}: {}", letters(tree), text("reason"), text("message"))
 }
 
 /// What is so in the end, for comparing: nothing in it depends on when something was.

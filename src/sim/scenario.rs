@@ -25,6 +25,25 @@ pub(super) struct Scenario {
     pub(super) ends: &'static str,
 }
 
+impl Scenario {
+    /// A story of that name: a tree, the seconds until all is quiet, how it ends, and the steps.
+    pub(super) fn new(
+        name: &'static str,
+        tree: &'static str,
+        seconds: u64,
+        ends: &'static str,
+        steps: Vec<(u64, Step)>,
+    ) -> Self {
+        Self {
+            name,
+            tree,
+            steps,
+            seconds,
+            ends,
+        }
+    }
+}
+
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Step {
@@ -84,12 +103,10 @@ impl Step {
         let user = Actor::User;
         match self {
             Self::Behave(child, behaviour) => {
-                drop(
-                    world
-                        .cluster
-                        .behaviours
-                        .insert((*child).to_owned(), *behaviour),
-                );
+                world
+                    .cluster
+                    .behaviours
+                    .insert((*child).to_owned(), *behaviour);
             }
             Self::Kill(child, slot, code) => {
                 let (_, pod) = live(world, child, *slot)?;
@@ -124,11 +141,21 @@ impl Step {
                         });
                 });
             }
+            Self::Crash | Self::Restart => {}
+            other => other.meddle(world)?,
+        }
+        Ok(())
+    }
+
+    /// Steps of people who meddle with Pods, and of those who edit the tree.
+    fn meddle(&self, world: &mut World) -> Result<(), &'static str> {
+        let user = Actor::User;
+        match self {
             Self::Unlabel(child, slot) => {
                 let (address, _) = live(world, child, *slot)?;
                 edit(world, |world| {
                     world.server.edit(&user, &address, |pod| {
-                        pod["metadata"]["labels"] = json!({"mine": "now"})
+                        pod["metadata"]["labels"] = json!({"mine": "now"});
                     });
                 });
             }
@@ -198,6 +225,15 @@ impl Step {
                 let now = crate::sim::server::time(world.server.now);
                 change_spec(world, |spec| spec["retryAt"] = now.into())?;
             }
+            other => other.befall(world),
+        }
+        Ok(())
+    }
+
+    /// Steps that befall the cluster.
+    fn befall(&self, world: &mut World) {
+        let user = Actor::User;
+        match self {
             Self::PowerOff(node) => {
                 let now = world.server.now;
                 world.cluster.power_off(node, now);
@@ -220,9 +256,8 @@ impl Step {
                 world.server.refuses = Some((Kind::Pod, Refusal::new(403, "Forbidden", *message)));
             }
             Self::Allow => world.server.refuses = None,
-            Self::Crash | Self::Restart => {}
+            _ => {}
         }
-        Ok(())
     }
 }
 
@@ -270,7 +305,7 @@ fn change_spec(world: &mut World, change: impl FnOnce(&mut Value)) -> Result<(),
     edit(world, |world| {
         world
             .server
-            .edit(&Actor::User, &address, |tree| change(&mut tree["spec"]))
+            .edit(&Actor::User, &address, |tree| change(&mut tree["spec"]));
     });
     Ok(())
 }

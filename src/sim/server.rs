@@ -197,7 +197,7 @@ impl Server {
 
     fn patch(&mut self, actor: &Actor, call: &Call) -> Answer {
         let old = self.existing(call)?;
-        self.check_version(call, &old, &call.body)?;
+        Self::check_version(call, &old, &call.body)?;
         let mut new = (*old).clone();
         match call.part {
             Part::Main => {
@@ -223,7 +223,7 @@ impl Server {
 
     fn update(&mut self, actor: &Actor, call: &Call) -> Answer {
         let old = self.existing(call)?;
-        self.check_version(call, &old, &call.body)?;
+        Self::check_version(call, &old, &call.body)?;
         let without = call.body["metadata"]["resourceVersion"]
             .as_str()
             .is_none_or(str::is_empty);
@@ -239,14 +239,14 @@ impl Server {
                 new["status"] = call.body["status"].clone();
             }
             Part::Main | Part::Scale if call.kind.has_status() => {
-                new["status"] = old["status"].clone()
+                new["status"] = old["status"].clone();
             }
             Part::Main | Part::Scale => {}
         }
         Ok(self.replace(actor, call, &old, new))
     }
 
-    fn check_version(&self, call: &Call, old: &Value, body: &Value) -> Result<(), Refusal> {
+    fn check_version(call: &Call, old: &Value, body: &Value) -> Result<(), Refusal> {
         let wanted = body["metadata"]["resourceVersion"]
             .as_str()
             .unwrap_or_default();

@@ -90,11 +90,11 @@ fn check_all<T: Sync>(what: &str, jobs: &[T], check: impl Fn(&T) -> Result<(), S
         jobs.len(),
         wrong.len()
     ));
-    for (number, why) in wrong.iter().filter(|_| reports.is_some()) {
-        let file = reports
-            .as_ref()
-            .map(|folder| folder.join(format!("{}-{number}", &what[..6])));
-        file.map(|file| std::fs::write(file, why).expect("reports can be written"));
+    if let Some(folder) = &reports {
+        for (number, why) in &wrong {
+            let file = folder.join(format!("{}-{number}", &what[..6]));
+            std::fs::write(file, why).expect("reports can be written");
+        }
     }
     if let Some((_, why)) = wrong.first() {
         panic!("{why}");
@@ -149,33 +149,5 @@ fn a_scenario_is_the_same_every_time() {
     assert_eq!(
         scenario.tell(&plan, EXTRA).timeline,
         scenario.tell(&plan, EXTRA).timeline
-    );
-}
-
-#[test]
-fn zz_debug() {
-    let scenario =
-        scenarios::named(&std::env::var("SIM_SCENARIO").unwrap_or("start_nothing".into()));
-    let outcome = scenario.tell(
-        &Plan {
-            away: Duration::from_secs(
-                std::env::var("SIM_AWAY")
-                    .ok()
-                    .and_then(|x| x.parse().ok())
-                    .unwrap_or(0),
-            ),
-            ..Plan::blow(
-                std::env::var("SIM_WRITE")
-                    .ok()
-                    .and_then(|x| x.parse().ok())
-                    .unwrap_or(0),
-                super::plan::Blow::CrashAfter,
-            )
-        },
-        EXTRA,
-    );
-    eprintln!(
-        "{}\n{}\n{:?}",
-        outcome.timeline, outcome.state, outcome.wrong
     );
 }

@@ -124,7 +124,7 @@ impl Shared {
             };
             self.ring();
             let sleep = due
-                .unwrap_or(Duration::from_secs(3600))
+                .unwrap_or(Duration::from_hours(1))
                 .max(Duration::from_millis(1));
             tokio::select! {
                 biased;

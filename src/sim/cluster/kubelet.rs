@@ -229,12 +229,12 @@ fn apply(pod: &mut Value, run: &mut Run, step: Step, now: Timestamp) {
         Step::Start => {
             run.started = Some(now);
             pod["status"]["phase"] = "Running".into();
-            container(pod, running, last, restarts);
+            container(pod, &running, &last, restarts);
             unready(pod, now);
         }
         Step::Restart => {
             run.started = Some(now);
-            container(pod, running, last, restarts + 1);
+            container(pod, &running, &last, restarts + 1);
             unready(pod, now);
         }
         Step::Ready => {
@@ -245,18 +245,18 @@ fn apply(pod: &mut Value, run: &mut Run, step: Step, now: Timestamp) {
             pod["status"]["containerStatuses"][0]["ready"] = false.into();
             unready(pod, now);
         }
-        Step::End(code) => end(pod, run, code, last, restarts, now),
+        Step::End(code) => end(pod, run, code, &last, restarts, now),
         Step::Stop => {
             if pod["status"]["containerStatuses"][0]["state"]["running"].is_null() {
                 pod["status"]["phase"] = "Failed".into();
             } else {
-                end(pod, run, 143, last, restarts, now);
+                end(pod, run, 143, &last, restarts, now);
             }
         }
         Step::Notice => notice(pod, run, restarts, now),
         Step::Wait(reason, message) => {
             let waiting = json!({"waiting": {"reason": reason, "message": message}});
-            container(pod, waiting, last, restarts);
+            container(pod, &waiting, &last, restarts);
             unready(pod, now);
         }
         Step::Reject => {
@@ -269,12 +269,12 @@ fn apply(pod: &mut Value, run: &mut Run, step: Step, now: Timestamp) {
     }
 }
 
-fn end(pod: &mut Value, run: &Run, code: i32, last: Value, restarts: i64, now: Timestamp) {
+fn end(pod: &mut Value, run: &Run, code: i32, last: &Value, restarts: i64, now: Timestamp) {
     let reason = if code == 0 { "Completed" } else { "Error" };
     let started = run.started.unwrap_or(now);
     let terminated = json!({"terminated": {"exitCode": code, "reason": reason, "startedAt": time(started),
         "finishedAt": time(now)}});
-    container(pod, terminated, last, restarts);
+    container(pod, &terminated, last, restarts);
     unready(pod, now);
 }
 
@@ -291,14 +291,15 @@ fn notice(pod: &mut Value, run: &mut Run, restarts: i64, now: Timestamp) {
         pod["status"]["phase"] = if clean { "Succeeded" } else { "Failed" }.into();
     } else if restarts == 0 {
         run.started = Some(now);
-        container(pod, json!({"running": {"startedAt": time(now)}}), ended, 1);
+        let running = json!({"running": {"startedAt": time(now)}});
+        container(pod, &running, &ended, 1);
     } else {
         let waiting = json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off restarting failed container"}});
-        container(pod, waiting, ended, restarts);
+        container(pod, &waiting, &ended, restarts);
     }
 }
 
-fn container(pod: &mut Value, state: Value, last: Value, restarts: i64) {
+fn container(pod: &mut Value, state: &Value, last: &Value, restarts: i64) {
     let name = pod["spec"]["containers"][0]["name"].clone();
     pod["status"]["containerStatuses"] = json!([{"name": name, "state": state, "lastState": last,
         "restartCount": restarts, "ready": false, "image": "i", "imageID": ""}]);

@@ -65,14 +65,14 @@ impl Facts {
                 .push((server.now, replicas_of(old)));
         }
         if change.address.0 == Kind::Pod {
-            self.pod(server, change, object, uid);
+            self.pod(server, change, object, &uid);
         }
         if matches!(change.address.0, Kind::Pod | Kind::Tree | Kind::Worker) {
             self.note_match(server);
         }
     }
 
-    fn pod(&mut self, server: &Server, change: &Change, pod: &Arc<Value>, uid: String) {
+    fn pod(&mut self, server: &Server, change: &Change, pod: &Arc<Value>, uid: &str) {
         let was_ready = change
             .before
             .as_deref()
@@ -82,7 +82,7 @@ impl Facts {
             .as_deref()
             .is_some_and(|pod| is_ready(pod) && !is_deleting(pod));
         if was_ready && !is {
-            self.ready_until.insert(uid.clone(), server.now);
+            self.ready_until.insert(uid.to_owned(), server.now);
         }
         let owner = controller_uid(pod).to_owned();
         let history = self.last.entry((owner.clone(), slot_of(pod))).or_default();
@@ -99,10 +99,11 @@ impl Facts {
         let live = pods_of(server, &owner).filter(|pod| is_live(pod)).count();
         if ready >= quorum(&tree, &worker) {
             self.started.insert(owner, None);
-        } else if live == 0 && matches!(change.actor, Actor::Operator(_)) {
-            if let Some(stopped) = self.started.get_mut(&owner) {
-                stopped.get_or_insert(server.now);
-            }
+        } else if live == 0
+            && matches!(change.actor, Actor::Operator(_))
+            && let Some(stopped) = self.started.get_mut(&owner)
+        {
+            stopped.get_or_insert(server.now);
         }
     }
 

@@ -31,7 +31,7 @@ impl Server {
             Some("Orphan") => add_finalizer(&mut new, "orphan"),
             _ => {}
         }
-        let grace = self.grace(call, &old);
+        let grace = Self::grace(call, &old);
         let held = new["metadata"]["finalizers"]
             .as_array()
             .is_some_and(|list| !list.is_empty());
@@ -60,7 +60,7 @@ impl Server {
     }
 
     /// How long the object has to end: nothing but a Pod that runs on a node has any time.
-    fn grace(&self, call: &Call, object: &Value) -> i64 {
+    fn grace(call: &Call, object: &Value) -> i64 {
         let ended = matches!(
             object["status"]["phase"].as_str(),
             Some("Succeeded" | "Failed")
