@@ -15,7 +15,7 @@ pub(super) enum Blow {
     CrashBefore,
     /// The operator dies after it had its effect and before the answer.
     CrashAfter,
-    /// It is answered with that code and has no effect.
+    /// It is answered with that code and has no effect. (Not with 404: of that an API server is sure.)
     Fails(u16),
     /// It is answered with that code although it had its effect.
     FailsAfter(u16),

@@ -92,7 +92,7 @@ fn check_all<T: Sync>(what: &str, jobs: &[T], check: impl Fn(&T) -> Result<(), S
     ));
     if let Some(folder) = &reports {
         for (number, why) in &wrong {
-            let file = folder.join(format!("{}-{number}", &what[..6]));
+            let file = folder.join(format!("{}-{number}", &what[..5]));
             std::fs::write(file, why).expect("reports can be written");
         }
     }

@@ -25,7 +25,7 @@ use crate::model::decision::Write;
 use crate::model::world::Refusal;
 
 impl Execution<'_> {
-    /// Makes all writes, or those up to the first error or old view. What is refused to one child is no
+    /// Makes all writes, or those up to the first error, old view or edit of the tree. What is refused to one child is no
     /// reason to keep the others waiting: only the rest of that child's writes is left out. A refusal that
     /// the next decision will not know of is the error in the end.
     pub(super) async fn perform(&mut self, writes: &[Write]) -> Result<Effect, Error> {
@@ -34,7 +34,7 @@ impl Execution<'_> {
         for alike in writes.chunk_by(|a, b| discriminant(a) == discriminant(b)) {
             let mut rest: Vec<&Write> = alike.iter().collect();
             let mut width = 1;
-            while Instant::now() < self.deadline {
+            while Instant::now() < self.deadline && self.is_current() {
                 rest.retain(|write| child_of(write).is_none_or(|child| !refused.contains(child)));
                 if rest.is_empty() {
                     break;
@@ -61,6 +61,13 @@ impl Execution<'_> {
             None if refused.is_empty() => Ok(Effect::Done),
             None => Ok(Effect::Refused),
         }
+    }
+
+    /// Whether the tree is still asked for as it was when this was decided: an edit acts at the next step.
+    fn is_current(&self) -> bool {
+        let (views, decided) = (self.context.views.lock(), &self.observation.world.tree);
+        let tree = views.trees.get(&self.observation.key);
+        tree.is_some_and(|tree| tree.uid == decided.uid && tree.generation == decided.generation)
     }
 
     /// Makes some writes at once and waits for all.

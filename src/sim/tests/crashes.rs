@@ -51,7 +51,7 @@ fn every_write_of_every_scenario_is_answered_wrongly() {
         Blow::HangsAfter,
         Blow::Hangs,
         Blow::Late(5),
-        Blow::Fails(404),
+        Blow::Fails(403),
         Blow::FailsAfter(500),
         Blow::Fails(422),
     ];
