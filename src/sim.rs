@@ -1,6 +1,6 @@
 //! A simulation of everything: the whole controller over an API server in memory, in virtual time, on one thread.
 //!
-//! * `kind`, `server`: what an API server answers and stores. `tests/api-calls.yaml` is answered by a real one too.
+//! * `kind`, `server`: what an API server answers and stores. A real one answers `tests/api-calls.yaml` the same (`script`).
 //! * `cluster`: scheduler, kubelets, node controller, garbage collector.
 //! * `network`, `operator`, `world`: the controller as it is, over a connection on which all goes wrong that `plan` says.
 //! * `objects`: how objects are read. `predicates`: every promise, judged at every step. `history`: the timeline of a run.
@@ -20,6 +20,7 @@ mod predicates;
 mod run;
 mod scenario;
 mod scenarios;
+mod script;
 mod server;
 mod story;
 mod tests;

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::kind::{Call, Verb};
 use super::plan::{Blow, HELD_AT_MOST, Mistake};
-use super::server::{Actor, Refusal, selects};
+use super::server::{Actor, Answer, Refusal, code_of, selects};
 use super::world::Shared;
 
 /// How long a request and an answer take, each.
@@ -69,13 +69,8 @@ impl Link {
             .uri
             .path_and_query()
             .map_or("", http::uri::PathAndQuery::as_str);
-        let Some(mut call) = Call::parse(&parts.method, target, body) else {
-            return answer(&Err(Refusal::new(
-                404,
-                "NotFound",
-                format!("no such path: {target}"),
-            )));
-        };
+        let mut call = Call::parse(&parts.method, target, body)
+            .unwrap_or_else(|| panic!("the simulation has no path {target}"));
         self.mistake(&mut call);
         self.alive(tokio::time::sleep(WAY)).await;
         let blow = self.shared.lock().next_blow(self.operator, &call);
@@ -87,7 +82,7 @@ impl Link {
         };
         if let Some(refusal) = before {
             self.alive(tokio::time::sleep(WAY)).await;
-            return answer(&Err(refusal));
+            return answer(&call, &Err(refusal));
         }
         if call.verb == Verb::Watch {
             return self.watch(call);
@@ -112,7 +107,7 @@ impl Link {
             list["items"] = json!([]);
         }
         self.alive(tokio::time::sleep(WAY)).await;
-        answer(&result)
+        answer(&call, &result)
     }
 
     async fn die<T>(&self) -> T {
@@ -163,7 +158,7 @@ impl Link {
         let next = {
             let world = self.shared.lock();
             if from < world.server.compacted {
-                return answer(&Err(Refusal::expired()));
+                return answer(&call, &Err(Refusal::expired()));
             }
             world
                 .server
@@ -321,10 +316,11 @@ fn failure(code: u16) -> Refusal {
     Refusal::new(code, reason, format!("on purpose ({code})"))
 }
 
-fn answer(result: &Result<Value, Refusal>) -> Response {
-    let (code, body) = match result {
-        Ok(object) => (200, object.to_string()),
-        Err(refusal) => (refusal.code, refusal.status().to_string()),
+fn answer(call: &Call, result: &Answer) -> Response {
+    let code = code_of(call, result);
+    let body = match result {
+        Ok(object) => object.to_string(),
+        Err(refusal) => refusal.status().to_string(),
     };
     let mut response = http::Response::builder().status(code);
     if code == 429 {

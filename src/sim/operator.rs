@@ -10,13 +10,15 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::network::Link;
-use super::plan::Mistake;
+use super::plan::{Mistake, Plan};
+use super::run::OPERATORS;
 use super::world::Shared;
 use crate::controller::{self, Settings};
 use crate::model;
 use crate::model::decision::Decision;
 use crate::model::world::World;
 use crate::runtime::health::Health;
+use crate::runtime::leader::{LeaderElection, Timing};
 use crate::runtime::metrics::Metrics;
 
 /// An operator that runs.
@@ -28,21 +30,21 @@ pub(super) struct Operator {
 
 impl Operator {
     /// Starts an operator with that number.
-    pub(super) fn start(shared: &Shared, number: usize, mistake: Option<Mistake>) -> Self {
+    pub(super) fn start(shared: &Shared, number: usize, plan: &Plan) -> Self {
         let link = Link::new(shared.clone(), number);
         let client = link.client();
         let stop = CancellationToken::new();
         let settings = Settings {
             namespaces: Vec::new(),
             concurrency: 4,
-            election: None,
+            election: plan.elects.then(|| election(shared, number)),
             opt_in_role: None,
         };
         let clock = {
             let shared = shared.clone();
             Arc::new(move || shared.now())
         };
-        let decide = decide_with(mistake);
+        let decide = decide_with(plan.mistake);
         let task = {
             let stop = stop.clone();
             tokio::spawn(async move {
@@ -69,6 +71,16 @@ impl Operator {
         self.stop.cancel();
         drop(self.task.await);
         self.link.cut();
+    }
+}
+
+/// The Lease that operators compete for. Every life of an operator is another candidate.
+fn election(shared: &Shared, number: usize) -> LeaderElection {
+    LeaderElection {
+        namespace: OPERATORS.to_owned(),
+        name: "coppice".to_owned(),
+        identity: format!("operator-{number} since {}", shared.now()),
+        timing: Timing::default(),
     }
 }
 

@@ -69,8 +69,10 @@ pub(super) struct Plan {
     pub(super) lag: BTreeMap<Kind, Duration>,
     /// Versions are forgotten at these numbers of changes: watches that begin before them are expired.
     pub(super) compactions: BTreeSet<usize>,
-    /// A second operator acts, too.
+    /// There is a second operator.
     pub(super) two: bool,
+    /// They elect a leader; else both act.
+    pub(super) elects: bool,
     /// How long a crashed operator is away.
     pub(super) away: Duration,
     pub(super) mistake: Option<Mistake>,
@@ -93,7 +95,18 @@ impl Plan {
         } else {
             HELD_AT_MOST
         };
+        let silent = |blow: &Blow| matches!(blow, Blow::Hangs | Blow::HangsAfter | Blow::Late(_));
+        let watch = if self.reads.values().any(silent) {
+            DEAD_WATCH
+        } else {
+            FAILED_WATCH
+        };
         lag + held
+            + if self.reads.is_empty() && self.compactions.is_empty() {
+                Duration::ZERO
+            } else {
+                watch
+            }
     }
 
     /// Every part of it, as a plan without that part.
@@ -107,6 +120,7 @@ impl Plan {
             }
         };
         add(&|plan| plan.two = false);
+        add(&|plan| plan.elects = false);
         add(&|plan| plan.lag.clear());
         for key in self.writes.keys() {
             add(&|plan| {
@@ -142,6 +156,9 @@ impl Plan {
     }
 }
 
+/// How long it takes until a watch that failed, or that is dead, is followed by a list.
+const FAILED_WATCH: Duration = Duration::from_secs(6);
+const DEAD_WATCH: Duration = Duration::from_secs(36);
 /// How long news are held when nothing further happens.
 pub(super) const HELD_AT_MOST: Duration = Duration::from_secs(12);
 
@@ -180,8 +197,10 @@ impl fmt::Display for Plan {
                 lag.as_millis()
             )?;
         }
-        if self.two {
-            writeln!(f, "two operators act at once")?;
+        match (self.two, self.elects) {
+            (true, true) => writeln!(f, "two operators elect a leader")?,
+            (true, false) => writeln!(f, "two operators act at once")?,
+            (false, _) => {}
         }
         if let Some(mistake) = self.mistake {
             writeln!(f, "planted: {mistake:?}")?;

@@ -302,7 +302,10 @@ fn confined(call: &Call) -> Option<String> {
         | (Kind::Worker, Verb::Patch, Part::Status | Part::Scale)
         | (Kind::Worker | Kind::Pod, Verb::Create | Verb::Delete, Part::Main)
         | (Kind::Event, Verb::Create, Part::Main) => true,
-        (Kind::Lease, Verb::Create | Verb::Update, Part::Main) => return None,
+        (Kind::Lease, Verb::Create | Verb::Update, Part::Main) => {
+            return (call.namespace != super::run::OPERATORS)
+                .then(|| format!("a Lease in namespace {:?}", call.namespace));
+        }
         _ => false,
     };
     if !fine {

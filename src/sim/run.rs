@@ -16,14 +16,32 @@ use super::operator::Operator;
 use super::plan::Plan;
 use super::predicates::standing;
 use super::scenario::{Scenario, Step, create_tree};
+use super::server::{Actor, Address, Change};
 use super::world::{Shared, World};
 
 /// Where everything is.
 pub(super) const NAMESPACE: &str = "ns";
+/// Where the operators and their Lease are.
+pub(super) const OPERATORS: &str = "coppice-system";
 /// Name of the tree.
 pub(super) const TREE: &str = "t";
 /// How long it must be quiet in the end.
 const QUIET: u64 = 45;
+
+/// A change, for plans about news.
+pub(super) struct Changed {
+    pub(super) address: Address,
+    pub(super) by_operator: bool,
+}
+
+impl Changed {
+    fn of(change: &Change) -> Self {
+        Self {
+            address: change.address.clone(),
+            by_operator: matches!(change.actor, Actor::Operator(_)),
+        }
+    }
+}
 
 /// What came of a run.
 pub(super) struct Outcome {
@@ -33,8 +51,8 @@ pub(super) struct Outcome {
     pub(super) wrong: Vec<String>,
     /// How many requests the operators made that change something.
     pub(super) writes: usize,
-    /// What changed, as kind and name.
-    pub(super) changes: Vec<(Kind, String)>,
+    /// What changed, in order.
+    pub(super) changes: Vec<Changed>,
     /// What happened, for people; empty when nobody asked.
     pub(super) timeline: String,
 }
@@ -129,12 +147,7 @@ impl Scenario {
             state: state(world),
             wrong,
             writes: world.writes,
-            changes: world
-                .server
-                .changes
-                .iter()
-                .map(|c| (c.address.0, c.address.2.clone()))
-                .collect(),
+            changes: world.server.changes.iter().map(Changed::of).collect(),
             timeline: if tells {
                 timeline(world)
             } else {
@@ -167,7 +180,7 @@ impl Operators {
         let count = if plan.two { 2 } else { 1 };
         Self {
             running: (0..count)
-                .map(|number| Some(Operator::start(shared, number, plan.mistake)))
+                .map(|number| Some(Operator::start(shared, number, plan)))
                 .collect(),
             starts: vec![None; count],
         }
@@ -190,7 +203,7 @@ impl Operators {
         for number in 0..self.running.len() {
             if let Some(operator) = self.running[number].take() {
                 operator.stop().await;
-                self.running[number] = Some(Operator::start(shared, number, plan.mistake));
+                self.running[number] = Some(Operator::start(shared, number, plan));
             }
         }
     }
@@ -203,7 +216,7 @@ impl Operators {
         for (number, start) in self.starts.iter_mut().enumerate() {
             if start.is_some_and(|start| start <= Instant::now()) {
                 *start = None;
-                self.running[number] = Some(Operator::start(shared, number, plan.mistake));
+                self.running[number] = Some(Operator::start(shared, number, plan));
             }
         }
     }

@@ -83,7 +83,7 @@ pub(super) enum Step {
     DeleteWorker(&'static str),
     /// The tree is asked to try again, now.
     Retry,
-    /// The machine of a replica goes off; comes back; its Node is deleted; is said to be out of service.
+    /// The machine of a replica goes off; comes back; its Node is deleted; is said to be out of service when it is off.
     PowerOff(&'static str),
     PowerOn(&'static str),
     DeleteNode(&'static str),
@@ -238,18 +238,27 @@ impl Step {
                 let now = world.server.now;
                 world.cluster.power_off(node, now);
             }
-            Self::PowerOn(node) => world.cluster.power_on(&world.server, node),
+            Self::PowerOn(node) => {
+                world.cluster.power_on(&world.server, node);
+                let address = (Kind::Node, String::new(), (*node).to_owned());
+                edit(world, |world| {
+                    world.server.edit(&user, &address, |node| {
+                        nodes::untaint(node, nodes::OUT_OF_SERVICE);
+                    });
+                });
+            }
             Self::DeleteNode(node) => {
                 let address = (Kind::Node, String::new(), (*node).to_owned());
                 ask(world, &user, Verb::Delete, &address, json!({}));
             }
+            // Whoever says so has looked.
+            Self::OutOfService(node) if !world.cluster.is_off(node) => {}
             Self::OutOfService(node) => {
                 let address = (Kind::Node, String::new(), (*node).to_owned());
                 edit(world, |world| {
-                    let key = "node.kubernetes.io/out-of-service";
-                    world
-                        .server
-                        .edit(&user, &address, |node| nodes::taint(node, key));
+                    world.server.edit(&user, &address, |node| {
+                        nodes::taint(node, nodes::OUT_OF_SERVICE);
+                    });
                 });
             }
             Self::Refuse(message) => {

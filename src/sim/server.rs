@@ -14,7 +14,7 @@ use super::kind::{Call, Kind, Part, Verb};
 mod answer;
 mod removal;
 
-pub(super) use answer::{Answer, Refusal};
+pub(super) use answer::{Answer, Refusal, code_of};
 
 /// Who made a request or a change.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -180,10 +180,7 @@ impl Server {
             meta["generation"] = 1.into();
         }
         match call.kind {
-            Kind::Tree => object["status"] = json!({"observedGeneration": -1}),
-            Kind::Worker => {
-                object.as_object_mut().map(|object| object.remove("status"));
-            }
+            Kind::Tree | Kind::Worker => object["status"] = json!({"observedGeneration": -1}),
             Kind::Pod => object["status"] = json!({"phase": "Pending"}),
             Kind::Node | Kind::Event | Kind::Lease => {}
         }

@@ -267,6 +267,7 @@ impl Dice {
     fn plan(&mut self) -> Plan {
         let mut plan = Plan {
             two: self.below(3) == 0,
+            elects: self.below(4) == 0,
             away: Duration::from_millis(self.next() % 15_000),
             ..Plan::default()
         };

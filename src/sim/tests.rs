@@ -20,6 +20,9 @@ mod seeds;
 /// Seconds for what goes wrong, on top of what a scenario takes.
 const EXTRA: u64 = 60;
 
+/// After how many runs a line is printed.
+const PROGRESS: usize = 5000;
+
 /// One run that is to be made, and the state that it must end in.
 struct Job<'a> {
     scenario: &'a Scenario,
@@ -73,6 +76,9 @@ fn check_all<T: Sync>(what: &str, jobs: &[T], check: impl Fn(&T) -> Result<(), S
                     let Some(job) = jobs.get(number) else {
                         return;
                     };
+                    if number > 0 && number % PROGRESS == 0 {
+                        say(&format!("{what}: {number} of {}", jobs.len()));
+                    }
                     if let Err(why) = check(job) {
                         wrong.lock().expect("no check panics").push((number, why));
                         if reports.is_none() {

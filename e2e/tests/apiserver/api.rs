@@ -21,7 +21,7 @@ use tokio::sync::OnceCell;
 const SERVED_WITHIN: Duration = Duration::from_secs(30);
 
 /// The shared server, with the definitions: for tests that leave them alone.
-async fn server() -> &'static Cluster {
+pub(crate) async fn server() -> &'static Cluster {
     static APPLIED: OnceCell<()> = OnceCell::const_new();
     let cluster = crate::shared().await;
     APPLIED

@@ -3,6 +3,7 @@
 //! Rule: every test makes its own namespace or its own server, so that all of them run side by side.
 
 mod api;
+mod calls;
 mod harness;
 
 use e2e::cluster::{Cluster, Profile};

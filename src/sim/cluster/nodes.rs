@@ -26,6 +26,11 @@ impl Cluster {
         self.off.entry(node.to_owned()).or_insert(now);
     }
 
+    /// Whether a machine is off.
+    pub(in crate::sim) fn is_off(&self, node: &str) -> bool {
+        self.off.contains_key(node)
+    }
+
     /// A machine comes back: what ran there has ended.
     pub(in crate::sim) fn power_on(&mut self, server: &Server, node: &str) {
         if self.off.remove(node).is_none() {
@@ -177,7 +182,7 @@ pub(in crate::sim) fn taint(node: &mut Value, key: &str) {
         .push(json!({"key": key, "effect": "NoExecute"}));
 }
 
-fn untaint(node: &mut Value, key: &str) {
+pub(in crate::sim) fn untaint(node: &mut Value, key: &str) {
     let Some(list) = node["spec"]["taints"].as_array_mut() else {
         return;
     };

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use crate::sim::kind::Kind;
+use crate::sim::kind::{Call, Kind, Verb};
 
 /// The object that a request led to, or why it was refused.
 pub(in crate::sim) type Answer = Result<Value, Refusal>;
@@ -83,5 +83,14 @@ impl Refusal {
     pub(in crate::sim) fn status(&self) -> Value {
         json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": self.message,
             "reason": self.reason, "code": self.code, "details": {"name": self.name}})
+    }
+}
+
+/// The HTTP status code of an answer.
+pub(in crate::sim) fn code_of(call: &Call, answer: &Answer) -> u16 {
+    match answer {
+        Ok(_) if call.verb == Verb::Create => 201,
+        Ok(_) => 200,
+        Err(refusal) => refusal.code,
     }
 }
