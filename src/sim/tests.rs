@@ -76,7 +76,7 @@ fn check_all<T: Sync>(what: &str, jobs: &[T], check: impl Fn(&T) -> Result<(), S
                     let Some(job) = jobs.get(number) else {
                         return;
                     };
-                    if number > 0 && number % PROGRESS == 0 {
+                    if number > 0 && number.is_multiple_of(PROGRESS) {
                         say(&format!("{what}: {number} of {}", jobs.len()));
                     }
                     if let Err(why) = check(job) {
