@@ -110,7 +110,7 @@ children:
 - {name: ui, parent: web, worker: {}}
 - {name: db, worker: {}}
 ",
-            350,
+            390,
             "FFT",
             vec![(20, Behave("api", Crash(1, 1)))],
         ),
