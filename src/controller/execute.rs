@@ -53,6 +53,8 @@ enum Effect {
     Done,
     /// The API server refused it for good; the next decision will know.
     Refused,
+    /// Something that goes by itself is in the way.
+    Waits,
     /// What it assumed is no longer so.
     Stale,
 }
@@ -98,8 +100,18 @@ impl Execution<'_> {
         let urgent = !self.observation.world.refusals.is_empty();
         let (intents, mut reports) = self.split(&decision, urgent);
         let is_idle = intents.is_empty() && reports.is_empty() && decision.writes.is_empty();
-        if !is_idle && self.is_behind().await? {
-            return Ok(Executed::Reread);
+        if !is_idle {
+            match self.is_behind().await {
+                Ok(false) => {}
+                Ok(true) => return Ok(Executed::Reread),
+                Err(error) => {
+                    // What may not be read cannot be acted on, but people must be told why nothing happens.
+                    if error.is_forbidden() {
+                        self.report(reports).await?;
+                    }
+                    return Err(error);
+                }
+            }
         }
         let stored = intents.len();
         match self.store(intents).await {
@@ -166,10 +178,14 @@ impl Execution<'_> {
         };
         read_all(self.context, tree, behind).await?;
         memories.was_read(tree, self.term());
+        // What exists by now but belongs to none of the Workers was taken from them: it is as good as gone.
         let views = self.context.views.lock();
-        let absent = missing
-            .into_iter()
-            .filter(|uid| views.pods.by_uid(uid).is_none());
+        let workers = &self.observation.world.workers;
+        let is_ours = |uid: &str| {
+            let owner = views.pods.by_uid(uid).map(|pod| pod.view.owner_uid.clone());
+            owner.is_some_and(|owner| workers.values().any(|worker| worker.uid == owner))
+        };
+        let absent = missing.into_iter().filter(|uid| !is_ours(uid));
         memories.are_absent(tree, absent);
         Ok(true)
     }

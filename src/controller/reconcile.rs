@@ -72,7 +72,10 @@ async fn look(context: &Context, key: &ObjectKey) -> Result<Next, Error> {
     let wake = wake(decision.wake_at, now);
     let executed = execute(context, &observation, decision, Instant::now() + BUDGET).await?;
     tracing::debug!(?executed, "looked");
-    if context.memories.wrote(key, executed == Executed::Wrote) {
+    if context
+        .memories
+        .wrote(key, matches!(executed, Executed::Wrote | Executed::Reread))
+    {
         tracing::warn!("somebody seems to undo what is written; slowing down");
         return Ok(Next::Failed);
     }

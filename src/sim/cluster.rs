@@ -68,10 +68,12 @@ impl Cluster {
         next
     }
 
-    /// Lets the garbage collector look, when something is being deleted or is gone since it last looked.
+    /// Lets the garbage collector look, when something was made, is being deleted or is gone since it last looked.
     fn collect(&mut self, server: &mut Server) {
-        let ends = |change: &Change| change.after.as_deref().is_none_or(is_deleting);
-        let news = server.changes[self.collected..].iter().any(ends);
+        let counts = |change: &Change| {
+            change.before.is_none() || change.after.as_deref().is_none_or(is_deleting)
+        };
+        let news = server.changes[self.collected..].iter().any(counts);
         self.collected = server.changes.len();
         if news {
             garbage::collect(server);

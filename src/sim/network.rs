@@ -30,8 +30,6 @@ pub(super) struct Link {
     shared: Shared,
     operator: usize,
     dead: Arc<AtomicBool>,
-    /// Whether a list of Pods was answered.
-    listed: Arc<AtomicBool>,
 }
 
 type Response = http::Response<Stream>;
@@ -42,7 +40,6 @@ impl Link {
             shared,
             operator,
             dead: Arc::default(),
-            listed: Arc::default(),
         }
     }
 
@@ -101,7 +98,6 @@ impl Link {
         if self.is_mistaken(Mistake::BelieveEmptyStore)
             && call.verb == Verb::List
             && call.kind == super::kind::Kind::Pod
-            && !self.listed.swap(true, Ordering::Relaxed)
             && let Ok(list) = &mut result
         {
             list["items"] = json!([]);
@@ -248,7 +244,7 @@ impl Watching {
                 continue;
             }
             let age = Duration::try_from(server.now.duration_since(change.at)).unwrap_or_default();
-            let mut delay = NEWS + plan.lag.get(kind).copied().unwrap_or_default();
+            let mut delay = NEWS + plan.lag_of(self.link.operator, *kind);
             if let Some(held) = plan.held.iter().find(|held| held.change == number) {
                 let later = server.changes[number + 1..]
                     .iter()

@@ -205,3 +205,11 @@ pub(super) fn has_ended(pod: &Value) -> bool {
     );
     ended || !pod["status"]["containerStatuses"][0]["state"]["terminated"].is_null()
 }
+
+/// How many runs of its program a Pod has seen end.
+pub(super) fn ended_runs(pod: &Value) -> i64 {
+    let container = &pod["status"]["containerStatuses"][0];
+    let restarts = container["restartCount"].as_i64().unwrap_or_default();
+    let runs = !container["state"]["running"].is_null() || container.is_null();
+    restarts + i64::from(!runs)
+}

@@ -67,6 +67,8 @@ pub(super) struct Plan {
     pub(super) repeated: BTreeSet<usize>,
     /// All news of a kind come that much later.
     pub(super) lag: BTreeMap<Kind, Duration>,
+    /// Only that operator's views lag.
+    pub(super) laggard: Option<usize>,
     /// Versions are forgotten at these numbers of changes: watches that begin before them are expired.
     pub(super) compactions: BTreeSet<usize>,
     /// There is a second operator.
@@ -85,6 +87,15 @@ impl Plan {
             writes: BTreeMap::from([(write, blow)]),
             ..Self::default()
         }
+    }
+
+    /// How much later than others an operator is told of a kind.
+    pub(super) fn lag_of(&self, operator: usize, kind: Kind) -> Duration {
+        let lag = self
+            .lag
+            .get(&kind)
+            .filter(|_| self.laggard.is_none_or(|laggard| laggard == operator));
+        lag.copied().unwrap_or_default()
     }
 
     /// The longest that this plan may keep a view behind the truth.

@@ -13,7 +13,7 @@
 //! | S6 confinement | what is written is a tree's status or finalizer, its Workers, their Pods, Events, and the own Lease; all in the tree's namespace |
 //! | S8 monotone status | `observedGeneration` never falls; Ready without Reconciling is said only of what was so |
 //! | S9 no resurrection | no Pod is created for a tree that is being deleted; a tree of the same name begins with nothing |
-//! | S10 intent before effect | a Pod that died by itself is replaced, or deleted for its crash loop, only after its death is stored |
+//! | S10 intent before effect | a Pod that died by itself is replaced, or deleted for its crash loop, only after its death is stored; one that is Ready is stopped only after what stops it is stored |
 //! | S11 quiescence | at the end nothing is written any more, Leases excepted |
 //!
 //! L1: it is as the spec asks. L2: what fails for ever ends in the give-up that `onGiveUp` names. L3: what is deleted is
@@ -131,8 +131,15 @@ impl Monitor {
         let versioned = call.body["preconditions"]["resourceVersion"].is_string();
         let unwanted = self.facts.was_unwanted(server, &worker, pod, self.slack);
         if !versioned && !unwanted && !facts::goes_whatever_its_state(server, &tree, &worker, pod) {
-            let what = format!("Pod {name} is deleted for its state, without its resourceVersion");
-            self.broken(server, "S2 no blind kill", what);
+            let (predicate, what) = if is_ready(pod) {
+                ("S10 intent before effect", "before what stops it is stored")
+            } else {
+                (
+                    "S2 no blind kill",
+                    "for its state, without its resourceVersion",
+                )
+            };
+            self.broken(server, predicate, format!("Pod {name} is deleted {what}"));
         }
         if let Some(what) = self
             .facts
@@ -255,7 +262,17 @@ impl Monitor {
 
     /// Judges a status of a tree.
     fn told(&mut self, server: &Server, old: &Value, new: &Value) {
-        let generation = |tree: &Value| tree["status"]["observedGeneration"].as_i64().unwrap_or(-1);
+        // The oldest generation that the status speaks of.
+        let generation = |tree: &Value| {
+            let conditions = tree["status"]["conditions"]
+                .as_array()
+                .into_iter()
+                .flatten();
+            let status = tree["status"]["observedGeneration"].as_i64().unwrap_or(-1);
+            conditions
+                .filter_map(|c| c["observedGeneration"].as_i64())
+                .fold(status, i64::min)
+        };
         if generation(new) < generation(old) {
             let what = format!(
                 "observedGeneration fell from {} to {}",

@@ -19,6 +19,9 @@ use super::scenario::{Scenario, Step, create_tree};
 use super::server::{Actor, Address, Change};
 use super::world::{Shared, World};
 
+/// How many reads an operator may make in the long run, and on top of that.
+const READS_PER_SECOND: usize = 2;
+const READS_AT_ONCE: usize = 200;
 /// Where everything is.
 pub(super) const NAMESPACE: &str = "ns";
 /// Where the operators and their Lease are.
@@ -116,10 +119,13 @@ impl Scenario {
         }
         cluster.abort();
         let world = shared.lock();
-        self.outcome(&world, tells)
+        {
+            let seconds = usize::try_from(self.seconds + extra).unwrap_or(usize::MAX);
+            self.outcome(&world, seconds, tells)
+        }
     }
 
-    fn outcome(&self, world: &World, tells: bool) -> Outcome {
+    fn outcome(&self, world: &World, seconds: usize, tells: bool) -> Outcome {
         let mut wrong: Vec<String> = world
             .monitor
             .violations
@@ -139,6 +145,14 @@ impl Scenario {
         let ends = summary(world);
         if !self.ends.is_empty() && !ends.starts_with(self.ends) {
             wrong.push(format!("L1: it ends as {ends:?}, not as {:?}", self.ends));
+        }
+        if ends.starts_with("TFF") {
+            wrong.extend(not_whole(world));
+        }
+        wrong.extend(left_over(world));
+        let operators = if world.plan.two { 2 } else { 1 };
+        if world.reads > (READS_PER_SECOND * seconds + READS_AT_ONCE) * operators {
+            wrong.push(format!("L1: {} reads in {seconds} s", world.reads));
         }
         if self.ends.is_empty() && ends != "no tree" {
             wrong.push(format!("L3: the tree is still there: {ends}"));
@@ -234,6 +248,39 @@ fn summary(world: &World) -> String {
             .to_owned()
     };
     format!("{} {}: {}", letters(tree), text("reason"), text("message"))
+}
+
+/// Slots that should be up and are not, judged by the spec and the Pods alone.
+fn not_whole(world: &World) -> Vec<String> {
+    let mut missing = Vec::new();
+    for (_, worker) in world.server.all(Kind::Worker) {
+        let tree = tree_of(world, worker);
+        let specs =
+            tree.and_then(|tree| tree["spec"]["children"].as_array().map(|all| (tree, all)));
+        let wanted = specs.is_some_and(|(tree, all)| {
+            all.iter()
+                .any(|spec| spec["name"] == child_of(worker) && is_enabled(tree, spec))
+        });
+        let replicas = worker["spec"]["replicas"].as_i64().unwrap_or(1);
+        let standing = standing(&world.server, uid_of(worker));
+        let slots = (0..replicas).filter(|slot| wanted && standing.get(slot) != Some(&"ready"));
+        missing.extend(slots.map(|slot| format!("L1: {}/{slot} is not up", child_of(worker))));
+    }
+    missing
+}
+
+/// Workers whose tree is gone although they name it as their owner.
+fn left_over(world: &World) -> Vec<String> {
+    let workers = world.server.all(Kind::Worker).map(|(_, worker)| worker);
+    workers
+        .filter(|worker| !controller_uid(worker).is_empty() && tree_of(world, worker).is_none())
+        .map(|worker| format!("L3: Worker {} is left over", worker["metadata"]["name"]))
+        .collect()
+}
+
+fn tree_of<'a>(world: &'a World, worker: &Value) -> Option<&'a std::sync::Arc<Value>> {
+    let mut trees = world.server.all(Kind::Tree).map(|(_, tree)| tree);
+    trees.find(|tree| uid_of(tree) == controller_uid(worker))
 }
 
 /// What is so in the end, for comparing: nothing in it depends on when something was.

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::cluster::{Cluster, register_nodes};
-use super::kind::{Call, Verb};
+use super::kind::{Call, Kind, Verb};
 use super::plan::{Blow, Plan};
 use super::predicates::Monitor;
 use super::server::{Actor, Answer, Server};
@@ -144,6 +144,22 @@ impl World {
                 .asked(actor, call, &answer, &self.server, before);
         }
         self.judge(before);
+        let in_vain =
+            self.server.changes.len() == before && call.verb.writes() && call.kind != Kind::Lease;
+        if let Actor::Operator(number) = actor
+            && in_vain
+        {
+            let why = answer
+                .as_ref()
+                .map_or_else(|refusal| refusal.message.as_str(), |_| "changes nothing");
+            let what = format!(
+                "operator {number}: {:?} {} {}: {why}",
+                call.verb,
+                call.kind.name(),
+                call.name
+            );
+            self.note(what);
+        }
         answer
     }
 
@@ -179,7 +195,7 @@ impl World {
 
     /// Counts a request of an operator and says what shall happen to it.
     pub(super) fn next_blow(&mut self, operator: usize, call: &Call) -> Option<Blow> {
-        let lease = call.kind == super::kind::Kind::Lease;
+        let lease = call.kind == Kind::Lease;
         if lease {
             return None;
         }

@@ -52,6 +52,7 @@ async fn whoever_may_not_create_pods_makes_no_worker_larger() {
         .await
         .unwrap();
 
+    assert_eq!(denied(scale(&scaler, &namespace, 1).await, POLICY), refused);
     assert_eq!(denied(scale(&scaler, &namespace, 2).await, POLICY), refused);
     scale(&maker, &namespace, 3).await.unwrap();
     scale(&scaler, &namespace, 1).await.unwrap();

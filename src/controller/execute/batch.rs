@@ -30,7 +30,7 @@ impl Execution<'_> {
     /// the next decision will not know of is the error in the end.
     pub(super) async fn perform(&mut self, writes: &[Write]) -> Result<Effect, Error> {
         let mut refused: BTreeSet<&str> = BTreeSet::new();
-        let mut unknown = None;
+        let (mut unknown, mut waits) = (None, false);
         for alike in writes.chunk_by(|a, b| discriminant(a) == discriminant(b)) {
             let mut rest: Vec<&Write> = alike.iter().collect();
             let mut width = 1;
@@ -45,6 +45,10 @@ impl Execution<'_> {
                     match result {
                         Ok(Effect::Done) => {}
                         Ok(Effect::Refused) => refused.extend(child_of(write)),
+                        Ok(Effect::Waits) => {
+                            refused.extend(child_of(write));
+                            waits = true;
+                        }
                         Ok(Effect::Stale) => return Ok(Effect::Stale),
                         Err(error) if is_refusal(&error) && child_of(write).is_some() => {
                             refused.extend(child_of(write));
@@ -58,6 +62,7 @@ impl Execution<'_> {
         }
         match unknown {
             Some(error) => Err(error),
+            None if waits => Ok(Effect::Stale),
             None if refused.is_empty() => Ok(Effect::Done),
             None => Ok(Effect::Refused),
         }
@@ -202,7 +207,7 @@ impl Execution<'_> {
         let tree = &self.observation.key;
         match reread::<K>(self.context, &tree.namespace, new.name).await? {
             Some(object) if is_ours(&object, new.owner, new.child, new.slot) => Ok(Effect::Done),
-            Some(object) if self.will_go(new, object.meta()) => Ok(Effect::Stale),
+            Some(object) if self.will_go(new, object.meta()) => Ok(Effect::Waits),
             Some(_) => {
                 self.refuse(new, error, Some("NameCollision"));
                 Ok(Effect::Refused)

@@ -84,6 +84,7 @@ impl Elector {
             self.publish();
             match step {
                 Step::Wait(until) => tokio::select! {
+                    biased;
                     () = ended.cancelled() => {}
                     () = tokio::time::sleep_until(until) => {}
                     () = bell.notified() => self.election.hinted(Instant::now()),

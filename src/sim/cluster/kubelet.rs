@@ -44,46 +44,34 @@ impl Cluster {
 
     /// Makes the step of a Pod that is due. Returns when the next one will be.
     pub(super) fn tend_pod(&mut self, server: &mut Server, address: &Address) -> Option<Timestamp> {
-        let (now, mut again) = (server.now, None);
-        // Several steps may be due, one after the other.
-        for _ in 0..8 {
-            let pod = server.get(Kind::Pod, &address.1, &address.2)?.clone();
-            let uid = pod["metadata"]["uid"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned();
-            let behaviour = self.behaviour(&pod);
-            if pod["spec"]["nodeName"].is_null() {
-                let run = self.runs.entry(uid).or_default();
-                let due = after(*run.since.get_or_insert(now), BIND);
-                if due > now {
-                    return Some(due);
-                }
-                if !self.schedule(server, address, behaviour) {
-                    return None;
-                }
-                continue;
-            }
-            let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
-            if self.off.contains_key(node) || server.get(Kind::Node, "", node).is_none() {
-                return None;
-            }
-            let run = self.runs.entry(uid).or_default();
-            let (due, step) = next_step(&pod, run, behaviour, now)?;
+        let now = server.now;
+        let pod = server.get(Kind::Pod, &address.1, &address.2)?.clone();
+        let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
+        let behaviour = self.behaviour(&pod);
+        if pod["spec"]["nodeName"].is_null() {
+            let run = self.runs.entry(uid.to_owned()).or_default();
+            let due = after(*run.since.get_or_insert(now), BIND);
             if due > now {
                 return Some(due);
             }
-            run.since = Some(now);
-            again = Some(now);
-            match step {
-                Step::Remove => {
-                    server.remove(&KUBELET, address);
-                    return None;
-                }
-                step => server.edit(&KUBELET, address, |pod| apply(pod, run, step, now)),
-            }
+            return self.schedule(server, address, behaviour).then_some(now);
         }
-        again
+        let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+        if self.off.contains_key(node) || server.get(Kind::Node, "", node).is_none() {
+            return None;
+        }
+        let run = self.runs.entry(uid.to_owned()).or_default();
+        let (due, step) = next_step(&pod, run, behaviour, now)?;
+        if due > now {
+            return Some(due);
+        }
+        run.since = Some(now);
+        if matches!(step, Step::Remove) {
+            server.remove(&KUBELET, address);
+            return None;
+        }
+        server.edit(&KUBELET, address, |pod| apply(pod, run, step, now));
+        Some(now)
     }
 
     fn schedule(&mut self, server: &mut Server, address: &Address, behaviour: Behaviour) -> bool {

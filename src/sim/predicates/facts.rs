@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use crate::sim::kind::Kind;
 use crate::sim::objects::{
-    child_of, children, controller_uid, is_deleting, is_enabled, is_live, is_ready, lineage,
-    owners, pods_of, quorum, record_of, replicas_of, revision_of, slot_entry, slot_of, spec_of,
-    uid_of, wanted_revision, worker_of,
+    child_of, children, controller_uid, ended_runs, is_deleting, is_enabled, is_live, is_ready,
+    lineage, owners, pods_of, quorum, record_of, replicas_of, revision_of, slot_entry, slot_of,
+    spec_of, uid_of, wanted_revision, worker_of,
 };
 use crate::sim::server::{Actor, Change, Server};
 
@@ -28,7 +28,9 @@ pub(super) struct Facts {
     started: BTreeMap<String, Option<Timestamp>>,
     /// The last Pod of each slot, as it was last seen: by Worker and slot.
     last: BTreeMap<(String, i64), Vec<Arc<Value>>>,
-    /// When the tree was last as its spec asks.
+    /// Trees that are as their spec asks.
+    matching: BTreeSet<String>,
+    /// When a tree was last as its spec asks, when it no longer is.
     matched: BTreeMap<String, Timestamp>,
     /// Pods that somebody else deleted.
     by_others: BTreeSet<String>,
@@ -109,8 +111,11 @@ impl Facts {
 
     fn note_match(&mut self, server: &Server) {
         for (_, tree) in server.all(Kind::Tree) {
+            let uid = uid_of(tree);
             if self.matches(server, tree) {
-                self.matched.insert(uid_of(tree).to_owned(), server.now);
+                self.matching.insert(uid.to_owned());
+            } else if self.matching.remove(uid) {
+                self.matched.insert(uid.to_owned(), server.now);
             }
         }
     }
@@ -182,6 +187,14 @@ impl Facts {
 
     /// The Pod that this new one follows in its slot, unless somebody else deleted it.
     pub(super) fn predecessor(&self, _server: &Server, pod: &Value) -> Option<Arc<Value>> {
+        // A slot that was dropped is forgotten; what fills it later is no replacement.
+        let dropped = self.scaled.get(controller_uid(pod)).into_iter().flatten();
+        if dropped
+            .into_iter()
+            .any(|(_, replicas)| *replicas <= slot_of(pod))
+        {
+            return None;
+        }
         let history = self
             .last
             .get(&(controller_uid(pod).to_owned(), slot_of(pod)))?;
@@ -284,12 +297,11 @@ fn has_items(list: &Value) -> bool {
 
 /// Whether the last death of this Pod is stored, with its Worker or with the tree.
 pub(super) fn is_stored(tree: &Value, worker: &Value, pod: &Value) -> bool {
-    let with_worker =
-        slot_entry(worker, slot_of(pod)).is_some_and(|entry| entry["podUID"] == uid_of(pod));
+    let ends = ended_runs(pod);
+    let counts = |entry: &Value| {
+        let deaths = entry["deaths"].as_i64().unwrap_or_default();
+        entry["podUID"] == uid_of(pod) && (entry["gone"] == true || deaths >= ends)
+    };
     let judged = tree["status"]["judgedDeaths"].as_array();
-    with_worker
-        || judged
-            .into_iter()
-            .flatten()
-            .any(|death| death["podUID"] == uid_of(pod))
+    slot_entry(worker, slot_of(pod)).is_some_and(counts) || judged.into_iter().flatten().any(counts)
 }

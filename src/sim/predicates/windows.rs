@@ -114,6 +114,11 @@ impl Windows {
                     "{count} charges in the window of {name}, which allows {limit}"
                 ));
             }
+            if let Some(before) =
+                before.filter(|before| !gave_up && same_story(old, tree, before, record))
+            {
+                wrong.extend(lost(server, name, &settings(tree, name), before, record));
+            }
             for (child, times) in times(record) {
                 let had = before.map(|before| {
                     let known = self::times(before);
@@ -195,6 +200,56 @@ impl Windows {
         (*charges > deaths)
             .then(|| format!("{child} was charged {charges} times for {deaths} deaths"))
     }
+}
+
+/// Whether charges may only have grown old between two statuses: no edit, no new incarnation, no give-up.
+fn same_story(old: &Value, new: &Value, before: &Value, now: &Value) -> bool {
+    let judged =
+        |tree: &Value| tree["status"]["observedGeneration"] == tree["metadata"]["generation"];
+    let gave_up = before["gaveUp"]
+        .as_array()
+        .is_some_and(|all| !all.is_empty());
+    old["metadata"]["generation"] == new["metadata"]["generation"]
+        && judged(old)
+        && before["incarnation"] == now["incarnation"]
+        && before["operation"].is_null()
+        && !gave_up
+}
+
+/// The settings of a supervisor.
+fn settings(tree: &Value, supervisor: &str) -> Value {
+    spec_of(tree, supervisor)
+        .map_or_else(|| tree["spec"].clone(), |spec| spec["supervisor"].clone())
+}
+
+/// Charges that are gone although they are not old enough.
+fn lost(
+    server: &Server,
+    name: &str,
+    settings: &Value,
+    before: &Value,
+    now: &Value,
+) -> Option<String> {
+    let period = settings["intensity"]["periodSeconds"]
+        .as_i64()
+        .unwrap_or(300);
+    let is_young = |time: &String| {
+        let time = time.parse::<Timestamp>().ok();
+        time.is_some_and(|time| {
+            server.now.duration_since(time) < SignedDuration::from_secs(period - 1)
+        })
+    };
+    let known = times(now);
+    times(before).into_iter().find_map(|(child, had)| {
+        let left = known
+            .iter()
+            .find(|(other, _)| *other == child)
+            .map_or(&[][..], |(_, times)| times);
+        let missing = added(left, &had);
+        let young = had.iter().filter(|time| is_young(time)).count();
+        (missing > had.len() - young)
+            .then(|| format!("a charge of {child} is gone from the window of {name}"))
+    })
 }
 
 /// Whether a supervisor, or one above it, has given up or is about to.

@@ -141,7 +141,7 @@ fn every_scenario_with_an_elected_leader_that_dies() {
             ..Plan::default()
         };
         for part in 0..3 {
-            let write = reference.writes * part / 3;
+            let write = 1 + reference.writes * part / 3;
             let blow = [Blow::CrashBefore, Blow::CrashAfter][part % 2];
             let plan = Plan {
                 writes: BTreeMap::from([(write, blow)]),

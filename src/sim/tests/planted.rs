@@ -2,7 +2,11 @@
 //!
 //! Rule: each must be found by the run that is named with it, and by the predicate that is there for it.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use super::EXTRA;
+use crate::sim::kind::Kind;
 use crate::sim::plan::{Blow, Mistake, Plan};
 use crate::sim::scenarios;
 
@@ -36,7 +40,7 @@ fn finds(mistake: Mistake, scenario: &str, plan: Plan, predicate: &str) {
 fn planted_act_before_intent_is_found() {
     finds(
         Mistake::ActBeforeIntent,
-        "crash_loop_that_ends",
+        "crash_loop_escalates",
         Plan::default(),
         "S10",
     );
@@ -55,7 +59,7 @@ fn planted_missing_uid_precondition_is_found() {
 #[test]
 fn planted_belief_in_an_empty_store_is_found() {
     let plan = Plan {
-        away: std::time::Duration::from_secs(1),
+        away: Duration::from_secs(1),
         ..Plan::blow(20, Blow::CrashAfter)
     };
     finds(Mistake::BelieveEmptyStore, "heal_two_exits", plan, "S");
@@ -80,7 +84,9 @@ fn planted_loss_of_a_delay_is_found() {
 fn planted_overwrite_of_newer_data_is_found() {
     let plan = Plan {
         two: true,
+        lag: BTreeMap::from([(Kind::Tree, Duration::from_secs(4))]),
+        laggard: Some(1),
         ..Plan::default()
     };
-    finds(Mistake::OverwriteNewer, "heal_exits_of_all", plan, "S");
+    finds(Mistake::OverwriteNewer, "scale_up_and_down", plan, "S8");
 }
