@@ -13,7 +13,7 @@ use super::context::Context;
 use super::error::{Error, bounded};
 use super::kinds::{Kind, Pods, Trees, Workers};
 use super::memory::{Doubt, Written};
-use super::store::ObjectKey;
+use super::store::{Item, ObjectKey};
 use super::views::Snapshot;
 use super::wire::{controller_of, label};
 use crate::api::labels;
@@ -96,8 +96,9 @@ async fn read_unreadable(
     term: Term,
 ) -> Result<Observed, Error> {
     context.metrics.api.reread(Trees::NAME, "unreadable");
+    let known = known_uid::<Trees>(context, key);
     let Some(tree) = stored_tree(context, key).await? else {
-        context.views.lock().forget::<Trees>(key, None);
+        forget_known::<Trees>(context, key, known.as_deref());
         return Ok(Observed::Gone);
     };
     if let Ok(wire) = serde_json::from_value(tree.clone()) {
@@ -182,6 +183,7 @@ where
 {
     let key = ObjectKey::new(namespace, name);
     let api = Api::<K::Wire>::namespaced(context.client.clone(), namespace);
+    let known = known_uid::<K>(context, &key);
     let answer = bounded("get", K::NAME, key.to_string(), api.get(name)).await;
     context.metrics.api.request(
         "get",
@@ -194,10 +196,25 @@ where
             Ok(Some(object))
         }
         Err(error) if error.is_not_found() => {
-            context.views.lock().forget::<K>(&key, None);
+            forget_known::<K>(context, &key, known.as_deref());
             Ok(None)
         }
         Err(error) => Err(error),
+    }
+}
+
+/// The UID of the object that is known by that name.
+fn known_uid<K: Kind>(context: &Context, key: &ObjectKey) -> Option<String> {
+    let mut views = context.views.lock();
+    let item = K::store(&mut views).get(key)?;
+    Some(item.uid().to_owned())
+}
+
+/// Takes in that what was known before the question does not exist. The answer may be late: what has become known since
+/// is another object, made after it.
+fn forget_known<K: Kind>(context: &Context, key: &ObjectKey, known: Option<&str>) {
+    if known.is_some() {
+        context.views.lock().forget::<K>(key, known);
     }
 }
 
@@ -287,8 +304,13 @@ fn observation(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, OnceLock};
+
     use serde_json::json;
 
+    use super::super::store::Source;
+    use super::super::testing::{self, Answer};
+    use super::super::views::SharedViews;
     use super::*;
 
     #[test]
@@ -306,5 +328,35 @@ mod tests {
                 .unwrap()
                 .contains("child number 0")
         );
+    }
+
+    #[tokio::test]
+    async fn a_late_not_found_does_not_bury_what_was_made_since() {
+        let worker = |uid: &str, version: &str| {
+            let worker = json!({"metadata": {"name": "t-a", "namespace": "ns", "uid": uid, "resourceVersion": version},
+                "spec": {"replicas": 1}});
+            serde_json::from_value(worker).unwrap()
+        };
+        let views: Arc<OnceLock<SharedViews>> = Arc::default();
+        let late = Arc::clone(&views);
+        let (client, _) = testing::client(move |_| {
+            let mut views = late.get().unwrap().lock();
+            views.put::<Workers>(worker("new", "9"), Source::Watch, None);
+            Answer::error(404, "NotFound", "it was gone when you asked")
+        });
+        let context = testing::context(client);
+        views.set(context.views.clone()).unwrap();
+        context
+            .views
+            .lock()
+            .put::<Workers>(worker("old", "5"), Source::Watch, None);
+        assert!(
+            reread::<Workers>(&context, "ns", "t-a")
+                .await
+                .unwrap()
+                .is_none()
+        );
+        let known = known_uid::<Workers>(&context, &ObjectKey::new("ns", "t-a"));
+        assert_eq!(known.as_deref(), Some("new"));
     }
 }

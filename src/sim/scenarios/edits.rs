@@ -4,7 +4,7 @@
 
 use super::{HEALTHY, PAIR, SHOP};
 use crate::sim::scenario::Scenario;
-use crate::sim::scenario::Step::{Apply, Scale, Set};
+use crate::sim::scenario::Step::{Apply, Kill, Scale, Set};
 
 /// Numbers of replicas, by the tree and by hand.
 pub(super) fn scaling() -> Vec<Scenario> {
@@ -56,6 +56,16 @@ children:
 /// Edits of the children: their templates, flags, places and identities.
 pub(super) fn edits_of_children() -> Vec<Scenario> {
     vec![
+        Scenario::new(
+            "edit_of_the_intensity_before_a_death",
+            PAIR,
+            120,
+            HEALTHY,
+            vec![
+                (20, Set("intensity.maxRestarts", "5")),
+                (22, Kill("a", 0, 1)),
+            ],
+        ),
         Scenario::new(
             "roll_a_template",
             PAIR,

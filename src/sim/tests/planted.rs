@@ -88,5 +88,10 @@ fn planted_overwrite_of_newer_data_is_found() {
         laggard: Some(1),
         ..Plan::default()
     };
-    finds(Mistake::OverwriteNewer, "scale_up_and_down", plan, "S8");
+    finds(
+        Mistake::OverwriteNewer,
+        "edit_of_the_intensity_before_a_death",
+        plan,
+        "S8",
+    );
 }
