@@ -338,7 +338,11 @@ fn where_namespaces_opt_in_nothing_binds_the_right_to_make_pods() {
     let objects = render(&["authority.optIn=true"]);
     assert_eq!(
         bound_roles(&objects, "coppice"),
-        set(["ClusterRole coppice", "ClusterRole coppice-nodes"])
+        set([
+            "ClusterRole coppice",
+            "ClusterRole coppice-nodes",
+            "Role coppice-system/coppice-leader-election",
+        ])
     );
     assert_eq!(rules(find(&objects, "ClusterRole coppice")), TRACKING_RULES);
     assert_eq!(
