@@ -351,7 +351,11 @@ fn where_namespaces_opt_in_nothing_binds_the_right_to_make_pods() {
     );
     assert_eq!(
         container(&objects, "Deployment coppice-system/coppice")["args"],
-        serde_json::json!(["controller", "--opt-in-role=coppice-workloads"])
+        serde_json::json!([
+            "controller",
+            "--leader-elect-resource-name=coppice",
+            "--opt-in-role=coppice-workloads"
+        ])
     );
     let both = template(&["authority.optIn=true", "watchNamespaces={blue}"]);
     assert!(!both.status.success());
