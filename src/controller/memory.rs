@@ -1,7 +1,7 @@
 //! What is remembered of a tree between two looks at it, beyond what the API server stores.
 //!
-//! Rule: all of it may be lost at any time; then something is asked twice or done a little sooner,
-//! never wrongly.
+//! Rule: all of it may be lost with the process, which lists everything anew when it starts; then something is asked
+//! twice or done a little sooner, never wrongly.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};

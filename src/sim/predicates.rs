@@ -235,7 +235,7 @@ impl Monitor {
         {
             self.broken(server, "S5 order", what);
         }
-        if let Some(dead) = self.facts.predecessor(server, pod)
+        if let Some(dead) = self.facts.predecessor(pod)
             && died_by_itself(&dead)
             && !facts::is_stored(&tree, &worker, &dead)
         {

@@ -3,8 +3,8 @@
 //! Rule: what fails prints all that is needed to see it again: scenario, plan or seed, and the timeline.
 
 use std::io::Write as _;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use super::plan::Plan;
@@ -113,11 +113,10 @@ fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-/// Every scenario with the outcome of its undisturbed run.
-fn references() -> Vec<(Scenario, Outcome)> {
-    scenarios::all()
-        .into_iter()
-        .map(|scenario| {
+/// Every scenario with the outcome of its undisturbed run, which is had once for all tests.
+fn references() -> &'static [(Scenario, Outcome)] {
+    static REFERENCES: LazyLock<Vec<(Scenario, Outcome)>> = LazyLock::new(|| {
+        let undisturbed = |scenario: Scenario| {
             let plan = Plan::default();
             let outcome = scenario.run(&plan, EXTRA);
             assert!(
@@ -126,8 +125,24 @@ fn references() -> Vec<(Scenario, Outcome)> {
                 explain(&scenario, &plan, EXTRA, &outcome.wrong)
             );
             (scenario, outcome)
-        })
-        .collect()
+        };
+        scenarios::all().into_iter().map(undisturbed).collect()
+    });
+    &REFERENCES
+}
+
+/// Runs every scenario with each of the plans that are made from its undisturbed run.
+fn check_every(what: &str, plans: impl Fn(&Outcome) -> Vec<Plan>) {
+    let mut jobs = Vec::new();
+    for (scenario, reference) in references() {
+        let state = &reference.state;
+        jobs.extend(plans(reference).into_iter().map(|plan| Job {
+            scenario,
+            plan,
+            state,
+        }));
+    }
+    check_all(what, &jobs, Job::check);
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub(super) struct World {
     /// How many requests that change something, and others, operators have made.
     pub(super) writes: usize,
     pub(super) reads: usize,
-    /// What operators wrote, without their Leases, as the number of the request and the time.
+    /// When an operator last asked for a change, of anything but its Lease.
     pub(super) last_write: Option<Timestamp>,
     /// What was said and done, for the timeline.
     pub(super) notes: BTreeMap<usize, Vec<String>>,

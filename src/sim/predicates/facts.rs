@@ -186,7 +186,7 @@ impl Facts {
     }
 
     /// The Pod that this new one follows in its slot, unless somebody else deleted it.
-    pub(super) fn predecessor(&self, _server: &Server, pod: &Value) -> Option<Arc<Value>> {
+    pub(super) fn predecessor(&self, pod: &Value) -> Option<Arc<Value>> {
         // A slot that was dropped is forgotten; what fills it later is no replacement.
         let dropped = self.scaled.get(controller_uid(pod)).into_iter().flatten();
         if dropped
@@ -216,7 +216,7 @@ impl Facts {
     ) -> Option<String> {
         let child = spec_of(tree, child_of(pod))?;
         let outdated = revision_of(pod) != wanted_revision(child);
-        if !is_ready(pod) || !outdated || goes_anyway(server, tree, worker, pod) {
+        if !is_ready(pod) || !outdated || goes_anyway(tree, worker, pod) {
             return None;
         }
         let is_up = |pod: &Value| {
@@ -246,7 +246,7 @@ pub(super) fn goes_whatever_its_state(
     worker: &Value,
     pod: &Value,
 ) -> bool {
-    if goes_anyway(server, tree, worker, pod) {
+    if goes_anyway(tree, worker, pod) {
         return true;
     }
     let Some(child) = spec_of(tree, child_of(pod)) else {
@@ -267,7 +267,7 @@ pub(super) fn goes_whatever_its_state(
 }
 
 /// Whether what is stored says that this Pod's child, tree or slot goes.
-fn goes_anyway(_server: &Server, tree: &Value, worker: &Value, pod: &Value) -> bool {
+fn goes_anyway(tree: &Value, worker: &Value, pod: &Value) -> bool {
     let Some(child) = spec_of(tree, child_of(pod)) else {
         return true;
     };

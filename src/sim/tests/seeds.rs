@@ -94,7 +94,7 @@ fn wrong(story: &Story, good: &BTreeMap<&str, String>) -> Option<String> {
     (!wrong.is_empty()).then(|| wrong.join("\n"))
 }
 
-/// The shortest story in which the same kind of thing is wrong.
+/// The shortest story, of those that are made by leaving things out, in which anything is wrong.
 fn shorten(mut story: Story, good: &BTreeMap<&str, String>) -> Story {
     while let Some(shorter) = story
         .shorter()
