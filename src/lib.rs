@@ -70,6 +70,8 @@ pub mod model;
 pub mod runtime;
 
 #[cfg(test)]
+mod dice;
+#[cfg(test)]
 mod layers;
 #[cfg(test)]
 mod sim;

@@ -143,23 +143,9 @@ pub(crate) async fn kubeconfig(cluster: &Cluster) -> &'static Path {
 
 /// Applies the service account and the roles of the chart.
 pub(crate) fn grant_rights(cluster: &Cluster) {
-    let mut helm = cluster.command("helm");
-    helm.current_dir(operator::checkout()).args([
-        "template",
-        "coppice",
-        "charts/coppice",
-        "--namespace",
-        support::SYSTEM,
-        "--show-only=templates/serviceaccount.yaml",
-        "--show-only=templates/rbac.yaml",
-    ]);
-    let rights = operator::said(helm).expect("the chart's manifests");
     support::ok(cluster, &["create", "namespace", support::SYSTEM], "");
-    support::ok(
-        cluster,
-        &["-n", support::SYSTEM, "apply", "-f", "-"],
-        &rights,
-    );
+    let templates = ["serviceaccount.yaml", "rbac.yaml"];
+    support::apply_from_chart(cluster, support::SYSTEM, &[], &templates);
 }
 
 struct Story {

@@ -112,6 +112,7 @@ async fn what_an_orphaned_tree_left_is_neither_adopted_nor_touched() {
     bench.space.apply(&tree("shop", &[worker("app", 2, "")]));
     bench.space.until_at_rest("shop", SOON).await;
     let orphans = uids(&bench.live("shop", "app").await);
+    until_collected(&bench).await;
     bench.space.kubectl(&[
         "delete",
         "stree",
@@ -145,4 +146,27 @@ async fn what_an_orphaned_tree_left_is_neither_adopted_nor_touched() {
         "the orphans live beside the new Pods"
     );
     bench.end();
+}
+
+/// Waits until the garbage collector knows of Workers, which takes it up to half a minute after their definition was
+/// installed: until then it orphans none.
+async fn until_collected(bench: &Bench<'_>) {
+    bench.space.apply(
+        "
+apiVersion: coppice.dev/v1alpha1
+kind: Worker
+metadata:
+  name: nobodys
+  ownerReferences:
+  - {apiVersion: coppice.dev/v1alpha1, kind: SupervisionTree, name: nobody, uid: 6f0e8a3c-5d1b-4c55-9d0e-1f2a3b4c5d6e}
+spec: {replicas: 0}
+",
+    );
+    let workers = bench.space.ours("Worker");
+    bench
+        .until("a Worker of nobody to be collected", SOON, async || {
+            let left = workers.get_opt("nobodys").await.unwrap();
+            left.is_none().then_some(())
+        })
+        .await;
 }

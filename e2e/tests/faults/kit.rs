@@ -97,13 +97,16 @@ impl<'c> Bench<'c> {
         let proxy = Proxy::open(client.expect("a client"), seed).await.unwrap();
         let (operator, address) = start_operator(cluster, &space.name, &namespaces, &proxy).await;
         let witness = Witness::of(&space);
-        Self {
+        let bench = Self {
             space,
             proxy,
             operator,
             address,
             witness,
-        }
+        };
+        // Otherwise a test that waits for an operator that is not ready any more could see one that is not ready yet.
+        bench.until_ready_is(200, SOON).await;
+        bench
     }
 
     /// The status and the text of a page that the operator serves.
@@ -239,22 +242,16 @@ impl Drop for Bench<'_> {
 /// Applies service account and rights of the chart, as for an operator that looks after these namespaces.
 fn grant_rights(space: &Space<'_>, namespaces: &[String]) {
     let name = &space.name;
-    let mut helm = space.cluster.command("helm");
-    helm.current_dir(operator::checkout()).args([
-        "template",
-        "coppice",
-        "charts/coppice",
-        "--namespace",
+    let settings = [
+        format!("fullnameOverride={name}"),
+        format!("watchNamespaces={{{}}}", namespaces.join(",")),
+    ];
+    support::apply_from_chart(
+        space.cluster,
         name,
-        "--set",
-        &format!("fullnameOverride={name}"),
-        "--set",
-        &format!("watchNamespaces={{{}}}", namespaces.join(",")),
-        "--show-only=templates/serviceaccount.yaml",
-        "--show-only=templates/rbac.yaml",
-    ]);
-    let rights = operator::said(helm).expect("the chart's manifests");
-    support::ok(space.cluster, &["apply", "-f", "-"], &rights);
+        &settings.each_ref().map(String::as_str),
+        &["serviceaccount.yaml", "rbac.yaml"],
+    );
 }
 
 async fn start_operator(

@@ -8,7 +8,7 @@ use e2e::control_plane::Server;
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::PodCondition;
 use kube::ResourceExt;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use serde_json::json;
 
 use crate::kit::{Bench, start_cluster, uids};
@@ -75,7 +75,8 @@ async fn at_rest(bench: &Bench<'_>) {
 }
 
 /// Whoever did not hear of a node for long marks its Pods as not ready, and a kubelet that is heard again marks them as
-/// ready. A simulated one does not, so its part is played here, for ever.
+/// ready; it also ends what was to end meanwhile. A simulated one does not, when it was refused once, so its part is
+/// played here, for ever.
 async fn play_kubelets(bench: &Bench<'_>) {
     let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
     let (pods, ready, params) = (
@@ -89,6 +90,18 @@ async fn play_kubelets(bench: &Bench<'_>) {
                 .status
                 .as_ref()
                 .and_then(|status| status.conditions.as_ref());
+            let ends = pod.metadata.deletion_timestamp.as_ref();
+            if ends.is_some_and(|ends| ends.0 < jiff::Timestamp::now()) {
+                let exactly = Preconditions {
+                    uid: pod.metadata.uid.clone(),
+                    resource_version: None,
+                };
+                let now = DeleteParams::default()
+                    .grace_period(0)
+                    .preconditions(exactly);
+                let _ = pods.delete(&pod.name_any(), &now).await;
+                continue;
+            }
             let is_unready = |one: &PodCondition| one.type_ == "Ready" && one.status == "False";
             if conditions.into_iter().flatten().any(is_unready) {
                 // It may be gone by now.

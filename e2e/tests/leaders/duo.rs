@@ -5,7 +5,6 @@
 use std::time::{Duration, Instant};
 
 use e2e::cluster::Cluster;
-use e2e::operator;
 use e2e::process::{Process, Program};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
@@ -25,19 +24,9 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// Applies the roles of the chart, and gives them to the group.
 pub(crate) fn grant_rights(cluster: &Cluster) {
-    let mut helm = cluster.command("helm");
-    helm.current_dir(operator::checkout()).args([
-        "template",
-        "coppice",
-        "charts/coppice",
-        "--namespace",
-        SYSTEM,
-        "--show-only=templates/rbac.yaml",
-        "--show-only=templates/leader-election.yaml",
-    ]);
-    let rights = operator::said(helm).expect("the chart's manifests");
     support::ok(cluster, &["create", "namespace", SYSTEM], "");
-    support::ok(cluster, &["-n", SYSTEM, "apply", "-f", "-"], &rights);
+    let templates = ["rbac.yaml", "leader-election.yaml"];
+    support::apply_from_chart(cluster, SYSTEM, &[], &templates);
     let group = format!("--group={GROUP}");
     for role in ["coppice", "coppice-nodes"] {
         let binding = format!("{role}-{GROUP}");

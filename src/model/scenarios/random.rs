@@ -3,6 +3,7 @@
 //! Rule: a failure prints its seed and its story, and the seed alone tells the story again.
 
 use crate::api::v1alpha1::{GiveUp, Identity, RootGiveUp, Startup};
+use crate::dice::Dice;
 use crate::model::lab::{Behaviour, Lab};
 use crate::model::tree::Tree;
 use crate::model::window::api_time;
@@ -24,23 +25,6 @@ children:
 ";
 const WORKERS: [&str; 5] = ["db", "api", "x", "y", "ui"];
 const SEEDS: u64 = 60;
-
-/// A small generator that gives the same numbers everywhere.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-
-    fn one_of<T: Copy>(&mut self, things: &[T]) -> T {
-        let index = self.below(things.len() as u64);
-        things[usize::try_from(index).unwrap()]
-    }
-}
 
 struct Story {
     lab: Lab,

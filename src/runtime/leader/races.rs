@@ -1,7 +1,7 @@
 //! Several candidates over one Lease, with requests that are late, lost, or stored without an answer.
 //!
 //! Rule: the register has the API server's semantics (compare-and-swap by version); everything else that can go wrong
-//! does so by a seed.
+//! does so by a seed, which proptest prints.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,24 +12,14 @@ use tokio::time::Instant;
 use super::Timing;
 use super::election::{Claim, Election, Record, Step};
 use super::leadership::Belief;
+use crate::dice::Dice;
 
 /// How long faults last; afterwards every request is answered at once.
 const FAULTY: Duration = Duration::from_mins(3);
 /// How soon afterwards somebody must lead: a lease that was just renewed, a look, and a claim.
 const SETTLED: Duration = Duration::from_secs(12);
 
-/// A small generator; the seed is what proptest prints.
-struct Dice(u64);
-
 impl Dice {
-    /// A number below `limit`.
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-
     fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
