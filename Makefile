@@ -8,7 +8,7 @@ export CARGO_TARGET_DIR ?= $(COPPICE_CACHE)/targets/$(shell pwd -P | cksum | cut
 
 LAB = $(CARGO_TARGET_DIR)/debug/lab
 
-.PHONY: help lab cluster down demo test soak idle generate lint deny sbom
+.PHONY: help lab cluster down demo test bench soak idle generate lint deny sbom
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z]*\):.* ## /\1\t/p' Makefile | expand -t 12
@@ -28,6 +28,9 @@ demo: lab ## Show a tree that heals on a real cluster, and leave it running to p
 
 test: lab ## Run all tests, with the time of each layer (CLUSTER=current: on the current cluster)
 	@$(LAB) test
+
+bench: lab ## Measure Coppice beside its peers; a table, and target/bench.json (ROWS=heal-delete-p50,idle-cpu)
+	@$(LAB) bench
 
 soak: ## Run the simulation with as many seeds as wanted (SEEDS=100000, FIRST=20000)
 	@first=$${FIRST:-20000}; SIM_SEEDS=$$first..$$((first + $${SEEDS:-100000})) cargo test --locked -p coppice --lib seeds_of_random_stories

@@ -27,6 +27,8 @@ pub const SERVICES: &str = "10.96.0.0/16";
 const API_SERVICE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1));
 /// The user that the API server is to kubelets.
 pub const KUBELET_CLIENT: &str = "kube-apiserver-kubelet-client";
+/// The name of the process that runs Kubernetes' own controllers.
+pub const CONTROLLER_MANAGER: &str = "kube-controller-manager";
 /// How long the API server may take; it takes 3 s on an idle machine.
 const READY: Duration = Duration::from_mins(1);
 
@@ -167,6 +169,21 @@ impl ControlPlane {
         self.servers.start_again(run, server)
     }
 
+    /// Starts one more controller manager, with only these flags beside the harness's own. Without an election there
+    /// must be one at a time: kill the earlier one first.
+    pub fn start_controller_manager(&self, run: &Run, flags: &[String]) -> Result<Process, Error> {
+        let name = CONTROLLER_MANAGER;
+        let options = Options {
+            controller_manager_flags: flags.to_vec(),
+            ..Options::default()
+        };
+        let kubeconfig = component_kubeconfig(&self.pki, run, &self.server, name)?;
+        let port = free_port(IpAddr::V4(Ipv4Addr::LOCALHOST))?;
+        let program =
+            flags::controller_manager(run, &self.servers.files, &kubeconfig, port, &options);
+        run.spawn(program).map_err(Error::Process)
+    }
+
     /// The kubeconfig text of the user `user` in the groups `groups`, by a client certificate.
     pub fn kubeconfig_for(&self, user: &str, groups: &[&str]) -> Result<String, Error> {
         let identity = self.pki.client(user, groups).map_err(Error::Pki)?;
@@ -196,9 +213,8 @@ fn start_controllers(
 ) -> Result<Vec<Process>, Error> {
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let mut processes = Vec::new();
-    for name in ["kube-controller-manager", "kube-scheduler"] {
-        let kubeconfig = run.dir().join(format!("{name}.kubeconfig"));
-        write_kubeconfig(pki, server, &kubeconfig, &format!("system:{name}"), &[])?;
+    for name in [CONTROLLER_MANAGER, "kube-scheduler"] {
+        let kubeconfig = component_kubeconfig(pki, run, server, name)?;
         let port = free_port(loopback)?;
         let program = match name {
             "kube-scheduler" => flags::scheduler(run, &kubeconfig, port, options),
@@ -207,6 +223,13 @@ fn start_controllers(
         processes.push(run.spawn(program).map_err(Error::Process)?);
     }
     Ok(processes)
+}
+
+/// The credentials of the component `name`, written anew.
+fn component_kubeconfig(pki: &Pki, run: &Run, server: &str, name: &str) -> Result<PathBuf, Error> {
+    let kubeconfig = run.dir().join(format!("{name}.kubeconfig"));
+    write_kubeconfig(pki, server, &kubeconfig, &format!("system:{name}"), &[])?;
+    Ok(kubeconfig)
 }
 
 fn write_kubeconfig(

@@ -115,6 +115,33 @@ pub fn install(cluster: &Cluster, settings: &[&str]) -> Result<(), Error> {
     said(helm).map(drop)
 }
 
+/// Applies these templates of the chart, as Helm renders them for that namespace with these settings.
+pub fn apply_from_chart(
+    cluster: &Cluster,
+    namespace: &str,
+    settings: &[&str],
+    templates: &[&str],
+) -> Result<(), Error> {
+    let mut helm = cluster.command("helm");
+    helm.current_dir(checkout());
+    helm.args(["template", "coppice", "charts/coppice"]);
+    helm.args(["--namespace", namespace]);
+    helm.args(settings.iter().flat_map(|setting| ["--set", setting]));
+    let only = templates
+        .iter()
+        .map(|template| format!("--show-only=templates/{template}"));
+    helm.args(only);
+    let file = cluster.run().dir();
+    let file = file.join(format!("chart-{namespace}.yaml"));
+    std::fs::write(&file, said(helm)?).map_err(|error| Error::Command {
+        command: format!("write {}", file.display()),
+        output: error.to_string(),
+    })?;
+    let mut kubectl = cluster.command("kubectl");
+    kubectl.args(["apply", "-f"]).arg(&file);
+    said(kubectl).map(drop)
+}
+
 /// Applies the CRDs of the checkout.
 pub fn apply_definitions(cluster: &Cluster) -> Result<(), Error> {
     let mut kubectl = cluster.command("kubectl");
@@ -167,7 +194,8 @@ pub async fn start_local(
     Ok(process)
 }
 
-async fn is_ready(address: &str) -> bool {
+/// Whether the operator that listens there says that it is ready.
+pub(crate) async fn is_ready(address: &str) -> bool {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let Ok(mut stream) = tokio::net::TcpStream::connect(address).await else {
         return false;

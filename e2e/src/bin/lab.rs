@@ -1,4 +1,4 @@
-//! `lab`: the harness by hand. `make cluster`, `make down`, `make demo`, `make test`, `make deny` and `make sbom` are
+//! `lab`: the harness by hand. `make cluster`, `make down`, `make demo`, `make test`, `make bench`, `make deny` and `make sbom` are
 //! this program.
 //!
 //! Rule: it only picks what the library does; the two hidden commands are processes that the library starts.
@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use e2e::cluster::{Cluster, Full, Profile};
 use e2e::node::{self, NodeOptions};
-use e2e::{cache, demo, deny, layers, lock, progress, reaper, sbom, session};
+use e2e::{bench, cache, demo, deny, layers, lock, progress, reaper, sbom, session};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
@@ -34,6 +34,12 @@ enum Command {
     Demo,
     /// Run all layers of tests
     Test,
+    /// Measure, and compare with a peer
+    Bench {
+        /// Only these rows
+        #[arg(long, env = "ROWS", value_delimiter = ',')]
+        rows: Vec<String>,
+    },
     /// Judge the licences, sources and known vulnerabilities of the dependencies
     Deny,
     /// List what the operator's program is made of, in the `CycloneDX` format
@@ -96,6 +102,13 @@ fn run(command: Command) -> Result<()> {
             outcome
         }
         Command::Test => layers::run().context("test"),
+        Command::Bench { rows } => {
+            let runtime = runtime()?;
+            let outcome = runtime.block_on(interruptible(bench::run(&rows)));
+            runtime.shutdown_background();
+            anyhow::ensure!(outcome?, "a goal was missed");
+            Ok(())
+        }
         Command::Deny => deny::run().context("judge the dependencies"),
         Command::Sbom => {
             let list = sbom::run().context("list the dependencies")?;
@@ -138,7 +151,7 @@ async fn cluster(args: ClusterArgs) -> Result<()> {
 }
 
 /// Ends in an orderly way when it is interrupted: what was made is undone as the future is dropped.
-async fn interruptible(work: impl Future<Output = Result<()>>) -> Result<()> {
+async fn interruptible<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let (mut interrupt, mut terminate) = (
         signal(SignalKind::interrupt())?,
         signal(SignalKind::terminate())?,

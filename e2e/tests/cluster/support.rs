@@ -51,28 +51,6 @@ pub fn install(cluster: &Cluster, settings: &[&str]) {
     }
 }
 
-/// Applies these templates of the chart, as Helm renders them for that namespace with these settings.
-#[track_caller]
-pub fn apply_from_chart(cluster: &Cluster, namespace: &str, settings: &[&str], templates: &[&str]) {
-    let mut helm = cluster.command("helm");
-    helm.current_dir(operator::checkout());
-    helm.args([
-        "template",
-        "coppice",
-        "charts/coppice",
-        "--namespace",
-        namespace,
-    ]);
-    helm.args(settings.iter().flat_map(|setting| ["--set", setting]));
-    helm.args(
-        templates
-            .iter()
-            .map(|template| format!("--show-only=templates/{template}")),
-    );
-    let manifests = operator::said(helm).expect("the chart's manifests");
-    ok(cluster, &["apply", "-f", "-"], &manifests);
-}
-
 /// Runs kubectl, gives it `input` to read, and gives back what it printed; fails when kubectl does.
 #[track_caller]
 pub fn ok(cluster: &Cluster, arguments: &[&str], input: &str) -> String {

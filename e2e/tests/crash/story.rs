@@ -145,7 +145,7 @@ pub(crate) async fn kubeconfig(cluster: &Cluster) -> &'static Path {
 pub(crate) fn grant_rights(cluster: &Cluster) {
     support::ok(cluster, &["create", "namespace", support::SYSTEM], "");
     let templates = ["serviceaccount.yaml", "rbac.yaml"];
-    support::apply_from_chart(cluster, support::SYSTEM, &[], &templates);
+    operator::apply_from_chart(cluster, support::SYSTEM, &[], &templates).expect("rights");
 }
 
 struct Story {

@@ -246,12 +246,9 @@ fn grant_rights(space: &Space<'_>, namespaces: &[String]) {
         format!("fullnameOverride={name}"),
         format!("watchNamespaces={{{}}}", namespaces.join(",")),
     ];
-    support::apply_from_chart(
-        space.cluster,
-        name,
-        &settings.each_ref().map(String::as_str),
-        &["serviceaccount.yaml", "rbac.yaml"],
-    );
+    let settings = settings.each_ref().map(String::as_str);
+    let templates = ["serviceaccount.yaml", "rbac.yaml"];
+    operator::apply_from_chart(space.cluster, name, &settings, &templates).expect("rights");
 }
 
 async fn start_operator(

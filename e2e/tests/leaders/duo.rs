@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use e2e::cluster::Cluster;
+use e2e::operator;
 use e2e::process::{Process, Program};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
@@ -26,7 +27,7 @@ const POLL: Duration = Duration::from_millis(20);
 pub(crate) fn grant_rights(cluster: &Cluster) {
     support::ok(cluster, &["create", "namespace", SYSTEM], "");
     let templates = ["rbac.yaml", "leader-election.yaml"];
-    support::apply_from_chart(cluster, SYSTEM, &[], &templates);
+    operator::apply_from_chart(cluster, SYSTEM, &[], &templates).expect("rights");
     let group = format!("--group={GROUP}");
     for role in ["coppice", "coppice-nodes"] {
         let binding = format!("{role}-{GROUP}");
