@@ -86,10 +86,17 @@ impl<'a> Replicas<'a> {
                 let successor = |uid: &str| {
                     names::interchangeable_pod_name(tree, child, &worker.uid, slot, uid)
                 };
-                let mut view = SlotView::of(slot, pods);
-                if let Some(uid) = known.filter(|uid| !uid.is_empty() && !leaf.is_stable()) {
-                    view.forget_evidence(uid, &successor(uid));
-                }
+                let view = match known.filter(|uid| !uid.is_empty() && !leaf.is_stable()) {
+                    None => SlotView::of(slot, pods, |_| 0),
+                    Some(uid) => {
+                        let next = successor(uid);
+                        let mut view = SlotView::of(slot, pods, |pod| {
+                            i32::from(pod.uid == uid) + 2 * i32::from(pod.name == next)
+                        });
+                        view.forget_evidence(uid, &next);
+                        view
+                    }
+                };
                 (slot, view)
             })
             .collect();
@@ -121,11 +128,15 @@ impl<'a> Replicas<'a> {
 }
 
 impl<'a> SlotView<'a> {
-    fn of(slot: i32, mut pods: Vec<&'a PodView>) -> Self {
-        // Live Pods first, then those that are over or on their way out; among equals the newest.
+    /// The Pods of a slot; `place` says how late in the story of the slot a Pod stands, as far as that is known.
+    fn of(slot: i32, mut pods: Vec<&'a PodView>, place: impl Fn(&PodView) -> i32) -> Self {
+        // Live Pods first, then those that are over or on their way out; among these the latest. When they were made is
+        // known to the second only, and a kubelet may refuse several within one.
         pods.sort_by_key(|pod| {
+            let is_over = pod.is_deleting() || pod.is_terminal();
             (
-                pod.is_deleting() || pod.is_terminal(),
+                is_over,
+                std::cmp::Reverse(if is_over { place(pod) } else { 0 }),
                 std::cmp::Reverse(pod.created),
                 pod.name.clone(),
             )

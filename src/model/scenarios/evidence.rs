@@ -91,6 +91,22 @@ fn a_pod_that_vanishes_before_it_started_is_replaced_more_and_more_slowly() {
 }
 
 #[test]
+fn pods_that_end_within_one_second_are_replaced_once_and_then_more_slowly() {
+    // Enough slots for every order that the names of a Pod and its successor may have.
+    let mut lab = Lab::new(&many(8, 1));
+    lab.settle();
+    for _ in 0..6 {
+        for slot in lab.live("a") {
+            lab.evict("a", slot);
+        }
+        lab.settle();
+    }
+    let creates = lab.log.iter().filter(|l| l.starts_with("create a/"));
+    assert_eq!(creates.count(), 2 * 8, "{:?}", lab.log);
+    assert_eq!(lab.world.tree.status.restarts, 2 * 8);
+}
+
+#[test]
 fn the_brake_is_forgotten_after_ten_minutes_alive() {
     let mut lab = Lab::new(ONE);
     lab.run(5);
