@@ -177,7 +177,10 @@ impl Engine<'_> {
         // A worker without replicas stops as a whole, in its turn.
         if self.replicas_wanted(id, leaf) > 0 || self.may_stop(id) {
             for pod in replicas.surplus.iter().filter(|pod| !pod.is_deleting()) {
-                writes.push(delete(pod, None, "its slot is not wanted any more"));
+                // Where its state decided, it must still be so: a Pod that has come up since is kept, and another goes.
+                let decides = replicas.dropped_for_state.contains(&pod.slot);
+                let version = decides.then(|| pod.resource_version.clone());
+                writes.push(delete(pod, version, "its slot is not wanted any more"));
             }
         }
         let misfits_have_stopped = replicas

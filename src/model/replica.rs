@@ -33,6 +33,8 @@ pub(super) struct Replicas<'a> {
     pub wanted: Vec<SlotView<'a>>,
     /// Pods of slots that are not wanted any more, or without a slot.
     pub surplus: Vec<&'a PodView>,
+    /// The slots among these that are not wanted because of how their Pods stand: in a better state they would be.
+    pub dropped_for_state: BTreeSet<i32>,
     /// Pods named after another identity than the worker has now: they stop before new ones start.
     pub misfits: Vec<&'a PodView>,
 }
@@ -101,7 +103,9 @@ impl<'a> Replicas<'a> {
             })
             .collect();
         let count = leaf.settings.replicas.unwrap_or(worker.replicas);
-        for slot in wanted_slots(leaf, count, child, &views, memory) {
+        let (wanted, dropped_for_state) = wanted_slots(leaf, count, child, &views, memory);
+        replicas.dropped_for_state = dropped_for_state;
+        for slot in wanted {
             replicas
                 .wanted
                 .push(views.remove(&slot).unwrap_or(SlotView {
@@ -278,16 +282,17 @@ fn alive_since(pod: &PodView, ready: bool) -> Option<Timestamp> {
 
 /// The slots that a worker of `count` replicas fills. `Stable` ones are the lowest numbers;
 /// `Interchangeable` ones keep the slots there are, drop first those not alive, then not Ready, then the
-/// highest, and add the lowest free numbers.
+/// highest, and add the lowest free numbers. Returns with them the slots that are dropped and would be kept if their Pods
+/// were alive and Ready.
 fn wanted_slots(
     leaf: &Leaf<'_>,
     count: i32,
     child: &str,
     views: &BTreeMap<i32, SlotView<'_>>,
     memory: &Memory,
-) -> BTreeSet<i32> {
+) -> (BTreeSet<i32>, BTreeSet<i32>) {
     if leaf.is_stable() {
-        return (0..count).collect();
+        return ((0..count).collect(), BTreeSet::new());
     }
     let remembered = memory.workers.get(child).into_iter().flat_map(|w| &w.slots);
     let mut slots: BTreeSet<i32> = views
@@ -307,16 +312,20 @@ fn wanted_slots(
             -slot,
         )
     };
+    let mut dropped = BTreeSet::new();
     while slots.len() > wanted {
         let Some(worst) = slots.iter().copied().min_by_key(rank) else {
             break;
         };
         slots.remove(&worst);
+        dropped.insert(worst);
     }
+    let worst_kept = slots.iter().map(rank).min();
+    dropped.retain(|slot| worst_kept.is_some_and(|kept| kept < (true, true, -slot)));
     let free: Vec<i32> = (0..=count)
         .filter(|slot| !slots.contains(slot))
         .take(wanted.saturating_sub(slots.len()))
         .collect();
     slots.extend(free);
-    slots
+    (slots, dropped)
 }

@@ -200,6 +200,31 @@ fn a_start_after_no_replicas_is_a_start() {
 }
 
 #[test]
+fn a_replica_that_has_come_up_since_is_not_dropped_for_its_state() {
+    let mut lab = Lab::new(&many(2, 1));
+    lab.run(30);
+    lab.set_ready("a", 0, false);
+    lab.settle();
+    lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(1));
+    lab.decide_before(|lab| lab.set_ready("a", 0, true));
+    assert_eq!(lab.live("a"), [0, 1], "what was decided is no longer so");
+    lab.run(5);
+    assert_eq!(lab.live("a"), [0], "the highest goes");
+}
+
+#[test]
+fn a_replica_that_goes_by_its_number_goes_whatever_becomes_of_it() {
+    let mut lab = Lab::new(&many(3, 1));
+    lab.run(30);
+    lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(1));
+    lab.decide_before(|lab| {
+        lab.set_ready("a", 1, false);
+        lab.set_ready("a", 2, false);
+    });
+    assert_eq!(lab.live("a"), [0]);
+}
+
+#[test]
 fn an_order_that_is_taken_back_makes_no_death() {
     let stable = ONE.replace("worker: {", "worker: {identity: Stable, ");
     for (spec, remove) in [(stable.as_str(), false), (ONE, false), (ONE, true)] {
