@@ -10,9 +10,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::store::ObjectKey;
+use super::views::{Snapshot, Views};
 use crate::api::v1alpha1::RecentFault;
 use crate::model::world::Refusal;
 use crate::runtime::leader::Term;
+
+mod statuses;
+
+pub(super) use statuses::Statuses;
 
 /// The least time between two writes of a tree that only report.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -62,6 +67,8 @@ struct Memory {
     term: Option<Term>,
     /// Why all of it must be read before the next write to it.
     behind: Option<Behind>,
+    /// The statuses that we wrote, or that all else is known to be as new as.
+    statuses: Option<Statuses>,
 }
 
 /// Why what is known of a tree may be older than the last write to it.
@@ -73,6 +80,8 @@ pub(super) enum Behind {
     Panic,
     /// A status names a Pod that nobody here has seen.
     Missing,
+    /// A status was written by somebody else.
+    Foreign,
 }
 
 impl Behind {
@@ -82,6 +91,7 @@ impl Behind {
             Self::Takeover => "takeover",
             Self::Panic => "panic",
             Self::Missing => "missing",
+            Self::Foreign => "foreign",
         }
     }
 }
@@ -136,6 +146,69 @@ impl Memories {
         {
             memory.behind = None;
         }
+    }
+
+    /// The tree and its Workers are looked at. A status that somebody else wrote shows that another operator is at work:
+    /// what it knew may be newer than the rest of what is known here.
+    pub(super) fn looked(&self, tree: &ObjectKey, snapshot: &Snapshot) {
+        let mut memories = self.lock();
+        let memory = memories.entry(tree.clone()).or_default();
+        let workers = snapshot.workers.iter().map(|(worker, _)| worker);
+        match &memory.statuses {
+            Some(known) if !known.are_those_of(&snapshot.tree, workers) => {
+                memory.behind.get_or_insert(Behind::Foreign);
+            }
+            _ => memory.statuses = Some(Statuses::of_snapshot(snapshot)),
+        }
+    }
+
+    /// We wrote an object of the tree, which got that version.
+    pub(super) fn wrote_version(
+        &self,
+        tree: &ObjectKey,
+        (kind, name): (Written, &str),
+        version: &str,
+        views: &Views,
+    ) {
+        let mut memories = self.lock();
+        let memory = memories.get_mut(tree);
+        let Some(statuses) = memory.and_then(|memory| memory.statuses.as_mut()) else {
+            return;
+        };
+        // What is newer already was written by somebody else.
+        let key = ObjectKey::new(tree.namespace.as_str(), name);
+        match kind {
+            Written::Tree => {
+                let item = views.trees.get(&key);
+                if let Some(item) = item.filter(|item| item.resource_version == version) {
+                    statuses.wrote_tree(item);
+                }
+            }
+            Written::Worker => {
+                let item = views.workers.get(&key);
+                if let Some(item) = item.filter(|item| item.resource_version == version) {
+                    statuses.wrote_worker(item);
+                }
+            }
+            Written::Pod => {}
+        }
+    }
+
+    /// All of the tree was read, and nothing before these statuses.
+    pub(super) fn read(&self, tree: &ObjectKey, statuses: Statuses) {
+        self.lock().entry(tree.clone()).or_default().statuses = Some(statuses);
+    }
+
+    /// Whether the statuses of the tree and its Workers are still those that we know.
+    pub(super) fn are_known(&self, tree: &ObjectKey, views: &Views) -> bool {
+        let memories = self.lock();
+        let known = memories
+            .get(tree)
+            .and_then(|memory| memory.statuses.as_ref());
+        let (Some(known), Some(item)) = (known, views.trees.get(tree)) else {
+            return true;
+        };
+        known.are_those_of(item, views.workers.owned_by(&item.uid))
     }
 
     /// The tree is being deleted. Returns whether its Workers are to be read for that, once.

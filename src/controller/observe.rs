@@ -83,6 +83,7 @@ pub(super) async fn observe(context: &Context, key: &ObjectKey) -> Result<Observ
         context.memories.forget(key);
         return Ok(Observed::Gone);
     };
+    context.memories.looked(key, &snapshot);
     match observation(context, key, term, snapshot) {
         Ok(observation) => Ok(Observed::World(Box::new(observation))),
         Err(_) => read_unreadable(context, key, term).await,

@@ -68,11 +68,14 @@ impl Execution<'_> {
         }
     }
 
-    /// Whether the tree is still asked for as it was when this was decided: an edit acts at the next step.
+    /// Whether the tree is still asked for as it was when this was decided, because an edit acts at the next step; and
+    /// nobody else has written a status since, because what another operator did may have made a name free again.
     fn is_current(&self) -> bool {
         let (views, decided) = (self.context.views.lock(), &self.observation.world.tree);
-        let tree = views.trees.get(&self.observation.key);
+        let key = &self.observation.key;
+        let tree = views.trees.get(key);
         tree.is_some_and(|tree| tree.uid == decided.uid && tree.generation == decided.generation)
+            && self.context.memories.are_known(key, &views)
     }
 
     /// Makes some writes at once and waits for all.

@@ -208,7 +208,10 @@ fn taken_in<K: Kind>(
     match answer {
         Ok(object) => {
             let version = object.resource_version().unwrap_or_default();
-            context.views.lock().answered::<K>(object);
+            let mut views = context.views.lock();
+            views.answered::<K>(object);
+            let memories = &context.memories;
+            memories.wrote_version(tree, (kind, name), &version, &views);
             Ok(Some(version))
         }
         Err(error) if error.is_not_found() || error.is_conflict() => {

@@ -12,7 +12,7 @@ use kube::{Api, Resource};
 use super::super::context::Context;
 use super::super::error::{Error, bounded};
 use super::super::kinds::{Kind, Pods, Trees, Workers, key_of};
-use super::super::memory::Behind;
+use super::super::memory::{Behind, Statuses};
 use super::super::store::ObjectKey;
 use super::reread;
 use crate::api::labels;
@@ -33,9 +33,19 @@ pub(in crate::controller) async fn read_all(
     {
         return Ok(());
     }
+    // What is read later is at least as new: a Worker as its tree, a Pod as the Worker that names it.
+    let item = context.views.lock().trees.get(tree).cloned();
     let (workers, pods) = known(context, tree);
     read_kind::<Workers>(context, tree, why, workers).await?;
-    read_kind::<Pods>(context, tree, why, pods).await
+    let statuses = item.map(|item| {
+        let views = context.views.lock();
+        Statuses::of(&item, views.workers.owned_by(&item.uid))
+    });
+    read_kind::<Pods>(context, tree, why, pods).await?;
+    if let Some(statuses) = statuses {
+        context.memories.read(tree, statuses);
+    }
+    Ok(())
 }
 
 /// The names of the Workers and Pods that are known.

@@ -2,7 +2,7 @@
 //!
 //! Rule: what went over the wire is what counts.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::super::queue::Next;
 use super::super::super::reconcile::reconcile;
 use super::super::super::testing::{Answer, Seen, tree};
+use super::super::super::views::SharedViews;
 use super::super::super::{Wake, look_at_all_in_each_term};
 use super::*;
 use crate::runtime::health::Health;
@@ -214,6 +215,88 @@ async fn a_new_leader_reads_a_tree_before_its_first_write_and_decides_again() {
     let text = bench.context.metrics.render().unwrap();
     let line = r#"coppice_rereads_total{kind="Worker",reason="takeover"} 2"#;
     assert!(text.contains(line), "{text}");
+}
+
+/// What a watch tells of the tree: that version, generation and budget.
+fn tree_is_told(bench: &Bench, version: u64, generation: i64, budget: &str) {
+    let mut tree = tree_object(version);
+    tree["metadata"]["generation"] = json!(generation);
+    tree["status"]["budget"] = json!(budget);
+    let tree = serde_json::from_value(tree).unwrap();
+    let mut views = bench.context.views.lock();
+    views.put::<Trees>(tree, Source::Watch, None);
+}
+
+#[tokio::test]
+async fn what_another_operator_knew_is_read_before_the_next_write() {
+    let (bench, _giver) = settled(moved_on).await;
+    bench.observe().await;
+    tree_is_told(&bench, 20, 1, "0/3");
+    let observation = bench.observe().await;
+    let idle = bench.execute_on(&observation, |_| {}).await.unwrap();
+    assert_eq!(idle, Executed::Nothing, "who writes nothing reads nothing");
+    let first = bench.execute_on(&observation, |d| d.writes.push(create_pod("a")));
+    assert_eq!(first.await.unwrap(), Executed::Reread);
+    assert_eq!(
+        bench.targets(),
+        [
+            "GET ".to_owned() + TREE,
+            "GET ".to_owned() + WORKERS,
+            "GET ".to_owned() + PODS
+        ]
+    );
+    let again = bench.execute(|d| d.writes.push(create_pod("a"))).await;
+    assert_eq!(again.unwrap(), Executed::Wrote);
+    let text = bench.context.metrics.render().unwrap();
+    let line = r#"coppice_rereads_total{kind="Worker",reason="foreign"} 1"#;
+    assert!(text.contains(line), "{text}");
+}
+
+#[tokio::test]
+async fn an_edit_and_our_own_statuses_are_no_reason_to_read() {
+    let (bench, _giver) = settled(obliging).await;
+    tree_is_told(&bench, 20, 2, "1/3");
+    let observation = bench.observe().await;
+    let stored = bench.execute_on(&observation, |d| {
+        d.tree_intent = true;
+        d.tree_status.budget = "2/3".to_owned();
+        d.worker_intents.insert("w".to_owned());
+        let worker = d.worker_statuses.get_mut("w").unwrap();
+        worker.started = true;
+    });
+    assert_eq!(stored.await.unwrap(), Executed::Wrote);
+    let created = bench.execute(|d| d.writes.push(create_pod("a"))).await;
+    assert_eq!(created.unwrap(), Executed::Wrote);
+    assert_eq!(
+        bench.targets(),
+        [
+            format!("PATCH {TREE}/status"),
+            format!("PATCH {WORKERS}/t-w/status"),
+            format!("POST {PODS}"),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn no_further_write_is_made_once_another_operator_has_written() {
+    let late: Arc<OnceLock<SharedViews>> = Arc::default();
+    let views = Arc::clone(&late);
+    let (bench, _giver) = settled(move |seen| {
+        if seen.target.starts_with("POST") {
+            // While we wait for this answer the other operator goes on.
+            let mut worker = worker_object(60);
+            worker["status"]["started"] = json!(true);
+            let worker = serde_json::from_value(worker).unwrap();
+            let mut views = views.get().unwrap().lock();
+            views.put::<Workers>(worker, Source::Watch, None);
+        }
+        obliging(seen)
+    })
+    .await;
+    late.set(bench.context.views.clone()).unwrap();
+    let creates = ["a", "b", "c"].map(create_pod);
+    bench.execute(|d| d.writes.extend(creates)).await.unwrap();
+    assert_eq!(bench.targets(), [format!("POST {PODS}")], "and no more");
 }
 
 #[tokio::test]
