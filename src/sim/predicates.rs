@@ -129,7 +129,7 @@ impl Monitor {
             return;
         };
         let versioned = call.body["preconditions"]["resourceVersion"].is_string();
-        let unwanted = self.facts.was_unwanted(server, &worker, pod, self.slack);
+        let unwanted = self.facts.is_unwanted(server, &worker, pod, self.slack);
         if !versioned && !unwanted && !facts::goes_whatever_its_state(server, &tree, &worker, pod) {
             let (predicate, what) = if is_ready(pod) {
                 ("S10 intent before effect", "before what stops it is stored")

@@ -11,7 +11,9 @@ use tokio::time::Instant;
 
 use super::history::{letters, timeline};
 use super::kind::Kind;
-use super::objects::{child_of, condition, controller_uid, is_deleting, is_enabled, uid_of};
+use super::objects::{
+    child_of, condition, controller_uid, is_deleting, is_enabled, spec_of, uid_of,
+};
 use super::operator::Operator;
 use super::plan::Plan;
 use super::predicates::standing;
@@ -263,10 +265,33 @@ fn not_whole(world: &World) -> Vec<String> {
         });
         let replicas = worker["spec"]["replicas"].as_i64().unwrap_or(1);
         let standing = standing(&world.server, uid_of(worker));
-        let slots = (0..replicas).filter(|slot| wanted && standing.get(slot) != Some(&"ready"));
-        missing.extend(slots.map(|slot| format!("L1: {}/{slot} is not up", child_of(worker))));
+        if !wanted {
+            continue;
+        }
+        if has_fixed_slots(world, worker) {
+            let slots = (0..replicas).filter(|slot| standing.get(slot) != Some(&"ready"));
+            missing.extend(slots.map(|slot| format!("L1: {}/{slot} is not up", child_of(worker))));
+            continue;
+        }
+        // A Pod whose labels were taken away is not seen any more.
+        let seen: Vec<&str> = standing.range(0..).map(|(_, stands)| *stands).collect();
+        let up = seen.iter().filter(|stands| **stands == "ready").count();
+        if usize::try_from(replicas) != Ok(up) || seen.len() != up {
+            let child = child_of(worker);
+            missing.push(format!(
+                "L1: of {replicas} replicas of {child} these stand: {seen:?}"
+            ));
+        }
     }
     missing
+}
+
+/// Whether the spec says which slots a worker has. With `Stable` the highest are dropped; else those that are not alive
+/// go first, so that the numbers that are left depend on what happened.
+fn has_fixed_slots(world: &World, worker: &Value) -> bool {
+    tree_of(world, worker)
+        .and_then(|tree| spec_of(tree, child_of(worker)).cloned())
+        .is_some_and(|spec| spec["worker"]["identity"] == "Stable")
 }
 
 /// Workers whose tree is gone although they name it as their owner.
@@ -328,9 +353,16 @@ fn state(world: &World) -> String {
         });
         let pods = standing(&world.server, uid_of(worker));
         let spec = &worker["spec"]["replicas"];
+        let pods = if has_fixed_slots(world, worker) {
+            format!("{pods:?}")
+        } else {
+            let mut pods: Vec<&str> = pods.into_values().collect();
+            pods.sort_unstable();
+            format!("{pods:?}")
+        };
         let _ = writeln!(
             text,
-            "  worker {name}: enabled {enabled}, replicas {spec}, {pods:?}"
+            "  worker {name}: enabled {enabled}, replicas {spec}, {pods}"
         );
     }
     let ownerless = world

@@ -79,12 +79,17 @@ fn check_all<T: Sync>(what: &str, jobs: &[T], check: impl Fn(&T) -> Result<(), S
                     if number > 0 && number.is_multiple_of(PROGRESS) {
                         say(&format!("{what}: {number} of {}", jobs.len()));
                     }
-                    if let Err(why) = check(job) {
-                        wrong.lock().expect("no check panics").push((number, why));
-                        if reports.is_none() {
-                            next.store(jobs.len(), Ordering::Relaxed);
+                    let Err(why) = check(job) else {
+                        continue;
+                    };
+                    match &reports {
+                        Some(folder) => {
+                            let file = folder.join(format!("{}-{number}", &what[..5]));
+                            std::fs::write(file, &why).expect("reports can be written");
                         }
+                        None => next.store(jobs.len(), Ordering::Relaxed),
                     }
+                    wrong.lock().expect("no check panics").push((number, why));
                 }
             });
         }
@@ -96,12 +101,6 @@ fn check_all<T: Sync>(what: &str, jobs: &[T], check: impl Fn(&T) -> Result<(), S
         jobs.len(),
         wrong.len()
     ));
-    if let Some(folder) = &reports {
-        for (number, why) in &wrong {
-            let file = folder.join(format!("{}-{number}", &what[..5]));
-            std::fs::write(file, why).expect("reports can be written");
-        }
-    }
     if let Some((_, why)) = wrong.first() {
         panic!("{why}");
     }

@@ -11,8 +11,8 @@ use serde_json::Value;
 use crate::sim::kind::Kind;
 use crate::sim::objects::{
     child_of, children, controller_uid, ended_runs, is_deleting, is_enabled, is_live, is_ready,
-    lineage, owners, pods_of, quorum, record_of, replicas_of, revision_of, slot_entry, slot_of,
-    spec_of, uid_of, wanted_revision, worker_of,
+    is_stable, lineage, owners, pods_of, quorum, record_of, replicas_of, revision_of, slot_entry,
+    slot_of, spec_of, uid_of, wanted_revision, worker_of,
 };
 use crate::sim::server::{Actor, Change, Server};
 
@@ -24,8 +24,9 @@ pub(super) struct Facts {
     ended: BTreeMap<String, Timestamp>,
     /// Until when a Pod was Ready, when it no longer is.
     ready_until: BTreeMap<String, Timestamp>,
-    /// Workers that have started, and since when they are stopped again.
-    started: BTreeMap<String, Option<Timestamp>>,
+    /// Children that have started, by tree and name, and since when they are stopped again. A Worker that somebody
+    /// deletes is made anew; the child is the same.
+    started: BTreeMap<(String, String), Option<Timestamp>>,
     /// The last Pod of each slot, as it was last seen: by Worker and slot.
     last: BTreeMap<(String, i64), Vec<Arc<Value>>>,
     /// Trees that are as their spec asks.
@@ -69,6 +70,15 @@ impl Facts {
         if change.address.0 == Kind::Pod {
             self.pod(server, change, object, &uid);
         }
+        if change.address.0 == Kind::Worker && change.after.is_none() {
+            let child = (
+                controller_uid(object).to_owned(),
+                child_of(object).to_owned(),
+            );
+            if let Some(stopped) = self.started.get_mut(&child) {
+                stopped.get_or_insert(server.now);
+            }
+        }
         if matches!(change.address.0, Kind::Pod | Kind::Tree | Kind::Worker) {
             self.note_match(server);
         }
@@ -99,11 +109,12 @@ impl Facts {
             .filter(|pod| is_ready(pod) && !is_deleting(pod))
             .count();
         let live = pods_of(server, &owner).filter(|pod| is_live(pod)).count();
+        let child = (uid_of(&tree).to_owned(), child_of(pod).to_owned());
         if ready >= quorum(&tree, &worker) {
-            self.started.insert(owner, None);
+            self.started.insert(child, None);
         } else if live == 0
             && matches!(change.actor, Actor::Operator(_))
-            && let Some(stopped) = self.started.get_mut(&owner)
+            && let Some(stopped) = self.started.get_mut(&child)
         {
             stopped.get_or_insert(server.now);
         }
@@ -165,14 +176,16 @@ impl Facts {
         self.ended.get(uid).copied()
     }
 
-    /// Whether a Worker has started, and was not stopped before that.
-    pub(super) fn has_started(&self, worker: &Value, since: Timestamp) -> bool {
-        let stopped = self.started.get(uid_of(worker));
+    /// Whether a child has started, and was not stopped before that.
+    pub(super) fn has_started(&self, tree: &Value, child: &str, since: Timestamp) -> bool {
+        let child = (uid_of(tree).to_owned(), child.to_owned());
+        let stopped = self.started.get(&child);
         stopped.is_some_and(|stopped| stopped.is_none_or(|stopped| stopped >= since))
     }
 
-    /// Whether a slot was not wanted a moment ago, by a number of replicas that another operator has changed since.
-    pub(super) fn was_unwanted(
+    /// Whether a slot is not wanted, whatever the state of its Pod, by the number of replicas that there is or was a moment
+    /// ago, before another operator changed it.
+    pub(super) fn is_unwanted(
         &self,
         server: &Server,
         worker: &Value,
@@ -180,9 +193,49 @@ impl Facts {
         slack: SignedDuration,
     ) -> bool {
         let known = self.scaled.get(uid_of(worker)).into_iter().flatten();
-        known.into_iter().any(|(until, replicas)| {
-            server.now.duration_since(*until) <= slack && slot_of(pod) >= *replicas
-        })
+        let lately = known
+            .into_iter()
+            .filter(|(until, _)| server.now.duration_since(*until) <= slack)
+            .map(|(_, replicas)| *replicas);
+        lately
+            .chain([replicas_of(worker)])
+            .any(|replicas| self.goes_by_number(server, worker, pod, replicas, slack))
+    }
+
+    /// Whether a slot goes when there are so many replicas, whatever the state of its Pod. Of an `Interchangeable` worker
+    /// those that are not alive go first, then those that are not Ready, then the highest: so it goes in any case only
+    /// when enough lower ones are up.
+    fn goes_by_number(
+        &self,
+        server: &Server,
+        worker: &Value,
+        pod: &Value,
+        replicas: i64,
+        slack: SignedDuration,
+    ) -> bool {
+        if is_stable(server, pod) {
+            return slot_of(pod) >= replicas;
+        }
+        let lower = (0..slot_of(pod)).filter(|slot| {
+            let pods = self.last.get(&(uid_of(worker).to_owned(), *slot));
+            let mut pods = pods.into_iter().flatten();
+            pods.any(|pod| self.was_up(server, pod, slack))
+        });
+        lower.count() >= usize::try_from(replicas).unwrap_or(0)
+    }
+
+    /// Whether a Pod is Ready and not being deleted, or was a moment ago.
+    fn was_up(&self, server: &Server, pod: &Value, slack: SignedDuration) -> bool {
+        let until = self.ready_until.get(uid_of(pod)).copied();
+        match until {
+            None => is_ready(pod) && !is_deleting(pod),
+            Some(until) => {
+                let stored = pods_of(server, controller_uid(pod))
+                    .find(|stored| uid_of(stored) == uid_of(pod));
+                stored.is_some_and(|pod| is_ready(pod) && !is_deleting(pod))
+                    || server.now.duration_since(until) <= slack
+            }
+        }
     }
 
     /// The Pod that this new one follows in its slot, unless somebody else deleted it.
@@ -246,7 +299,7 @@ pub(super) fn goes_whatever_its_state(
     worker: &Value,
     pod: &Value,
 ) -> bool {
-    if goes_anyway(tree, worker, pod) {
+    if is_to_stop(tree, worker, pod) {
         return true;
     }
     let Some(child) = spec_of(tree, child_of(pod)) else {
@@ -268,6 +321,11 @@ pub(super) fn goes_whatever_its_state(
 
 /// Whether what is stored says that this Pod's child, tree or slot goes.
 fn goes_anyway(tree: &Value, worker: &Value, pod: &Value) -> bool {
+    slot_of(pod) >= replicas_of(worker) || is_to_stop(tree, worker, pod)
+}
+
+/// Whether what is stored says that this Pod's child or tree goes, or its identity.
+fn is_to_stop(tree: &Value, worker: &Value, pod: &Value) -> bool {
     let Some(child) = spec_of(tree, child_of(pod)) else {
         return true;
     };
@@ -281,7 +339,6 @@ fn goes_anyway(tree: &Value, worker: &Value, pod: &Value) -> bool {
     is_deleting(tree)
         || tree["spec"]["suspend"] == true
         || !is_enabled(tree, child)
-        || slot_of(pod) >= replicas_of(worker)
         || stable != is_stable
         || lineage(tree, child).iter().any(|supervisor| {
             let record = record_of(tree, supervisor);

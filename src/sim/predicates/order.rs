@@ -25,12 +25,13 @@ pub(super) fn started_too_early(
     slack: SignedDuration,
 ) -> Option<String> {
     let lately = server.now - slack;
-    if facts.has_started(worker, lately) || worker["status"]["started"] == true {
+    if facts.has_started(tree, child_of(pod), lately) || worker["status"]["started"] == true {
         // A replica among others, or one that is restarted by itself.
         return None;
     }
     let child = spec_of(tree, child_of(pod))?;
-    // What started during this start, and was stopped since for a reason of its own, is not waited for again.
+    // What started during this start, and was stopped since for a reason of its own, is not waited for again: its death is
+    // judged at once, and the operation goes on from the right place, which under `OneForOne` is where it was.
     let began = lineage(tree, child)
         .iter()
         .filter_map(|supervisor| begin_of_start(tree, supervisor))
@@ -38,11 +39,10 @@ pub(super) fn started_too_early(
     let starts = |supervisor: &str| begin_of_start(tree, supervisor).is_some();
     let earlier = ordered_siblings(tree, child, starts, |sibling, own| sibling < own);
     let waits_for = earlier.into_iter().find(|sibling| {
-        let Some(worker) = worker_of(server, tree, sibling) else {
-            return true;
-        };
-        let nothing = quorum(tree, &worker) == 0 || replicas_of(&worker) == 0;
-        !nothing && !facts.has_started(&worker, lately.min(began))
+        let worker = worker_of(server, tree, sibling);
+        let nothing =
+            worker.is_some_and(|worker| quorum(tree, &worker) == 0 || replicas_of(&worker) == 0);
+        !nothing && !facts.has_started(tree, sibling, lately.min(began))
     })?;
     Some(format!(
         "{} is started before {waits_for} has started",
