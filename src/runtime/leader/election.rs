@@ -203,10 +203,7 @@ impl Election {
             // The answer took so long that others may be about to take over.
             _ if until <= now => None,
             (_, Some((term, _))) => Some((term, until)),
-            (_, None) => {
-                self.terms += 1;
-                Some((Term::number(self.terms), until))
-            }
+            (_, None) => Some((self.begin_term(), until)),
         };
     }
 
@@ -235,6 +232,21 @@ impl Election {
             }
             _ => None,
         }
+    }
+
+    /// For a moment nobody was told that this term goes on, although it does: the renewal was taken in too late. Who
+    /// asked meanwhile has put work away until the next term, so what follows is one.
+    pub(super) fn was_doubted(&mut self, term: Term) {
+        if let Some((same, until)) = self.leading
+            && same == term
+        {
+            self.leading = Some((self.begin_term(), until));
+        }
+    }
+
+    fn begin_term(&mut self) -> Term {
+        self.terms += 1;
+        Term::number(self.terms)
     }
 
     /// Whether the Lease must be read before it can be given back.

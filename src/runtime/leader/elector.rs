@@ -186,10 +186,21 @@ impl Elector {
         }
     }
 
-    /// Tells the process what we believe of ourselves.
+    /// Tells the process what we believe of ourselves. Nobody asks while the word is changed, so whether our belief had
+    /// ended before is the same for all who asked.
     fn publish(&mut self) {
-        let belief = self.election.belief(Instant::now());
-        let before = self.belief.send_replace(belief);
+        let election = &mut self.election;
+        let mut before = Belief::Standby;
+        self.belief.send_modify(|said| {
+            let now = Instant::now();
+            if let Belief::Leader(term, until) = *said
+                && until <= now
+            {
+                election.was_doubted(term);
+            }
+            before = std::mem::replace(said, election.belief(now));
+        });
+        let belief = *self.belief.borrow();
         match (before, belief) {
             (Belief::Leader(old, _), Belief::Leader(new, _)) if old == new => {}
             (_, Belief::Leader(..)) => {

@@ -315,3 +315,44 @@ async fn a_lease_that_is_deleted_is_made_again() {
     assert!(next > term && took <= Duration::from_secs(3), "{took:?}");
     assert_eq!(server.lock().unwrap().spec()["holderIdentity"], "a");
 }
+
+/// Who asked in the moment between has put its work away until the next term.
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_is_told_too_late_makes_another_term() {
+    let settings = LeaderElection {
+        namespace: "ns".to_owned(),
+        name: "l".to_owned(),
+        identity: "a".to_owned(),
+        timing: Timing::default(),
+    };
+    let readiness = Health::new(Duration::from_mins(1)).component("election");
+    let clock: Clock = Arc::new(|| "2026-01-01T00:00:00Z".parse().unwrap());
+    let metrics = Metrics::new("test").leader.clone();
+    let (mut elector, leadership) = Elector::new(settings, server().0, clock, metrics, readiness);
+    let renewed = |elector: &mut Elector, claim, version: &str| {
+        let now = Instant::now();
+        elector.election.stored(claim, version.to_owned(), now, now);
+    };
+    renewed(&mut elector, Claim::Acquire, "1");
+    elector.publish();
+    let first = leadership.term().unwrap();
+
+    tokio::time::advance(Duration::from_millis(3_999)).await;
+    renewed(&mut elector, Claim::Renew, "2");
+    elector.publish();
+    assert!(leadership.holds(first), "told in time, it is the same term");
+
+    tokio::time::advance(Duration::from_millis(3_999)).await;
+    renewed(&mut elector, Claim::Renew, "3");
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(
+        leadership.term(),
+        None,
+        "nobody has told of the renewal yet"
+    );
+    elector.publish();
+    let second = leadership.term().unwrap();
+    assert!(second > first);
+    elector.publish();
+    assert!(leadership.holds(second));
+}
