@@ -147,14 +147,14 @@ pub(crate) async fn run_deciding(
         let context = Arc::clone(&context);
         move |key| reconcile::reconcile(Arc::clone(&context), key)
     };
-    let result = tokio::select! {
-        biased;
-        () = wake.drive(work, &heartbeat, stop) => Ok(()),
-        () = report_watches(&troubles, health, metrics.api.clone()) => Ok(()),
-        () = look_at_all_in_each_term(&context, &wake) => Ok(()),
-        ended = watches.join_next() => Err(Ended::Watch(format!("{ended:?}"))),
-        Some(ended) = election.join_next() => Err(Ended::Election(format!("{ended:?}"))),
+    let duties = async {
+        tokio::join!(
+            report_watches(&troubles, health, metrics.api.clone()),
+            look_at_all_in_each_term(&context, &wake),
+        );
     };
+    let queue = wake.drive(work, &heartbeat, stop);
+    let result = until_first(&mut watches, &mut election, duties, queue).await;
     drop(watches);
     drop(context);
     notify::drain(publisher).await;
@@ -163,6 +163,23 @@ pub(crate) async fn run_deciding(
     while election.join_next().await.is_some() {}
     tracing::info!("stopped");
     result
+}
+
+/// Waits until the queue has ended, or something has that must not. The queue comes last: it may be busy without a
+/// pause, and then leaves nothing of what one poll may do to those after it. Those before it are hardly ever busy.
+async fn until_first(
+    watches: &mut JoinSet<()>,
+    election: &mut JoinSet<()>,
+    duties: impl Future<Output = ()>,
+    queue: impl Future<Output = ()>,
+) -> Result<(), Ended> {
+    tokio::select! {
+        biased;
+        ended = watches.join_next() => Err(Ended::Watch(format!("{ended:?}"))),
+        Some(ended) = election.join_next() => Err(Ended::Election(format!("{ended:?}"))),
+        () = duties => Ok(()),
+        () = queue => Ok(()),
+    }
 }
 
 /// Competes for the Lease until all work is done, or leads without an election.
@@ -218,5 +235,41 @@ fn report_watches(
             }
             tokio::time::sleep(READINESS_INTERVAL).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A queue that takes all that one poll may do, for a very long time.
+    async fn flood() {
+        for _ in 0..1_000_000 {
+            tokio::task::coop::consume_budget().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_flood_starves_nobody() {
+        let (mut watches, mut election) = (JoinSet::new(), JoinSet::new());
+        watches.spawn(std::future::pending());
+        let (tell, mut told) = tokio::sync::mpsc::channel(1);
+        let (done, was_done) = tokio::sync::oneshot::channel();
+        tokio::spawn(async move {
+            for number in 0..100 {
+                tell.send(number).await.unwrap();
+            }
+        });
+        let duties = async move {
+            while told.recv().await.is_some() {}
+            done.send(()).unwrap();
+            std::future::pending().await
+        };
+        election.spawn(async move {
+            was_done.await.unwrap();
+            panic!("on purpose");
+        });
+        let ended = until_first(&mut watches, &mut election, duties, flood()).await;
+        assert!(matches!(ended, Err(Ended::Election(_))), "{ended:?}");
     }
 }

@@ -61,6 +61,8 @@ impl Wake {
     {
         let mut runs = JoinSet::new();
         while !stop.is_cancelled() {
+            // A bell that rings all the time must not keep others from their turn.
+            tokio::task::coop::consume_budget().await;
             heartbeat.beat();
             self.begin(&mut runs, &work);
             let pulse = Instant::now() + PULSE;
