@@ -128,9 +128,22 @@ impl Error {
         self.code() == 403
     }
 
-    /// Whether the API server has answered that it will not, which trying again does not change.
+    /// Whether the same request would be refused again: somebody must change something first. A conflict about a quota,
+    /// throttling, a lost login and what is not found are not of that kind.
     pub(super) fn is_refusal(&self) -> bool {
-        matches!(self.code(), 400..=499) && !matches!(self.code(), 408 | 409 | 410 | 429)
+        let Some(status) = self.status() else {
+            return false;
+        };
+        // A webhook may answer with any code it likes.
+        let by_webhook = status.message.starts_with("admission webhook ");
+        match status.code {
+            400..=499 if by_webhook => true,
+            401 | 404 | 408 | 409 | 410 | 429 => false,
+            400..=499 => true,
+            // The one server error that is an answer: an admission webhook did not work, so nothing was stored.
+            500 => status.message.contains("failed calling webhook"),
+            _ => false,
+        }
     }
 
     /// Whether the API server no longer has the version that was asked for.

@@ -13,7 +13,7 @@ use kube::api::Preconditions;
 use tokio::time::Instant;
 
 use super::super::error::Error;
-use super::super::kinds::{Pods, Workers};
+use super::super::kinds::{Kind, Pods, Trees, Workers};
 use super::super::memory::Written;
 use super::super::observe::{is_ours, reread};
 use super::super::wire::controller_of;
@@ -21,6 +21,7 @@ use super::grant;
 use super::requests::{self, Ours, create, delete, scale};
 use super::{Effect, Execution, PARALLEL};
 use crate::api::labels;
+use crate::api::v1alpha1::GROUP;
 use crate::model::decision::Write;
 use crate::model::world::Refusal;
 
@@ -50,7 +51,7 @@ impl Execution<'_> {
                             waits = true;
                         }
                         Ok(Effect::Stale) => return Ok(Effect::Stale),
-                        Err(error) if is_refusal(&error) && child_of(write).is_some() => {
+                        Err(error) if error.is_refusal() && child_of(write).is_some() => {
                             refused.extend(child_of(write));
                             unknown.get_or_insert(error);
                         }
@@ -196,7 +197,7 @@ impl Execution<'_> {
             // Nothing can be created there any more, and nothing needs to be.
             return Ok(Effect::Stale);
         }
-        if !is_refusal(&error) {
+        if !error.is_refusal() {
             requests::doubt(context, tree, new.written, new.name, &error);
             return Err(error);
         }
@@ -219,16 +220,23 @@ impl Execution<'_> {
         }
     }
 
-    /// Whether what holds the name is about to go by itself: it is being deleted, or belongs to an owner of the same name
-    /// that is no more, because ours has the name now. That takes a moment, and is nobody's fault unless it takes long.
+    /// Whether what holds the name is about to go by itself: it is being deleted, or belongs to an owner of the same kind
+    /// and name that is no more, because ours has the name now. That takes a moment, and is nobody's fault unless it takes
+    /// long.
     fn will_go(&self, new: &New<'_>, holder: &ObjectMeta) -> bool {
         let (tree, workers) = (&self.observation.key, &self.observation.world.workers);
         let owner = match new.slot {
-            None => Some(tree.name.as_str()),
-            Some(_) => workers.get(new.child).map(|worker| worker.name.as_str()),
+            None => Some((Trees::NAME, tree.name.as_str())),
+            Some(_) => workers
+                .get(new.child)
+                .map(|worker| (Workers::NAME, worker.name.as_str())),
         };
-        let is_predecessors = controller_of(holder)
-            .is_some_and(|held| held.uid != new.owner && Some(held.name.as_str()) == owner);
+        let is_predecessors = controller_of(holder).is_some_and(|held| {
+            let group = held.api_version.split_once('/').map(|(group, _)| group);
+            held.uid != new.owner
+                && group == Some(GROUP)
+                && Some((held.kind.as_str(), held.name.as_str())) == owner
+        });
         let now = Instant::now();
         (holder.deletion_timestamp.is_some() || is_predecessors)
             && self.context.memories.waits_for(tree, new.name, now)
@@ -280,24 +288,6 @@ fn is_already_there(error: &Error) -> bool {
         && error
             .status()
             .is_some_and(|status| status.reason == "AlreadyExists")
-}
-
-/// Whether the same write would be refused again: somebody must change something first. A conflict
-/// about a quota, throttling and a lost login are not of that kind.
-fn is_refusal(error: &Error) -> bool {
-    let Some(status) = error.status() else {
-        return false;
-    };
-    // A webhook may answer with any code it likes.
-    let by_webhook = status.message.starts_with("admission webhook ");
-    match status.code {
-        400..=499 if by_webhook => true,
-        401 | 404 | 408 | 409 | 410 | 429 => false,
-        400..=499 => true,
-        // The one server error that is an answer: an admission webhook did not work, so nothing was stored.
-        500 => status.message.contains("failed calling webhook"),
-        _ => false,
-    }
 }
 
 /// The child that a write is made for.

@@ -493,15 +493,42 @@ async fn a_name_that_a_predecessor_holds_is_waited_for_a_while() {
     }
 }
 
+#[tokio::test]
+async fn what_belongs_to_another_kind_of_owner_of_that_name_does_not_go_by_itself() {
+    for (api, kind) in [
+        ("apps/v1", "ReplicaSet"),
+        ("coppice.dev/v1alpha1", "SupervisionTree"),
+        ("example.com/v1", "Worker"),
+    ] {
+        let bench = taken_by_a(api, kind, "somebody", "t-w");
+        let executed = bench.execute(|d| d.writes.push(create_pod("p"))).await;
+        assert_eq!(executed.unwrap(), Executed::Wrote, "{api} {kind}");
+        let refusals = bench.context.memories.refusals(&tree());
+        assert_eq!(refusals[0].reason, "NameCollision", "{api} {kind}");
+    }
+}
+
 /// A server on which the name of a Pod belongs to a Worker of that UID and name.
 fn taken_by(uid: &'static str, name: &'static str) -> Bench {
+    taken_by_a("coppice.dev/v1alpha1", "Worker", uid, name)
+}
+
+fn taken_by_a(
+    api: &'static str,
+    kind: &'static str,
+    uid: &'static str,
+    name: &'static str,
+) -> Bench {
     Bench::new(move |seen| match seen.target.as_str() {
         target if target.starts_with("POST") => {
             Answer::error(409, "AlreadyExists", "pods \"p\" already exists")
         }
         _ => {
             let mut pod = pod_object("p", uid, 40);
-            pod["metadata"]["ownerReferences"][0]["name"] = json!(name);
+            let owner = &mut pod["metadata"]["ownerReferences"][0];
+            owner["apiVersion"] = json!(api);
+            owner["kind"] = json!(kind);
+            owner["name"] = json!(name);
             Answer::Json(200, pod)
         }
     })

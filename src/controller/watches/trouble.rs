@@ -91,7 +91,8 @@ impl Troubles {
         let state = watches.entry(name(kind, scope)).or_default();
         let reason = explain(error);
         state.refused = match state.refused {
-            _ if !error.is_refusal() => None,
+            // A kind that is not there is no kind that may be watched.
+            _ if !error.is_refusal() && !error.is_not_found() => None,
             None => Some(Instant::now()),
             since => since,
         };
