@@ -92,7 +92,8 @@ pub fn client(mut config: Config) -> Result<Client, kube::Error> {
     throttle::client(config)
 }
 
-/// Looks after all trees until `stop`, then lets what runs finish, for at most 11 s, and gives the Lease back. While
+/// Looks after all trees until `stop`. Then it begins no request for a tree any more, waits for those under way, for at
+/// most 2.5 s, and gives the Lease back. While
 /// another operator leads it knows all that there is to know and writes nothing. It ends when one of its watches or the
 /// election panics.
 pub async fn run(
@@ -127,7 +128,7 @@ pub(crate) async fn run_deciding(
         views: views::SharedViews::default(),
         memories: memory::Memories::default(),
         notices,
-        leadership,
+        leadership: leadership.until(stop.clone()),
         metrics: metrics.clone(),
         decide,
         opt_in_role: settings.opt_in_role.clone(),

@@ -184,6 +184,7 @@ where
 {
     let key = ObjectKey::new(namespace, name);
     let api = Api::<K::Wire>::namespaced(context.client.clone(), namespace);
+    may_read(context, "get", K::NAME, &key)?;
     let known = known_uid::<K>(context, &key);
     let answer = bounded("get", K::NAME, key.to_string(), api.get(name)).await;
     context.metrics.api.request(
@@ -202,6 +203,22 @@ where
         }
         Err(error) => Err(error),
     }
+}
+
+/// Whether what is read may still lead to anything: an error when we do not lead any more, or are to stop.
+fn may_read(
+    context: &Context,
+    verb: &'static str,
+    kind: &'static str,
+    object: &ObjectKey,
+) -> Result<(), Error> {
+    let not_leading = || Error::NotLeading {
+        verb,
+        kind,
+        object: object.to_string(),
+    };
+    let term = context.leadership.term();
+    term.map(drop).ok_or_else(not_leading)
 }
 
 /// The UID of the object that is known by that name.

@@ -14,7 +14,7 @@ use super::super::error::{Error, bounded};
 use super::super::kinds::{Kind, Pods, Trees, Workers, key_of};
 use super::super::memory::{Behind, Statuses};
 use super::super::store::ObjectKey;
-use super::reread;
+use super::{may_read, reread};
 use crate::api::labels;
 
 /// How many objects are listed at once.
@@ -72,6 +72,7 @@ where
     let selector = format!("{}={}", labels::TREE, tree.name);
     let mut params = ListParams::default().labels(&selector).limit(PAGE);
     loop {
+        may_read(context, "list", K::NAME, tree)?;
         context.metrics.api.reread(K::NAME, why.as_str());
         let answer = bounded("list", K::NAME, tree.to_string(), api.list(&params)).await;
         let result = answer.as_ref().map_or_else(Error::reason, |_| "ok");

@@ -4,6 +4,7 @@
 
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// One time of leading without a gap. Another one means that somebody else may have led in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,7 +23,11 @@ pub(super) enum Belief {
 
 /// Whether this process leads. Clones give the same answer.
 #[derive(Clone, Debug)]
-pub struct Leadership(watch::Receiver<Belief>);
+pub struct Leadership {
+    belief: watch::Receiver<Belief>,
+    /// What ends it in any case.
+    stop: CancellationToken,
+}
 
 impl Term {
     const ALONE: Self = Self(0);
@@ -40,17 +45,30 @@ impl Term {
 
 impl Leadership {
     pub(super) fn new(belief: watch::Receiver<Belief>) -> Self {
-        Self(belief)
+        Self {
+            belief,
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// The same leadership, which ends at `stop`, whoever holds the Lease: whoever is about to give it back begins
+    /// nothing more.
+    #[must_use]
+    pub fn until(self, stop: CancellationToken) -> Self {
+        Self { stop, ..self }
     }
 
     /// The leadership of a process that has no election: it leads from beginning to end.
     pub fn alone() -> Self {
-        Self(watch::channel(Belief::Alone).1)
+        Self::new(watch::channel(Belief::Alone).1)
     }
 
     /// The term that we lead in at this moment; `None` when we do not.
     pub fn term(&self) -> Option<Term> {
-        match *self.0.borrow() {
+        if self.stop.is_cancelled() {
+            return None;
+        }
+        match *self.belief.borrow() {
             Belief::Alone => Some(Term::ALONE),
             Belief::Leader(term, until) if Instant::now() < until => Some(term),
             Belief::Leader(..) | Belief::Standby => None,
@@ -65,12 +83,12 @@ impl Leadership {
     /// Waits for a term that is not `last`.
     pub async fn next_term(&mut self, last: Option<Term>) -> Term {
         loop {
-            self.0.mark_unchanged();
+            self.belief.mark_unchanged();
             match self.term() {
                 Some(term) if Some(term) != last => return term,
                 _ => {}
             }
-            if self.0.changed().await.is_err() {
+            if self.belief.changed().await.is_err() {
                 // Nobody is left who could change it.
                 std::future::pending::<()>().await;
             }
@@ -125,6 +143,20 @@ mod tests {
         assert!(leadership.holds(first));
         tokio::time::advance(Duration::from_millis(1)).await;
         assert_eq!(leadership.term(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_ends_it_although_the_lease_is_ours() {
+        let (giver, elected) = Giver::new();
+        giver.give(1);
+        for leadership in [elected, Leadership::alone()] {
+            let stop = CancellationToken::new();
+            let stopping = leadership.clone().until(stop.clone());
+            assert!(stopping.term().is_some());
+            stop.cancel();
+            assert_eq!(stopping.term(), None);
+            assert!(leadership.term().is_some(), "for whoever does not stop");
+        }
     }
 
     #[tokio::test(start_paused = true)]

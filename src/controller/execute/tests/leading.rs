@@ -110,6 +110,40 @@ async fn whoever_loses_the_lease_between_two_writes_makes_no_second_one() {
     assert_eq!(pods, ["ns/a"], "what was written is known");
 }
 
+/// The Lease is still ours then, but another operator waits for it.
+#[tokio::test]
+async fn whoever_is_to_stop_begins_no_request_more() {
+    for begin in [
+        every_write(),
+        (0..20).map(|n| create_pod(&n.to_string())).collect(),
+    ] {
+        let stop = CancellationToken::new();
+        let stopper = stop.clone();
+        let (mut bench, _giver) = settled(move |seen| {
+            stopper.cancel();
+            obliging(seen)
+        })
+        .await;
+        bench.context.leadership = bench.context.leadership.until(stop);
+        let executed = bench.execute(|d| {
+            d.tree_status.restarts = 3;
+            d.writes.extend(begin);
+        });
+        assert!(!executed.await.unwrap_err().was_sent());
+        assert_eq!(bench.targets().len(), 1, "{:?}", bench.targets());
+    }
+    let stop = CancellationToken::new();
+    let stopper = stop.clone();
+    let (mut bench, _giver) = leading(move |seen| {
+        stopper.cancel();
+        moved_on(seen)
+    });
+    bench.context.leadership = bench.context.leadership.until(stop);
+    let reading = bench.execute(|d| d.writes.push(create_pod("a")));
+    assert!(!reading.await.unwrap_err().was_sent());
+    assert_eq!(bench.targets(), [format!("GET {TREE}")]);
+}
+
 #[tokio::test]
 async fn a_standby_is_silent_and_its_tree_waits() {
     let (bench, giver) = leading(obliging);
