@@ -14,8 +14,10 @@ use super::error::Error;
 use super::kinds::{Kind, Trees, Workers};
 use super::memory::{Behind, Written};
 use super::observe::{Observation, read_all, reread, unexplained};
+use crate::api::labels;
 use crate::model::decision::{Decision, Judged, Write};
 use crate::model::fault::Verdict;
+use crate::model::world::World;
 use crate::runtime::leader::Term;
 
 mod batch;
@@ -28,6 +30,8 @@ pub(super) use malformed::report_malformed;
 
 use requests::{StatusWrite, patch_status};
 
+/// The generation that the API server gives to a new object.
+const FIRST_GENERATION: i64 = 1;
 /// How many independent requests of one tree may be under way at once.
 const PARALLEL: usize = 8;
 
@@ -176,6 +180,9 @@ impl Execution<'_> {
         let Some(behind) = memories.behind(tree).or(is_missing) else {
             return Ok(false);
         };
+        if behind == Behind::Takeover && self.is_untouched() {
+            return Ok(false);
+        }
         read_all(self.context, tree, behind).await?;
         memories.was_read(tree, self.term());
         // What exists by now but belongs to none of the Workers was taken from them: it is as good as gone.
@@ -188,6 +195,24 @@ impl Execution<'_> {
         let absent = missing.into_iter().filter(|uid| !is_ours(uid));
         memories.are_absent(tree, absent);
         Ok(true)
+    }
+
+    /// Whether no operator has written to the tree, as far as was seen. Nothing exists below such a tree, and every first
+    /// write to it is one to the tree itself against the version that was seen. When that is granted, nobody else has
+    /// written before.
+    fn is_untouched(&self) -> bool {
+        let World { tree, workers, .. } = &self.observation.world;
+        let is_held = tree.finalizers.iter().any(|name| name == labels::FINALIZER);
+        !is_held && workers.is_empty() && tree.status.observed_generation < FIRST_GENERATION
+    }
+
+    /// Our own write has made this version of the tree.
+    fn follow(&mut self, version: String) {
+        self.tree_version = version;
+        if self.is_untouched() {
+            let memories = &self.context.memories;
+            memories.was_read(&self.observation.key, self.term());
+        }
     }
 
     /// The statuses that must be stored first, the tree's before its Workers', and those that can wait.
@@ -259,7 +284,7 @@ impl Execution<'_> {
         .await?;
         match stored {
             Some(version) => {
-                self.tree_version = version;
+                self.follow(version);
                 self.context.memories.told(tree);
                 Ok(Effect::Done)
             }

@@ -174,7 +174,7 @@ impl Execution<'_> {
             requests::patch_finalizers(self.context, term, tree, &finalizers, &version).await?;
         match patched {
             Some(version) => {
-                self.tree_version = version;
+                self.follow(version);
                 Ok(Effect::Done)
             }
             // A tree that is gone has no finalizer either; the next look finds out.

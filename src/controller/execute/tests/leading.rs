@@ -333,6 +333,53 @@ async fn no_further_write_is_made_once_another_operator_has_written() {
     assert_eq!(bench.targets(), [format!("POST {PODS}")], "and no more");
 }
 
+/// A bench that leads in term 1 and sees a tree that is new.
+fn with_a_new_tree(answer: impl Fn(&Seen) -> Answer + Send + 'static) -> (Bench, Giver) {
+    let (bench, giver) = leading(answer);
+    let mut new = tree_object(12);
+    new["status"] = json!({"observedGeneration": -1});
+    let new = serde_json::from_value(new).unwrap();
+    {
+        let mut views = bench.context.views.lock();
+        views.put::<Trees>(new, Source::Watch, None);
+        views.forget::<Workers>(&ObjectKey::new("ns", "t-w"), None);
+    }
+    (bench, giver)
+}
+
+#[tokio::test]
+async fn a_tree_that_no_leader_has_written_need_not_be_read() {
+    let judge: fn(&mut Decision) = |d| d.tree_status.observed_generation = 1;
+    let hold: fn(&mut Decision) = |d| d.writes.push(Write::AddFinalizer);
+    for (first, target) in [
+        (judge, format!("PATCH {TREE}/status")),
+        (hold, format!("PATCH {TREE}")),
+    ] {
+        let (bench, giver) = with_a_new_tree(moved_on);
+        assert_eq!(bench.execute(first).await.unwrap(), Executed::Wrote);
+        let next = bench.execute(|d| d.writes.push(create_pod("a"))).await;
+        assert_eq!(next.unwrap(), Executed::Wrote);
+        assert_eq!(bench.targets(), [target, format!("POST {PODS}")]);
+        giver.give(2);
+        let next = bench.execute(|d| d.writes.push(create_pod("b"))).await;
+        assert_eq!(next.unwrap(), Executed::Reread, "it is not new any more");
+    }
+}
+
+#[tokio::test]
+async fn a_tree_that_only_looks_new_is_read() {
+    let (bench, _giver) = with_a_new_tree(|seen| match seen.target.as_str() {
+        target if target.starts_with("PATCH") => Answer::error(409, "Conflict", "modified"),
+        _ => moved_on(seen),
+    });
+    let first = bench.execute(|d| d.writes.push(Write::AddFinalizer)).await;
+    assert_eq!(first.unwrap(), Executed::Stale);
+    let next = bench.execute(|d| d.writes.push(create_pod("a"))).await;
+    assert_eq!(next.unwrap(), Executed::Reread);
+    let posted = bench.targets().iter().any(|one| one.starts_with("POST"));
+    assert!(!posted, "{:?}", bench.targets());
+}
+
 #[tokio::test]
 async fn a_refusal_of_an_earlier_term_is_forgotten_and_a_doubt_is_not() {
     let (bench, giver) = settled(|seen| match seen.target.as_str() {
