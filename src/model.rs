@@ -29,3 +29,4 @@ pub mod window;
 pub mod world;
 
 pub use decide::decide;
+pub use memory::RECENT_FAULTS;

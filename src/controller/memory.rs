@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::store::ObjectKey;
 use super::views::{Snapshot, Views};
 use crate::api::v1alpha1::RecentFault;
+use crate::model::RECENT_FAULTS;
 use crate::model::world::Refusal;
 use crate::runtime::leader::Term;
 
@@ -242,14 +243,13 @@ impl Memories {
         }
     }
 
-    /// These faults were judged, and the tree could not be told; oldest first.
+    /// These faults were judged, and the tree could not be told; oldest first. No more are kept than a tree shows.
     pub(super) fn left_untold(&self, tree: &ObjectKey, faults: Vec<RecentFault>) {
         let mut memories = self.lock();
-        memories
-            .entry(tree.clone())
-            .or_default()
-            .untold
-            .extend(faults);
+        let untold = &mut memories.entry(tree.clone()).or_default().untold;
+        untold.retain(|known| !faults.contains(known));
+        untold.extend(faults);
+        untold.drain(..untold.len().saturating_sub(RECENT_FAULTS));
     }
 
     /// The faults that the tree could not be told.
@@ -350,6 +350,12 @@ impl Memories {
         memory.streak > LONGEST_STREAK
     }
 
+    /// How many trees are remembered.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
     /// The tree is gone.
     pub(super) fn forget(&self, tree: &ObjectKey) {
         self.lock().remove(tree);
@@ -363,6 +369,7 @@ impl Memories {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
+    use serde_json::json;
 
     use super::*;
 
@@ -388,6 +395,23 @@ mod tests {
         assert_eq!(memories.refusals(&tree), [refusal(1)]);
         memories.forget(&tree);
         assert_eq!(memories.refusals(&tree), []);
+    }
+
+    #[test]
+    fn no_more_is_left_untold_than_a_tree_shows_and_nothing_twice() {
+        let memories = Memories::default();
+        let tree = ObjectKey::new("ns", "t");
+        let fault = |slot: i32| {
+            let fault = json!({"time": "2026-01-01T00:00:00Z", "child": "c", "slot": slot, "class": "C",
+                "verdict": "V", "confidence": "P", "message": "m", "decision": "d"});
+            serde_json::from_value::<RecentFault>(fault).unwrap()
+        };
+        for slot in 0..100 {
+            memories.left_untold(&tree, vec![fault(slot), fault(slot + 1)]);
+        }
+        let slots = memories.untold(&tree);
+        let slots: Vec<i32> = slots.iter().map(|fault| fault.slot).collect();
+        assert_eq!(slots, (91..=100).collect::<Vec<i32>>());
     }
 
     #[test]

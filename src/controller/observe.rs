@@ -69,6 +69,10 @@ pub(super) struct Observation {
 /// Looks at one tree.
 pub(super) async fn observe(context: &Context, key: &ObjectKey) -> Result<Observed, Error> {
     let Some(term) = context.leadership.term() else {
+        // The next look may be a term away, and never come for a tree that is gone.
+        if context.views.lock().trees.get(key).is_none() {
+            context.memories.forget(key);
+        }
         return Ok(Observed::NotLeading);
     };
     if !context.views.lock().is_loaded(&key.namespace) {

@@ -15,7 +15,7 @@ use super::window::api_time;
 use super::world::World;
 
 /// Most faults kept in the status of a tree.
-const RECENT_FAULTS: usize = 10;
+pub const RECENT_FAULTS: usize = 10;
 
 /// The statuses while a decision is made.
 #[derive(Clone, Debug)]

@@ -155,6 +155,18 @@ async fn a_standby_is_silent_and_its_tree_waits() {
 }
 
 #[tokio::test]
+async fn a_tree_that_goes_while_another_leads_is_forgotten() {
+    let (bench, giver) = settled(obliging).await;
+    giver.take();
+    let context = Arc::new(bench.context);
+    reconcile(Arc::clone(&context), tree()).await;
+    assert_eq!(context.memories.count(), 1);
+    context.views.lock().forget::<Trees>(&tree(), None);
+    reconcile(Arc::clone(&context), tree()).await;
+    assert_eq!(context.memories.count(), 0);
+}
+
+#[tokio::test]
 async fn each_term_looks_at_every_tree() {
     let (bench, giver) = leading(obliging);
     giver.take();
