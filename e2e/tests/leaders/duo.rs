@@ -44,6 +44,8 @@ pub(crate) fn grant_rights(cluster: &Cluster) {
 pub(crate) struct Operator {
     cluster: &'static Cluster,
     pub(crate) name: String,
+    /// The namespace that it looks after.
+    pub(crate) namespace: String,
     process: Process,
     address: String,
 }
@@ -78,6 +80,7 @@ impl Operator {
         Self {
             cluster,
             name: name.to_owned(),
+            namespace: namespace.to_owned(),
             process,
             address,
         }

@@ -27,12 +27,33 @@ const POLL: Duration = Duration::from_millis(100);
 /// How many replicas each child has.
 const REPLICAS: [(&str, usize); 3] = [("gone", 3), ("hurt", 1), ("fixed", 1)];
 
-fn tree(number: usize) -> String {
+fn template() -> String {
     let image = current::workload_image();
-    let template = format!(
+    format!(
         "{{spec: {{nodeSelector: {{type: kwok}}, tolerations: [{{key: kwok.x-k8s.io/node, operator: Exists}}], \
          containers: [{{name: app, image: {image}}}], terminationGracePeriodSeconds: 1}}}}"
-    );
+    )
+}
+
+/// A tree of one worker with that many replicas, which no scheduler looks at: they are made and stay as they are, and
+/// keep nobody else busy.
+pub(crate) fn crowd(name: &str, replicas: usize) -> String {
+    let image = current::workload_image();
+    format!(
+        "
+apiVersion: coppice.dev/v1alpha1
+kind: SupervisionTree
+metadata: {{name: {name}}}
+spec:
+  children:
+  - {{name: many, worker: {{replicas: {replicas}, template: {{spec: {{schedulerName: nobody,
+      containers: [{{name: app, image: {image}}}]}}}}}}}}
+"
+    )
+}
+
+fn tree(number: usize) -> String {
+    let template = template();
     format!(
         "
 ---
