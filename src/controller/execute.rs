@@ -1,7 +1,8 @@
 //! The only writer: stores what was decided, then does it.
 //!
 //! Rule: intent before effect. Statuses that record an intent are stored, against the versions that the
-//! decision rests on, before anything else is touched; the first failure ends the rest.
+//! decision rests on, before anything else is touched; the first failure ends the rest. Only what spends nothing comes
+//! first, where an election vouches that nobody else acts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -33,7 +34,7 @@ use requests::{StatusWrite, patch_status};
 /// The generation that the API server gives to a new object.
 const FIRST_GENERATION: i64 = 1;
 /// How many independent requests of one tree may be under way at once.
-const PARALLEL: usize = 8;
+const PARALLEL: usize = 16;
 
 /// What became of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +118,17 @@ impl Execution<'_> {
                 }
             }
         }
+        // What spends nothing is done first, unless somebody may act beside us who has done it already.
+        let is_first = decision.writes_first && !urgent && self.term().is_exclusive();
+        let early = if is_first {
+            match self.perform(&decision.writes).await {
+                Ok(Effect::Stale) => return Ok(Executed::Stale),
+                Err(error) if is_silent(&error) => return Err(error),
+                result => Some(result),
+            }
+        } else {
+            None
+        };
         let stored = intents.len();
         match self.store(intents).await {
             Ok(Effect::Done) => {}
@@ -149,14 +161,14 @@ impl Execution<'_> {
             .dealt_with(&self.observation.key, self.observation.world.refusals.len());
         self.tell(&decision);
         let finished = decision.writes.contains(&Write::RemoveFinalizer);
-        let result = self.perform(&decision.writes).await;
+        let result = match early {
+            Some(result) => result,
+            None => self.perform(&decision.writes).await,
+        };
         match &result {
             Ok(Effect::Stale) => return Ok(Executed::Stale),
             Ok(_) if !decision.writes.is_empty() => return Ok(Executed::Wrote),
-            // Who does not answer, or asks to be left alone, is not sent a report.
-            Err(error) if error.status().is_none() || error.retry_after().is_some() => {
-                return result.map(|_| Executed::Wrote);
-            }
+            Err(error) if is_silent(error) => return result.map(|_| Executed::Wrote),
             Ok(_) | Err(_) => {}
         }
         let reported = if finished {
@@ -392,6 +404,11 @@ impl Execution<'_> {
             Executed::Stale
         })
     }
+}
+
+/// Whether somebody does not answer, or asks to be left alone: then nothing more is sent.
+fn is_silent(error: &Error) -> bool {
+    error.status().is_none() || error.retry_after().is_some()
 }
 
 fn word(verdict: Verdict) -> &'static str {

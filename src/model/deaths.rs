@@ -4,8 +4,11 @@
 
 use jiff::Timestamp;
 
+use crate::api::v1alpha1::SlotStatus;
+
 use super::fault::{self, Class, Confidence, Evidence, Fault, Verdict};
 use super::memory::Memory;
+use super::names;
 use super::pod::{ContainerView, PodView};
 use super::replica::{Replicas, SlotView, ended_runs, has_ended, node_is_gone, node_of};
 use super::tree::{Leaf, NodeId, Tree};
@@ -64,7 +67,8 @@ pub(super) fn collect(
         let found = match view.current {
             None => vanished(id, child, view, memory, world, now),
             Some(pod) => {
-                let death = ended(id, leaf, child, view, pod, memory, world, now);
+                let death = replaced(id, leaf, child, view, pod, memory, world, now)
+                    .or_else(|| ended(id, leaf, child, view, pod, memory, world, now));
                 death.or_else(
                     || match overdue(leaf, child, view, pod, memory, world, now) {
                         Overdue::No => None,
@@ -120,9 +124,43 @@ fn vanished(
         memory.slot_mut(child, view.slot).gone = true;
         return None;
     }
-    Some(Death {
-        leaf: id,
-        slot: view.slot,
+    let message = "the Pod is gone, and nothing says how it ended";
+    Some(deleted(id, view.slot, known, message, now))
+}
+
+/// A Pod that others deleted, and that was replaced before that was written down: the name of its successor, on which the
+/// slot stands, shows whom that follows.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is a different part of the world"
+)]
+fn replaced(
+    id: NodeId,
+    leaf: &Leaf<'_>,
+    child: &str,
+    view: &SlotView<'_>,
+    pod: &PodView,
+    memory: &Memory,
+    world: &World,
+    now: Timestamp,
+) -> Option<Death> {
+    let known = memory.slot(child, view.slot)?;
+    let is_told = known.gone || known.pod_uid.is_empty() || known.pod_uid == pod.uid;
+    if leaf.is_stable() || is_told {
+        return None;
+    }
+    let (tree, worker) = (&world.tree.name, world.workers.get(child)?);
+    let successor =
+        names::interchangeable_pod_name(tree, child, &worker.uid, view.slot, &known.pod_uid);
+    let message = "the Pod was deleted, and has been replaced";
+    (pod.name == successor).then(|| deleted(id, view.slot, known, message, now))
+}
+
+/// The end of a Pod of which nothing is left to look at.
+fn deleted(leaf: NodeId, slot: i32, known: &SlotStatus, message: &str, now: Timestamp) -> Death {
+    Death {
+        leaf,
+        slot,
         pod_name: String::new(),
         pod_uid: known.pod_uid.clone(),
         node: None,
@@ -137,10 +175,10 @@ fn vanished(
             class: Class::PodDeleted,
             verdict: Class::PodDeleted.verdict(),
             confidence: Confidence::Inferred,
-            message: "the Pod is gone, and nothing says how it ended".to_owned(),
+            message: message.to_owned(),
             at: None,
         },
-    })
+    }
 }
 
 #[expect(

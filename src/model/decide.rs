@@ -81,6 +81,8 @@ impl Engine<'_> {
     }
 
     fn into_decision(self, writes: Vec<Write>) -> Decision {
+        let spends = self.memory.tree_intent || !self.memory.worker_intents.is_empty();
+        let writes_first = !spends && !self.memory.worker_news.is_empty();
         let mut tree_status = self.memory.tree.clone();
         if tree_status != self.world.tree.status {
             tree_status.judged_deaths = self.memory.open_judgements(self.world);
@@ -97,8 +99,10 @@ impl Engine<'_> {
                 .memory
                 .worker_intents
                 .into_iter()
+                .chain(self.memory.worker_news)
                 .filter(|child| self.world.workers.contains_key(child))
                 .collect(),
+            writes_first,
             writes,
             notices: self.notices,
             judged: self.judged,
@@ -119,6 +123,7 @@ fn unchanged(world: &World) -> Decision {
             .collect(),
         tree_intent: false,
         worker_intents: std::collections::BTreeSet::new(),
+        writes_first: false,
         writes: Vec::new(),
         notices: Vec::new(),
         judged: Vec::new(),

@@ -1,6 +1,7 @@
 //! What the core answers: the next statuses, the next safe writes, and what to tell people.
 //!
-//! Rule: `writes` holds only what is safe to do once the intents are stored, in that order.
+//! Rule: `writes` holds only what is safe to do once the intents are stored, in that order; `writes_first` says when it is
+//! safe before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +21,9 @@ pub struct Decision {
     pub tree_intent: bool,
     /// The children whose Worker's status records an intent; stored after the tree's, before `writes`.
     pub worker_intents: BTreeSet<String>,
+    /// Whether nothing of this spends anything, so that `writes` need not wait for the intents where nobody else acts: a
+    /// Pod that others deleted is replaced at once, and its successor's name tells of that if the intent is never stored.
+    pub writes_first: bool,
     /// The next writes, in order. A failure ends them, a refusal those of its child.
     pub writes: Vec<Write>,
     /// Events to publish once the intents are stored; those about writes go with the write.

@@ -95,7 +95,11 @@ impl Engine<'_> {
             deaths: death.ended_runs,
             gone: slot.gone,
         };
-        self.memory.intend_worker(child);
+        if !ordered && self.is_free(death) {
+            self.memory.note_worker(child);
+        } else {
+            self.memory.intend_worker(child);
+        }
         if ordered {
             return;
         }
@@ -128,16 +132,35 @@ impl Engine<'_> {
         self.notices.insert(place, notice);
     }
 
+    /// Whether replacing the Pod spends nothing: others deleted it, and nothing delays its successor, whose name shows
+    /// whom it follows.
+    fn is_free(&self, death: &Death) -> bool {
+        let is_interchangeable = self
+            .tree
+            .leaf(death.leaf)
+            .is_some_and(|leaf| !leaf.is_stable());
+        is_interchangeable
+            && death.is_deleting
+            && death.fault.verdict == Verdict::Infrastructure
+            && self.replacements(death) == 0
+    }
+
+    /// How many uncharged replacements of the slot followed each other so far.
+    fn replacements(&self, death: &Death) -> i64 {
+        let since = death.since.filter(|_| death.was_started);
+        let slot = self.slot(death.leaf, death.slot);
+        match slot.and_then(|slot| slot.brake.as_ref()) {
+            Some(brake) if !resets_brake(since, death.toll.at) => brake.count,
+            _ => 0,
+        }
+    }
+
     /// An uncharged replacement: at once, but slower and slower when it goes on.
     fn brake(&mut self, death: &Death) -> String {
+        let count = self.replacements(death);
         let slot = self
             .memory
             .slot_mut(self.tree.nodes[death.leaf].name, death.slot);
-        let since = death.since.filter(|_| death.was_started);
-        let count = match &slot.brake {
-            Some(brake) if !resets_brake(since, death.toll.at) => brake.count,
-            _ => 0,
-        };
         let delay = brake_delay(count);
         slot.brake = Some(BrakeStatus {
             count: count + 1,

@@ -199,6 +199,13 @@ impl Lab {
     /// `None` when the operator crashed in the middle.
     fn carry_out(&mut self, decision: &Decision) -> Option<bool> {
         let mut changed = false;
+        if decision.writes_first {
+            let (wrote, goes_on) = self.make_writes(decision)?;
+            changed |= wrote;
+            if !goes_on {
+                return Some(changed);
+            }
+        }
         if decision.tree_intent && decision.tree_status != self.world.tree.status {
             self.write()?;
             self.world.tree.status = decision.tree_status.clone();
@@ -212,16 +219,10 @@ impl Lab {
         }
         let judged = decision.judged.iter().map(|j| (j.verdict, j.charged));
         self.judged.extend(judged);
-        for write in decision.writes.clone() {
-            // What was refused to a child is not tried for the rest of it.
-            let refused =
-                |child: &String| self.world.refusals.iter().any(|one| one.child == *child);
-            if matches!(&write, Write::CreatePod { child, .. } if refused(child)) {
-                continue;
-            }
-            self.write()?;
-            changed = true;
-            if !self.execute(write) {
+        if !decision.writes_first {
+            let (wrote, goes_on) = self.make_writes(decision)?;
+            changed |= wrote;
+            if !goes_on {
                 return Some(changed);
             }
         }
@@ -234,6 +235,25 @@ impl Lab {
             changed |= self.write_worker(child, decision)?;
         }
         Some(changed)
+    }
+
+    /// Whether anything was written, and whether all went well.
+    fn make_writes(&mut self, decision: &Decision) -> Option<(bool, bool)> {
+        let mut wrote = false;
+        for write in decision.writes.clone() {
+            // What was refused to a child is not tried for the rest of it.
+            let refused =
+                |child: &String| self.world.refusals.iter().any(|one| one.child == *child);
+            if matches!(&write, Write::CreatePod { child, .. } if refused(child)) {
+                continue;
+            }
+            self.write()?;
+            wrote = true;
+            if !self.execute(write) {
+                return Some((wrote, false));
+            }
+        }
+        Some((wrote, true))
     }
 
     fn write_worker(&mut self, child: &str, decision: &Decision) -> Option<bool> {

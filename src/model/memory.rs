@@ -28,6 +28,8 @@ pub(super) struct Memory {
     pub tree_intent: bool,
     /// Children whose Worker's status holds a new intent.
     pub worker_intents: BTreeSet<String>,
+    /// Children whose Worker's status holds news that spends nothing.
+    pub worker_news: BTreeSet<String>,
     /// Deaths judged now that the status of the tree must name, see [`JudgedDeath`].
     pub judged: Vec<JudgedDeath>,
     /// Faults that are remembered although no stored status shows them.
@@ -51,6 +53,7 @@ impl Memory {
                 .collect(),
             tree_intent: false,
             worker_intents: BTreeSet::new(),
+            worker_news: BTreeSet::new(),
             judged: Vec::new(),
             untold: Vec::new(),
         };
@@ -168,6 +171,11 @@ impl Memory {
     /// The status of that Worker must be stored before the next effect.
     pub(super) fn intend_worker(&mut self, child: &str) {
         self.worker_intents.insert(child.to_owned());
+    }
+
+    /// The status of that Worker must be stored, but what is done about it spends nothing and need not wait for that.
+    pub(super) fn note_worker(&mut self, child: &str) {
+        self.worker_news.insert(child.to_owned());
     }
 
     /// Keeps a fault for people, newest first.

@@ -1,12 +1,13 @@
 //! Makes the writes of a decision: in order, and those that do not depend on each other together.
 //!
-//! Rule: together go only writes of one sort, first one, then two, four, eight at a time, so that what
-//! cannot work fails once and not a thousand times.
+//! Rule: together go only writes of one sort, first one, then one more with each that works, so that what cannot work
+//! fails once and not a thousand times.
 
 use std::collections::BTreeSet;
 use std::mem::discriminant;
 
-use futures::future::join_all;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::api::Preconditions;
@@ -30,43 +31,47 @@ impl Execution<'_> {
     /// reason to keep the others waiting: only the rest of that child's writes is left out. A refusal that
     /// the next decision will not know of is the error in the end.
     pub(super) async fn perform(&mut self, writes: &[Write]) -> Result<Effect, Error> {
-        let mut refused: BTreeSet<&str> = BTreeSet::new();
-        let (mut unknown, mut waits) = (None, false);
+        let mut outcome = Outcome::default();
         for alike in writes.chunk_by(|a, b| discriminant(a) == discriminant(b)) {
-            let mut rest: Vec<&Write> = alike.iter().collect();
-            let mut width = 1;
-            while Instant::now() < self.deadline && self.is_current() {
-                rest.retain(|write| child_of(write).is_none_or(|child| !refused.contains(child)));
-                if rest.is_empty() {
-                    break;
+            if let [write @ (Write::AddFinalizer | Write::RemoveFinalizer)] = alike {
+                if self.may_begin() {
+                    let result = self.set_finalizer(*write == Write::AddFinalizer).await;
+                    outcome.take_in(write, result);
                 }
-                let batch: Vec<&Write> = rest.drain(..width.min(rest.len())).collect();
-                let results = self.together(&batch).await;
-                for (write, result) in batch.into_iter().zip(results) {
-                    match result {
-                        Ok(Effect::Done) => {}
-                        Ok(Effect::Refused) => refused.extend(child_of(write)),
-                        Ok(Effect::Waits) => {
-                            refused.extend(child_of(write));
-                            waits = true;
-                        }
-                        Ok(Effect::Stale) => return Ok(Effect::Stale),
-                        Err(error) if error.is_refusal() && child_of(write).is_some() => {
-                            refused.extend(child_of(write));
-                            unknown.get_or_insert(error);
-                        }
-                        Err(error) => return Err(error),
-                    }
-                }
-                width = (width * 2).min(PARALLEL);
+            } else {
+                self.together(alike, &mut outcome).await;
+            }
+            if outcome.end.is_some() {
+                break;
             }
         }
-        match unknown {
-            Some(error) => Err(error),
-            None if waits => Ok(Effect::Stale),
-            None if refused.is_empty() => Ok(Effect::Done),
-            None => Ok(Effect::Refused),
+        outcome.sum()
+    }
+
+    /// Makes writes of one sort side by side: one, and with each that works one more, up to the limit.
+    async fn together<'w>(&self, alike: &'w [Write], outcome: &mut Outcome<'w>) {
+        let mut left = alike.iter();
+        let mut begun = FuturesUnordered::new();
+        let mut width = 1;
+        loop {
+            while begun.len() < width && outcome.end.is_none() && self.may_begin() {
+                let Some(write) = left.find(|write| outcome.may_go_on(write)) else {
+                    break;
+                };
+                begun.push(async move { (write, self.single(write).await) });
+            }
+            // Whatever one of them says, the others are waited for: they are under way.
+            let Some((write, result)) = begun.next().await else {
+                break;
+            };
+            if outcome.take_in(write, result) {
+                width = (width + 1).min(PARALLEL);
+            }
         }
+    }
+
+    fn may_begin(&self) -> bool {
+        Instant::now() < self.deadline && self.is_current()
     }
 
     /// Whether the tree is still asked for as it was when this was decided, because an edit acts at the next step; and
@@ -77,15 +82,6 @@ impl Execution<'_> {
         let tree = views.trees.get(key);
         tree.is_some_and(|tree| tree.uid == decided.uid && tree.generation == decided.generation)
             && self.context.memories.are_known(key, &views)
-    }
-
-    /// Makes some writes at once and waits for all.
-    async fn together(&mut self, batch: &[&Write]) -> Vec<Result<Effect, Error>> {
-        if let [write @ (Write::AddFinalizer | Write::RemoveFinalizer)] = batch {
-            return vec![self.set_finalizer(**write == Write::AddFinalizer).await];
-        }
-        let this = &*self;
-        join_all(batch.iter().map(|write| this.single(write))).await
     }
 
     async fn single(&self, write: &Write) -> Result<Effect, Error> {
@@ -269,6 +265,56 @@ impl Execution<'_> {
         self.context
             .memories
             .refused(&self.observation.key, refusal);
+    }
+}
+
+/// What came of the writes so far.
+#[derive(Default)]
+struct Outcome<'w> {
+    /// The children to which something was refused.
+    refused: BTreeSet<&'w str>,
+    /// Whether something is in the way that goes by itself.
+    waits: bool,
+    /// The first refusal that the next decision will not know of.
+    unknown: Option<Error>,
+    /// What ends the rest: an old view, or an error that would meet the others too.
+    end: Option<Result<Effect, Error>>,
+}
+
+impl<'w> Outcome<'w> {
+    /// Whether nothing was refused to the child that a write is for.
+    fn may_go_on(&self, write: &Write) -> bool {
+        child_of(write).is_none_or(|child| !self.refused.contains(child))
+    }
+
+    /// Notes what came of a write; `true` when it worked.
+    fn take_in(&mut self, write: &'w Write, result: Result<Effect, Error>) -> bool {
+        match result {
+            Ok(Effect::Done) => return true,
+            Ok(Effect::Refused) => self.refused.extend(child_of(write)),
+            Ok(Effect::Waits) => {
+                self.refused.extend(child_of(write));
+                self.waits = true;
+            }
+            Err(error) if error.is_refusal() && child_of(write).is_some() => {
+                self.refused.extend(child_of(write));
+                self.unknown.get_or_insert(error);
+            }
+            end @ (Ok(Effect::Stale) | Err(_)) => {
+                self.end.get_or_insert(end);
+            }
+        }
+        false
+    }
+
+    fn sum(self) -> Result<Effect, Error> {
+        match (self.end, self.unknown) {
+            (Some(end), _) => end,
+            (None, Some(error)) => Err(error),
+            (None, None) if self.waits => Ok(Effect::Stale),
+            (None, None) if self.refused.is_empty() => Ok(Effect::Done),
+            (None, None) => Ok(Effect::Refused),
+        }
     }
 }
 

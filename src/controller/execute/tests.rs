@@ -114,6 +114,7 @@ impl Bench {
                 .collect(),
             tree_intent: false,
             worker_intents: BTreeSet::default(),
+            writes_first: false,
             writes: vec![],
             notices: vec![],
             judged: vec![],

@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::{ONE, many};
+use crate::model::decide;
+use crate::model::decision::Write;
 use crate::model::lab::{Behaviour, Lab};
 use crate::model::pod::{ContainerState, Termination};
 use crate::model::window::after;
@@ -28,6 +30,45 @@ fn a_pod_kept_as_evidence_is_not_what_the_slot_stands_on() {
     let faults = lab.world.tree.status.recent_faults.iter();
     let classes: Vec<&str> = faults.map(|fault| fault.class.as_str()).collect();
     assert_eq!(classes, ["PodDeleted", "NodePressureEviction"]);
+}
+
+#[test]
+fn a_pod_that_others_deleted_is_replaced_without_waiting_for_the_record() {
+    let mut lab = Lab::new(ONE);
+    lab.run(5);
+    lab.delete_by_hand("a", 0);
+    let decision = decide(&lab.world, lab.now);
+    assert!(decision.writes_first && decision.worker_intents.contains("a"));
+    assert!(matches!(
+        decision.writes[..],
+        [Write::CreatePod { slot: 0, .. }]
+    ));
+    lab.run(60);
+    lab.kill("a", 0, 1);
+    let charged = decide(&lab.world, lab.now);
+    assert!(charged.tree_intent && !charged.writes_first);
+    lab.run(5);
+    lab.delete_by_hand("a", 0);
+    let braked = decide(&lab.world, lab.now);
+    assert!(!braked.writes_first, "a delay is an intent");
+}
+
+#[test]
+fn what_was_replaced_before_a_crash_is_told_after_it() {
+    for writes in 0..4 {
+        let mut lab = Lab::new(ONE);
+        lab.run(5);
+        lab.crash_in = Some(writes);
+        lab.delete_by_hand("a", 0);
+        lab.run(5);
+        assert_eq!(lab.crash_in, None, "it crashed after {writes} writes");
+        assert_eq!((lab.state(), lab.live("a")), ("TFF AllUp".into(), vec![0]));
+        assert_eq!(lab.world.tree.status.restarts, 1);
+        assert_eq!(lab.world.workers["a"].status.restarts, 1);
+        let faults = lab.world.tree.status.recent_faults.iter();
+        let classes: Vec<&str> = faults.map(|fault| fault.class.as_str()).collect();
+        assert_eq!(classes, ["PodDeleted"], "after {writes} writes");
+    }
 }
 
 #[test]

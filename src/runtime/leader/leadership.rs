@@ -36,6 +36,11 @@ impl Term {
         Self(number)
     }
 
+    /// Whether an election vouches that nobody else acts meanwhile.
+    pub fn is_exclusive(self) -> bool {
+        self != Self::ALONE
+    }
+
     /// Whether another process may have led before this one: then what was seen before may be older than what that one
     /// wrote.
     pub fn has_predecessor(self) -> bool {

@@ -263,6 +263,51 @@ async fn a_new_leader_reads_a_tree_before_its_first_write_and_decides_again() {
     assert!(text.contains(line), "{text}");
 }
 
+/// What others did is made good: a death is told, and the Pod is replaced.
+fn replaced(decision: &mut Decision) {
+    decision.worker_intents.insert("w".to_owned());
+    decision.worker_statuses.get_mut("w").unwrap().restarts = 1;
+    decision.tree_status.restarts = 1;
+    decision.writes_first = true;
+    decision.writes.push(create_pod("a"));
+}
+
+#[tokio::test]
+async fn what_spends_nothing_is_done_before_it_is_stored_by_who_was_elected() {
+    let record = [
+        format!("PATCH {WORKERS}/t-w/status"),
+        format!("PATCH {TREE}/status"),
+    ];
+    let create = [format!("POST {PODS}")];
+    let (elected, _giver) = settled(obliging).await;
+    let executed = elected.execute(replaced).await;
+    assert_eq!(executed.unwrap(), Executed::Wrote);
+    assert_eq!(elected.targets(), [&create[..], &record].concat());
+
+    let alone = Bench::new(obliging);
+    let executed = alone.execute(replaced).await;
+    assert_eq!(executed.unwrap(), Executed::Wrote);
+    assert_eq!(alone.targets(), [&record[..], &create].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_done_first_is_stored_when_it_was_refused_but_not_without_an_answer() {
+    let (bench, _giver) = settled(|seen| match seen.target.starts_with("POST") {
+        true => Answer::Never,
+        false => obliging(seen),
+    })
+    .await;
+    bench.execute(replaced).await.unwrap_err();
+    assert_eq!(bench.targets(), [format!("POST {PODS}")]);
+    let (refused, _giver) = settled(|seen| match seen.target.starts_with("POST") {
+        true => Answer::error(403, "Forbidden", "exceeded quota"),
+        false => obliging(seen),
+    })
+    .await;
+    refused.execute(replaced).await.unwrap();
+    assert_eq!(refused.targets().len(), 3, "a refusal is an answer");
+}
+
 /// What a watch tells of the tree: that version, generation and budget.
 fn tree_is_told(bench: &Bench, version: u64, generation: i64, budget: &str) {
     let mut tree = tree_object(version);
