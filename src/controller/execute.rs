@@ -4,8 +4,8 @@
 //! decision rests on, before anything else is touched; the first failure ends the rest. Only what spends nothing comes
 //! first, where an election vouches that nobody else acts.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::stream::{self, StreamExt};
 use tokio::time::Instant;
@@ -16,8 +16,7 @@ use super::kinds::{Kind, Trees, Workers};
 use super::memory::{Behind, Written};
 use super::observe::{Observation, read_all, reread, unexplained};
 use crate::api::labels;
-use crate::model::decision::{Decision, Judged, Write};
-use crate::model::fault::Verdict;
+use crate::model::decision::{Decision, Write};
 use crate::model::world::World;
 use crate::runtime::leader::Term;
 
@@ -25,10 +24,13 @@ mod batch;
 mod diff;
 mod grant;
 mod malformed;
+mod news;
 mod requests;
 
 pub(super) use malformed::report_malformed;
+pub(super) use news::{Unanswered, settle};
 
+use news::{Outcome, Outcomes};
 use requests::{StatusWrite, patch_status};
 
 /// The generation that the API server gives to a new object.
@@ -70,8 +72,8 @@ struct Execution<'a> {
     observation: &'a Observation,
     /// The version of the tree after our own last write to it.
     tree_version: String,
-    /// The children whose Workers were stored, or may have been.
-    stored: Mutex<BTreeSet<String>>,
+    /// What became of the statuses that were to be stored.
+    outcomes: Mutex<Outcomes>,
     deadline: Instant,
 }
 
@@ -88,7 +90,7 @@ pub(super) async fn execute(
         context,
         observation,
         tree_version,
-        stored: Mutex::default(),
+        outcomes: Mutex::default(),
         deadline,
     };
     execution.run(decision).await
@@ -133,12 +135,7 @@ impl Execution<'_> {
         match self.store(intents).await {
             Ok(Effect::Done) => {}
             unfinished => {
-                if self.tree_version == self.observation.tree_version {
-                    self.leave_untold(&decision);
-                } else {
-                    // The tree remembers what was judged, so no later decision would tell it again.
-                    self.tell(&decision);
-                }
+                self.tell_what_is_stored(&decision, urgent || decision.tree_intent);
                 return unfinished.map(|_| Executed::Stale);
             }
         }
@@ -148,8 +145,7 @@ impl Execution<'_> {
         if is_news {
             let carried = self.store_news(reports.remove(0)).await;
             if !matches!(carried, Ok(Effect::Done)) {
-                self.leave_untold(&decision);
-                self.tell(&decision);
+                self.tell_all_but_the_tree(&decision);
                 return carried.map(|_| Executed::Stale);
             }
         }
@@ -232,18 +228,20 @@ impl Execution<'_> {
         let world = &self.observation.world;
         let mut intents = Vec::new();
         let mut reports = Vec::new();
-        if let Some(patch) = diff::between(&world.tree.status, &decision.tree_status) {
-            let write = StatusWrite {
-                child: None,
-                name: world.tree.name.clone(),
-                patch,
-            };
-            if urgent || decision.tree_intent {
-                &mut intents
-            } else {
-                &mut reports
-            }
-            .push(write);
+        let of_tree = |patch| StatusWrite {
+            child: None,
+            name: world.tree.name.clone(),
+            patch,
+        };
+        let (before, after) = (&world.tree.status, &decision.tree_status);
+        let first = decision.of_workers.as_ref().map(|of| &of.tree_status);
+        if urgent || decision.tree_intent {
+            // What only a Worker remembers must not be counted before it does.
+            let first = first.unwrap_or(after);
+            intents.extend(diff::between(before, first).map(of_tree));
+            reports.extend(diff::between(first, after).map(of_tree));
+        } else {
+            reports.extend(diff::between(before, after).map(of_tree));
         }
         for (child, status) in &decision.worker_statuses {
             let Some(worker) = world.workers.get(child) else {
@@ -293,8 +291,9 @@ impl Execution<'_> {
             &status,
             &self.tree_version,
         )
-        .await?;
-        match stored {
+        .await;
+        self.note(None, &stored);
+        match stored? {
             Some(version) => {
                 self.follow(version);
                 self.context.memories.told(tree);
@@ -302,18 +301,6 @@ impl Execution<'_> {
             }
             None => Ok(Effect::Stale),
         }
-    }
-
-    /// Remembers the faults of children whose Workers are stored, for a later decision to tell the tree.
-    fn leave_untold(&self, decision: &Decision) {
-        let stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = &self.observation.world.tree.status.recent_faults;
-        let new = decision.tree_status.recent_faults.iter().rev();
-        let new = new.filter(|fault| !known.contains(fault) && stored.contains(&fault.child));
-        let faults = new.cloned().collect();
-        self.context
-            .memories
-            .left_untold(&self.observation.key, faults);
     }
 
     /// Stores what is news for the tree. When somebody has edited the tree meanwhile, but not its status, the news is
@@ -348,41 +335,25 @@ impl Execution<'_> {
         let (context, term) = (self.context, self.term());
         let stored =
             patch_status::<Workers>(context, term, tree, Written::Worker, &status, version).await;
-        let may_be_stored = stored
-            .as_ref()
-            .map_or_else(Error::is_unclear, Option::is_some);
-        if may_be_stored {
-            let mut children = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
-            children.extend(status.child);
-        }
+        self.note(status.child, &stored);
         Ok(match stored? {
             Some(_) => Effect::Done,
             None => Effect::Stale,
         })
     }
 
-    /// Counts and announces what is stored by now.
-    fn tell(&self, decision: &Decision) {
-        for notice in &decision.notices {
-            self.context
-                .notices
-                .publish(&self.observation.world.tree, notice.clone());
-        }
-        let metrics = &self.context.metrics.supervision;
-        for Judged {
-            class,
-            verdict,
-            charged,
-        } in &decision.judged
-        {
-            metrics.fault(class.as_str(), word(*verdict));
-            if let Some(charged) = charged {
-                metrics.restart(*charged);
-            }
-        }
-        for _ in 0..decision.give_ups {
-            metrics.gave_up();
-        }
+    /// Notes what became of a status: of that child's Worker, or of the tree.
+    fn note(&self, child: Option<String>, answer: &Result<Option<String>, Error>) {
+        let outcome = match answer {
+            Ok(Some(_)) => Outcome::Stored,
+            Err(error) if error.is_unclear() => Outcome::Unclear,
+            Ok(None) | Err(_) => return,
+        };
+        self.outcomes().insert(child, outcome);
+    }
+
+    fn outcomes(&self) -> MutexGuard<'_, Outcomes> {
+        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes what only reports, at most once a second.
@@ -409,16 +380,6 @@ impl Execution<'_> {
 /// Whether somebody does not answer, or asks to be left alone: then nothing more is sent.
 fn is_silent(error: &Error) -> bool {
     error.status().is_none() || error.retry_after().is_some()
-}
-
-fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Application => "Application",
-        Verdict::Hold => "Hold",
-        Verdict::Wait => "Wait",
-        Verdict::Infrastructure => "Infrastructure",
-        Verdict::Unknown => "Unknown",
-    }
 }
 
 #[cfg(test)]

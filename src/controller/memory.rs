@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::execute::Unanswered;
 use super::store::ObjectKey;
 use super::views::{Snapshot, Views};
 use crate::api::v1alpha1::RecentFault;
@@ -59,6 +60,8 @@ struct Memory {
     absent: BTreeSet<String>,
     /// Faults that the status of the tree does not show although they were judged, oldest first.
     untold: Vec<RecentFault>,
+    /// News that wait until it is known what became of a write.
+    unanswered: Vec<Unanswered>,
     reported: Option<Instant>,
     /// Names that are about to come free, and since when they are waited for.
     awaited: HashMap<String, Instant>,
@@ -99,13 +102,16 @@ impl Behind {
 
 impl Memories {
     /// The tree is looked at in that term. What another leader may have dealt with since is forgotten; what is in doubt
-    /// stays so.
+    /// stays so, and what only we know is still to be told.
     pub(super) fn begin(&self, tree: &ObjectKey, term: Term) {
         let mut memories = self.lock();
         let memory = memories.entry(tree.clone()).or_default();
         if memory.term != Some(term) {
             *memory = Memory {
                 doubts: std::mem::take(&mut memory.doubts),
+                unanswered: std::mem::take(&mut memory.unanswered),
+                uid: std::mem::take(&mut memory.uid),
+                untold: std::mem::take(&mut memory.untold),
                 term: Some(term),
                 behind: term.has_predecessor().then_some(Behind::Takeover),
                 ..Memory::default()
@@ -265,6 +271,23 @@ impl Memories {
         if let Some(memory) = self.lock().get_mut(tree) {
             memory.untold.clear();
         }
+    }
+
+    /// These news wait until it is known what became of the write that they tell of.
+    pub(super) fn await_answer(&self, tree: &ObjectKey, news: Unanswered) {
+        let mut memories = self.lock();
+        memories
+            .entry(tree.clone())
+            .or_default()
+            .unanswered
+            .push(news);
+    }
+
+    /// The news that wait, which is known by now.
+    pub(super) fn take_unanswered(&self, tree: &ObjectKey) -> Vec<Unanswered> {
+        let mut memories = self.lock();
+        let memory = memories.get_mut(tree);
+        memory.map_or_else(Vec::new, |memory| std::mem::take(&mut memory.unanswered))
     }
 
     /// The object must be read before the next decision.

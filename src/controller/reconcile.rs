@@ -14,7 +14,7 @@ use tracing::Instrument;
 
 use super::context::Context;
 use super::error::{Error, chain};
-use super::execute::{Executed, execute, report_malformed};
+use super::execute::{Executed, execute, report_malformed, settle};
 use super::observe::{Observed, observe};
 use super::queue::Next;
 use super::store::ObjectKey;
@@ -67,6 +67,7 @@ async fn look(context: &Context, key: &ObjectKey) -> Result<Next, Error> {
         }
         Observed::World(observation) => observation,
     };
+    settle(context, &observation);
     let now = context.now();
     let decision = (context.decide)(&observation.world, now);
     let wake = wake(decision.wake_at, now);

@@ -87,6 +87,10 @@ impl Engine<'_> {
         if tree_status != self.world.tree.status {
             tree_status.judged_deaths = self.memory.open_judgements(self.world);
         }
+        let mut of_workers = self.memory.of_workers(&tree_status);
+        if let Some(of_workers) = &mut of_workers {
+            fit_tree(&mut of_workers.tree_status);
+        }
         fit_tree(&mut tree_status);
         let mut worker_statuses = self.memory.workers;
         worker_statuses.retain(|child, _| self.world.workers.contains_key(child));
@@ -105,6 +109,7 @@ impl Engine<'_> {
             writes_first,
             writes,
             notices: self.notices,
+            of_workers,
             judged: self.judged,
             give_ups: self.give_ups,
             wake_at: self.wake_at,
@@ -126,6 +131,7 @@ fn unchanged(world: &World) -> Decision {
         writes_first: false,
         writes: Vec::new(),
         notices: Vec::new(),
+        of_workers: None,
         judged: Vec::new(),
         give_ups: 0,
         wake_at: None,

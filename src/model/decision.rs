@@ -28,12 +28,24 @@ pub struct Decision {
     pub writes: Vec<Write>,
     /// Events to publish once the intents are stored; those about writes go with the write.
     pub notices: Vec<Notice>,
+    /// The deaths judged by this decision that the tree must not tell before their Workers are stored; `None` when there
+    /// are none.
+    pub of_workers: Option<OfWorkers>,
     /// Faults judged by this decision, for the metrics.
     pub judged: Vec<Judged>,
     /// How many supervisors gave up by this decision, for the metrics.
     pub give_ups: u32,
     /// When to look again even if nothing changes.
     pub wake_at: Option<Timestamp>,
+}
+
+/// Deaths that the status of their Worker alone remembers: whoever finds it not stored judges them again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OfWorkers {
+    /// The children that they befell.
+    pub children: BTreeSet<String>,
+    /// The next status of the tree without them.
+    pub tree_status: SupervisionTreeStatus,
 }
 
 /// One write to the API server.
@@ -118,8 +130,10 @@ pub struct Notice {
 }
 
 /// A fault that was judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judged {
+    /// The child that it befell.
+    pub child: String,
     /// Class of the fault.
     pub class: super::fault::Class,
     /// Verdict on it.

@@ -94,6 +94,7 @@ impl Engine<'_> {
             pod_uid: death.pod_uid.clone(),
             deaths: death.ended_runs,
             gone: slot.gone,
+            restarts: death.toll.count,
         };
         if !ordered && self.is_free(death) {
             self.memory.note_worker(child);
@@ -106,6 +107,7 @@ impl Engine<'_> {
 
         // What follows from a death is told after it.
         let place = self.notices.len();
+        let named = self.memory.judged.len();
         if let Some(worker) = self.memory.workers.get_mut(child) {
             worker.restarts += death.toll.count;
         }
@@ -130,6 +132,9 @@ impl Engine<'_> {
         };
         let notice = self.tell(death, charged, &decision);
         self.notices.insert(place, notice);
+        if self.memory.judged.len() == named {
+            self.memory.leave_to_worker(child, death.toll.count);
+        }
     }
 
     /// Whether replacing the Pod spends nothing: others deleted it, and nothing delays its successor, whose name shows
@@ -326,6 +331,7 @@ impl Engine<'_> {
         let verdict = death.fault.verdict;
         let is_restarted = !matches!(verdict, Verdict::Hold | Verdict::Wait);
         self.judged.push(Judged {
+            child: child.to_owned(),
             class,
             verdict,
             charged: is_restarted.then_some(charged),

@@ -206,13 +206,20 @@ impl Lab {
                 return Some(changed);
             }
         }
-        if decision.tree_intent && decision.tree_status != self.world.tree.status {
+        let of_workers = decision.of_workers.as_ref();
+        let first = of_workers.map_or(&decision.tree_status, |of| &of.tree_status);
+        if decision.tree_intent && *first != self.world.tree.status {
             self.write()?;
-            self.world.tree.status = decision.tree_status.clone();
+            self.world.tree.status = first.clone();
             changed = true;
         }
         for child in &decision.worker_intents {
             changed |= self.write_worker(child, decision)?;
+        }
+        if of_workers.is_some() && decision.tree_status != self.world.tree.status {
+            self.write()?;
+            self.world.tree.status = decision.tree_status.clone();
+            changed = true;
         }
         for notice in decision.notices.clone() {
             self.events.push(notice.reason);

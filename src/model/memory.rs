@@ -11,6 +11,7 @@ use crate::api::v1alpha1::{
     JudgedDeath, RecentFault, SlotStatus, SupervisionTreeStatus, SupervisorStatus, WorkerStatus,
 };
 
+use super::decision::OfWorkers;
 use super::window::api_time;
 use super::world::World;
 
@@ -34,6 +35,8 @@ pub(super) struct Memory {
     pub judged: Vec<JudgedDeath>,
     /// Faults that are remembered although no stored status shows them.
     untold: Vec<RecentFault>,
+    /// Deaths judged now that the tree does not name: the fault, and how many lives ended so.
+    of_workers: Vec<(RecentFault, i64)>,
 }
 
 impl Memory {
@@ -56,10 +59,12 @@ impl Memory {
             worker_news: BTreeSet::new(),
             judged: Vec::new(),
             untold: Vec::new(),
+            of_workers: Vec::new(),
         };
         for death in world.tree.status.judged_deaths.clone() {
             memory.apply_judged(world, &death);
         }
+        memory.count_restarts();
         for fault in &world.untold {
             if !memory
                 .tree
@@ -72,6 +77,13 @@ impl Memory {
             }
         }
         memory
+    }
+
+    /// A Worker counts a death together with it, and the tree after it: what was stored of the one but not of the other is
+    /// made up for. What removed Workers have counted stays counted.
+    fn count_restarts(&mut self) {
+        let counted = self.workers.values().map(|worker| worker.restarts).sum();
+        self.tree.restarts = self.tree.restarts.max(counted);
     }
 
     /// Repeats a judgement in the status of the Worker when a crash came between the two writes. The
@@ -93,12 +105,11 @@ impl Memory {
             slot.begin_pod(&death.pod_uid);
         }
         if slot.deaths < death.deaths || (death.gone && !slot.gone) {
-            let missing = (death.deaths - slot.deaths).max(1);
             slot.deaths = slot.deaths.max(death.deaths);
             slot.gone |= death.gone;
             slot.started = false;
             if let Some(worker) = self.workers.get_mut(&death.child) {
-                worker.restarts += missing;
+                worker.restarts += death.restarts;
             }
             self.intend_worker(&death.child);
             self.restart_slots(&death.child);
@@ -187,6 +198,28 @@ impl Memory {
         }
         self.tree.recent_faults.insert(0, fault);
         self.tree.recent_faults.truncate(RECENT_FAULTS);
+    }
+
+    /// The fault that was remembered last is a death that only the status of its Worker will remember.
+    pub(super) fn leave_to_worker(&mut self, child: &str, restarts: i64) {
+        let newest = self.tree.recent_faults.first();
+        let fault = newest.filter(|fault| fault.child == child).cloned();
+        self.of_workers.extend(fault.map(|fault| (fault, restarts)));
+    }
+
+    /// What only the statuses of Workers will remember, with that status of the tree without it.
+    pub(super) fn of_workers(&self, tree_status: &SupervisionTreeStatus) -> Option<OfWorkers> {
+        let mut children = BTreeSet::new();
+        let mut without = tree_status.clone();
+        for (fault, count) in &self.of_workers {
+            children.insert(fault.child.clone());
+            without.restarts -= count;
+            without.recent_faults.retain(|known| known != fault);
+        }
+        (!children.is_empty()).then_some(OfWorkers {
+            children,
+            tree_status: without,
+        })
     }
 
     /// The deaths that the next status of the tree has to name: those judged now, and earlier ones that

@@ -351,6 +351,7 @@ impl Engine<'_> {
             _ => "tried again; not charged",
         };
         self.judged.push(Judged {
+            child: child.to_owned(),
             class: fault.class,
             verdict: fault.verdict,
             charged: None,

@@ -295,6 +295,23 @@ pub struct JudgedDeath {
     /// gone says that the Pod as a whole has ended.
     #[serde(default, skip_serializing_if = "is_false")]
     pub gone: bool,
+
+    /// restarts is how many lives ended so; 1 unless several ended before anybody looked.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    #[schemars(range(min = 1))]
+    pub restarts: i64,
+}
+
+fn one() -> i64 {
+    1
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it by reference"
+)]
+fn is_one(number: &i64) -> bool {
+    *number == 1
 }
 
 #[expect(

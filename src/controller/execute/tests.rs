@@ -16,6 +16,7 @@ use crate::model::decision::Notice;
 
 mod consistency;
 mod leading;
+mod news;
 
 const TREE: &str = "/apis/coppice.dev/v1alpha1/namespaces/ns/supervisiontrees/t";
 const WORKERS: &str = "/apis/coppice.dev/v1alpha1/namespaces/ns/workers";
@@ -117,6 +118,7 @@ impl Bench {
             writes_first: false,
             writes: vec![],
             notices: vec![],
+            of_workers: None,
             judged: vec![],
             give_ups: 0,
             wake_at: None,

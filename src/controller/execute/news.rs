@@ -1,0 +1,192 @@
+//! What people are told of a decision, and when: once what it tells is stored somewhere.
+//!
+//! Rule: news are told once. What became of a write without an answer is found out first; what was not stored is decided
+//! again, and told then.
+
+use std::collections::BTreeMap;
+
+use super::super::context::Context;
+use super::super::observe::Observation;
+use super::{Execution, diff};
+use crate::api::v1alpha1::{RecentFault, SupervisionTreeStatus, WorkerStatus};
+use crate::model::decision::{Decision, Judged, Notice};
+use crate::model::fault::Verdict;
+use crate::model::world::{TreeView, World};
+
+/// What became of a status that was to be stored, when it is not known to be as before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It is stored.
+    Stored,
+    /// There was no clear answer.
+    Unclear,
+}
+
+/// What became of statuses: of the tree's, and by child of its Workers'.
+pub(super) type Outcomes = BTreeMap<Option<String>, Outcome>;
+
+/// What people are told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct News {
+    notices: Vec<Notice>,
+    judged: Vec<Judged>,
+    give_ups: u32,
+}
+
+/// What waits until it is known whether a status is stored.
+#[derive(Clone, Debug)]
+pub(in crate::controller) struct Unanswered {
+    status: Sent,
+    /// What is told when it is.
+    news: News,
+}
+
+#[derive(Clone, Debug)]
+enum Sent {
+    Tree(Box<SupervisionTreeStatus>),
+    Worker(String, Box<WorkerStatus>),
+}
+
+impl Sent {
+    fn is_stored(&self, world: &World) -> bool {
+        match self {
+            Self::Tree(sent) => diff::between(&world.tree.status, sent.as_ref()).is_none(),
+            Self::Worker(child, sent) => {
+                let worker = world.workers.get(child);
+                worker.is_some_and(|worker| diff::between(&worker.status, sent.as_ref()).is_none())
+            }
+        }
+    }
+}
+
+impl News {
+    /// All news of a decision.
+    fn of(decision: &Decision) -> Self {
+        Self {
+            notices: decision.notices.clone(),
+            judged: decision.judged.clone(),
+            give_ups: decision.give_ups,
+        }
+    }
+
+    /// Those about that child.
+    fn about(decision: &Decision, child: &str) -> Self {
+        let mut news = Self::of(decision);
+        news.notices.retain(|notice| notice.child == child);
+        news.judged.retain(|judged| judged.child == child);
+        news.give_ups = 0;
+        news
+    }
+
+    /// Those about none of these children.
+    fn but(decision: &Decision, is_excluded: impl Fn(&str) -> bool) -> Self {
+        let mut news = Self::of(decision);
+        news.notices.retain(|notice| !is_excluded(&notice.child));
+        news.judged.retain(|judged| !is_excluded(&judged.child));
+        news
+    }
+
+    /// Counts and announces them.
+    fn tell(self, context: &Context, tree: &TreeView) {
+        for notice in self.notices {
+            context.notices.publish(tree, notice);
+        }
+        let metrics = &context.metrics.supervision;
+        for judged in self.judged {
+            metrics.fault(judged.class.as_str(), word(judged.verdict));
+            if let Some(charged) = judged.charged {
+                metrics.restart(charged);
+            }
+        }
+        for _ in 0..self.give_ups {
+            metrics.gave_up();
+        }
+    }
+}
+
+/// Tells what waited for this observation: by now it is known what became of every write.
+pub(in crate::controller) fn settle(context: &Context, observation: &Observation) {
+    let world = &observation.world;
+    for waiting in context.memories.take_unanswered(&observation.key) {
+        if waiting.status.is_stored(world) {
+            waiting.news.tell(context, &world.tree);
+        }
+    }
+}
+
+impl Execution<'_> {
+    /// Counts and announces all that was decided.
+    pub(super) fn tell(&self, decision: &Decision) {
+        News::of(decision).tell(self.context, &self.observation.world.tree);
+    }
+
+    /// Not all that was decided is stored: tells what is, and keeps what may be. What the tree remembers no later decision
+    /// would tell, nor what only a Worker remembers once that is stored.
+    pub(super) fn tell_what_is_stored(&self, decision: &Decision, tree_first: bool) {
+        let outcomes = self.outcomes().clone();
+        let of_workers = decision.of_workers.as_ref();
+        let in_worker = |child: &str| {
+            !tree_first || of_workers.is_some_and(|of_workers| of_workers.children.contains(child))
+        };
+        if tree_first {
+            let status = of_workers.map_or(&decision.tree_status, |of| &of.tree_status);
+            let one = Unanswered {
+                status: Sent::Tree(Box::new(status.clone())),
+                news: News::but(decision, in_worker),
+            };
+            self.tell_or_keep(outcomes.get(&None).copied(), one);
+        }
+        for (child, status) in &decision.worker_statuses {
+            if !in_worker(child) {
+                continue;
+            }
+            let one = Unanswered {
+                status: Sent::Worker(child.clone(), Box::new(status.clone())),
+                news: News::about(decision, child),
+            };
+            self.tell_or_keep(outcomes.get(&Some(child.clone())).copied(), one);
+        }
+        self.leave_untold(decision, in_worker);
+    }
+
+    fn tell_or_keep(&self, outcome: Option<Outcome>, one: Unanswered) {
+        let (memories, tree) = (&self.context.memories, &self.observation.key);
+        match outcome {
+            _ if one.news == News::default() => {}
+            Some(Outcome::Stored) => one.news.tell(self.context, &self.observation.world.tree),
+            Some(Outcome::Unclear) => memories.await_answer(tree, one),
+            None => {}
+        }
+    }
+
+    /// All is stored but what is news for the tree: people are told now, and the tree later.
+    pub(super) fn tell_all_but_the_tree(&self, decision: &Decision) {
+        self.tell(decision);
+        self.leave_untold(decision, |_| true);
+    }
+
+    /// Remembers faults for a later decision to tell the tree: those of children whose Workers alone remember them, and
+    /// are stored, or may be.
+    fn leave_untold(&self, decision: &Decision, in_worker: impl Fn(&str) -> bool) {
+        let outcomes = self.outcomes();
+        let known = &self.observation.world.tree.status.recent_faults;
+        let is_left = |fault: &&RecentFault| {
+            let is_stored = outcomes.contains_key(&Some(fault.child.clone()));
+            is_stored && in_worker(&fault.child) && !known.contains(fault)
+        };
+        let oldest_first = decision.tree_status.recent_faults.iter().rev();
+        let faults = oldest_first.filter(is_left).cloned().collect();
+        let memories = &self.context.memories;
+        memories.left_untold(&self.observation.key, faults);
+    }
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Application => "Application",
+        Verdict::Hold => "Hold",
+        Verdict::Wait => "Wait",
+        Verdict::Infrastructure => "Infrastructure",
+        Verdict::Unknown => "Unknown",
+    }
+}
