@@ -49,14 +49,17 @@
 //!   resourceVersion before any Pod is touched. Deaths are keyed by Pod UID and number of ended runs, so
 //!   none is charged twice or lost. A death that is charged to a supervisor changes two objects, the tree
 //!   and the Worker; the tree is written first and names the death in `judgedDeaths`, so that a crash
-//!   between the two writes is repaired by the next decision.
+//!   between the two writes is repaired by the next decision. A death that only its Worker remembers is counted by the
+//!   tree after it; what a crash leaves out there, the counts of the Workers make up for.
 //! * Every Pod name is computed, every delete carries a UID, and no decision is made on a view older than
 //!   our own last write to that tree.
 //! * Two operators at once do no harm. Which of them works is agreed on by a Lease, and that only saves work: safety
 //!   rests on the three rules above, on the API server, which refuses what assumes something that is no longer so, and
 //!   on nothing that a process believes of itself. Every write asks right before it is sent whether we lead still, and
 //!   in the same term in which it was decided; a standby has every view and makes no write. Who comes to lead looks at
-//!   every tree, and reads a tree anew before its first write to it, because the last write may have been another's.
+//!   every tree, and reads a tree anew before its first write to it, because the last write may have been another's;
+//!   unless no operator has written to it yet, which the API server confirms by granting that first write. Who is told
+//!   to stop begins nothing more, waits for what is under way, and gives the Lease back.
 //! * We never touch what does not name a UID of ours as its controlling owner, whatever its labels say.
 //! * Every write stays in the namespace of its tree, and nothing here reads Secrets.
 //! * Who may ask for which Pods is decided by the API server when a tree is written, by the admission policies of the

@@ -2,7 +2,8 @@
 //!
 //! Rule: no world is older than our own last write to that tree: every answer to a write is taken in at
 //! once, and an object whose write got no clear answer is read before anything else is decided. Who comes to lead reads
-//! a tree before the first write to it, because the last one may have been of another leader.
+//! a tree before the first write to it, because the last one may have been of another leader, unless nobody has
+//! written to it at all.
 
 use std::collections::BTreeMap;
 
