@@ -174,7 +174,7 @@ impl Monitor {
             }
             _ => {}
         }
-        for what in self.windows.changed(server, &change) {
+        for what in self.windows.changed(server, &change, self.slack) {
             self.broken(server, "S4 intensity", what);
         }
         self.facts.changed(server, &change);

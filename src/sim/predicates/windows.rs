@@ -10,9 +10,13 @@ use serde_json::Value;
 use crate::model::tree::ROOT_NAME;
 use crate::sim::kind::{Kind, Part};
 use crate::sim::objects::{
-    child_of, children, controller_uid, is_deleting, is_ready, lineage, record_of, spec_of, uid_of,
+    child_of, children, controller_uid, is_deleting, is_ready, lineage, owners, record_of, spec_of,
+    uid_of,
 };
 use crate::sim::server::{Actor, Change, Server};
+
+/// The exit code of a program that was told to stop.
+const STOPPED: i64 = 143;
 
 /// Counts of what happened.
 #[derive(Default)]
@@ -23,11 +27,21 @@ pub(super) struct Windows {
     charges: BTreeMap<(String, String), usize>,
     /// The largest limits that a supervisor ever had: an edit does not undo charges.
     limits: BTreeMap<(String, String), usize>,
+    /// Since when Pods have started, by UID.
+    started: BTreeMap<String, Timestamp>,
+    /// How long an operator may not know of something.
+    slack: SignedDuration,
 }
 
 impl Windows {
     /// Takes in a change and says what is wrong with it.
-    pub(super) fn changed(&mut self, server: &Server, change: &Change) -> Vec<String> {
+    pub(super) fn changed(
+        &mut self,
+        server: &Server,
+        change: &Change,
+        slack: SignedDuration,
+    ) -> Vec<String> {
+        self.slack = slack;
         match (change.address.0, &change.before, &change.after) {
             (Kind::Tree, before, Some(tree)) => {
                 self.note_limits(tree);
@@ -66,19 +80,25 @@ impl Windows {
         }
     }
 
-    /// Every end of a program, of a Pod by its kubelet, and every Pod that a missed deadline ended.
+    /// Every end of a program that nobody ordered, of a Pod by its kubelet, and every Pod that a missed deadline ended.
     fn pod(&mut self, server: &Server, change: &Change, old: &Value, new: Option<&Value>) {
+        if let Some(new) = new.filter(|new| is_ready(new)) {
+            let uid = uid_of(new).to_owned();
+            self.started.entry(uid).or_insert(server.now);
+        }
         let state = |pod: &Value| pod["status"]["containerStatuses"][0]["state"].clone();
         let ended = new.is_some_and(|new| {
-            let program = state(old)["terminated"].is_null() && !state(new)["terminated"].is_null();
+            let end = &state(new)["terminated"];
+            let ordered = is_deleting(old) && end["exitCode"] == STOPPED;
+            let program = state(old)["terminated"].is_null() && !end.is_null() && !ordered;
             let rejected = old["status"]["reason"].is_null() && !new["status"]["reason"].is_null();
             program || rejected
         });
-        // What misses its deadline is stopped by the operator.
+        // What misses its deadline is charged, and then stopped by the operator.
         let stopped = matches!(change.actor, Actor::Operator(_))
             && new.is_none_or(is_deleting)
             && !is_deleting(old)
-            && !is_ready(old);
+            && self.is_overdue(server, old);
         if !(ended || stopped) {
             return;
         }
@@ -194,11 +214,40 @@ impl Windows {
         }
         let key = (uid_of(tree).to_owned(), child.to_owned());
         let deaths = self.deaths.get(&key).copied().unwrap_or(0);
+        let deaths = deaths + self.overdue(server, tree, child);
         let charges = self.charges.entry(key).or_default();
         *charges += count;
-        let deaths = deaths + overdue(server, tree, child);
         (*charges > deaths)
             .then(|| format!("{child} was charged {charges} times for {deaths} deaths"))
+    }
+
+    /// How many replicas count as failed although they run: they are charged before they are stopped.
+    fn overdue(&self, server: &Server, tree: &Value, child: &str) -> usize {
+        let pods = server.all(Kind::Pod).map(|(_, pod)| pod);
+        let own = pods.filter(|pod| child_of(pod) == child && !is_deleting(pod));
+        own.filter(|pod| {
+            owners(server, pod).is_some_and(|(owner, _)| uid_of(&owner) == uid_of(tree))
+        })
+        .filter(|pod| self.is_overdue(server, pod))
+        .count()
+    }
+
+    /// Whether the program of a Pod has run for `startDeadlineSeconds` and the Pod has not started, as far as an operator
+    /// can know.
+    fn is_overdue(&self, server: &Server, pod: &Value) -> bool {
+        let Some((tree, _)) = owners(server, pod) else {
+            return false;
+        };
+        let deadline = spec_of(&tree, child_of(pod))
+            .and_then(|spec| spec["worker"]["startDeadlineSeconds"].as_i64());
+        let deadline = SignedDuration::from_secs(deadline.unwrap_or(600));
+        let running = &pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"];
+        let began = running
+            .as_str()
+            .and_then(|time| time.parse::<Timestamp>().ok());
+        let started = self.started.get(uid_of(pod));
+        began.is_some_and(|began| server.now.duration_since(began) >= deadline)
+            && started.is_none_or(|at| server.now.duration_since(*at) <= self.slack)
     }
 }
 
@@ -267,24 +316,6 @@ fn gives_up(tree: &Value, supervisor: &str) -> bool {
                         .is_some_and(|all| !all.is_empty())
             })
         })
-}
-
-/// How many replicas have run for so long without being Ready that they count as failed: they are charged before
-/// they are stopped.
-fn overdue(server: &Server, tree: &Value, child: &str) -> usize {
-    let deadline =
-        spec_of(tree, child).and_then(|spec| spec["worker"]["startDeadlineSeconds"].as_i64());
-    let deadline = SignedDuration::from_secs(deadline.unwrap_or(600));
-    let is_overdue = |pod: &Value| {
-        let began = pod["metadata"]["creationTimestamp"]
-            .as_str()
-            .and_then(|time| time.parse::<Timestamp>().ok());
-        !is_ready(pod) && began.is_some_and(|began| server.now.duration_since(began) >= deadline)
-    };
-    server
-        .all(Kind::Pod)
-        .filter(|(_, pod)| child_of(pod) == child && !is_deleting(pod) && is_overdue(pod))
-        .count()
 }
 
 /// The charges of a supervisor's window, by child.
