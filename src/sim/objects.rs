@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::cluster::nodes::{OUT_OF_SERVICE, has_taint};
 use super::kind::Kind;
 use super::server::Server;
 use crate::api::labels;
@@ -212,4 +213,16 @@ pub(super) fn ended_runs(pod: &Value) -> i64 {
     let restarts = container["restartCount"].as_i64().unwrap_or_default();
     let runs = !container["state"]["running"].is_null() || container.is_null();
     restarts + i64::from(!runs)
+}
+
+/// Whether the Pod's node does not answer, or somebody says that it is off.
+pub(super) fn is_lost(server: &Server, pod: &Value) -> bool {
+    let Some(node) = pod["spec"]["nodeName"].as_str() else {
+        return false;
+    };
+    let node = server.get(Kind::Node, "", node);
+    let is_off = |node: &Value| {
+        has_taint(node, OUT_OF_SERVICE) || node["status"]["conditions"][0]["status"] != "True"
+    };
+    node.is_none_or(|node| is_off(node))
 }

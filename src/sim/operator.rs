@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::network::Link;
 use super::plan::{Mistake, Plan};
-use super::run::OPERATORS;
+use super::run::{LEASE, OPERATORS};
 use super::world::Shared;
 use crate::controller::{self, Settings};
 use crate::model;
@@ -78,7 +78,7 @@ impl Operator {
 fn election(shared: &Shared, number: usize) -> LeaderElection {
     LeaderElection {
         namespace: OPERATORS.to_owned(),
-        name: "coppice".to_owned(),
+        name: LEASE.to_owned(),
         identity: format!("operator-{number} since {}", shared.now()),
         timing: Timing::default(),
     }
@@ -136,6 +136,22 @@ fn decide_with(mistake: Option<Mistake>) -> Decide {
             }
             let mut decision = model::decide(&impatient, now);
             decision.wake_at = decision.wake_at.map(|at| at.min(later));
+            decision
+        },
+        Some(Mistake::RetryWhatIsStopped) => |world, now| {
+            let mut decision = model::decide(world, now);
+            let records = decision.tree_status.supervisors.iter_mut();
+            for entry in records.flat_map(|record| &mut record.gave_up) {
+                let soon = model::window::api_time(now + SignedDuration::from_secs(60));
+                entry.retry_time.get_or_insert(soon);
+            }
+            decision
+        },
+        Some(Mistake::InheritHistory) => |world, now| {
+            let mut decision = model::decide(world, now);
+            if world.tree.status.supervisors.is_empty() {
+                decision.tree_status.restarts += 1;
+            }
             decision
         },
         _ => model::decide,

@@ -42,6 +42,10 @@ pub(super) enum Mistake {
     ForgetDelay,
     /// Statuses are written whatever was there.
     OverwriteNewer,
+    /// What was stopped until somebody acts is tried again by itself.
+    RetryWhatIsStopped,
+    /// A new tree is told what happened to another one.
+    InheritHistory,
 }
 
 /// News that come late: a change is not told until that many further changes have happened, or some time has passed.

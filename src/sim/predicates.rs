@@ -6,20 +6,20 @@
 //! | predicate | at every step |
 //! |---|---|
 //! | S1 slot uniqueness | a slot has at most one Pod that is live (not ended, no deletionTimestamp); a `Stable` one at most one that is not proven dead |
-//! | S2 no blind kill | a delete carries the UID of what it hits, which is owned by UID; and its resourceVersion, unless what is stored says that it goes whatever its state |
+//! | S2 no blind kill | a delete carries the UID of what it hits, which a tree owns by UID; of a Pod its resourceVersion too, unless what is stored says that it goes whatever its state; no Worker goes that the spec names |
 //! | S3 availability | a replica that is up is taken down for its template only while all its siblings are up |
-//! | S4 intensity | the charges in a window are never more than `maxRestarts`, unless that supervisor has given up; and never more than there were deaths |
+//! | S4 intensity | the charges in a window are never more than `maxRestarts`, unless that supervisor has given up; and never more than there were deaths; what was given up is not tried again before its time |
 //! | S5 order | in an ordered start no Pod is created before all earlier siblings have started; when a tree goes, none is stopped before the later ones |
-//! | S6 confinement | what is written is a tree's status or finalizer, its Workers, their Pods, Events, and the own Lease; all in the tree's namespace |
+//! | S6 confinement | what is written is a tree's status or finalizer, its Workers, their Pods, Events about it, and the own Lease; all in the tree's namespace |
 //! | S8 monotone status | `observedGeneration` never falls; Ready without Reconciling is said only of what was so |
-//! | S9 no resurrection | no Pod is created for a tree that is being deleted; a tree of the same name begins with nothing |
+//! | S9 no resurrection | no Pod is created for a tree that is being deleted; the first status of a tree remembers nothing of one of the same name |
 //! | S10 intent before effect | a Pod that died by itself is replaced, or deleted for its crash loop, only after its death is stored; one that is Ready is stopped only after what stops it is stored |
 //! | S11 quiescence | at the end nothing is written any more, Leases excepted |
 //!
 //! L1: it is as the spec asks. L2: what fails for ever ends in the give-up that `onGiveUp` names. L3: what is deleted is
 //! gone. L4: whatever the history, the same good spec leads to the same state. These are what a run compares at its end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -33,11 +33,16 @@ use super::objects::{
 use super::plan::Plan;
 use super::server::{Actor, Answer, Server};
 
+mod confinement;
 mod facts;
+mod give_ups;
 mod order;
+#[cfg(test)]
+mod tests;
 mod windows;
 
 use facts::Facts;
+pub(super) use give_ups::wrong_give_ups;
 
 /// A promise that was broken.
 #[derive(Clone, Debug)]
@@ -92,7 +97,14 @@ impl Monitor {
         if !matches!(actor, Actor::Operator(_)) {
             return;
         }
-        if let Some(what) = confined(call) {
+        let deleted = server.changes.get(before);
+        let deleted = deleted
+            .filter(|_| call.verb == Verb::Delete && answer.is_ok())
+            .and_then(|change| change.before.clone());
+        let stored = server.get(call.kind, &call.namespace, &call.name);
+        let stored = deleted.as_ref().or(stored);
+        let what = confinement::confined(call, stored.map(|object| &**object), server, &self.facts);
+        if let Some(what) = what {
             self.broken(server, "S6 confinement", what);
         }
         if call.verb != Verb::Delete {
@@ -109,16 +121,16 @@ impl Monitor {
             );
             self.broken(server, "S2 no blind kill", what);
         }
-        if answer.is_err() || server.changes.len() == before {
-            return;
-        }
-        let Some(object) = server.changes[before].before.clone() else {
+        let Some(object) = deleted else {
             return;
         };
-        if call.kind != Kind::Pod {
-            return;
+        let (facts, slack) = (&self.facts, self.slack);
+        if let Some(what) = confinement::deleted_wrongly(call.kind, &object, server, facts, slack) {
+            self.broken(server, "S2 no blind kill", what);
         }
-        self.stopped(call, &object, server);
+        if call.kind == Kind::Pod {
+            self.stopped(call, &object, server);
+        }
     }
 
     /// Judges the delete of a Pod by an operator.
@@ -168,7 +180,6 @@ impl Monitor {
                     self.created(server, pod);
                 }
             }
-            (Kind::Tree, None, Some(tree)) => self.begun(server, tree),
             (Kind::Tree, Some(old), Some(new)) if change.part == Part::Status => {
                 self.told(server, old, new);
             }
@@ -247,19 +258,6 @@ impl Monitor {
         }
     }
 
-    fn begun(&mut self, server: &Server, tree: &Value) {
-        let inherits = tree["status"]["supervisors"]
-            .as_array()
-            .is_some_and(|all| !all.is_empty());
-        if inherits {
-            self.broken(
-                server,
-                "S9 no resurrection",
-                "a new tree has a history".to_owned(),
-            );
-        }
-    }
-
     /// Judges a status of a tree.
     fn told(&mut self, server: &Server, old: &Value, new: &Value) {
         // The oldest generation that the status speaks of.
@@ -281,6 +279,12 @@ impl Monitor {
             );
             self.broken(server, "S8 monotone status", what);
         }
+        for what in give_ups::tried_too_soon(server, old, new) {
+            self.broken(server, "S4 intensity", what);
+        }
+        if let Some(what) = inherited(old, new) {
+            self.broken(server, "S9 no resurrection", what);
+        }
         let says = |tree: &Value| {
             let is = |name: &str| condition(tree, name).is_some_and(|c| c["status"] == "True");
             is("Ready") && !is("Reconciling") && !is("Stalled")
@@ -297,53 +301,23 @@ impl Monitor {
     }
 }
 
-/// What is wrong with a write of an operator, whatever it led to.
-fn confined(call: &Call) -> Option<String> {
-    let body = &call.body;
-    let keys = |value: &Value| -> BTreeSet<String> {
-        value
-            .as_object()
-            .into_iter()
-            .flat_map(|object| object.keys().cloned())
-            .collect()
-    };
-    let only_finalizers = || {
-        keys(body) == BTreeSet::from(["metadata".to_owned()])
-            && keys(&body["metadata"])
-                .iter()
-                .all(|key| key == "finalizers" || key == "resourceVersion")
-    };
-    let fine = match (call.kind, call.verb, call.part) {
-        (Kind::Tree, Verb::Patch, Part::Main) => only_finalizers(),
-        (Kind::Tree, Verb::Patch, Part::Status)
-        | (Kind::Worker, Verb::Patch, Part::Status | Part::Scale)
-        | (Kind::Worker | Kind::Pod, Verb::Create | Verb::Delete, Part::Main)
-        | (Kind::Event, Verb::Create, Part::Main) => true,
-        (Kind::Lease, Verb::Create | Verb::Update, Part::Main) => {
-            return (call.namespace != super::run::OPERATORS)
-                .then(|| format!("a Lease in namespace {:?}", call.namespace));
-        }
-        _ => false,
-    };
-    if !fine {
-        return Some(format!(
-            "{:?} {} {} ({:?})",
-            call.verb,
-            call.kind.name(),
-            call.name,
-            call.part
-        ));
+/// What the first status of a tree remembers although nothing has happened to it yet.
+fn inherited(old: &Value, new: &Value) -> Option<String> {
+    let records = |tree: &Value| tree["status"]["supervisors"].as_array().cloned();
+    let has = |list: &Value| list.as_array().is_some_and(|list| !list.is_empty());
+    if records(old).is_some_and(|records| !records.is_empty()) {
+        return None;
     }
-    let inner = body["metadata"]["namespace"]
-        .as_str()
-        .unwrap_or(&call.namespace);
-    (call.namespace != super::run::NAMESPACE || inner != call.namespace).then(|| {
-        format!(
-            "{:?} {} in namespace {:?}",
-            call.verb,
-            call.kind.name(),
-            call.namespace
-        )
+    let record = records(new)?.into_iter().find(|record| {
+        record["incarnation"].as_i64() > Some(1)
+            || has(&record["charges"])
+            || has(&record["gaveUp"])
+    });
+    let restarts = new["status"]["restarts"].as_i64().unwrap_or_default();
+    let remembers = record.is_some() || restarts > 0 || has(&new["status"]["recentFaults"]);
+    remembers.then(|| {
+        let record = record.unwrap_or_default();
+        format!("a new tree has a history: {restarts} restarts, {record}")
     })
 }
 

@@ -16,7 +16,7 @@ use super::objects::{
 };
 use super::operator::Operator;
 use super::plan::Plan;
-use super::predicates::standing;
+use super::predicates::{standing, wrong_give_ups};
 use super::scenario::{Scenario, Step, create_tree};
 use super::server::{Actor, Address, Change};
 use super::world::{Shared, World};
@@ -28,6 +28,8 @@ const READS_AT_ONCE: usize = 200;
 pub(super) const NAMESPACE: &str = "ns";
 /// Where the operators and their Lease are.
 pub(super) const OPERATORS: &str = "coppice-system";
+/// Name of their Lease.
+pub(super) const LEASE: &str = "coppice";
 /// Name of the tree.
 pub(super) const TREE: &str = "t";
 /// How long it must be quiet in the end.
@@ -152,6 +154,10 @@ impl Scenario {
             wrong.extend(not_whole(world));
         }
         wrong.extend(left_over(world));
+        let behaviours = &world.cluster.behaviours;
+        wrong.extend(wrong_give_ups(&world.server, |who| {
+            behaviours.get(who).copied()
+        }));
         let operators = if world.plan.two { 2 } else { 1 };
         if world.reads > (READS_PER_SECOND * seconds + READS_AT_ONCE) * operators {
             wrong.push(format!("L1: {} reads in {seconds} s", world.reads));

@@ -37,6 +37,9 @@ pub(super) struct Facts {
     by_others: BTreeSet<String>,
     /// Numbers of replicas that Workers had, and until when.
     scaled: BTreeMap<String, Vec<(Timestamp, i64)>>,
+    /// When the spec of a tree, and the owners of an object, were changed last: by UID.
+    edited: BTreeMap<String, Timestamp>,
+    moved: BTreeMap<String, Timestamp>,
     /// The enabled workers of a tree, by its UID and generation, with the revisions of their templates.
     wanted: BTreeMap<(String, i64), Vec<(String, String)>>,
 }
@@ -57,6 +60,15 @@ impl Facts {
         }
         if change.after.is_none() {
             self.ended.insert(uid.clone(), server.now);
+        }
+        if let (Some(old), Some(new)) = (&change.before, &change.after) {
+            let owners = |object: &Value| object["metadata"]["ownerReferences"].clone();
+            if owners(old) != owners(new) {
+                self.moved.insert(uid.clone(), server.now);
+            }
+            if change.address.0 == Kind::Tree && old["spec"] != new["spec"] {
+                self.edited.insert(uid.clone(), server.now);
+            }
         }
         if let (Kind::Worker, Some(old), Some(new)) =
             (change.address.0, &change.before, &change.after)
@@ -170,6 +182,28 @@ impl Facts {
 
     pub(super) fn ending(&self, uid: &str) -> Option<Timestamp> {
         self.ending.get(uid).copied()
+    }
+
+    /// Whether the spec of a tree was edited a moment ago.
+    pub(super) fn was_edited_lately(
+        &self,
+        server: &Server,
+        tree: &Value,
+        slack: SignedDuration,
+    ) -> bool {
+        let edited = self.edited.get(uid_of(tree));
+        edited.is_some_and(|edited| server.now.duration_since(*edited) <= slack)
+    }
+
+    /// Whether an object was given to another owner, or to none, a moment ago.
+    pub(super) fn was_moved_lately(
+        &self,
+        server: &Server,
+        object: &Value,
+        slack: SignedDuration,
+    ) -> bool {
+        let moved = self.moved.get(uid_of(object));
+        moved.is_some_and(|moved| server.now.duration_since(*moved) <= slack)
     }
 
     pub(super) fn ended(&self, uid: &str) -> Option<Timestamp> {

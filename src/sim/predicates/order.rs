@@ -8,10 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::facts::Facts;
-use crate::sim::cluster::nodes::{OUT_OF_SERVICE, has_taint};
 use crate::sim::objects::{
-    child_of, children, has_ended, is_deleting, is_enabled, lineage, pods_of, quorum, record_of,
-    replicas_of, spec_of, uid_of, worker_of,
+    child_of, children, has_ended, is_deleting, is_enabled, is_lost, lineage, pods_of, quorum,
+    record_of, replicas_of, spec_of, uid_of, worker_of,
 };
 use crate::sim::server::Server;
 
@@ -75,16 +74,6 @@ pub(super) fn stopped_too_early(server: &Server, tree: &Value, pod: &Value) -> O
         "{} is stopped before {still} has stopped",
         child_of(pod)
     ))
-}
-
-/// Whether the Pod's node does not answer, or somebody says that it is off.
-fn is_lost(server: &Server, pod: &Value) -> bool {
-    let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
-    let node = server.get(crate::sim::kind::Kind::Node, "", node);
-    let is_off = |node: &Value| {
-        has_taint(node, OUT_OF_SERVICE) || node["status"]["conditions"][0]["status"] != "True"
-    };
-    node.is_none_or(|node| is_off(node))
 }
 
 fn held_by_collector(tree: &Value) -> bool {

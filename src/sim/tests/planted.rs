@@ -81,6 +81,18 @@ fn planted_loss_of_a_delay_is_found() {
 }
 
 #[test]
+fn planted_retry_of_what_is_stopped_is_found() {
+    let mistake = Mistake::RetryWhatIsStopped;
+    finds(mistake, "crash_loop_escalates", Plan::default(), "L2");
+}
+
+#[test]
+fn planted_history_of_another_tree_is_found() {
+    let mistake = Mistake::InheritHistory;
+    finds(mistake, "delete_and_create_again", Plan::default(), "S9");
+}
+
+#[test]
 fn planted_overwrite_of_newer_data_is_found() {
     let plan = Plan {
         two: true,
