@@ -52,7 +52,7 @@
 //!   between the two writes is repaired by the next decision. A death that only its Worker remembers is counted by the
 //!   tree after it; what a crash leaves out there, the counts of the Workers make up for.
 //! * Every Pod name is computed, every delete carries a UID, and no decision is made on a view older than
-//!   our own last write to that tree.
+//!   our own last write to that tree. A status that another operator wrote has the whole tree read before the next write.
 //! * Two operators at once do no harm. Which of them works is agreed on by a Lease, and that only saves work: safety
 //!   rests on the three rules above, on the API server, which refuses what assumes something that is no longer so, and
 //!   on nothing that a process believes of itself. Every write asks right before it is sent whether we lead still, and

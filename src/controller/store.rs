@@ -194,6 +194,15 @@ impl<T: Item> Store<T> {
             }
             None => None,
         };
+        if let Some(known) = self.objects.get_mut(&key)
+            && known.version == version
+            && version != Version::default()
+            && known.item.uid() == item.uid()
+        {
+            // What is known already is not kept twice by those who hold on to it.
+            known.is_answer = is_answer;
+            return Vec::new();
+        }
         if let Some(old) = &old {
             self.unlink(&key, old);
         }

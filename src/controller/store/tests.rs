@@ -75,6 +75,17 @@ async fn a_late_answer_never_overwrites_newer_data() {
 }
 
 #[tokio::test]
+async fn what_is_told_again_in_the_same_version_is_not_kept_twice() {
+    let mut store = Store::default();
+    answer(&mut store, "a", 5, thing("old"));
+    let known = Arc::clone(store.get(&key("a")).unwrap());
+    assert_eq!(put(&mut store, "a", 5, thing("old")), 0);
+    assert!(Arc::ptr_eq(&known, store.get(&key("a")).unwrap()));
+    put(&mut store, "a", 4, thing("older"));
+    assert_eq!(unbelieved(&mut store), (0, 0), "a watch has told of it");
+}
+
+#[tokio::test]
 async fn a_late_answer_brings_nothing_back() {
     let mut store = Store::default();
     put(&mut store, "a", 5, thing("first"));
