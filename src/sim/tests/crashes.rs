@@ -45,6 +45,22 @@ fn crash_run_before_and_after_every_write_of_every_scenario() {
     );
 }
 
+/// Who was elected stores later what spends nothing.
+#[test]
+fn crash_run_of_an_elected_operator_after_every_write_of_every_scenario() {
+    check_every(
+        "crash runs of an elected operator, after every write of every scenario",
+        |reference| {
+            let crash = |write: usize| Plan {
+                elects: true,
+                away: AWAY[write % 2],
+                ..Plan::blow(write, Blow::CrashAfter)
+            };
+            (1..=reference.writes).map(crash).collect()
+        },
+    );
+}
+
 #[test]
 fn every_write_of_every_scenario_is_answered_wrongly() {
     check_every(
