@@ -264,7 +264,7 @@ mod tests {
         let duties = async move {
             while told.recv().await.is_some() {}
             done.send(()).unwrap();
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         election.spawn(async move {
             was_done.await.unwrap();

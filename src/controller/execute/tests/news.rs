@@ -79,11 +79,11 @@ async fn look_again(bench: &Bench) {
 
 #[tokio::test]
 async fn what_a_write_without_an_answer_did_is_told_once_when_that_is_known() {
-    let charges: [(fn(&mut Decision), String, &str); 2] = [
-        (charge_tree, format!("PATCH {TREE}/status"), "other"),
-        (charge_worker, format!("PATCH {WORKERS}/t-w/status"), "w"),
-    ];
-    for (charge, target, child) in charges {
+    for child in ["other", "w"] {
+        let (charge, target): (fn(&mut Decision), String) = match child {
+            "w" => (charge_worker, format!("PATCH {WORKERS}/t-w/status")),
+            _ => (charge_tree, format!("PATCH {TREE}/status")),
+        };
         for is_stored in [true, false] {
             let late = Answer::error(504, "Timeout", "late");
             let status = if is_stored {
@@ -116,9 +116,12 @@ async fn of_two_workers_of_which_one_is_stored_one_is_told() {
     other["metadata"]["uid"] = json!("uv");
     other["metadata"]["labels"]["coppice.dev/child"] = json!("v");
     let other = serde_json::from_value(other).unwrap();
-    let mut views = bench.context.views.lock();
-    views.put::<Workers>(other, Source::Watch, None);
-    drop(views);
+    let source = Source::Watch;
+    bench
+        .context
+        .views
+        .lock()
+        .put::<Workers>(other, source, None);
     let executed = bench.execute(|decision| {
         charge_worker(decision);
         decision.worker_statuses.get_mut("v").unwrap().restarts = 1;
