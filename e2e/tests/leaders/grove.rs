@@ -215,8 +215,8 @@ pub(crate) async fn is_whole(space: &Space<'_>, done: &Done) {
             // A single replica is its child, whose deaths are charged to the supervisor.
             assert_eq!(count(&worker["status"]["slots"]), 0, "{name}: {worker:#}");
         }
-        // Deletes are charged to nobody, and only told: of one that came and went while nobody led nothing is known, and
-        // two who judge it at once may both tell it.
+        // Deletes are charged to nobody, and only told: of a Pod that nobody had written down before the leader ended, and
+        // that went while nobody led, nothing is known; and two who judge a delete at once may both tell it.
         let restarts = status["restarts"].as_u64().unwrap_or_default();
         let restarts = usize::try_from(restarts).unwrap();
         assert!(restarts >= crashed, "{name}: {status:#}");

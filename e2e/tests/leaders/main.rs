@@ -1,7 +1,7 @@
 //! Two operators on one cluster: one takes over from the other, and both acting at once do no harm.
 //!
-//! Rule: what is asserted is what the API server noted and what a watch saw of every Pod; times are printed, and only
-//! generous bounds are asserted.
+//! Rule: what is asserted is what the API server noted and what a watch saw of every Pod; of times the
+//! median of several rounds keeps the promise, and each a generous bound.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
