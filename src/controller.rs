@@ -30,7 +30,7 @@ mod release;
 mod store;
 #[cfg(test)]
 mod testing;
-mod throttle;
+pub(crate) mod throttle;
 mod views;
 mod watches;
 mod wire;

@@ -23,7 +23,7 @@ pub(super) fn client(config: kube::Config) -> Result<Client, kube::Error> {
 
 /// An answer with the header `Retry-After`, with those seconds in its Status. The limits of the API server itself answer
 /// in plain text; that becomes the message of a Status.
-async fn keep(answer: Response<Body>) -> Result<Response<Body>, BoxError> {
+pub(crate) async fn keep(answer: Response<Body>) -> Result<Response<Body>, BoxError> {
     let Some(seconds) = asked_for(&answer) else {
         return Ok(answer);
     };

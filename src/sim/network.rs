@@ -18,6 +18,7 @@ use super::kind::{Call, Verb};
 use super::plan::{Blow, HELD_AT_MOST, Mistake};
 use super::server::{Actor, Answer, Refusal, code_of, selects};
 use super::world::Shared;
+use crate::controller::throttle;
 
 /// How long a request and an answer take, each.
 const WAY: Duration = Duration::from_millis(2);
@@ -53,7 +54,8 @@ impl Link {
         let link = self.clone();
         let service = tower::service_fn(move |request| {
             let link = link.clone();
-            async move { Ok::<_, std::convert::Infallible>(link.serve(request).await) }
+            // As in the client that goes over a network.
+            async move { throttle::keep(link.serve(request).await).await }
         });
         Client::new(service, "default")
     }
