@@ -96,21 +96,29 @@ pub(super) const NODES: [&str; 3] = ["node-a", "node-b", "node-c"];
 /// Registers the nodes.
 pub(super) fn register_nodes(server: &mut Server) {
     for name in NODES {
-        let body = json!({"metadata": {"name": name}, "spec": {},
-            "status": {"conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady",
-                "lastTransitionTime": time(server.now)}]}});
-        let call = Call {
-            verb: Verb::Create,
-            kind: Kind::Node,
-            namespace: String::new(),
-            name: String::new(),
-            part: Part::Main,
-            query: Vec::new(),
-            body,
-        };
-        let created: Result<Value, Refusal> = server.call(&Actor::System("kubelet"), &call);
-        created.expect("a node can be registered");
+        register_node(server, name);
     }
+}
+
+/// Registers a node, if it is not registered.
+pub(super) fn register_node(server: &mut Server, name: &str) {
+    if server.get(Kind::Node, "", name).is_some() {
+        return;
+    }
+    let body = json!({"metadata": {"name": name}, "spec": {},
+        "status": {"conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady",
+            "lastTransitionTime": time(server.now)}]}});
+    let call = Call {
+        verb: Verb::Create,
+        kind: Kind::Node,
+        namespace: String::new(),
+        name: String::new(),
+        part: Part::Main,
+        query: Vec::new(),
+        body,
+    };
+    let created: Result<Value, Refusal> = server.call(&Actor::System("kubelet"), &call);
+    created.expect("a node can be registered");
 }
 
 fn after(time: Timestamp, millis: i64) -> Timestamp {

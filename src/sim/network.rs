@@ -77,6 +77,12 @@ impl Link {
             Some(Blow::CrashBefore) => self.die().await,
             Some(Blow::Fails(code)) => Some(failure(code)),
             Some(Blow::Hangs) => std::future::pending().await,
+            Some(Blow::Delayed(seconds)) if call.verb == Verb::Watch => {
+                self.alive(tokio::time::sleep(Duration::from_secs(seconds)))
+                    .await;
+                None
+            }
+            Some(Blow::Delayed(seconds)) => return self.delayed(call, seconds).await,
             _ => None,
         };
         if let Some(refusal) = before {
@@ -104,6 +110,22 @@ impl Link {
         {
             list["items"] = json!([]);
         }
+        self.alive(tokio::time::sleep(WAY)).await;
+        answer(&call, &result)
+    }
+
+    /// Makes a request after a while, whether or not anybody still waits for the answer; even when the operator has died.
+    async fn delayed(self, call: Call, seconds: u64) -> Response {
+        let (shared, actor, late) = (
+            self.shared.clone(),
+            Actor::Operator(self.operator),
+            call.clone(),
+        );
+        let on_its_way = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            shared.call(&actor, &late)
+        });
+        let result = on_its_way.await.expect("a request does not panic");
         self.alive(tokio::time::sleep(WAY)).await;
         answer(&call, &result)
     }
@@ -170,6 +192,7 @@ impl Link {
             next,
             told: from,
             until,
+            untold: 0,
             over: false,
         };
         let lines = futures::stream::unfold(watching, |mut watching| async {
@@ -192,8 +215,13 @@ struct Watching {
     /// The version up to which all has been told.
     told: u64,
     until: Instant,
+    /// How many changes were told since the last bookmark.
+    untold: usize,
     over: bool,
 }
+
+/// After how many changes a watch says how far it has got, when it does so in between.
+const BOOKMARK_EVERY: usize = 3;
 
 impl Watching {
     /// The next event, when there is one. `None` ends the watch.
@@ -204,19 +232,22 @@ impl Watching {
                 return None;
             }
             self.link.alive(std::future::ready(())).await;
+            if self.untold >= BOOKMARK_EVERY && self.sends_bookmarks() {
+                return Some(self.bookmark());
+            }
             let wait = match self.look() {
-                Look::Event(event) => return Some(event),
+                Look::Event(event) => {
+                    self.untold += 1;
+                    return Some(event);
+                }
+                Look::End => return None,
                 Look::Wait(wait) => wait,
             };
             let now = Instant::now();
             if now >= self.until {
                 // As the API server does, right before it ends a watch.
                 self.over = true;
-                let version = self.told.to_string();
-                return Some(
-                    json!({"type": "BOOKMARK", "object": {"kind": self.call.kind.name(),
-                    "apiVersion": self.call.kind.api_version(), "metadata": {"resourceVersion": version}}}),
-                );
+                return Some(self.bookmark());
             }
             let end = wait.map_or(self.until, |wait| (now + wait).min(self.until));
             tokio::select! {
@@ -227,8 +258,21 @@ impl Watching {
         }
     }
 
+    fn sends_bookmarks(&self) -> bool {
+        let wanted = self.call.query("allowWatchBookmarks") == Some("true");
+        wanted && self.link.shared.lock().plan.bookmarks
+    }
+
+    fn bookmark(&mut self) -> Value {
+        self.untold = 0;
+        let version = self.told.to_string();
+        json!({"type": "BOOKMARK", "object": {"kind": self.call.kind.name(),
+            "apiVersion": self.call.kind.api_version(), "metadata": {"resourceVersion": version}}})
+    }
+
     fn look(&mut self) -> Look {
-        let world = self.link.shared.lock();
+        let mut world = self.link.shared.lock();
+        let world = &mut *world;
         let (server, plan) = (&world.server, &world.plan);
         while let Some(change) = server.changes.get(self.next) {
             let (kind, namespace, _) = &change.address;
@@ -260,6 +304,16 @@ impl Watching {
             }
             if age < delay {
                 return Look::Wait(Some(delay.saturating_sub(age)));
+            }
+            let (cut, expired) = (plan.cuts.contains(&number), plan.errors.contains(&number));
+            if (cut || expired) && world.failed_watches.insert((self.link.operator, number)) {
+                if cut {
+                    return Look::End;
+                }
+                self.over = true;
+                return Look::Event(
+                    json!({"type": "ERROR", "object": Refusal::expired().status()}),
+                );
             }
             let selector = self.call.query("labelSelector");
             let was = change
@@ -295,6 +349,8 @@ impl Watching {
 
 enum Look {
     Event(Value),
+    /// The connection is gone.
+    End,
     Wait(Option<Duration>),
 }
 

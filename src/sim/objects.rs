@@ -34,6 +34,7 @@ pub(super) fn worker_of(server: &Server, tree: &Value, child: &str) -> Option<Ar
         .map(|(_, worker)| Arc::clone(worker))
 }
 
+/// The Pods of a Worker that an operator can see: one whose labels somebody took away is watched no more.
 pub(super) fn pods_of<'a>(
     server: &'a Server,
     worker_uid: &'a str,
@@ -41,7 +42,7 @@ pub(super) fn pods_of<'a>(
     server
         .all(Kind::Pod)
         .map(|(_, pod)| pod)
-        .filter(move |pod| controller_uid(pod) == worker_uid)
+        .filter(move |pod| controller_uid(pod) == worker_uid && slot_of(pod) >= 0)
 }
 
 /// The record of a supervisor in the status of its tree; the root's name is empty in the spec.

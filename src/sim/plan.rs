@@ -25,6 +25,8 @@ pub(super) enum Blow {
     HangsAfter,
     /// Its answer comes that many seconds late.
     Late(u64),
+    /// It has its effect that many seconds late.
+    Delayed(u64),
 }
 
 /// A planted mistake, to prove that it is found.
@@ -64,6 +66,8 @@ pub(super) struct Plan {
     pub(super) writes: BTreeMap<usize, Blow>,
     /// By number of the operators' other requests.
     pub(super) reads: BTreeMap<usize, Blow>,
+    /// By number of the operators' requests about their Lease.
+    pub(super) leases: BTreeMap<usize, Blow>,
     pub(super) held: Vec<Held>,
     /// Numbers of changes that are told only as part of the next change of the same object, when one comes soon.
     pub(super) dropped: BTreeSet<usize>,
@@ -75,6 +79,12 @@ pub(super) struct Plan {
     pub(super) laggard: Option<usize>,
     /// Versions are forgotten at these numbers of changes: watches that begin before them are expired.
     pub(super) compactions: BTreeSet<usize>,
+    /// The watch that is to tell of these changes ends without a word, once for each operator; or says that its version
+    /// is expired.
+    pub(super) cuts: BTreeSet<usize>,
+    pub(super) errors: BTreeSet<usize>,
+    /// Watches tell in between how far they have got.
+    pub(super) bookmarks: bool,
     /// There is a second operator.
     pub(super) two: bool,
     /// They elect a leader; else both act.
@@ -110,18 +120,32 @@ impl Plan {
         } else {
             HELD_AT_MOST
         };
-        let silent = |blow: &Blow| matches!(blow, Blow::Hangs | Blow::HangsAfter | Blow::Late(_));
+        let silent = |blow: &Blow| {
+            matches!(
+                blow,
+                Blow::Hangs | Blow::HangsAfter | Blow::Late(_) | Blow::Delayed(_)
+            )
+        };
         let watch = if self.reads.values().any(silent) {
             DEAD_WATCH
         } else {
             FAILED_WATCH
         };
-        lag + held
-            + if self.reads.is_empty() && self.compactions.is_empty() {
-                Duration::ZERO
-            } else {
-                watch
-            }
+        let is_watched = self.reads.is_empty()
+            && [&self.compactions, &self.cuts, &self.errors]
+                .iter()
+                .all(|all| all.is_empty());
+        let watch = if is_watched { Duration::ZERO } else { watch };
+        lag + held + watch + self.longest_delay()
+    }
+
+    /// How long a request may be on its way.
+    fn longest_delay(&self) -> Duration {
+        let delays = self.writes.values().map(|blow| match blow {
+            Blow::Delayed(seconds) => *seconds,
+            _ => 0,
+        });
+        Duration::from_secs(delays.max().unwrap_or(0))
     }
 
     /// Every part of it, as a plan without that part.
@@ -137,6 +161,22 @@ impl Plan {
         add(&|plan| plan.two = false);
         add(&|plan| plan.elects = false);
         add(&|plan| plan.lag.clear());
+        add(&|plan| plan.bookmarks = false);
+        for key in self.leases.keys() {
+            add(&|plan| {
+                plan.leases.remove(key);
+            });
+        }
+        for change in &self.cuts {
+            add(&|plan| {
+                plan.cuts.remove(change);
+            });
+        }
+        for change in &self.errors {
+            add(&|plan| {
+                plan.errors.remove(change);
+            });
+        }
         for key in self.writes.keys() {
             add(&|plan| {
                 plan.writes.remove(key);
@@ -192,6 +232,12 @@ impl fmt::Display for Plan {
         for (read, blow) in &self.reads {
             writeln!(f, "read {read}: {blow:?}")?;
         }
+        for (request, blow) in &self.leases {
+            writeln!(f, "request {request} about the Lease: {blow:?}")?;
+        }
+        if self.bookmarks {
+            writeln!(f, "watches send bookmarks in between")?;
+        }
         for Held { change, versions } in &self.held {
             writeln!(f, "change {change} is told {versions} versions late")?;
         }
@@ -199,6 +245,8 @@ impl fmt::Display for Plan {
             ("is merged into the next", &self.dropped),
             ("is told twice", &self.repeated),
             ("and those before are forgotten", &self.compactions),
+            ("ends the watch before it is told", &self.cuts),
+            ("is told as an error", &self.errors),
         ] {
             for change in set {
                 writeln!(f, "change {change} {what}")?;

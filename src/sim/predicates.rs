@@ -27,8 +27,8 @@ use serde_json::Value;
 
 use super::kind::{Call, Kind, Part, Verb};
 use super::objects::{
-    child_of, condition, controller_uid, died_by_itself, has_ended, is_crash_looping, is_deleting,
-    is_live, is_ready, is_stable, owners, slot_of, uid_of,
+    child_of, condition, controller_uid, died_by_itself, has_ended, is_crash_looping, is_live,
+    is_ready, is_stable, owners, pods_of, slot_of, uid_of,
 };
 use super::plan::Plan;
 use super::server::{Actor, Answer, Server};
@@ -323,10 +323,9 @@ fn inherited(old: &Value, new: &Value) -> Option<String> {
 
 /// How the Pods of a tree stand, slot by slot.
 pub(super) fn standing(server: &Server, worker_uid: &str) -> BTreeMap<i64, &'static str> {
-    server
-        .all(Kind::Pod)
-        .filter(|(_, pod)| controller_uid(pod) == worker_uid && is_live(pod) && !is_deleting(pod))
-        .map(|(_, pod)| {
+    pods_of(server, worker_uid)
+        .filter(|pod| is_live(pod))
+        .map(|pod| {
             (
                 slot_of(pod),
                 if is_ready(pod) { "ready" } else { "not ready" },

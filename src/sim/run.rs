@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::history::{letters, timeline};
 use super::kind::Kind;
 use super::objects::{
-    child_of, condition, controller_uid, is_deleting, is_enabled, spec_of, uid_of,
+    child_of, condition, controller_uid, is_deleting, is_enabled, slot_of, spec_of, uid_of,
 };
 use super::operator::Operator;
 use super::plan::Plan;
@@ -279,13 +279,12 @@ fn not_whole(world: &World) -> Vec<String> {
             missing.extend(slots.map(|slot| format!("L1: {}/{slot} is not up", child_of(worker))));
             continue;
         }
-        // A Pod whose labels were taken away is not seen any more.
-        let seen: Vec<&str> = standing.range(0..).map(|(_, stands)| *stands).collect();
-        let up = seen.iter().filter(|stands| **stands == "ready").count();
-        if usize::try_from(replicas) != Ok(up) || seen.len() != up {
+        let up = standing.values().filter(|stands| **stands == "ready");
+        let up = up.count();
+        if usize::try_from(replicas) != Ok(up) || standing.len() != up {
             let child = child_of(worker);
             missing.push(format!(
-                "L1: of {replicas} replicas of {child} these stand: {seen:?}"
+                "L1: of {replicas} replicas of {child} these stand: {standing:?}"
             ));
         }
     }
@@ -374,7 +373,8 @@ fn state(world: &World) -> String {
     let ownerless = world
         .server
         .all(Kind::Pod)
-        .filter(|(_, pod)| controller_uid(pod).is_empty() && !is_deleting(pod))
+        .filter(|(_, pod)| controller_uid(pod).is_empty() || slot_of(pod) < 0)
+        .filter(|(_, pod)| !is_deleting(pod))
         .count();
     let _ = writeln!(text, "  strangers: {ownerless}");
     text

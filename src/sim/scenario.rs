@@ -4,9 +4,9 @@
 
 use serde_json::{Value, json};
 
-use super::cluster::{Behaviour, nodes};
+use super::cluster::{Behaviour, nodes, register_node};
 use super::kind::{Call, Kind, Part, Verb};
-use super::objects::{child_of, is_live, slot_of, uid_of};
+use super::objects::{child_of, controller_uid, is_live, slot_of, uid_of};
 use super::run::{NAMESPACE, TREE};
 use super::server::{Actor, Address, Refusal};
 use super::world::World;
@@ -69,6 +69,8 @@ pub(super) enum Step {
     Squat(&'static str),
     /// Somebody takes the stranger's Pod away.
     Unsquat(&'static str),
+    /// Somebody takes away every Pod that is no tree's, or whose labels are gone: whatever may hold a name.
+    TidyUp,
     /// A field of the spec, by its path in the tree's spec, is set; `null` removes it.
     Set(&'static str, &'static str),
     /// The spec is replaced.
@@ -186,6 +188,17 @@ impl Step {
                     json!({"gracePeriodSeconds": 0}),
                 );
             }
+            Self::TidyUp => {
+                let pods = world.server.all(Kind::Pod);
+                let strangers = pods
+                    .filter(|(_, pod)| controller_uid(pod).is_empty() || child_of(pod).is_empty());
+                let addresses: Vec<Address> =
+                    strangers.map(|(address, _)| address.clone()).collect();
+                for address in addresses {
+                    let body = json!({"gracePeriodSeconds": 0});
+                    ask(world, &user, Verb::Delete, &address, body);
+                }
+            }
             Self::Set(path, value) => {
                 let value: Value =
                     serde_yaml::from_str(value).expect("the value of a scenario is YAML");
@@ -240,6 +253,8 @@ impl Step {
             }
             Self::PowerOn(node) => {
                 world.cluster.power_on(&world.server, node);
+                // A kubelet registers its node when that is gone.
+                edit(world, |world| register_node(&mut world.server, node));
                 let address = (Kind::Node, String::new(), (*node).to_owned());
                 edit(world, |world| {
                     world.server.edit(&user, &address, |node| {

@@ -20,6 +20,9 @@ const COME_BACK: u64 = 400;
 struct Cast {
     tree: &'static str,
     children: &'static [&'static str],
+    /// Workers whose number the tree states, and the names of `Stable` Pods.
+    sized: &'static [&'static str],
+    names: &'static [&'static str],
     /// Edits of the spec that keep it legal.
     edits: &'static [(&'static str, &'static str)],
 }
@@ -37,6 +40,8 @@ children:
 - {name: ui, parent: web, worker: {}}
 ",
         children: &["db", "api", "ui"],
+        sized: &["db", "api"],
+        names: &["t-db-0", "t-db-1", "t-db-2"],
         edits: &[
             ("children.db.worker.replicas", "1"),
             ("children.db.worker.replicas", "3"),
@@ -67,6 +72,8 @@ children:
 - {name: c, worker: {identity: Stable}}
 ",
         children: &["a", "b", "c"],
+        sized: &["a", "b"],
+        names: &["t-c-0"],
         edits: &[
             ("children.b.worker.replicas", "1"),
             ("children.b.worker.replicas", "5"),
@@ -100,6 +107,8 @@ children:
 - {name: z, parent: one, worker: {replicas: 2}}
 ",
         children: &["x", "y", "z"],
+        sized: &["x", "z"],
+        names: &[],
         edits: &[
             ("children.two.enabled", "false"),
             ("children.two.enabled", "true"),
@@ -148,7 +157,7 @@ impl Story {
             steps.push((well, Step::PowerOn(node)));
         }
         steps.push((well, Step::Allow));
-        steps.push((well, Step::Unsquat("t-db-0")));
+        steps.push((well, Step::TidyUp));
         // What was deleted is made again, which takes until it is gone.
         steps.push((well + 60, Step::Create(cast.tree)));
         steps.push((well + 61, Step::Apply(cast.tree)));
@@ -198,6 +207,18 @@ impl Story {
     }
 }
 
+/// What befalls requests about the Lease.
+const LEASE_BLOWS: [Blow; 8] = [
+    Blow::Fails(500),
+    Blow::Fails(409),
+    Blow::Fails(429),
+    Blow::FailsAfter(504),
+    Blow::Hangs,
+    Blow::HangsAfter,
+    Blow::Late(4),
+    Blow::Delayed(9),
+];
+
 /// A small generator that gives the same numbers everywhere (xorshift64*).
 struct Dice(u64);
 
@@ -233,7 +254,7 @@ impl Dice {
         let child = self.one_of(cast.children);
         let slot = self.one_of(&[0, 0, 0, 1, 2]);
         let node = self.one_of(&NODES);
-        match self.below(30) {
+        match self.below(36) {
             0..=3 => Step::Kill(child, slot, 1),
             4 => Step::Kill(child, slot, 0),
             5 | 6 => Step::DeletePod(child, slot),
@@ -257,6 +278,12 @@ impl Dice {
             23 => Step::Delete(self.one_of(&["Background", "Background", "Foreground"])),
             24 => Step::Create(cast.tree),
             25 => self.one_of(&[Step::Crash, Step::Restart]),
+            26 => Step::Unlabel(child, slot),
+            27 => Step::Disown(child, slot),
+            28 => Step::Bait(child),
+            29 if !cast.names.is_empty() => Step::Squat(self.one_of(cast.names)),
+            30 => Step::Scale(self.one_of(cast.sized), self.one_of(&[0, 1, 2, 4])),
+            31 => Step::DeleteNode(node),
             _ => {
                 let (path, value) = self.one_of(cast.edits);
                 Step::Set(path, value)
@@ -286,6 +313,8 @@ impl Dice {
             Blow::Hangs,
             Blow::HangsAfter,
             Blow::Late(4),
+            Blow::Delayed(3),
+            Blow::Delayed(14),
             Blow::Fails(403),
             Blow::Fails(422),
         ];
@@ -301,6 +330,7 @@ impl Dice {
                 Blow::Fails(429),
                 Blow::Hangs,
                 Blow::Late(6),
+                Blow::Delayed(5),
                 Blow::CrashAfter,
             ]);
             plan.reads.insert(number, blow);
@@ -317,6 +347,15 @@ impl Dice {
         plan.dropped = numbers(self, 4);
         plan.repeated = numbers(self, 3);
         plan.compactions = numbers(self, 3);
+        plan.cuts = numbers(self, 3);
+        plan.errors = numbers(self, 2);
+        plan.bookmarks = self.below(2) == 0;
+        if plan.elects {
+            for _ in 0..self.below(4) {
+                let blow = self.one_of(&LEASE_BLOWS);
+                plan.leases.insert(1 + self.below(120), blow);
+            }
+        }
         if self.below(4) == 0 {
             let kind = self.one_of(&[Kind::Tree, Kind::Worker, Kind::Pod, Kind::Node]);
             plan.lag = BTreeMap::from([(kind, Duration::from_millis(50 + self.next() % 3000))]);

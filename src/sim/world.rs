@@ -2,7 +2,7 @@
 //!
 //! Rule: whoever changes something rings, so that whoever waits for it looks again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +29,10 @@ pub(super) struct World {
     /// How many requests that change something, and others, operators have made.
     pub(super) writes: usize,
     pub(super) reads: usize,
+    /// How many requests operators have made about their Lease.
+    leases: usize,
+    /// The changes at which the watch of an operator has failed already.
+    pub(super) failed_watches: BTreeSet<(usize, usize)>,
     /// When an operator last asked for a change, of anything but its Lease.
     pub(super) last_write: Option<Timestamp>,
     /// What was said and done, for the timeline.
@@ -58,6 +62,8 @@ impl Shared {
             plan,
             writes: 0,
             reads: 0,
+            leases: 0,
+            failed_watches: BTreeSet::new(),
             last_write: None,
             notes: BTreeMap::new(),
         };
@@ -195,19 +201,15 @@ impl World {
 
     /// Counts a request of an operator and says what shall happen to it.
     pub(super) fn next_blow(&mut self, operator: usize, call: &Call) -> Option<Blow> {
-        let lease = call.kind == Kind::Lease;
-        if lease {
-            return None;
-        }
-        if call.verb.writes() {
+        let blow = if call.kind == Kind::Lease {
+            self.leases += 1;
+            self.plan.leases.get(&self.leases).copied()
+        } else if call.verb.writes() {
             self.writes += 1;
             self.last_write = Some(self.server.now);
-        } else {
-            self.reads += 1;
-        }
-        let blow = if call.verb.writes() {
             self.plan.writes.get(&self.writes).copied()
         } else {
+            self.reads += 1;
             self.plan.reads.get(&self.reads).copied()
         }?;
         if call.verb == Verb::Watch && matches!(blow, Blow::CrashAfter | Blow::FailsAfter(_)) {
