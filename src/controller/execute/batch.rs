@@ -27,9 +27,9 @@ use crate::model::decision::Write;
 use crate::model::world::Refusal;
 
 impl Execution<'_> {
-    /// Makes all writes, or those up to the first error, old view or edit of the tree. What is refused to one child is no
-    /// reason to keep the others waiting: only the rest of that child's writes is left out. A refusal that
-    /// the next decision will not know of is the error in the end.
+    /// Makes all writes, or those up to the first error, old view or edit of the tree; of deletes that go together all are
+    /// made. What is refused to one child is no reason to keep the others waiting: only the rest of that child's writes
+    /// is left out. A refusal that the next decision will not know of is the error in the end.
     pub(super) async fn perform(&mut self, writes: &[Write]) -> Result<Effect, Error> {
         let mut outcome = Outcome::default();
         for alike in writes.chunk_by(|a, b| discriminant(a) == discriminant(b)) {
@@ -41,7 +41,7 @@ impl Execution<'_> {
             } else {
                 self.together(alike, &mut outcome).await;
             }
-            if outcome.end.is_some() {
+            if outcome.end.is_some() || outcome.stale {
                 break;
             }
         }
@@ -275,6 +275,8 @@ struct Outcome<'w> {
     refused: BTreeSet<&'w str>,
     /// Whether something is in the way that goes by itself.
     waits: bool,
+    /// Whether a Pod that was to be deleted is not as it was, which does not keep the other ones that are to go.
+    stale: bool,
     /// The first refusal that the next decision will not know of.
     unknown: Option<Error>,
     /// What ends the rest: an old view, or an error that would meet the others too.
@@ -300,6 +302,10 @@ impl<'w> Outcome<'w> {
                 self.refused.extend(child_of(write));
                 self.unknown.get_or_insert(error);
             }
+            Ok(Effect::Stale) if matches!(write, Write::DeletePod { .. }) => {
+                self.stale = true;
+                return true;
+            }
             end @ (Ok(Effect::Stale) | Err(_)) => {
                 self.end.get_or_insert(end);
             }
@@ -310,6 +316,7 @@ impl<'w> Outcome<'w> {
     fn sum(self) -> Result<Effect, Error> {
         match (self.end, self.unknown) {
             (Some(end), _) => end,
+            (None, _) if self.stale => Ok(Effect::Stale),
             (None, Some(error)) => Err(error),
             (None, None) if self.waits => Ok(Effect::Stale),
             (None, None) if self.refused.is_empty() => Ok(Effect::Done),

@@ -359,6 +359,33 @@ async fn what_is_already_gone_is_deleted() {
 }
 
 #[tokio::test]
+async fn a_pod_that_is_not_as_it_was_keeps_no_other_from_going_and_nothing_is_created() {
+    let bench = Bench::new(|seen| {
+        if seen.target.ends_with("/p") {
+            return Answer::error(409, "Conflict", "the version does not match");
+        }
+        obliging(seen)
+    });
+    let other = match delete_pod(Some("8")) {
+        Write::DeletePod { child, why, .. } => Write::DeletePod {
+            child,
+            name: "q".to_owned(),
+            uid: "u-q".to_owned(),
+            resource_version: None,
+            why,
+        },
+        write => write,
+    };
+    let writes = [delete_pod(Some("7")), other, create_pod("r")];
+    let executed = bench.execute(|d| d.writes.extend(writes)).await;
+    assert_eq!(executed.unwrap(), Executed::Stale);
+    assert_eq!(
+        bench.targets(),
+        [format!("DELETE {PODS}/p"), format!("DELETE {PODS}/q")]
+    );
+}
+
+#[tokio::test]
 async fn another_pod_of_that_name_is_left_alone() {
     let bench = Bench::new(|seen| match seen.target.as_str() {
         target if target.starts_with("DELETE") => {
