@@ -25,7 +25,7 @@ pub(super) enum Blow {
     HangsAfter,
     /// Its answer comes that many seconds late.
     Late(u64),
-    /// It has its effect that many seconds late.
+    /// It has its effect that many seconds late, before whoever sent it stops waiting.
     Delayed(u64),
 }
 

@@ -314,13 +314,19 @@ impl Dice {
             Blow::HangsAfter,
             Blow::Late(4),
             Blow::Delayed(3),
-            Blow::Delayed(14),
+            Blow::Delayed(8),
             Blow::Fails(403),
             Blow::Fails(422),
         ];
         for _ in 0..self.below(4) {
             let number = 1 + self.below(90);
-            plan.writes.insert(number, self.one_of(&blows));
+            let blow = match self.one_of(&blows) {
+                // A create that is on its way while somebody else goes on may find its name free again, which no name can
+                // prevent. Who sent it waits for it, and so does nothing meanwhile.
+                Blow::Delayed(seconds) if plan.two => Blow::Late(seconds),
+                blow => blow,
+            };
+            plan.writes.insert(number, blow);
         }
         for _ in 0..self.below(3) {
             let number = 1 + self.below(60);
