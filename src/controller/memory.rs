@@ -11,7 +11,6 @@ use tokio::time::Instant;
 
 use super::execute::Unanswered;
 use super::store::ObjectKey;
-use super::views::{Snapshot, Views};
 use crate::api::v1alpha1::RecentFault;
 use crate::model::RECENT_FAULTS;
 use crate::model::world::Refusal;
@@ -153,69 +152,6 @@ impl Memories {
         {
             memory.behind = None;
         }
-    }
-
-    /// The tree and its Workers are looked at. A status that somebody else wrote shows that another operator is at work:
-    /// what it knew may be newer than the rest of what is known here.
-    pub(super) fn looked(&self, tree: &ObjectKey, snapshot: &Snapshot) {
-        let mut memories = self.lock();
-        let memory = memories.entry(tree.clone()).or_default();
-        let workers = snapshot.workers.iter().map(|(worker, _)| worker);
-        match &memory.statuses {
-            Some(known) if !known.are_those_of(&snapshot.tree, workers) => {
-                memory.behind.get_or_insert(Behind::Foreign);
-            }
-            _ => memory.statuses = Some(Statuses::of_snapshot(snapshot)),
-        }
-    }
-
-    /// We wrote an object of the tree, which got that version.
-    pub(super) fn wrote_version(
-        &self,
-        tree: &ObjectKey,
-        (kind, name): (Written, &str),
-        version: &str,
-        views: &Views,
-    ) {
-        let mut memories = self.lock();
-        let memory = memories.get_mut(tree);
-        let Some(statuses) = memory.and_then(|memory| memory.statuses.as_mut()) else {
-            return;
-        };
-        // What is newer already was written by somebody else.
-        let key = ObjectKey::new(tree.namespace.as_str(), name);
-        match kind {
-            Written::Tree => {
-                let item = views.trees.get(&key);
-                if let Some(item) = item.filter(|item| item.resource_version == version) {
-                    statuses.wrote_tree(item);
-                }
-            }
-            Written::Worker => {
-                let item = views.workers.get(&key);
-                if let Some(item) = item.filter(|item| item.resource_version == version) {
-                    statuses.wrote_worker(item);
-                }
-            }
-            Written::Pod => {}
-        }
-    }
-
-    /// All of the tree was read, and nothing before these statuses.
-    pub(super) fn read(&self, tree: &ObjectKey, statuses: Statuses) {
-        self.lock().entry(tree.clone()).or_default().statuses = Some(statuses);
-    }
-
-    /// Whether the statuses of the tree and its Workers are still those that we know.
-    pub(super) fn are_known(&self, tree: &ObjectKey, views: &Views) -> bool {
-        let memories = self.lock();
-        let known = memories
-            .get(tree)
-            .and_then(|memory| memory.statuses.as_ref());
-        let (Some(known), Some(item)) = (known, views.trees.get(tree)) else {
-            return true;
-        };
-        known.are_those_of(item, views.workers.owned_by(&item.uid))
     }
 
     /// The tree is being deleted. Returns whether its Workers are to be read for that, once.

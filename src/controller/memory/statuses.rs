@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::kinds::{TreeItem, WorkerItem};
-use super::super::views::Snapshot;
+use super::super::store::ObjectKey;
+use super::super::views::{Snapshot, Views};
+use super::{Behind, Memories, Written};
 
 /// The statuses that we know the ground of.
 #[derive(Clone, Debug)]
@@ -32,22 +34,11 @@ impl Statuses {
     }
 
     /// The statuses of a snapshot.
-    pub(super) fn of_snapshot(snapshot: &Snapshot) -> Self {
+    fn of_snapshot(snapshot: &Snapshot) -> Self {
         Self::of(
             &snapshot.tree,
             snapshot.workers.iter().map(|(worker, _)| worker),
         )
-    }
-
-    /// We wrote the tree.
-    pub(super) fn wrote_tree(&mut self, tree: &Arc<TreeItem>) {
-        self.tree = Arc::clone(tree);
-    }
-
-    /// We wrote that Worker.
-    pub(super) fn wrote_worker(&mut self, worker: &Arc<WorkerItem>) {
-        self.workers
-            .insert(worker.key.name.clone(), Arc::clone(worker));
     }
 
     /// Whether the objects have these statuses, whatever else of them was edited.
@@ -64,6 +55,72 @@ impl Statuses {
                     |known| is_same_worker(known, worker),
                 )
             })
+    }
+}
+
+impl Memories {
+    /// The tree and its Workers are looked at. A status that somebody else wrote shows that another operator is at work:
+    /// what it knew may be newer than the rest of what is known here.
+    pub(in crate::controller) fn looked(&self, tree: &ObjectKey, snapshot: &Snapshot) {
+        let mut memories = self.lock();
+        let memory = memories.entry(tree.clone()).or_default();
+        let workers = snapshot.workers.iter().map(|(worker, _)| worker);
+        match &memory.statuses {
+            Some(known) if !known.are_those_of(&snapshot.tree, workers) => {
+                memory.behind.get_or_insert(Behind::Foreign);
+            }
+            _ => memory.statuses = Some(Statuses::of_snapshot(snapshot)),
+        }
+    }
+
+    /// We wrote an object of the tree, which got that version.
+    pub(in crate::controller) fn wrote_version(
+        &self,
+        tree: &ObjectKey,
+        (kind, name): (Written, &str),
+        version: &str,
+        views: &Views,
+    ) {
+        let mut memories = self.lock();
+        let memory = memories.get_mut(tree);
+        let Some(statuses) = memory.and_then(|memory| memory.statuses.as_mut()) else {
+            return;
+        };
+        // What is newer already was written by somebody else.
+        let key = ObjectKey::new(tree.namespace.as_str(), name);
+        match kind {
+            Written::Tree => {
+                let item = views.trees.get(&key);
+                if let Some(item) = item.filter(|item| item.resource_version == version) {
+                    statuses.tree = Arc::clone(item);
+                }
+            }
+            Written::Worker => {
+                let item = views.workers.get(&key);
+                if let Some(item) = item.filter(|item| item.resource_version == version) {
+                    let item = Arc::clone(item);
+                    statuses.workers.insert(name.to_owned(), item);
+                }
+            }
+            Written::Pod => {}
+        }
+    }
+
+    /// All of the tree was read, and nothing before these statuses.
+    pub(in crate::controller) fn read(&self, tree: &ObjectKey, statuses: Statuses) {
+        self.lock().entry(tree.clone()).or_default().statuses = Some(statuses);
+    }
+
+    /// Whether the statuses of the tree and its Workers are still those that we know.
+    pub(in crate::controller) fn are_known(&self, tree: &ObjectKey, views: &Views) -> bool {
+        let memories = self.lock();
+        let known = memories
+            .get(tree)
+            .and_then(|memory| memory.statuses.as_ref());
+        let (Some(known), Some(item)) = (known, views.trees.get(tree)) else {
+            return true;
+        };
+        known.are_those_of(item, views.workers.owned_by(&item.uid))
     }
 }
 
