@@ -101,10 +101,11 @@ impl Facts {
             .before
             .as_deref()
             .is_some_and(|pod| is_ready(pod) && !is_deleting(pod));
+        // One whose labels were taken away is not seen any more.
         let is = change
             .after
             .as_deref()
-            .is_some_and(|pod| is_ready(pod) && !is_deleting(pod));
+            .is_some_and(|pod| is_ready(pod) && !is_deleting(pod) && slot_of(pod) >= 0);
         if was_ready && !is {
             self.ready_until.insert(uid.to_owned(), server.now);
         }
@@ -306,16 +307,16 @@ impl Facts {
         if !is_ready(pod) || !outdated || goes_anyway(tree, worker, pod) {
             return None;
         }
-        let is_up = |pod: &Value| {
-            let until = self.ready_until.get(uid_of(pod)).copied();
-            is_ready(pod) || until.is_some_and(|until| server.now.duration_since(until) <= slack)
+        // A Pod that is gone by now may have been up a moment ago, too.
+        let is_up = |slot: i64| {
+            let pods = self.last.get(&(uid_of(worker).to_owned(), slot));
+            let mut pods = pods.into_iter().flatten();
+            pods.any(|pod| self.was_up(server, pod, slack))
         };
         let replicas = replicas_of(worker);
         (0..replicas)
             .filter(|slot| *slot != slot_of(pod))
-            .find(|slot| {
-                !pods_of(server, uid_of(worker)).any(|pod| slot_of(pod) == *slot && is_up(pod))
-            })
+            .find(|slot| !is_up(*slot))
             .map(|slot| {
                 format!(
                     "{}/{} is taken down for its template while {slot} is not up",
