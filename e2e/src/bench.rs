@@ -13,8 +13,10 @@ mod intent;
 mod load;
 mod many;
 mod neighbour;
+mod operators;
 mod rig;
 mod scale;
+mod wait;
 
 use std::path::PathBuf;
 

@@ -4,31 +4,27 @@
 //! Rule: whatever both sides lean on (scheduler, kwok, API server) has no limits on the client's side; those of the peer's
 //! controllers are said.
 
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use kube::{Api, Client};
-use rustix::process::Signal;
 
 use super::audit::AuditLog;
 use super::load;
+use super::operators::{Installed, Operator};
+use super::wait::{self, PATIENCE};
 use crate::cluster::{Cluster, Full, Profile};
 use crate::control_plane::CONTROLLER_MANAGER;
 use crate::operator;
-use crate::process::{self, Process, Program};
+use crate::process::Process;
 
-/// Who the operator is for the API server.
+/// Who the operator is for the API server, unless a benchmark says otherwise.
 pub(super) const COPPICE: &str = "system:serviceaccount:coppice-system:coppice";
 /// Who the peer is.
 pub(super) const REPLICA_SET: &str = "system:serviceaccount:kube-system:replicaset-controller";
 /// Who the benchmarks themselves are; the simulated kubelets are somebody else.
 pub(super) const US: &str = "bench";
-
-/// How long anything may take that is waited for, unless a benchmark says otherwise.
-const PATIENCE: Duration = Duration::from_mins(2);
-const POLL: Duration = Duration::from_millis(50);
 
 /// The limits of Kubernetes' own controllers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +36,8 @@ pub(super) enum Limits {
 }
 
 impl Limits {
-    fn flags(self) -> Vec<String> {
+    /// The flags that say so.
+    pub(super) fn flags(self) -> Vec<String> {
         let flags: &[&str] = match self {
             Self::Default => &[],
             Self::Raised => &[
@@ -56,10 +53,9 @@ impl Limits {
 /// A cluster with the operator.
 pub(super) struct Rig {
     pub(super) cluster: Cluster,
+    pub(super) installed: Installed,
     client: Client,
-    kubeconfig: PathBuf,
-    address: String,
-    operator: Option<Process>,
+    operator: Option<Operator>,
     controllers: Process,
 }
 
@@ -76,74 +72,37 @@ impl Rig {
             ..Full::default()
         };
         let cluster = Cluster::start(Profile::Simulated(full)).await?;
-        operator::apply_definitions(&cluster)?;
-        let mut kubectl = cluster.command("kubectl");
-        kubectl.args(["create", "namespace", operator::NAMESPACE]);
-        operator::said(kubectl)?;
-        let templates = ["serviceaccount", "rbac", "leader-election", "authority"];
-        let templates = templates.map(|name| format!("{name}.yaml"));
-        let templates = templates.each_ref().map(String::as_str);
-        operator::apply_from_chart(&cluster, operator::NAMESPACE, &[], &templates)?;
-        let lifetime = Duration::from_hours(6);
-        let kubeconfig =
-            cluster.kubeconfig_for_service_account(operator::NAMESPACE, "coppice", lifetime);
-        let kubeconfig = kubeconfig.await?;
+        let installed = Installed::on(&cluster, program).await?;
         let control_plane = cluster.control_plane().context("a cluster of our own")?;
         let processes = control_plane.processes();
         let controllers = processes
             .into_iter()
             .find(|process| process.name() == CONTROLLER_MANAGER);
         let ours = cluster.kubeconfig_for(US, &["system:masters"])?;
-        let mut rig = Self {
+        let operator = installed.start(&cluster).await?;
+        Ok(Self {
             client: cluster.client_from(&ours).await?,
             controllers: controllers.context("a controller manager")?,
-            address: free_address()?,
             cluster,
-            kubeconfig,
-            operator: None,
-        };
-        rig.start_operator(&program).await?;
-        Ok(rig)
-    }
-
-    async fn start_operator(&mut self, program: &std::path::Path) -> Result<()> {
-        let log = self.cluster.run().log("operator");
-        let program = Program::new("operator", program, log)
-            .env("KUBECONFIG", &self.kubeconfig)
-            .env("POD_NAME", "bench")
-            .env("POD_NAMESPACE", operator::NAMESPACE)
-            .args(["controller", "--listen", &self.address]);
-        let process = self.cluster.run().spawn(program)?;
-        let ready = process.ready(PATIENCE, || operator::is_ready(&self.address));
-        ready.await?;
-        self.operator = Some(process);
-        Ok(())
+            installed,
+            operator: Some(operator),
+        })
     }
 
     /// Starts the operator again that was stopped, and waits until it is ready.
     pub(super) async fn start_operator_again(&mut self) -> Result<()> {
-        self.start_operator(&operator::static_program()?).await
+        self.operator = Some(self.installed.start(&self.cluster).await?);
+        Ok(())
     }
 
     /// Tells the operator to stop, as Kubernetes does, and waits until it has.
     pub(super) async fn stop_operator(&mut self) -> Result<()> {
-        let process = self.operator.take().context("an operator")?;
-        process.pid().signal(Signal::TERM);
-        self.until("the operator to stop", async || {
-            Ok(process.ended().map(drop))
-        })
-        .await
+        self.operator.take().context("an operator")?.stop().await
     }
 
     /// The operator's process number.
     pub(super) fn operator(&self) -> Result<u32> {
-        let process = self.operator.as_ref().context("an operator")?;
-        ensure!(
-            process.ended().is_none(),
-            "the operator has ended:\n{}",
-            process::tail(process.log())
-        );
-        Ok(process.pid().number)
+        self.operator.as_ref().context("an operator")?.number()
     }
 
     /// The process number of Kubernetes' own controllers.
@@ -205,22 +164,8 @@ impl Rig {
         &self,
         within: Duration,
         what: &str,
-        mut found: impl AsyncFnMut() -> Result<Option<T>>,
+        found: impl AsyncFnMut() -> Result<Option<T>>,
     ) -> Result<T> {
-        let begun = Instant::now();
-        loop {
-            if let Some(value) = found().await? {
-                return Ok(value);
-            }
-            if begun.elapsed() > within {
-                bail!("waited for {what} for {} s", within.as_secs());
-            }
-            tokio::time::sleep(POLL).await;
-        }
+        wait::until(within, what, found).await
     }
-}
-
-fn free_address() -> Result<String> {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").context("find a free port")?;
-    Ok(socket.local_addr()?.to_string())
 }
