@@ -7,7 +7,9 @@
 //! of its own, a [`rig`] of simulated nodes or one with real ones, and reads what happened from the [`audit`] log.
 
 mod audit;
+mod failover;
 mod figure;
+mod harm;
 mod heal;
 mod intent;
 mod load;
@@ -35,7 +37,7 @@ struct Group {
 }
 
 /// All rows, in the order in which they are measured and shown.
-const GROUPS: [Group; 5] = [
+const GROUPS: [Group; 6] = [
     Group {
         rows: &["heal-delete-p50", "heal-delete-p99"],
         measure: || heal::measure().boxed_local(),
@@ -55,6 +57,10 @@ const GROUPS: [Group; 5] = [
     Group {
         rows: &["neighbour"],
         measure: || neighbour::measure().boxed_local(),
+    },
+    Group {
+        rows: &["failover-graceful", "failover-crash"],
+        measure: || failover::measure().boxed_local(),
     },
 ];
 
