@@ -4,7 +4,7 @@
 //! goal and beside its peer, and is never compared with one of another run, because machines differ and are noisy.
 //!
 //! A [`figure`] is a row of the table and of `target/bench.json`. Each module below it measures some rows on a cluster
-//! of its own, a [`rig`] of simulated nodes or one with real ones, and reads what happened from the [`audit`] log.
+//! of its own, a [`rig`] of simulated nodes or a [`real`] one, and reads what happened from the [`audit`] log.
 
 mod audit;
 mod failover;
@@ -13,9 +13,12 @@ mod harm;
 mod heal;
 mod intent;
 mod load;
+mod loss;
+mod lost;
 mod many;
 mod neighbour;
 mod operators;
+mod real;
 mod rig;
 mod scale;
 mod wait;
@@ -37,7 +40,7 @@ struct Group {
 }
 
 /// All rows, in the order in which they are measured and shown.
-const GROUPS: [Group; 6] = [
+const GROUPS: [Group; 7] = [
     Group {
         rows: &["heal-delete-p50", "heal-delete-p99"],
         measure: || heal::measure().boxed_local(),
@@ -57,6 +60,10 @@ const GROUPS: [Group; 6] = [
     Group {
         rows: &["neighbour"],
         measure: || neighbour::measure().boxed_local(),
+    },
+    Group {
+        rows: &["node-loss"],
+        measure: || loss::measure().boxed_local(),
     },
     Group {
         rows: &["failover-graceful", "failover-crash"],

@@ -15,6 +15,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
 use super::rig::{COPPICE, REPLICA_SET, Rig};
+use super::wait;
 
 /// How many requests of the benchmark are under way at once.
 pub(super) const AT_ONCE: usize = 16;
@@ -68,15 +69,19 @@ impl Subject {
             .buffer_unordered(AT_ONCE)
             .try_collect::<()>()
             .await?;
-        self.until_ready(rig, namespace, shape.owners).await
+        self.until_ready(&client, namespace, shape.owners).await
     }
 
     /// Waits until so many owners are as they should be.
-    pub(super) async fn until_ready(self, rig: &Rig, namespace: &str, owners: u32) -> Result<()> {
-        let client = rig.client();
-        rig.until_within(LONG, "all Pods to be ready", async || {
+    pub(super) async fn until_ready(
+        self,
+        client: &Client,
+        namespace: &str,
+        owners: u32,
+    ) -> Result<()> {
+        wait::until(LONG, "all Pods to be ready", async || {
             tokio::time::sleep(Duration::from_millis(450)).await;
-            let ready = self.ready(&client, namespace).await?;
+            let ready = self.ready(client, namespace).await?;
             Ok((ready == owners as usize).then_some(()))
         })
         .await
@@ -157,20 +162,30 @@ pub(super) fn patient_tree(name: &str, children: &[Value]) -> Value {
 
 /// A child of so many Pods.
 pub(super) fn worker(name: &str, replicas: u32) -> Value {
-    json!({"name": name, "worker": {"replicas": replicas, "template": {"spec": pod_spec()}}})
+    worker_of(name, replicas, &pod_spec())
+}
+
+/// A child of so many Pods like this.
+pub(super) fn worker_of(name: &str, replicas: u32, spec: &Value) -> Value {
+    json!({"name": name, "worker": {"replicas": replicas, "template": {"spec": spec}}})
 }
 
 /// A `ReplicaSet` of so many Pods.
 pub(super) fn replica_set(name: &str, replicas: u32) -> Value {
+    owner_of("ReplicaSet", name, replicas, &pod_spec())
+}
+
+/// A `ReplicaSet` or a `Deployment` of so many Pods like this.
+pub(super) fn owner_of(kind: &str, name: &str, replicas: u32, spec: &Value) -> Value {
     let labels = json!({"app": name});
     json!({
         "apiVersion": "apps/v1",
-        "kind": "ReplicaSet",
+        "kind": kind,
         "metadata": {"name": name},
         "spec": {
             "replicas": replicas,
             "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": pod_spec()},
+            "template": {"metadata": {"labels": labels}, "spec": spec},
         },
     })
 }

@@ -34,7 +34,8 @@ pub(super) async fn measure() -> Result<Vec<Figure>> {
     let neighbour = rig.cluster.namespace("neighbour").await?;
     let tree = patient_tree("crashing", &[worker("app", REPLICAS)]);
     create(&trees(rig.client(), &neighbour), tree).await?;
-    Subject::Coppice.until_ready(&rig, &neighbour, 1).await?;
+    let client = rig.client();
+    Subject::Coppice.until_ready(&client, &neighbour, 1).await?;
     let without = rounds(&rig, &mut others).await?;
     let mut log = rig.audit()?;
     let with = tokio::select! {
