@@ -13,6 +13,7 @@ mod harm;
 mod heal;
 mod intent;
 mod load;
+mod loops;
 mod loss;
 mod lost;
 mod many;
@@ -40,7 +41,7 @@ struct Group {
 }
 
 /// All rows, in the order in which they are measured and shown.
-const GROUPS: [Group; 7] = [
+const GROUPS: [Group; 8] = [
     Group {
         rows: &["heal-delete-p50", "heal-delete-p99"],
         measure: || heal::measure().boxed_local(),
@@ -60,6 +61,10 @@ const GROUPS: [Group; 7] = [
     Group {
         rows: &["neighbour"],
         measure: || neighbour::measure().boxed_local(),
+    },
+    Group {
+        rows: &["crash-loop-writes"],
+        measure: || loops::measure().boxed_local(),
     },
     Group {
         rows: &["node-loss"],

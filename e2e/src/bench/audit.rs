@@ -65,8 +65,13 @@ impl AuditLog {
 impl Request {
     /// Whether it changed something.
     pub(super) fn is_write(&self) -> bool {
+        self.succeeded() && self.would_write()
+    }
+
+    /// Whether it was to change something, whatever came of it.
+    pub(super) fn would_write(&self) -> bool {
         let writes = ["create", "update", "patch", "delete", "deletecollection"];
-        self.succeeded() && writes.contains(&self.verb.as_str())
+        writes.contains(&self.verb.as_str())
     }
 
     /// Whether this user did that, with success.
