@@ -3,8 +3,8 @@
 //! Rule: the API server's audit log is the clock for both sides, so neither measures itself; a figure stands beside its
 //! goal and beside its peer, and is never compared with one of another run, because machines differ and are noisy.
 //!
-//! A [`figure`] is a row of the table and of `target/bench.json`. Each module below it measures some rows on a cluster
-//! of its own, a [`rig`] of simulated nodes or a [`real`] one, and reads what happened from the [`audit`] log.
+//! A `figure` is a row of the table and of `target/bench.json`. Each module below it measures some rows on a cluster
+//! of its own, a `rig` of simulated nodes or a `real` one, and reads what happened from the `audit` log.
 
 mod audit;
 mod failover;
