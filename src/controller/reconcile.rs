@@ -80,6 +80,10 @@ async fn look(context: &Context, key: &ObjectKey) -> Result<Next, Error> {
         tracing::warn!("somebody seems to undo what is written; slowing down");
         return Ok(Next::Failed);
     }
+    if executed == Executed::Reread {
+        // A new leader's first act is not to wait until all other trees were read as well.
+        return Box::pin(look(context, key)).await;
+    }
     Ok(next(executed, wake))
 }
 
