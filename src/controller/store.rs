@@ -113,12 +113,13 @@ struct Tombstone {
 /// The newest known version of every object of one kind.
 #[derive(Debug)]
 pub(super) struct Store<T> {
-    objects: BTreeMap<ObjectKey, Entry<T>>,
+    objects: BTreeMap<Arc<ObjectKey>, Entry<T>>,
     tombstones: HashMap<ObjectKey, Tombstone>,
     /// The UIDs of objects whose end is known, and since when.
     ended: HashMap<String, Instant>,
-    by_uid: HashMap<String, ObjectKey>,
-    by_owner: HashMap<String, BTreeSet<ObjectKey>>,
+    by_uid: HashMap<String, Arc<ObjectKey>>,
+    /// In order. Most owners have few objects, for which a set would be ten times as large.
+    by_owner: HashMap<String, Vec<Arc<ObjectKey>>>,
     /// The newest version that was watched, by scope (a namespace, or all).
     watched: HashMap<Option<String>, Version>,
     unbelieved: Unbelieved,
@@ -163,7 +164,8 @@ impl<T: Item> Store<T> {
 
     /// All objects.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&ObjectKey, &Arc<T>)> {
-        self.objects.iter().map(|(key, entry)| (key, &entry.item))
+        let objects = self.objects.iter();
+        objects.map(|(key, entry)| (&**key, &entry.item))
     }
 
     /// Takes in one version of an object.
@@ -208,6 +210,8 @@ impl<T: Item> Store<T> {
         }
         self.tombstones.remove(&key);
         let item = Arc::new(item);
+        let known = self.objects.get_key_value(&key);
+        let key = known.map_or_else(|| Arc::new(key.clone()), |(key, _)| Arc::clone(key));
         self.link(&key, &item);
         let entry = Entry {
             version,
@@ -329,11 +333,11 @@ impl<T: Item> Store<T> {
 
     fn keys_of(&self, scope: Option<&str>) -> Vec<ObjectKey> {
         match scope {
-            None => self.objects.keys().cloned().collect(),
+            None => self.objects.keys().map(|key| (**key).clone()).collect(),
             Some(namespace) => self
                 .objects
-                .range(ObjectKey::new(namespace, "")..)
-                .map(|(key, _)| key.clone())
+                .range::<ObjectKey, _>(ObjectKey::new(namespace, "")..)
+                .map(|(key, _)| (**key).clone())
                 .take_while(|key| key.namespace == namespace)
                 .collect(),
         }
@@ -370,20 +374,24 @@ impl<T: Item> Store<T> {
         self.ended.contains_key(uid)
     }
 
-    fn link(&mut self, key: &ObjectKey, item: &Arc<T>) {
-        self.by_uid.insert(item.uid().to_owned(), key.clone());
-        if !item.owner_uid().is_empty() {
-            self.by_owner
-                .entry(item.owner_uid().to_owned())
-                .or_default()
-                .insert(key.clone());
+    fn link(&mut self, key: &Arc<ObjectKey>, item: &Arc<T>) {
+        self.by_uid.insert(item.uid().to_owned(), Arc::clone(key));
+        let owner = item.owner_uid();
+        if owner.is_empty() {
+            return;
+        }
+        let owned = self.by_owner.entry(owner.to_owned()).or_default();
+        if let Err(place) = owned.binary_search(key) {
+            owned.insert(place, Arc::clone(key));
         }
     }
 
     fn unlink(&mut self, key: &ObjectKey, item: &Arc<T>) {
         self.by_uid.remove(item.uid());
         if let Some(owned) = self.by_owner.get_mut(item.owner_uid()) {
-            owned.remove(key);
+            if let Ok(place) = owned.binary_search_by(|known| (**known).cmp(key)) {
+                owned.remove(place);
+            }
             if owned.is_empty() {
                 self.by_owner.remove(item.owner_uid());
             }

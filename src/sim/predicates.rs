@@ -28,7 +28,7 @@ use serde_json::Value;
 use super::kind::{Call, Kind, Part, Verb};
 use super::objects::{
     child_of, condition, controller_uid, died_by_itself, has_ended, is_crash_looping, is_live,
-    is_ready, is_stable, owners, pods_of, slot_of, uid_of,
+    is_ready, is_stable, owners, pods_of, replicas_of, slot_of, uid_of,
 };
 use super::plan::Plan;
 use super::server::{Actor, Answer, Server};
@@ -162,7 +162,11 @@ impl Monitor {
         if let Some(what) = order::stopped_too_early(server, &tree, pod) {
             self.broken(server, "S5 order", what);
         }
-        if versioned && is_crash_looping(pod) && !facts::is_stored(&tree, &worker, pod) {
+        // Of too many Pods those that are not alive go first, whatever they died of.
+        let live = pods_of(server, uid_of(&worker)).filter(|pod| is_live(pod));
+        let too_many = i64::try_from(live.count()).is_ok_and(|live| live > replicas_of(&worker));
+        let looping = versioned && is_crash_looping(pod) && !too_many;
+        if looping && !facts::is_stored(&tree, &worker, pod) {
             let what =
                 format!("Pod {name} is deleted for its crash loop before its death is stored");
             self.broken(server, "S10 intent before effect", what);

@@ -16,6 +16,9 @@ use crate::model::pod::{
 /// The longest text that is kept of a message, in bytes.
 const MESSAGE_LIMIT: usize = 1024;
 
+/// The conditions that decisions rest on; the others are not kept.
+const CONDITIONS: [&str; 3] = ["Ready", "PodScheduled", "DisruptionTarget"];
+
 /// A Pod as it is watched.
 #[derive(Clone, Debug, Deserialize)]
 pub(in crate::controller) struct Pod {
@@ -136,6 +139,7 @@ impl Pod {
                 .status
                 .conditions
                 .into_iter()
+                .filter(|condition| CONDITIONS.contains(&condition.r#type.as_str()))
                 .map(Condition::view)
                 .collect(),
             containers: self
