@@ -31,7 +31,7 @@ const INSTALL_MANIFEST: &str = include_str!("../manifests/install.yaml");
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(&cli.command) {
+    match run(cli.command) {
         Ok(code) => code,
         Err(error) => {
             // A pipe that is closed hears nothing.
@@ -57,7 +57,7 @@ fn line(error: &anyhow::Error) -> String {
         })
 }
 
-fn run(command: &Command) -> anyhow::Result<ExitCode> {
+fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Controller(options) => block_on(controller(options)),
         Command::Crd => print(&crds()),
@@ -66,16 +66,20 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn block_on(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+fn block_on(
+    work: impl Future<Output = anyhow::Result<ExitCode>> + Send + 'static,
+) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .build();
+        .build()
+        .context("could not start the runtime")?;
+    // As a task it runs where what wakes it runs; waking this thread takes about as long as all the rest of a decision.
     runtime
-        .context("could not start the runtime")?
-        .block_on(work)
+        .block_on(runtime.spawn(work))
+        .context("the main loop panicked")?
 }
 
-async fn controller(options: &Controller) -> anyhow::Result<ExitCode> {
+async fn controller(options: Controller) -> anyhow::Result<ExitCode> {
     telemetry::init()?;
     let stop = shutdown::install(STOP_GRACE)?;
     let health = Health::new(MAX_SILENCE);
@@ -107,7 +111,7 @@ async fn controller(options: &Controller) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn release(options: &Release) -> anyhow::Result<ExitCode> {
+async fn release(options: Release) -> anyhow::Result<ExitCode> {
     let released = controller::release(&client().await?, &options.options()).await?;
     print(&table(&released))?;
     let failed = released.iter().filter(|tree| tree.error.is_some()).count();

@@ -66,6 +66,16 @@ enum Effect {
     Stale,
 }
 
+/// What became of writes that come before the intents.
+enum Early {
+    /// They are left for their turn.
+    Left,
+    /// They were made, with that result.
+    Done(Result<Effect, Error>),
+    /// The decision ends here.
+    Over(Executed),
+}
+
 /// A decision while it is carried out.
 struct Execution<'a> {
     context: &'a Context,
@@ -105,9 +115,15 @@ impl Execution<'_> {
     async fn run(&mut self, decision: Decision) -> Result<Executed, Error> {
         // What a refusal led to is remembered nowhere else, so it is stored as an intent is.
         let urgent = !self.observation.world.refusals.is_empty();
+        let early = match self.perform_early(&decision, urgent).await? {
+            Early::Left => None,
+            Early::Done(effect) => Some(effect),
+            Early::Over(executed) => return Ok(executed),
+        };
+        // To see what has changed takes its time where there are many replicas, so nothing waits for it that need not.
         let (intents, mut reports) = self.split(&decision, urgent);
         let is_idle = intents.is_empty() && reports.is_empty() && decision.writes.is_empty();
-        if !is_idle {
+        if !is_idle && early.is_none() {
             match self.is_behind().await {
                 Ok(false) => {}
                 Ok(true) => return Ok(Executed::Reread),
@@ -120,17 +136,6 @@ impl Execution<'_> {
                 }
             }
         }
-        // What spends nothing is done first, unless somebody may act beside us who has done it already.
-        let is_first = decision.writes_first && !urgent && self.term().is_exclusive();
-        let early = if is_first {
-            match self.perform(&decision.writes).await {
-                Ok(Effect::Stale) => return Ok(Executed::Stale),
-                Err(error) if is_silent(&error) => return Err(error),
-                result => Some(result),
-            }
-        } else {
-            None
-        };
         let stored = intents.len();
         match self.store(intents).await {
             Ok(Effect::Done) => {}
@@ -178,6 +183,24 @@ impl Execution<'_> {
         } else {
             reported
         })
+    }
+
+    /// Makes the writes of a decision that spends nothing, unless somebody may act beside us who has made them already.
+    async fn perform_early(&mut self, decision: &Decision, urgent: bool) -> Result<Early, Error> {
+        if !decision.writes_first || urgent || !self.term().is_exclusive() {
+            return Ok(Early::Left);
+        }
+        match self.is_behind().await {
+            Ok(false) => {}
+            Ok(true) => return Ok(Early::Over(Executed::Reread)),
+            // Whoever reads again to store something says what is wrong.
+            Err(_) => return Ok(Early::Left),
+        }
+        match self.perform(&decision.writes).await {
+            Ok(Effect::Stale) => Ok(Early::Over(Executed::Stale)),
+            Err(error) if is_silent(&error) => Err(error),
+            result => Ok(Early::Done(result)),
+        }
     }
 
     /// Whether the decision may rest on something older than the last write; then all has been read by now.

@@ -40,7 +40,7 @@ const TURNS: [Subject; 4] = [
 ];
 
 pub(super) async fn measure() -> Result<Vec<Figure>> {
-    let mut rig = Rig::start(3).await?;
+    let mut rig = Rig::start(6).await?;
     let mut of_shapes = Vec::new();
     for shape in SHAPES {
         of_shapes.push(compare(&mut rig, shape).await?);

@@ -80,7 +80,9 @@ impl Subject {
         owners: u32,
     ) -> Result<()> {
         wait::until(LONG, "all Pods to be ready", async || {
-            tokio::time::sleep(Duration::from_millis(450)).await;
+            // To list thousands of owners all the time would be what they wait for.
+            tokio::time::sleep(Duration::from_millis(450) + owners * Duration::from_millis(1))
+                .await;
             let ready = self.ready(client, namespace).await?;
             Ok((ready == owners as usize).then_some(()))
         })
