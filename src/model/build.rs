@@ -16,6 +16,11 @@ use super::world::{TreeView, WorkerView};
 /// Charged deaths on one node that make new Pods of the slot prefer others.
 pub(super) const AVOID_NODE_CHARGES: usize = 2;
 
+/// The taint of a node whose kubelet says that it is not ready.
+const NOT_READY: &str = "node.kubernetes.io/not-ready";
+/// The taint of a node that does not report.
+const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+
 /// The Worker of a child.
 pub(super) fn worker(tree: &TreeView, child: &str, leaf: &Leaf<'_>) -> Value {
     let mut spec = Map::new();
@@ -151,22 +156,8 @@ fn add_tolerations(spec: &mut Map<String, Value>, seconds: i32) {
     let Some(list) = list.as_array_mut() else {
         return;
     };
-    for key in [
-        "node.kubernetes.io/not-ready",
-        "node.kubernetes.io/unreachable",
-    ] {
-        let is_tolerated = list.iter().any(|t| {
-            let matches_key = t
-                .get("key")
-                .and_then(Value::as_str)
-                .is_none_or(|k| k.is_empty() || k == key);
-            let matches_effect = t
-                .get("effect")
-                .and_then(Value::as_str)
-                .is_none_or(|e| e.is_empty() || e == "NoExecute");
-            matches_key && matches_effect
-        });
-        if !is_tolerated {
+    for key in [NOT_READY, UNREACHABLE] {
+        if !list.iter().any(|toleration| tolerates(toleration, key)) {
             list.push(json!({
                 "key": key,
                 "operator": "Exists",
@@ -175,6 +166,23 @@ fn add_tolerations(spec: &mut Map<String, Value>, seconds: i32) {
             }));
         }
     }
+}
+
+/// Whether the template itself says how long its Pods stay bound to a node that does not report, so that
+/// `nodeLossSeconds` does not.
+pub(super) fn tolerates_unreachable(template: &Value) -> bool {
+    let listed = template.pointer("/spec/tolerations");
+    let mut listed = listed.and_then(Value::as_array).into_iter().flatten();
+    listed.any(|toleration| tolerates(toleration, UNREACHABLE))
+}
+
+/// Whether a toleration is one for that taint with the effect `NoExecute`.
+fn tolerates(toleration: &Value, key: &str) -> bool {
+    let is_or_any = |field: &str, wanted: &str| {
+        let value = toleration.get(field).and_then(Value::as_str);
+        value.is_none_or(|value| value.is_empty() || value == wanted)
+    };
+    is_or_any("key", key) && is_or_any("effect", "NoExecute")
 }
 
 /// Prefers other nodes than those on which the slot died twice within its window.

@@ -32,7 +32,7 @@ pub fn identify_end(evidence: &Evidence<'_>, now: Timestamp) -> Fault {
     let fault = disruption::announced(pod, now)
         .or_else(|| rejection::judge(pod))
         .or_else(|| disruption::node_gone(evidence))
-        .or_else(|| disruption::deleted(pod))
+        .or_else(|| disruption::deleted(evidence))
         .or_else(|| containers::worst_end(pod))
         .or_else(|| disruption::node_lost(evidence))
         .unwrap_or_else(|| without_evidence(pod));

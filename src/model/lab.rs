@@ -3,7 +3,7 @@
 //!
 //! Rule: it knows nothing of supervision; what it does, a real cluster does too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -502,11 +502,13 @@ impl Lab {
         let now = self.now;
         let before = self.world.workers.clone();
         let behaviours = self.behaviours.clone();
+        let silent = self.silent_nodes();
+        let is_silent = |pod: &PodView| pod.node.as_ref().is_some_and(|node| silent.contains(node));
         for worker in self.world.workers.values_mut() {
             worker
                 .pods
-                .retain(|pod| pod.deletion.is_none_or(|end| now < end));
-            for pod in &mut worker.pods {
+                .retain(|pod| is_silent(pod) || pod.deletion.is_none_or(|end| now < end));
+            for pod in worker.pods.iter_mut().filter(|pod| !is_silent(pod)) {
                 let behaviour = behaviours
                     .get(&pod.child)
                     .copied()
@@ -520,6 +522,15 @@ impl Lab {
             }
         }
         self.world.workers != before
+    }
+
+    /// The nodes whose kubelets nobody hears.
+    fn silent_nodes(&self) -> BTreeSet<String> {
+        let nodes = self.world.nodes.iter().flatten();
+        nodes
+            .filter(|(_, node)| node.unreachable)
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 
     pub(crate) fn condition(&self, type_: &str) -> (&str, &str) {

@@ -12,7 +12,7 @@ use super::decision::{Notice, Write};
 use super::engine::{Engine, Mode};
 use super::names;
 use super::pod::PodView;
-use super::replica::{Life, SlotView, ended_runs, has_ended};
+use super::replica::{Life, SlotView, ended_runs, has_ended, loss_ends_at};
 use super::tree::{Leaf, NodeId, ROOT};
 use super::window::{after, brake_delay};
 
@@ -326,7 +326,24 @@ impl Engine<'_> {
         if pod.kubelet_restarts && pod.is_crash_looping() && !self.is_held(id, view.slot) {
             return self.plan_crash_loop(id, view, pod, stable, writes);
         }
+        if !held {
+            self.plan_lost(leaf, pod, writes);
+        }
         false
+    }
+
+    /// A Pod whose node is lost goes when `nodeLossSeconds` have passed. The tree does not retire it: its end is a death like
+    /// any other that a lost node causes.
+    fn plan_lost(&mut self, leaf: &Leaf<'_>, pod: &PodView, writes: &mut Vec<Write>) {
+        match loss_ends_at(pod, leaf, self.world) {
+            Some(due) if due > self.now => self.wake(due),
+            Some(_) => {
+                // It may have become Ready since, because its node is back.
+                let version = Some(pod.resource_version.clone());
+                writes.push(delete(pod, version, "its node has been lost"));
+            }
+            None => {}
+        }
     }
 
     /// A container that waits in CrashLoopBackOff is not waited for: a fresh Pod takes over when the

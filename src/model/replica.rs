@@ -8,11 +8,12 @@ use jiff::Timestamp;
 
 use crate::api::v1alpha1::{ReadyWhen, SlotStatus};
 
+use super::build;
 use super::memory::Memory;
 use super::names;
 use super::pod::PodView;
 use super::tree::Leaf;
-use super::window::seconds_between;
+use super::window::{after, seconds_between};
 use super::world::{NodeView, WorkerView, World};
 
 /// One wanted slot and its Pods.
@@ -253,6 +254,28 @@ pub(super) fn has_stopped(pod: &PodView, leaf: &Leaf<'_>, world: &World, now: Ti
         && lost_since.is_some_and(|since| {
             seconds_between(since, now) >= i64::from(leaf.settings.node_loss_seconds)
         })
+}
+
+/// When a Pod on a lost node has been bound to it for long enough, so that it is to be deleted; `None` when the tree
+/// leaves that to others.
+///
+/// Kubernetes deletes the Pods of that node, too, but it begins some seconds later and takes one after the other: a
+/// hundred take it more than ten seconds. What this rule spares is that wait and nothing else, so it asks for:
+/// - The taint by which Kubernetes itself evicts. It holds back with it when most nodes of a zone have gone silent at
+///   once. No world can see that by itself: it knows the nodes of one tree, often a single one.
+/// - A Pod that is not Ready. Kubernetes marks those on a silent node so, and a kubelet that is back takes it back; so
+///   an old view of the nodes alone does not end a Pod that runs well.
+/// - A Pod made from the present template, which shows whether the user tolerates the loss in another way.
+pub(super) fn loss_ends_at(pod: &PodView, leaf: &Leaf<'_>, world: &World) -> Option<Timestamp> {
+    let is_over = pod.is_deleting() || pod.is_terminal();
+    let follows_setting =
+        pod.revision == leaf.revision && !build::tolerates_unreachable(&leaf.settings.template.0);
+    if leaf.is_stable() || is_over || pod.is_ready() || !follows_setting {
+        return None;
+    }
+    let node = node_of(pod, world).filter(|node| node.unreachable && node.evicting)?;
+    let patience = i64::from(leaf.settings.node_loss_seconds);
+    Some(after(node.not_ready_since?, patience))
 }
 
 /// The node of a Pod, when it is known.

@@ -85,6 +85,10 @@ pub struct NodeView {
     pub not_ready_since: Option<Timestamp>,
     /// Whether the Ready condition is `Unknown`: the node does not report.
     pub unreachable: bool,
+    /// Whether Kubernetes has decided to evict what runs on it, because it does not report: the node carries the taint
+    /// `node.kubernetes.io/unreachable` with the effect `NoExecute`. Kubernetes holds back with it when most nodes of a zone
+    /// have gone silent at once, and takes it back when all have: the fault may be on its own side.
+    pub evicting: bool,
     /// Whether the node carries the taint `node.kubernetes.io/out-of-service`.
     pub out_of_service: bool,
 }

@@ -159,7 +159,7 @@ impl Monitor {
         {
             self.broken(server, "S3 availability", what);
         }
-        if let Some(what) = order::stopped_too_early(server, &tree, pod) {
+        if let Some(what) = order::stopped_too_early(server, &self.facts, &tree, pod, self.slack) {
             self.broken(server, "S5 order", what);
         }
         // Of too many Pods those that are not alive go first, whatever they died of.

@@ -202,7 +202,9 @@ pub struct WorkerSettings {
     pub start_deadline_seconds: i32,
 
     /// nodeLossSeconds is how long a Pod stays bound to a node that is not ready or unreachable, from 0
-    /// to 86400. It becomes the Pod's tolerations for both taints. Default 60.
+    /// to 86400. It becomes the Pod's tolerations for both taints, unless the template has its own. An
+    /// `Interchangeable` Pod is deleted and replaced when its node has been unreachable for that long
+    /// and Kubernetes has decided to evict it. Default 60.
     #[serde(default = "default_node_loss_seconds")]
     #[schemars(range(min = 0, max = 86_400))]
     pub node_loss_seconds: i32,

@@ -13,6 +13,9 @@ use crate::model::world::NodeView;
 /// The taint by which a person says that a node is off for sure.
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
+/// The taint by which Kubernetes says that a node does not report; with the effect `NoExecute` it evicts.
+const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+
 /// A Node as it is watched.
 #[derive(Clone, Debug, Deserialize)]
 pub(in crate::controller) struct Node {
@@ -35,6 +38,7 @@ struct Spec {
 #[serde(default)]
 struct Taint {
     key: String,
+    effect: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -67,11 +71,13 @@ impl Node {
             Some(condition) => timestamp(condition.last_transition_time.as_ref()).or(created),
             None => created,
         };
+        let evicts = |taint: &Taint| taint.key == UNREACHABLE && taint.effect == "NoExecute";
         let is_ready = ready.is_some_and(|condition| condition.status == "True");
         NodeView {
             not_ready_since: not_ready_since
                 .or_else(|| (!is_ready).then_some(Timestamp::UNIX_EPOCH)),
             unreachable: ready.is_some_and(|condition| condition.status == "Unknown"),
+            evicting: self.spec.taints.iter().any(evicts),
             out_of_service: self
                 .spec
                 .taints
@@ -143,6 +149,7 @@ mod tests {
             NodeView {
                 not_ready_since: None,
                 unreachable: false,
+                evicting: false,
                 out_of_service: false
             }
         );
@@ -158,6 +165,17 @@ mod tests {
             lost.not_ready_since,
             Some("2026-01-02T00:00:00Z".parse().unwrap())
         );
+    }
+
+    #[test]
+    fn kubernetes_evicts_once_the_taint_has_that_effect() {
+        let taint = |effect: &str| json!({"key": UNREACHABLE, "effect": effect});
+        let evicting = |taints| view(node("Unknown", "2026-01-03T00:00:00Z", &taints)).evicting;
+        assert!(!evicting(json!([taint("NoSchedule")])));
+        assert!(evicting(json!([taint("NoSchedule"), taint("NoExecute")])));
+        assert!(!evicting(
+            json!([{"key": "node.kubernetes.io/not-ready", "effect": "NoExecute"}])
+        ));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::text::{Rule, first_match, join};
 use super::{Class, Confidence, Evidence, Fault};
 use crate::model::pod::{ContainerView, PodCondition, PodPhase, PodView};
+use crate::model::world::NodeView;
 
 /// How old a `DisruptionTarget` of a running Pod may be. Whoever set it deletes the Pod at once, so an
 /// older one is left over from a disruption that did not happen.
@@ -95,11 +96,26 @@ pub(super) fn node_gone(evidence: &Evidence<'_>) -> Option<Fault> {
     ))
 }
 
-/// Whether somebody deleted the Pod.
-pub(super) fn deleted(pod: &PodView) -> Option<Fault> {
+/// Whether somebody deleted the Pod. Where Kubernetes evicts what runs on its node, the loss of the node is why.
+pub(super) fn deleted(evidence: &Evidence<'_>) -> Option<Fault> {
+    let pod = evidence.pod;
     let asked = pod.deletion_requested()?;
     if ended_before(pod, asked) {
         return None;
+    }
+    let is_lost = |view: &NodeView| {
+        let is_silent = view.unreachable && view.evicting;
+        is_silent && view.not_ready_since.is_some_and(|since| since <= asked)
+    };
+    if evidence.node.is_some_and(is_lost) {
+        let node = pod.node.as_deref().unwrap_or_default();
+        let message = format!("node {node} does not report, and the Pod on it was deleted");
+        return Some(Fault::new(
+            Class::NodeUnreachable,
+            Confidence::Inferred,
+            &message,
+            Some(asked),
+        ));
     }
     let grace = pod.deletion_grace_seconds.unwrap_or(0);
     let message = format!("the Pod was deleted by somebody else (grace period {grace} s)");
@@ -157,7 +173,6 @@ fn ended_before(pod: &PodView, asked: Timestamp) -> bool {
 mod tests {
     use super::*;
     use crate::model::fault::testing::{at, end, evidence, lost_node, pod};
-    use crate::model::world::NodeView;
 
     #[test]
     fn who_announced_it() {
@@ -230,19 +245,36 @@ mod tests {
                 .ended(end(code).ran(0, 12).build())
                 .deleting(at(40), 30)
                 .build();
-            let fault = deleted(&stopped).unwrap();
+            let fault = deleted(&evidence(&stopped)).unwrap();
             assert_eq!((fault.class, fault.at), (Class::PodDeleted, Some(at(10))));
         }
     }
 
     #[test]
+    fn a_delete_while_a_lost_node_is_evicted_is_the_nodes() {
+        let view = pod("p").running(at(0)).deleting(at(40), 30).build();
+        let told = |node: &NodeView| {
+            let evidence = Evidence {
+                node: Some(node),
+                ..evidence(&view)
+            };
+            deleted(&evidence).unwrap().class
+        };
+        assert_eq!(told(&lost_node(at(10))), Class::NodeUnreachable);
+        assert_eq!(told(&lost_node(at(11))), Class::PodDeleted);
+        let spared = NodeView {
+            evicting: false,
+            ..lost_node(at(5))
+        };
+        assert_eq!(told(&spared), Class::PodDeleted);
+    }
+
+    #[test]
     fn an_end_well_before_the_delete_is_its_own() {
         let crashed = pod("p").ended(end(1).ran(0, 5).build());
-        assert_eq!(deleted(&crashed.clone().deleting(at(40), 30).build()), None);
-        assert!(
-            deleted(&crashed.clone().deleting(at(37), 30).build()).is_some(),
-            "within the skew of clocks"
-        );
+        let deleted_at = |end| deleted(&evidence(&crashed.clone().deleting(at(end), 30).build()));
+        assert_eq!(deleted_at(40), None);
+        assert!(deleted_at(37).is_some(), "within the skew of clocks");
         let drained = crashed
             .disrupted("EvictionByEvictionAPI", "", at(10))
             .deleting(at(40), 30);

@@ -326,6 +326,7 @@ pub(crate) fn lost_node(since: Timestamp) -> NodeView {
     NodeView {
         not_ready_since: Some(since),
         unreachable: true,
+        evicting: true,
         out_of_service: false,
     }
 }

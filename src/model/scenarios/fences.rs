@@ -2,7 +2,7 @@
 //!
 //! Rule: only what cannot be proven dead is waited for, and only by those that may not run beside it.
 
-use crate::model::lab::Lab;
+use crate::model::lab::{Behaviour, Lab};
 use crate::model::window::after;
 use crate::model::world::NodeView;
 
@@ -22,6 +22,7 @@ fn lose(lab: &mut Lab, child: &str, slot: i32) {
     let lost = NodeView {
         not_ready_since: Some(now),
         unreachable: true,
+        evicting: true,
         out_of_service: false,
     };
     let nodes = lab.world.nodes.as_mut().unwrap();
@@ -94,4 +95,138 @@ children:
         lab.run(120);
         assert_eq!(lab.state(), "TFF AllUp", "{what}: {}", lab.message());
     }
+}
+
+const LOST: &str = "
+children:
+- {name: web, worker: {replicas: 3, quorum: 1, nodeLossSeconds: 40, template: {spec: {containers: [{name: app, image: one}]}}}}
+- {name: db, worker: {identity: Stable, template: {spec: {containers: [{name: app, image: one}]}}}}
+";
+
+/// The node of those replicas falls silent, and Kubernetes decides to evict what runs there.
+fn silence(lab: &mut Lab, replicas: &[(&str, i32)]) {
+    let lost = NodeView {
+        not_ready_since: Some(lab.now),
+        unreachable: true,
+        evicting: true,
+        out_of_service: false,
+    };
+    let nodes = lab.world.nodes.as_mut().unwrap();
+    nodes.insert("node-b".into(), lost);
+    for (child, slot) in replicas {
+        lab.set_ready(child, *slot, false);
+        lab.pod_mut(child, *slot).node = Some("node-b".into());
+    }
+}
+
+/// A tree of which two replicas of `web`, and `db`, are on a node that has just fallen silent.
+fn silenced(spec: &str) -> Lab {
+    let mut lab = Lab::new(spec);
+    lab.run(30);
+    silence(&mut lab, &[("web", 0), ("web", 1), ("db", 0)]);
+    lab.log.clear();
+    lab.events.clear();
+    lab
+}
+
+fn node_b(lab: &mut Lab) -> &mut NodeView {
+    let nodes = lab.world.nodes.as_mut().unwrap();
+    nodes.get_mut("node-b").unwrap()
+}
+
+const BOTH_REPLACED: [&str; 4] = [
+    "delete web/0 (its node has been lost)",
+    "delete web/1 (its node has been lost)",
+    "create web/0",
+    "create web/1",
+];
+
+#[test]
+fn the_replicas_of_a_lost_node_are_deleted_together_in_time_and_replaced_uncharged() {
+    let mut lab = silenced(LOST);
+    lab.run(39);
+    assert_eq!(lab.log, [""; 0]);
+    lab.run(1);
+    assert_eq!(lab.log, BOTH_REPLACED);
+    assert_eq!(lab.live("web"), [0, 1, 2]);
+    lab.run(900);
+    assert_eq!(lab.log, BOTH_REPLACED, "once, and never the Stable one");
+    assert_eq!(lab.live("db"), [0]);
+    assert!(lab.charges("t").is_empty(), "{:?}", lab.charges("t"));
+    let told = lab.events.iter().filter(|e| *e == "ChildNodeUnreachable");
+    assert_eq!(told.count(), 2, "{:?}", lab.events);
+}
+
+#[test]
+fn a_node_that_is_back_in_time_keeps_its_replicas() {
+    let mut lab = silenced(LOST);
+    lab.run(39);
+    *node_b(&mut lab) = NodeView::default();
+    lab.run(100);
+    assert_eq!(lab.log, [""; 0]);
+}
+
+#[test]
+fn an_old_view_of_the_nodes_does_not_end_a_replica_that_is_ready() {
+    let mut lab = silenced(LOST);
+    lab.run(30);
+    lab.set_ready("web", 0, true);
+    lab.run(100);
+    assert_eq!(lab.live("web"), [0, 1, 2]);
+    let ends = lab.log.iter().filter(|l| l.starts_with("delete"));
+    assert_eq!(ends.collect::<Vec<_>>(), [BOTH_REPLACED[1]]);
+}
+
+#[test]
+fn while_kubernetes_holds_back_nobody_evicts() {
+    let mut lab = silenced(LOST);
+    node_b(&mut lab).evicting = false;
+    lab.run(300);
+    assert_eq!(lab.log, [""; 0]);
+    node_b(&mut lab).evicting = true;
+    lab.run(1);
+    assert_eq!(lab.log, BOTH_REPLACED);
+}
+
+#[test]
+fn only_a_silent_node_that_can_be_seen_is_lost() {
+    let mut sick = silenced(LOST);
+    node_b(&mut sick).unreachable = false;
+    // Its kubelet is heard: it says that its Pods are not ready.
+    for child in ["web", "db"] {
+        sick.behave(child, Behaviour::Hang);
+    }
+    let mut blind = silenced(LOST);
+    blind.world.nodes = None;
+    for lab in [&mut sick, &mut blind] {
+        lab.run(300);
+        assert_eq!(lab.log, [""; 0]);
+    }
+}
+
+#[test]
+fn what_the_template_tolerates_by_itself_is_left_to_kubernetes() {
+    let seconds = "{key: node.kubernetes.io/unreachable, operator: Exists, tolerationSeconds: 20}";
+    let for_ever = "{operator: Exists}";
+    let something_else = "{key: node.kubernetes.io/not-ready, operator: Exists}";
+    for (toleration, is_left) in [(seconds, true), (for_ever, true), (something_else, false)] {
+        let spec = LOST.replacen(
+            "{spec: {",
+            &format!("{{spec: {{tolerations: [{toleration}], "),
+            1,
+        );
+        let mut lab = silenced(&spec);
+        lab.run(300);
+        assert_eq!(lab.log.is_empty(), is_left, "{toleration}: {:?}", lab.log);
+    }
+}
+
+#[test]
+fn a_lost_replica_of_a_former_template_is_left_to_the_rollout() {
+    let mut lab = silenced(LOST);
+    lab.run(20);
+    lab.edit_template("web", "two");
+    lab.run(300);
+    let lost = lab.log.iter().filter(|l| l.contains("has been lost"));
+    assert_eq!(lost.count(), 0, "{:?}", lab.log);
 }

@@ -14,6 +14,8 @@ use crate::sim::server::{Actor, Address, Server};
 
 /// How long a node may be silent.
 const GRACE: i64 = 40;
+/// How long after it was missed a node is tainted, from when on what runs there is evicted.
+const HESITATION: i64 = 5;
 /// How long a Pod may stay bound to a node that does not exist, or that is out of service.
 const ORPHANED: i64 = 40;
 
@@ -57,10 +59,16 @@ impl Cluster {
                 Some(since) if age(since, now) < SignedDuration::from_secs(GRACE) => {
                     next = earliest(next, Some(after(since, GRACE * 1000)));
                 }
-                Some(_) => server.edit(&CONTROLLER, &address, |node| {
-                    set_condition(node, "Ready", "Unknown", "NodeStatusUnknown", "", now);
-                    taint(node, "node.kubernetes.io/unreachable");
-                }),
+                Some(since) => {
+                    let tainted_at = after(since, (GRACE + HESITATION) * 1000);
+                    server.edit(&CONTROLLER, &address, |node| {
+                        set_condition(node, "Ready", "Unknown", "NodeStatusUnknown", "", now);
+                        if now >= tainted_at {
+                            taint(node, "node.kubernetes.io/unreachable");
+                        }
+                    });
+                    next = earliest(next, Some(tainted_at).filter(|time| *time > now));
+                }
                 None if !is_lost(server, &address) => {}
                 None => server.edit(&CONTROLLER, &address, |node| {
                     set_condition(node, "Ready", "True", "KubeletReady", "", now);
@@ -109,7 +117,7 @@ impl Cluster {
             if !pod["metadata"]["deletionTimestamp"].is_null() {
                 continue;
             }
-            let due = after(silent, (GRACE + tolerated(&pod)) * 1000);
+            let due = after(silent, (GRACE + HESITATION + tolerated(&pod)) * 1000);
             if due > now {
                 next = earliest(next, Some(due));
                 continue;
@@ -158,7 +166,9 @@ fn tolerated(pod: &Value) -> i64 {
 
 fn is_lost(server: &Server, node: &Address) -> bool {
     let node = server.get(Kind::Node, "", &node.2);
-    node.is_some_and(|node| has_taint(node, "node.kubernetes.io/unreachable"))
+    let conditions = node.and_then(|node| node["status"]["conditions"].as_array());
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|one| one["type"] == "Ready" && one["status"] == "Unknown")
 }
 
 pub(in crate::sim) fn has_taint(node: &Value, key: &str) -> bool {

@@ -59,8 +59,22 @@ fn begin_of_start(tree: &Value, supervisor: &str) -> Option<Timestamp> {
 }
 
 /// What is wrong with the stop of that Pod of a tree that goes: a later sibling that has not stopped.
-pub(super) fn stopped_too_early(server: &Server, tree: &Value, pod: &Value) -> Option<String> {
+pub(super) fn stopped_too_early(
+    server: &Server,
+    facts: &Facts,
+    tree: &Value,
+    pod: &Value,
+    slack: SignedDuration,
+) -> Option<String> {
     if !is_deleting(tree) || held_by_collector(tree) || is_deleting(pod) {
+        return None;
+    }
+    let lately = server.now - slack;
+    let is_news = facts
+        .ending(uid_of(tree))
+        .is_some_and(|asked| asked >= lately);
+    if is_news && is_lost(server, pod) {
+        // Who does not know yet that the tree goes replaces what is lost.
         return None;
     }
     let child = spec_of(tree, child_of(pod))?;
