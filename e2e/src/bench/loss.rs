@@ -5,7 +5,7 @@
 //! node counts. A `Stable` Pod stays alone as long as nothing proves that it has ended. The peer is a Deployment with as
 //! many Pods on the same node.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -26,7 +26,7 @@ use crate::cluster::Full;
 use crate::node::NodeOptions;
 use crate::progress::{Step, say};
 
-/// Who deletes the Pods of a lost node: Kubernetes, no faster than its client's limits allow.
+/// Kubernetes deletes the Pods of a lost node, no faster than its client's limits allow; the tree does not wait for that.
 const EVICTOR: &str = "system:serviceaccount:kube-system:node-controller";
 /// How many `Stable` Pods each lost node has.
 const STABLE: u32 = 2;
@@ -67,8 +67,8 @@ struct Scene {
     node_loss_seconds: f64,
     /// The UIDs of the `Stable` Pods.
     stable: BTreeSet<String>,
-    /// When Kubernetes told the tree's Pods to leave.
-    evicted: Vec<Timestamp>,
+    /// When the tree or Kubernetes, whoever came first, told the tree's Pods to leave, by name.
+    told: BTreeMap<String, Timestamp>,
     /// When replacements were asked for: the tree's and the Deployment's.
     created: [Vec<Timestamp>; 2],
     doubled: bool,
@@ -109,7 +109,7 @@ impl Scene {
             node_loss_seconds: seconds.as_f64().context("a default")?,
             stable: stable(rig, &namespace).await?,
             namespace,
-            evicted: Vec::new(),
+            told: BTreeMap::new(),
             created: Default::default(),
             doubled: false,
         })
@@ -132,17 +132,21 @@ impl Scene {
                 self.created[number].push(request.received);
             }
         }
-        if request.is(EVICTOR, "delete", "pods") && request.name.starts_with("app-loose-") {
-            self.evicted.push(request.answered);
+        let tells = |user| request.is(user, "delete", "pods");
+        if request.name.starts_with("app-loose-") && [COPPICE, EVICTOR].into_iter().any(tells) {
+            let at = self.told.entry(request.name.clone());
+            let at = at.or_insert(request.answered);
+            *at = request.answered.min(*at);
         }
     }
 
     /// How many milliseconds the tree took at most from one Pod's being told to leave to the create of the next one.
     fn slowest_answer(&self) -> f64 {
-        let [mut told, mut created] = [self.evicted.clone(), self.created[0].clone()];
+        let mut told: Vec<Timestamp> = self.told.values().copied().collect();
+        let mut created = self.created[0].clone();
         told.sort();
         created.sort();
-        // They leave one at a time, so the first create belongs to the first of them.
+        // They are replaced in the order in which they leave, so the first create belongs to the first of them.
         let pairs = told.into_iter().zip(created);
         let times = pairs.map(|(from, to)| milliseconds(from, to));
         times.fold(0.0, f64::max)
@@ -156,16 +160,13 @@ impl Scene {
         let [ours, peers] = self.created.each_ref().map(last);
         let missed = after(self.loss.missed(rig).await?);
         let Loss { node, replicas, .. } = self.loss;
-        let told = match self.evicted.iter().max() {
-            Some(at) => format!(
-                "told the tree's last Pod to leave after {:.1} s",
-                after(*at)
-            ),
-            None => "told none to leave".to_owned(),
+        let told = match self.told.values().max() {
+            Some(at) => format!("the last was told to leave after {:.1} s", after(*at)),
+            None => "none was told to leave".to_owned(),
         };
         let note = format!(
-            "{node}, {replicas} Pods each: Kubernetes missed it after {missed:.1} s, and {told}; replaced by the tree after \
-             {ours:.1} s (each within {:.0} ms), by the Deployment after {peers:.1} s",
+            "{node}, {replicas} Pods each: Kubernetes missed it after {missed:.1} s; of the tree's Pods {told}; \
+             replaced by the tree after {ours:.1} s (each within {:.0} ms), by the Deployment after {peers:.1} s",
             self.slowest_answer()
         );
         Ok(([ours, peers], note))
