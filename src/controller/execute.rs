@@ -36,7 +36,7 @@ use requests::{StatusWrite, patch_status};
 /// The generation that the API server gives to a new object.
 const FIRST_GENERATION: i64 = 1;
 /// How many independent requests of one tree may be under way at once.
-const PARALLEL: usize = 16;
+const PARALLEL: usize = 32;
 
 /// What became of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -292,16 +292,20 @@ async fn what_spends_nothing_is_done_before_it_is_stored_by_who_was_elected() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_done_first_is_stored_when_it_was_refused_but_not_without_an_answer() {
-    let (bench, _giver) = settled(|seen| match seen.target.starts_with("POST") {
-        true => Answer::Never,
-        false => obliging(seen),
+    let (bench, _giver) = settled(|seen| {
+        if seen.target.starts_with("POST") {
+            return Answer::Never;
+        }
+        obliging(seen)
     })
     .await;
     bench.execute(replaced).await.unwrap_err();
     assert_eq!(bench.targets(), [format!("POST {PODS}")]);
-    let (refused, _giver) = settled(|seen| match seen.target.starts_with("POST") {
-        true => Answer::error(403, "Forbidden", "exceeded quota"),
-        false => obliging(seen),
+    let (refused, _giver) = settled(|seen| {
+        if seen.target.starts_with("POST") {
+            return Answer::error(403, "Forbidden", "exceeded quota");
+        }
+        obliging(seen)
     })
     .await;
     refused.execute(replaced).await.unwrap();
