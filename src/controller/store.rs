@@ -211,7 +211,8 @@ impl<T: Item> Store<T> {
         self.tombstones.remove(&key);
         let item = Arc::new(item);
         let known = self.objects.get_key_value(&key);
-        let key = known.map_or_else(|| Arc::new(key.clone()), |(key, _)| Arc::clone(key));
+        let known = known.map(|(key, _)| Arc::clone(key));
+        let key = known.unwrap_or_else(|| Arc::new(key));
         self.link(&key, &item);
         let entry = Entry {
             version,
@@ -380,9 +381,9 @@ impl<T: Item> Store<T> {
         if owner.is_empty() {
             return;
         }
-        let owned = self.by_owner.entry(owner.to_owned()).or_default();
-        if let Err(place) = owned.binary_search(key) {
-            owned.insert(place, Arc::clone(key));
+        let keys = self.by_owner.entry(owner.to_owned()).or_default();
+        if let Err(place) = keys.binary_search(key) {
+            keys.insert(place, Arc::clone(key));
         }
     }
 
