@@ -46,7 +46,8 @@
 //! * `model` has no client, no clock, no async and no logging; the time is a parameter. The same test
 //!   enforces it.
 //! * Intent before effect: whatever spends a budget or begins an operation is stored with a
-//!   resourceVersion before any Pod is touched. Deaths are keyed by Pod UID and number of ended runs, so
+//!   resourceVersion before any Pod is touched. Replacing a Pod that others deleted spends nothing: an elected leader
+//!   does so first and stores it then, and the successor's name tells of the death if that fails. Deaths are keyed by Pod UID and number of ended runs, so
 //!   none is charged twice or lost. A death that is charged to a supervisor changes two objects, the tree
 //!   and the Worker; the tree is written first and names the death in `judgedDeaths`, so that a crash
 //!   between the two writes is repaired by the next decision. A death that only its Worker remembers is counted by the
@@ -60,6 +61,9 @@
 //!   every tree, and reads a tree anew before its first write to it, because the last write may have been another's;
 //!   unless no operator has written to it yet, which the API server confirms by granting that first write. Who is told
 //!   to stop begins nothing more, waits for what is under way, and gives the Lease back.
+//! * What a lost node ran is evicted by Kubernetes; where it does so, by its own taint, the tree deletes its
+//!   `Interchangeable` Pods there together when `nodeLossSeconds` are over, because Kubernetes takes them one after the
+//!   other.
 //! * We never touch what does not name a UID of ours as its controlling owner, whatever its labels say.
 //! * Every write stays in the namespace of its tree, and nothing here reads Secrets.
 //! * Who may ask for which Pods is decided by the API server when a tree is written, by the admission policies of the

@@ -2,7 +2,7 @@
 //!
 //! Rule: intent before effect. Statuses that record an intent are stored, against the versions that the
 //! decision rests on, before anything else is touched; the first failure ends the rest. Only what spends nothing comes
-//! first, where an election vouches that nobody else acts.
+//! first, where the operator was elected.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -187,7 +187,7 @@ impl Execution<'_> {
 
     /// Makes the writes of a decision that spends nothing, unless somebody may act beside us who has made them already.
     async fn perform_early(&mut self, decision: &Decision, urgent: bool) -> Result<Early, Error> {
-        if !decision.writes_first || urgent || !self.term().is_exclusive() {
+        if !decision.writes_first || urgent || !self.term().is_elected() {
             return Ok(Early::Left);
         }
         match self.is_behind().await {

@@ -112,7 +112,7 @@ impl Memories {
                 uid: std::mem::take(&mut memory.uid),
                 untold: std::mem::take(&mut memory.untold),
                 term: Some(term),
-                behind: term.has_predecessor().then_some(Behind::Takeover),
+                behind: term.is_elected().then_some(Behind::Takeover),
                 ..Memory::default()
             };
         }

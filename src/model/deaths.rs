@@ -140,11 +140,11 @@ fn replaced(
     child: &str,
     view: &SlotView<'_>,
     pod: &PodView,
-    memory: &Memory,
+    memory: &mut Memory,
     world: &World,
     now: Timestamp,
 ) -> Option<Death> {
-    let known = memory.slot(child, view.slot)?;
+    let known = memory.slot(child, view.slot)?.clone();
     let is_told = known.gone || known.pod_uid.is_empty() || known.pod_uid == pod.uid;
     if leaf.is_stable() || is_told {
         return None;
@@ -152,8 +152,23 @@ fn replaced(
     let (tree, worker) = (&world.tree.name, world.workers.get(child)?);
     let successor =
         names::interchangeable_pod_name(tree, child, &worker.uid, view.slot, &known.pod_uid);
+    if pod.name != successor {
+        return None;
+    }
     let message = "the Pod was deleted, and has been replaced";
-    (pod.name == successor).then(|| deleted(id, view.slot, known, message, now))
+    let unseen = deleted(id, view.slot, &known, message, now);
+    let Some(former) = view.others.iter().find(|pod| pod.uid == known.pod_uid) else {
+        return Some(unseen);
+    };
+    let then = SlotView {
+        slot: view.slot,
+        current: Some(former),
+        others: Vec::new(),
+    };
+    let death = ended(id, leaf, child, &then, former, memory, world, now)?;
+    // It was replaced for a reason that spends nothing, whatever its containers said on their way out.
+    let is_uncharged = death.fault.verdict == Verdict::Infrastructure;
+    Some(if is_uncharged { death } else { unseen })
 }
 
 /// The end of a Pod of which nothing is left to look at.

@@ -138,13 +138,18 @@ impl Engine<'_> {
     }
 
     /// Whether replacing the Pod spends nothing: others deleted it, and nothing delays its successor, whose name shows
-    /// whom it follows.
+    /// whom it follows, as long as the slot is known to have stood on that one.
     fn is_free(&self, death: &Death) -> bool {
         let is_interchangeable = self
             .tree
             .leaf(death.leaf)
             .is_some_and(|leaf| !leaf.is_stable());
+        let stored = self.worker(death.leaf).map(|worker| &worker.status.slots);
+        let mut stored = stored.into_iter().flatten();
+        let is_stored = stored
+            .any(|slot| slot.slot == death.slot && slot.pod_uid == death.pod_uid && !slot.gone);
         is_interchangeable
+            && is_stored
             && death.is_deleting
             && death.fault.verdict == Verdict::Infrastructure
             && self.replacements(death) == 0

@@ -265,6 +265,7 @@ pub(super) fn has_stopped(pod: &PodView, leaf: &Leaf<'_>, world: &World, now: Ti
 ///   once. No world can see that by itself: it knows the nodes of one tree, often a single one.
 /// - A Pod that is not Ready. Kubernetes marks those on a silent node so, and a kubelet that is back takes it back; so
 ///   an old view of the nodes alone does not end a Pod that runs well.
+/// - A Pod older than the silence. One that was bound to the node since shows that the view of the node is old.
 /// - A Pod made from the present template, which shows whether the user tolerates the loss in another way.
 pub(super) fn loss_ends_at(pod: &PodView, leaf: &Leaf<'_>, world: &World) -> Option<Timestamp> {
     let is_over = pod.is_deleting() || pod.is_terminal();
@@ -274,8 +275,8 @@ pub(super) fn loss_ends_at(pod: &PodView, leaf: &Leaf<'_>, world: &World) -> Opt
         return None;
     }
     let node = node_of(pod, world).filter(|node| node.unreachable && node.evicting)?;
-    let patience = i64::from(leaf.settings.node_loss_seconds);
-    Some(after(node.not_ready_since?, patience))
+    let since = node.not_ready_since.filter(|since| pod.created < *since)?;
+    Some(after(since, i64::from(leaf.settings.node_loss_seconds)))
 }
 
 /// The node of a Pod, when it is known.

@@ -7,14 +7,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use super::audit::milliseconds;
+use super::audit::{Request, milliseconds};
 use super::figure::{Figure, Goal, percentile, spread};
 use super::load::{Shape, Subject};
 use super::rig::{Rig, US};
@@ -76,8 +76,8 @@ async fn deaths(rig: &Rig, subject: Subject) -> Result<Vec<f64>> {
         Subject::Coppice => "supervisiontrees/status",
         Subject::ReplicaSet => "replicasets/status",
     };
-    let mut shown: BTreeMap<String, Timestamp> = BTreeMap::new();
-    let mut stored: BTreeMap<String, Timestamp> = BTreeMap::new();
+    let mut shown: BTreeMap<String, Request> = BTreeMap::new();
+    let mut stored: BTreeMap<String, Vec<Request>> = BTreeMap::new();
     let found = rig.until("all deaths to be written down", async || {
         for request in log.read()? {
             if request.namespace != namespace {
@@ -85,21 +85,26 @@ async fn deaths(rig: &Rig, subject: Subject) -> Result<Vec<f64>> {
             }
             if request.is(US, "patch", "pods/status") {
                 let owner = owners.get(&request.name).cloned().unwrap_or_default();
-                shown.insert(owner, request.answered);
+                shown.insert(owner, request);
             } else if request.user == subject.user()
                 && request.is_write()
                 && request.resource == resource
             {
-                stored.entry(request.name).or_insert(request.answered);
+                let name = request.name.clone();
+                stored.entry(name).or_default().push(request);
             }
         }
-        let all = shown.keys().all(|owner| stored.contains_key(owner));
-        Ok((shown.len() == victims.len() && all).then_some(()))
+        // What was stored before the death was shown is about something else.
+        let times = shown.iter().filter_map(|(owner, death)| {
+            let about = stored.get(owner)?.iter();
+            let first = about.filter(|write| write.received >= death.received);
+            let first = first.map(|write| write.answered).min()?;
+            Some(milliseconds(death.answered, first))
+        });
+        let times: Vec<f64> = times.collect();
+        Ok((times.len() == DEATHS).then_some(times))
     });
-    found.await?;
-    ensure!(shown.len() == DEATHS, "{} deaths were shown", shown.len());
-    let times = shown.iter().map(|(owner, at)| (*at, stored[owner]));
-    Ok(times.map(|(from, to)| milliseconds(from, to)).collect())
+    found.await
 }
 
 /// Whose Pod each is.

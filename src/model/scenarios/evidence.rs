@@ -53,6 +53,19 @@ fn a_pod_that_others_deleted_is_replaced_without_waiting_for_the_record() {
     assert!(!braked.writes_first, "a delay is an intent");
 }
 
+/// Otherwise nobody could tell by the successor's name whom it follows.
+#[test]
+fn what_is_not_known_to_be_there_is_written_down_before_it_is_replaced() {
+    let mut lab = Lab::new(ONE);
+    lab.run(5);
+    for worker in lab.world.workers.values_mut() {
+        worker.status.slots.clear();
+    }
+    lab.delete_by_hand("a", 0);
+    let decision = decide(&lab.world, lab.now);
+    assert!(!decision.writes_first && decision.worker_intents.contains("a"));
+}
+
 #[test]
 fn what_was_replaced_before_a_crash_is_told_after_it() {
     for writes in 0..4 {

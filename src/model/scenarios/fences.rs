@@ -178,6 +178,17 @@ fn an_old_view_of_the_nodes_does_not_end_a_replica_that_is_ready() {
 }
 
 #[test]
+fn a_replica_that_is_younger_than_the_silence_shows_that_the_view_is_old() {
+    let mut lab = silenced(LOST);
+    let later = after(lab.now, 1);
+    lab.pod_mut("web", 0).created = later;
+    lab.run(60);
+    let deleted = lab.pods().filter(|pod| pod.is_deleting());
+    let uids: Vec<i32> = deleted.map(|pod| pod.slot).collect();
+    assert_eq!(uids, [1]);
+}
+
+#[test]
 fn while_kubernetes_holds_back_nobody_evicts() {
     let mut lab = silenced(LOST);
     node_b(&mut lab).evicting = false;

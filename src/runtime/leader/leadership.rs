@@ -36,14 +36,9 @@ impl Term {
         Self(number)
     }
 
-    /// Whether an election vouches that nobody else acts meanwhile.
-    pub fn is_exclusive(self) -> bool {
-        self != Self::ALONE
-    }
-
-    /// Whether another process may have led before this one: then what was seen before may be older than what that one
-    /// wrote.
-    pub fn has_predecessor(self) -> bool {
+    /// Whether it comes from an election. Then another process may have led before this one, and what was seen before may
+    /// be older than what that one wrote; and hardly anybody acts beside this one.
+    pub fn is_elected(self) -> bool {
         self != Self::ALONE
     }
 }
@@ -143,7 +138,7 @@ mod tests {
             first,
             Instant::now() + Duration::from_secs(4),
         ));
-        assert!(leadership.holds(first) && first.has_predecessor());
+        assert!(leadership.holds(first) && first.is_elected());
         tokio::time::advance(Duration::from_millis(3999)).await;
         assert!(leadership.holds(first));
         tokio::time::advance(Duration::from_millis(1)).await;
@@ -189,7 +184,7 @@ mod tests {
     async fn without_an_election_there_is_one_term() {
         let mut leadership = Leadership::alone();
         let term = leadership.next_term(None).await;
-        assert!(leadership.holds(term) && !term.has_predecessor());
+        assert!(leadership.holds(term) && !term.is_elected());
         let next = leadership.next_term(Some(term));
         let never = tokio::time::timeout(Duration::from_hours(1), next).await;
         assert!(never.is_err());
