@@ -162,10 +162,11 @@ impl Monitor {
         if let Some(what) = order::stopped_too_early(server, &self.facts, &tree, pod, self.slack) {
             self.broken(server, "S5 order", what);
         }
-        // Of too many Pods those that are not alive go first, whatever they died of.
+        // Of too many Pods those that are not alive go first, whatever they died of. This one is not live any more.
         let live = pods_of(server, uid_of(&worker)).filter(|pod| is_live(pod));
-        let too_many = i64::try_from(live.count()).is_ok_and(|live| live > replicas_of(&worker));
-        let looping = versioned && is_crash_looping(pod) && !too_many;
+        let was_one_too_many =
+            i64::try_from(live.count()).is_ok_and(|live| live >= replicas_of(&worker));
+        let looping = versioned && is_crash_looping(pod) && !was_one_too_many;
         if looping && !facts::is_stored(&tree, &worker, pod) {
             let what =
                 format!("Pod {name} is deleted for its crash loop before its death is stored");

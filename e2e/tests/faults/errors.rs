@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use e2e::proxy::Seen;
 use e2e::proxy::rule::{Fault, Filter, Rule};
 use futures::future::join_all;
 use kube::ResourceExt;
@@ -167,7 +168,7 @@ async fn an_api_server_that_asks_to_be_left_alone_is_left_alone() {
     let creates = Filter::of(&["create"], &["pods"]);
     let rule = bench
         .proxy
-        .add(Rule::before(creates, Fault::Answer(429, Some(5))).times(1));
+        .add(Rule::before(creates.clone(), Fault::Answer(429, Some(5))).times(1));
     bench.space.apply(&tree("shop", &[worker("app", 1, "")]));
     bench.until_hit(rule).await;
     // What happens meanwhile is no reason to come earlier.
@@ -180,7 +181,8 @@ async fn an_api_server_that_asks_to_be_left_alone_is_left_alone() {
     }
     bench.space.until_at_rest("shop", SOON).await;
     let seen = bench.proxy.seen();
-    let busy = seen.iter().position(|seen| seen.told == Some(429)).unwrap();
+    let is_busy = |seen: &Seen| seen.told == Some(429) && creates.matches(&seen.call);
+    let busy = seen.iter().position(is_busy).unwrap();
     let next = seen[busy + 1..].iter().find(|seen| {
         let of_tree = seen.call.name.starts_with("shop") || seen.call.resource == "pods";
         // An Event of what was done before may still be on its way.

@@ -11,7 +11,7 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 
 use crate::kit::{Bench, SOON, said};
-use crate::support::condition;
+use crate::support::{self, condition};
 use crate::trees::{tree, worker};
 
 /// A watch lasts up to 20 s, and its trees are told when it was refused for 30 s.
@@ -34,6 +34,16 @@ async fn revoke(bench: &Bench<'_>, resource: &str, verbs: &[&str]) -> Role {
             .collect(),
     );
     replace(bench, &without).await;
+    // The API server takes a moment to know of it, and lets a watch begin until then.
+    let name = &bench.space.name;
+    let account = format!("--as=system:serviceaccount:{name}:{name}");
+    let question = ["-n", name, "auth", "can-i", verbs[0], resource, &account];
+    bench
+        .until("the right to be gone", SOON, async || {
+            let answer = support::kubectl(bench.space.cluster, &question, "");
+            support::said(&answer).starts_with("no").then_some(())
+        })
+        .await;
     before
 }
 

@@ -66,9 +66,10 @@ fn story(seen: &[Seen], child: &str) -> Story {
         if pod["metadata"]["labels"]["coppice.dev/child"] != child {
             continue;
         }
-        let has_ended = ["Succeeded", "Failed"]
-            .iter()
-            .any(|phase| pod["status"]["phase"] == *phase);
+        // The kubelet reports the ends of the containers first, and the phase of the Pod with its next report.
+        let containers = pod["status"]["containerStatuses"].as_array();
+        let has_ended = containers
+            .is_some_and(|all| all.iter().all(|one| !one["state"]["terminated"].is_null()));
         if has_ended || matches!(entry, Seen::Gone(_)) {
             ended
                 .entry(pod["metadata"]["uid"].to_string())
