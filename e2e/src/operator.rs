@@ -176,12 +176,8 @@ pub async fn start_local(
     kubeconfig: &Path,
     arguments: &[&str],
 ) -> Result<Process, Error> {
-    let port = free_port().map_err(|error| Error::Command {
-        command: "find a free port".into(),
-        output: error.to_string(),
-    })?;
-    let address = format!("127.0.0.1:{port}");
-    let log = cluster.run().log(&format!("operator-{port}"));
+    let address = free_address()?;
+    let log = cluster.run().log(&format!("operator-{address}"));
     let program = Program::new("operator", program()?, log)
         .args(["controller", "--leader-elect=false", "--listen", &address])
         .args(arguments)
@@ -207,10 +203,15 @@ pub(crate) async fn is_ready(address: &str) -> bool {
         && answer.starts_with("HTTP/1.1 200")
 }
 
-fn free_port() -> std::io::Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?
-        .local_addr()?
-        .port())
+/// An address of loopback that is free now, and most likely a moment later too.
+pub fn free_address() -> Result<String, Error> {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0");
+    let address = socket.and_then(|socket| socket.local_addr());
+    let found = address.map(|address| address.to_string());
+    found.map_err(|error| Error::Command {
+        command: "find a free port".into(),
+        output: error.to_string(),
+    })
 }
 
 /// Runs a program to its end and gives back what it printed; an error holds what it complained about.

@@ -144,7 +144,7 @@ fn replaced(
     world: &World,
     now: Timestamp,
 ) -> Option<Death> {
-    let known = memory.slot(child, view.slot)?.clone();
+    let known = memory.slot(child, view.slot)?;
     let is_told = known.gone || known.pod_uid.is_empty() || known.pod_uid == pod.uid;
     if leaf.is_stable() || is_told {
         return None;
@@ -156,7 +156,7 @@ fn replaced(
         return None;
     }
     let message = "the Pod was deleted, and has been replaced";
-    let unseen = deleted(id, view.slot, &known, message, now);
+    let unseen = deleted(id, view.slot, known, message, now);
     let Some(former) = view.others.iter().find(|pod| pod.uid == known.pod_uid) else {
         return Some(unseen);
     };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use rustix::process::Signal;
 
 use super::wait::{self, PATIENCE};
@@ -56,7 +56,7 @@ impl Installed {
         name: &str,
         kubeconfig: &Path,
     ) -> Result<Operator> {
-        let address = free_address()?;
+        let address = operator::free_address()?;
         let log = cluster.run().log(&format!("operator-{name}"));
         let program = Program::new("operator", &self.program, log)
             .env("KUBECONFIG", kubeconfig)
@@ -100,9 +100,4 @@ impl Operator {
         self.signal(Signal::TERM)?;
         self.until_ended().await.map(drop)
     }
-}
-
-fn free_address() -> Result<String> {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").context("find a free port")?;
-    Ok(socket.local_addr()?.to_string())
 }

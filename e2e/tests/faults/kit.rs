@@ -261,10 +261,7 @@ async fn start_operator(
     let file = PROGRAM.get_or_init(|| operator::program().expect("the operator compiles"));
     let kubeconfig = cluster.run().dir().join(format!("{name}.kubeconfig"));
     proxy.write_kubeconfig(&kubeconfig).unwrap();
-    // The port is free now, and most likely a moment later too.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = port.local_addr().unwrap().to_string();
-    drop(port);
+    let address = operator::free_address().unwrap();
     let log = cluster.run().log(&format!("operator-{name}"));
     let program = Program::new("operator", file, log)
         .env("KUBECONFIG", kubeconfig)

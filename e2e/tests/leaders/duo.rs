@@ -60,9 +60,7 @@ impl Operator {
         alone: bool,
     ) -> Self {
         let kubeconfig = cluster.kubeconfig_for(name, &[GROUP]).unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = port.local_addr().unwrap().to_string();
-        drop(port);
+        let address = operator::free_address().unwrap();
         let log = cluster.run().log(&format!("{name}-{namespace}"));
         let program = Program::new(name, crate::program(), log)
             .env("KUBECONFIG", &kubeconfig)
