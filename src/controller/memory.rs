@@ -11,9 +11,8 @@ use tokio::time::Instant;
 
 use super::execute::Unanswered;
 use super::store::ObjectKey;
-use crate::api::v1alpha1::RecentFault;
 use crate::model::RECENT_FAULTS;
-use crate::model::world::Refusal;
+use crate::model::world::{Refusal, Untold};
 use crate::runtime::leader::Term;
 
 mod statuses;
@@ -58,7 +57,7 @@ struct Memory {
     /// UIDs of Pods that a status names and that are known not to exist.
     absent: BTreeSet<String>,
     /// Faults that the status of the tree does not show although they were judged, oldest first.
-    untold: Vec<RecentFault>,
+    untold: Vec<Untold>,
     /// News that wait until it is known what became of a write.
     unanswered: Vec<Unanswered>,
     reported: Option<Instant>,
@@ -106,11 +105,14 @@ impl Memories {
         let mut memories = self.lock();
         let memory = memories.entry(tree.clone()).or_default();
         if memory.term != Some(term) {
+            // Who led meanwhile saw from the Workers how many restarts the tree had not counted.
+            let mut untold = std::mem::take(&mut memory.untold);
+            untold.iter_mut().for_each(|one| one.restarts = 0);
             *memory = Memory {
                 doubts: std::mem::take(&mut memory.doubts),
                 unanswered: std::mem::take(&mut memory.unanswered),
                 uid: std::mem::take(&mut memory.uid),
-                untold: std::mem::take(&mut memory.untold),
+                untold,
                 term: Some(term),
                 behind: term.is_elected().then_some(Behind::Takeover),
                 ..Memory::default()
@@ -186,7 +188,7 @@ impl Memories {
     }
 
     /// These faults were judged, and the tree could not be told; oldest first. No more are kept than a tree shows.
-    pub(super) fn left_untold(&self, tree: &ObjectKey, faults: Vec<RecentFault>) {
+    pub(super) fn left_untold(&self, tree: &ObjectKey, faults: Vec<Untold>) {
         let mut memories = self.lock();
         let untold = &mut memories.entry(tree.clone()).or_default().untold;
         untold.retain(|known| !faults.contains(known));
@@ -195,7 +197,7 @@ impl Memories {
     }
 
     /// The faults that the tree could not be told.
-    pub(super) fn untold(&self, tree: &ObjectKey) -> Vec<RecentFault> {
+    pub(super) fn untold(&self, tree: &ObjectKey) -> Vec<Untold> {
         let memories = self.lock();
         memories
             .get(tree)

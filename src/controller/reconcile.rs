@@ -59,7 +59,7 @@ pub(super) async fn reconcile(context: Arc<Context>, key: ObjectKey) -> Next {
 }
 
 async fn look(context: &Context, key: &ObjectKey) -> Result<Next, Error> {
-    let observation = match observe(context, key).await? {
+    let mut observation = match observe(context, key).await? {
         Observed::NotLeading | Observed::NotLoaded | Observed::Gone => return Ok(Next::Wait),
         Observed::Malformed(malformed) => {
             let executed = report_malformed(context, &malformed).await?;
@@ -67,7 +67,7 @@ async fn look(context: &Context, key: &ObjectKey) -> Result<Next, Error> {
         }
         Observed::World(observation) => observation,
     };
-    settle(context, &observation);
+    settle(context, &mut observation);
     let now = context.now();
     let decision = (context.decide)(&observation.world, now);
     let wake = wake(decision.wake_at, now);

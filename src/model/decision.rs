@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::world::Untold;
 use crate::api::v1alpha1::{SupervisionTreeStatus, WorkerStatus};
 
 /// The answer to one world.
@@ -42,10 +43,17 @@ pub struct Decision {
 /// Deaths that the status of their Worker alone remembers: whoever finds it not stored judges them again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OfWorkers {
-    /// The children that they befell.
-    pub children: BTreeSet<String>,
+    /// The deaths.
+    pub deaths: Vec<Untold>,
     /// The next status of the tree without them.
     pub tree_status: SupervisionTreeStatus,
+}
+
+impl OfWorkers {
+    /// Whether one of them befell that child.
+    pub fn concern(&self, child: &str) -> bool {
+        self.deaths.iter().any(|death| death.fault.child == child)
+    }
 }
 
 /// One write to the API server.

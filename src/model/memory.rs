@@ -13,7 +13,7 @@ use crate::api::v1alpha1::{
 
 use super::decision::OfWorkers;
 use super::window::api_time;
-use super::world::World;
+use super::world::{Untold, World};
 
 /// Most faults kept in the status of a tree.
 pub const RECENT_FAULTS: usize = 10;
@@ -35,8 +35,8 @@ pub(super) struct Memory {
     pub judged: Vec<JudgedDeath>,
     /// Faults that are remembered although no stored status shows them.
     untold: Vec<RecentFault>,
-    /// Deaths judged now that the tree does not name: the fault, and how many lives ended so.
-    of_workers: Vec<(RecentFault, i64)>,
+    /// Deaths judged now that the tree does not name.
+    of_workers: Vec<Untold>,
 }
 
 impl Memory {
@@ -64,18 +64,15 @@ impl Memory {
         for death in world.tree.status.judged_deaths.clone() {
             memory.apply_judged(world, &death);
         }
-        memory.count_restarts();
-        for fault in &world.untold {
-            if !memory
-                .tree
-                .recent_faults
-                .iter()
-                .any(|known| is_same(known, fault))
-            {
+        for Untold { fault, restarts } in &world.untold {
+            let mut known = memory.tree.recent_faults.iter();
+            if !known.any(|known| is_same(known, fault)) {
                 memory.remember_fault(fault.clone());
                 memory.untold.push(fault.clone());
+                memory.tree.restarts += restarts;
             }
         }
+        memory.count_restarts();
         memory
     }
 
@@ -204,20 +201,22 @@ impl Memory {
     pub(super) fn leave_to_worker(&mut self, child: &str, restarts: i64) {
         let newest = self.tree.recent_faults.first();
         let fault = newest.filter(|fault| fault.child == child).cloned();
-        self.of_workers.extend(fault.map(|fault| (fault, restarts)));
+        let death = fault.map(|fault| Untold { fault, restarts });
+        self.of_workers.extend(death);
     }
 
     /// What only the statuses of Workers will remember, with that status of the tree without it.
     pub(super) fn of_workers(&self, tree_status: &SupervisionTreeStatus) -> Option<OfWorkers> {
-        let mut children = BTreeSet::new();
+        if self.of_workers.is_empty() {
+            return None;
+        }
         let mut without = tree_status.clone();
-        for (fault, count) in &self.of_workers {
-            children.insert(fault.child.clone());
-            without.restarts -= count;
+        for Untold { fault, restarts } in &self.of_workers {
+            without.restarts -= restarts;
             without.recent_faults.retain(|known| known != fault);
         }
-        (!children.is_empty()).then_some(OfWorkers {
-            children,
+        Some(OfWorkers {
+            deaths: self.of_workers.clone(),
             tree_status: without,
         })
     }

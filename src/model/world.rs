@@ -24,9 +24,18 @@ pub struct World {
     pub refusals: Vec<Refusal>,
     /// Faults that were judged before, and that the tree's status does not show, oldest first: the Worker that they were
     /// charged to was stored, and then the tree could not be.
-    pub untold: Vec<RecentFault>,
+    pub untold: Vec<Untold>,
     /// Kinds that may not be watched: what is known of them may be old.
     pub unseen: Vec<Unseen>,
+}
+
+/// A fault that the status of the tree does not show.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Untold {
+    /// The fault.
+    pub fault: RecentFault,
+    /// How many restarts it adds to those that the tree has counted.
+    pub restarts: i64,
 }
 
 /// A kind that may not be watched.

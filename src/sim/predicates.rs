@@ -14,6 +14,7 @@
 //! | S8 monotone status | `observedGeneration` never falls; Ready without Reconciling is said only of what was so |
 //! | S9 no resurrection | no Pod is created for a tree that is being deleted; the first status of a tree remembers nothing of one of the same name |
 //! | S10 intent before effect | a Pod that died by itself is replaced, or deleted for its crash loop, only after its death is stored; one that is Ready is stopped only after what stops it is stored |
+//! | told once | a tree shows no more deaths than it has counted |
 //! | S11 quiescence | at the end nothing is written any more, Leases excepted |
 //!
 //! L1: it is as the spec asks. L2: what fails for ever ends in the give-up that `onGiveUp` names. L3: what is deleted is
@@ -289,6 +290,14 @@ impl Monitor {
         }
         if let Some(what) = inherited(old, new) {
             self.broken(server, "S9 no resurrection", what);
+        }
+        let restarts = new["status"]["restarts"].as_u64().unwrap_or_default();
+        let faults = new["status"]["recentFaults"].as_array();
+        let is_death = |fault: &&Value| fault["verdict"] != "Hold" && fault["verdict"] != "Wait";
+        let deaths = faults.into_iter().flatten().filter(is_death).count();
+        if u64::try_from(deaths).is_ok_and(|deaths| deaths > restarts) {
+            let what = format!("{deaths} deaths are shown, and {restarts} were counted");
+            self.broken(server, "told once", what);
         }
         let says = |tree: &Value| {
             let is = |name: &str| condition(tree, name).is_some_and(|c| c["status"] == "True");

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use super::super::context::Context;
 use super::super::observe::Observation;
 use super::{Execution, diff};
-use crate::api::v1alpha1::{RecentFault, SupervisionTreeStatus, WorkerStatus};
+use crate::api::v1alpha1::{SupervisionTreeStatus, WorkerStatus};
 use crate::model::decision::{Decision, Judged, Notice};
 use crate::model::fault::Verdict;
-use crate::model::world::{TreeView, World};
+use crate::model::world::{TreeView, Untold, World};
 
 /// What became of a status that was to be stored, when it is not known to be as before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub(in crate::controller) struct Unanswered {
     status: Sent,
     /// What is told when it is.
     news: News,
+    /// What the tree is told then.
+    faults: Vec<Untold>,
 }
 
 #[derive(Clone, Debug)]
@@ -104,12 +106,16 @@ impl News {
     }
 }
 
-/// Tells what waited for this observation: by now it is known what became of every write.
-pub(in crate::controller) fn settle(context: &Context, observation: &Observation) {
-    let world = &observation.world;
-    for waiting in context.memories.take_unanswered(&observation.key) {
+/// Tells what waited for this observation: by now it is known what became of every write. What the tree could not be told
+/// is news for the decision on this world too.
+pub(in crate::controller) fn settle(context: &Context, observation: &mut Observation) {
+    let (memories, tree) = (&context.memories, &observation.key);
+    let world = &mut observation.world;
+    for waiting in memories.take_unanswered(tree) {
         if waiting.status.is_stored(world) {
             waiting.news.tell(context, &world.tree);
+            memories.left_untold(tree, waiting.faults);
+            world.untold = memories.untold(tree);
         }
     }
 }
@@ -126,13 +132,14 @@ impl Execution<'_> {
         let outcomes = self.outcomes().clone();
         let of_workers = decision.of_workers.as_ref();
         let in_worker = |child: &str| {
-            !tree_first || of_workers.is_some_and(|of_workers| of_workers.children.contains(child))
+            !tree_first || of_workers.is_some_and(|of_workers| of_workers.concern(child))
         };
         if tree_first {
             let status = of_workers.map_or(&decision.tree_status, |of| &of.tree_status);
             let one = Unanswered {
                 status: Sent::Tree(Box::new(status.clone())),
                 news: News::but(decision, in_worker),
+                faults: Vec::new(),
             };
             self.tell_or_keep(outcomes.get(&None).copied(), one);
         }
@@ -143,17 +150,20 @@ impl Execution<'_> {
             let one = Unanswered {
                 status: Sent::Worker(child.clone(), Box::new(status.clone())),
                 news: News::about(decision, child),
+                faults: self.news_for_tree(decision, |one| one == child),
             };
             self.tell_or_keep(outcomes.get(&Some(child.clone())).copied(), one);
         }
-        self.leave_untold(decision, in_worker);
     }
 
     fn tell_or_keep(&self, outcome: Option<Outcome>, one: Unanswered) {
         let (memories, tree) = (&self.context.memories, &self.observation.key);
         match outcome {
             _ if one.news == News::default() => {}
-            Some(Outcome::Stored) => one.news.tell(self.context, &self.observation.world.tree),
+            Some(Outcome::Stored) => {
+                one.news.tell(self.context, &self.observation.world.tree);
+                memories.left_untold(tree, one.faults);
+            }
             Some(Outcome::Unclear) => memories.await_answer(tree, one),
             None => {}
         }
@@ -162,22 +172,31 @@ impl Execution<'_> {
     /// All is stored but what is news for the tree: people are told now, and the tree later.
     pub(super) fn tell_all_but_the_tree(&self, decision: &Decision) {
         self.tell(decision);
-        self.leave_untold(decision, |_| true);
+        let stored = self.outcomes().clone();
+        let faults = self.news_for_tree(decision, |child| {
+            stored.contains_key(&Some(child.to_owned()))
+        });
+        let (memories, tree) = (&self.context.memories, &self.observation.key);
+        memories.left_untold(tree, faults);
     }
 
-    /// Remembers faults for a later decision to tell the tree: those of children whose Workers alone remember them, and
-    /// are stored, or may be.
-    fn leave_untold(&self, decision: &Decision, in_worker: impl Fn(&str) -> bool) {
-        let outcomes = self.outcomes();
+    /// The faults of those children that the tree does not show yet, oldest first.
+    fn news_for_tree(&self, decision: &Decision, is_of: impl Fn(&str) -> bool) -> Vec<Untold> {
         let known = &self.observation.world.tree.status.recent_faults;
-        let is_left = |fault: &&RecentFault| {
-            let is_stored = outcomes.contains_key(&Some(fault.child.clone()));
-            is_stored && in_worker(&fault.child) && !known.contains(fault)
-        };
         let oldest_first = decision.tree_status.recent_faults.iter().rev();
-        let faults = oldest_first.filter(is_left).cloned().collect();
-        let memories = &self.context.memories;
-        memories.left_untold(&self.observation.key, faults);
+        let news = oldest_first.filter(|fault| is_of(&fault.child) && !known.contains(fault));
+        let deaths = decision
+            .of_workers
+            .as_ref()
+            .map_or(&[][..], |of| &of.deaths);
+        let untold = news.map(|fault| {
+            let death = deaths.iter().find(|death| death.fault == *fault);
+            Untold {
+                fault: fault.clone(),
+                restarts: death.map_or(0, |death| death.restarts),
+            }
+        });
+        untold.collect()
     }
 }
 

@@ -303,7 +303,8 @@ async fn what_the_tree_could_not_be_told_is_told_later() {
         .await;
     assert_eq!(executed.unwrap_err().code(), 503);
     let world = bench.observe().await.world;
-    assert_eq!(world.untold, [fault("w")]);
+    let untold: Vec<_> = world.untold.iter().map(|one| &one.fault).collect();
+    assert_eq!(untold, [&fault("w")]);
     assert_eq!(
         crate::model::decide(&world, bench.context.now())
             .tree_status

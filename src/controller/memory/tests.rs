@@ -35,16 +35,19 @@ fn a_refusal_stays_until_a_stored_decision_knew_it() {
 fn no_more_is_left_untold_than_a_tree_shows_and_nothing_twice() {
     let memories = Memories::default();
     let tree = ObjectKey::new("ns", "t");
-    let fault = |slot: i32| {
+    let untold = |slot: i32| {
         let fault = json!({"time": "2026-01-01T00:00:00Z", "child": "c", "slot": slot, "class": "C",
             "verdict": "V", "confidence": "P", "message": "m", "decision": "d"});
-        serde_json::from_value::<RecentFault>(fault).unwrap()
+        Untold {
+            fault: serde_json::from_value(fault).unwrap(),
+            restarts: 1,
+        }
     };
     for slot in 0..100 {
-        memories.left_untold(&tree, vec![fault(slot), fault(slot + 1)]);
+        memories.left_untold(&tree, vec![untold(slot), untold(slot + 1)]);
     }
     let slots = memories.untold(&tree);
-    let slots: Vec<i32> = slots.iter().map(|fault| fault.slot).collect();
+    let slots: Vec<i32> = slots.iter().map(|one| one.fault.slot).collect();
     assert_eq!(slots, (91..=100).collect::<Vec<i32>>());
 }
 

@@ -5,11 +5,13 @@
 use std::collections::BTreeMap;
 
 use super::{ONE, many};
+use crate::api::v1alpha1::RecentFault;
 use crate::model::decide;
 use crate::model::decision::Write;
 use crate::model::lab::{Behaviour, Lab};
 use crate::model::pod::{ContainerState, Termination};
 use crate::model::window::after;
+use crate::model::world::Untold;
 
 #[test]
 fn a_pod_kept_as_evidence_is_not_what_the_slot_stands_on() {
@@ -426,10 +428,30 @@ fn what_could_not_be_told_is_told_once() {
     let fault = lab.world.tree.status.recent_faults[0].clone();
     let mut lab = Lab::new(ONE);
     lab.run(10);
-    lab.world.untold = vec![fault.clone()];
+    lab.world.untold = vec![Untold {
+        fault: fault.clone(),
+        restarts: 0,
+    }];
     lab.kill("a", 0, 1);
     lab.settle();
     assert_eq!(lab.world.tree.status.recent_faults, [fault]);
+}
+
+/// What a Worker that is gone had counted is in the tree's number and in no Worker's.
+#[test]
+fn a_restart_that_the_tree_was_not_told_of_is_counted_beside_those_of_removed_workers() {
+    let mut lab = Lab::new(&many(2, 1));
+    lab.run(10);
+    lab.kill("a", 0, 1);
+    lab.settle();
+    let before = lab.world.tree.status.clone();
+    assert_eq!(before.restarts, 1);
+    lab.world.workers.get_mut("a").unwrap().status.restarts = 0;
+    let fault = before.recent_faults[0].clone();
+    let fault = RecentFault { slot: 1, ..fault };
+    lab.world.untold = vec![Untold { fault, restarts: 1 }];
+    lab.settle();
+    assert_eq!(lab.world.tree.status.restarts, 2);
 }
 
 /// Of two deaths that are judged together, the supervisor is charged with one, and a slot with the other: three writes,

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use super::super::super::testing::{Answer, Seen};
 use super::super::{Executed, settle};
 use super::*;
+use crate::api::v1alpha1::RecentFault;
 use crate::model::decision::OfWorkers;
+use crate::model::world::Untold;
 
 const EVENTS: &str = "POST /apis/events.k8s.io/v1/namespaces/ns/events";
 
@@ -22,6 +24,12 @@ fn notice(child: &str) -> Notice {
     }
 }
 
+fn fault(child: &str) -> RecentFault {
+    let fault = json!({"time": "2026-01-01T00:00:00Z", "child": child, "slot": 0, "class": "C",
+        "verdict": "V", "confidence": "P", "message": "m", "decision": "d"});
+    serde_json::from_value(fault).unwrap()
+}
+
 fn charge_tree(decision: &mut Decision) {
     decision.tree_status.restarts = 1;
     decision.tree_intent = true;
@@ -32,6 +40,7 @@ fn charge_worker(decision: &mut Decision) {
     decision.worker_statuses.get_mut("w").unwrap().restarts = 1;
     decision.worker_intents.insert("w".to_owned());
     decision.notices.push(notice("w"));
+    decision.tree_status.recent_faults.push(fault("w"));
 }
 
 /// The children that were told of, once everything that was handed in is published.
@@ -69,12 +78,15 @@ fn answering(
     }
 }
 
-/// The next look at the tree.
-async fn look_again(bench: &Bench) {
+/// The next two looks at the tree; the faults that the second one is to tell it of.
+async fn look_again(bench: &Bench) -> Vec<RecentFault> {
+    let mut untold = Vec::new();
     for _ in 0..2 {
-        let observation = bench.observe().await;
-        settle(&bench.context, &observation);
+        let mut observation = bench.observe().await;
+        settle(&bench.context, &mut observation);
+        untold = observation.world.untold;
     }
+    untold.into_iter().map(|one| one.fault).collect()
 }
 
 #[tokio::test]
@@ -94,14 +106,13 @@ async fn what_a_write_without_an_answer_did_is_told_once_when_that_is_known() {
             let bench = Bench::new(answering(target.clone(), late, status));
             bench.execute(charge).await.unwrap_err();
             assert_eq!(told(&bench).await, Vec::<String>::new(), "{child}");
-            look_again(&bench).await;
-            let expected = format!("\"spec.children{{{child}}}\"");
-            let expected = if is_stored {
-                vec![expected]
-            } else {
-                Vec::new()
-            };
+            let untold = look_again(&bench).await;
+            let told_of = format!("\"spec.children{{{child}}}\"");
+            let expected = Vec::from_iter(is_stored.then_some(told_of));
             assert_eq!(told(&bench).await, expected, "{child} {is_stored}");
+            // What is not stored is judged again, at another time perhaps, and would be told twice.
+            let expected = Vec::from_iter((is_stored && child == "w").then(|| fault("w")));
+            assert_eq!(untold, expected, "{child} {is_stored}");
         }
     }
 }
@@ -137,7 +148,10 @@ fn charge_both(decision: &mut Decision) {
     charge_tree(decision);
     charge_worker(decision);
     decision.of_workers = Some(OfWorkers {
-        children: ["w".to_owned()].into(),
+        deaths: vec![Untold {
+            fault: fault("w"),
+            restarts: 1,
+        }],
         tree_status: decision.tree_status.clone(),
     });
     decision.tree_status.restarts = 2;
