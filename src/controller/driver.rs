@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::queue::{Next, Queue};
+use super::queue::{Next, Queue, Ran};
 use super::store::ObjectKey;
 use crate::runtime::health::Heartbeat;
 use crate::runtime::metrics::QueueMetrics;
@@ -58,7 +58,7 @@ impl Wake {
     pub(super) async fn drive<W, F>(&self, work: W, heartbeat: &Heartbeat, stop: &CancellationToken)
     where
         W: Fn(ObjectKey) -> F,
-        F: Future<Output = Next> + Send + 'static,
+        F: Future<Output: Into<Ran>> + Send + 'static,
     {
         let mut runs = JoinSet::new();
         while !stop.is_cancelled() {
@@ -91,10 +91,10 @@ impl Wake {
         queue.next_due().into_iter().chain(next_place).min()
     }
 
-    fn begin<W, F>(&self, runs: &mut JoinSet<(ObjectKey, Next)>, work: &W)
+    fn begin<W, F>(&self, runs: &mut JoinSet<(ObjectKey, Ran)>, work: &W)
     where
         W: Fn(ObjectKey) -> F,
-        F: Future<Output = Next> + Send + 'static,
+        F: Future<Output: Into<Ran>> + Send + 'static,
     {
         let mut queue = self.lock();
         while let Some(taken) = queue.take(Instant::now()) {
@@ -103,21 +103,21 @@ impl Wake {
             let metrics = self.metrics.clone();
             runs.spawn(async move {
                 let started = Instant::now();
-                let next = run.await;
+                let ran = run.await.into();
                 metrics.worked(started.elapsed());
-                (taken.key, next)
+                (taken.key, ran)
             });
         }
         self.metrics.set_depth(queue.depth());
     }
 
-    fn end(&self, ended: Result<(ObjectKey, Next), tokio::task::JoinError>) {
+    fn end(&self, ended: Result<(ObjectKey, Ran), tokio::task::JoinError>) {
         match ended {
-            Ok((key, next)) => {
-                if matches!(next, Next::Failed | Next::FailedUntil(_)) {
+            Ok((key, ran)) => {
+                if matches!(ran.next, Next::Failed | Next::FailedUntil(_)) {
                     self.metrics.retried();
                 }
-                self.lock().done(key, next, Instant::now());
+                self.lock().done(key, ran, Instant::now());
             }
             Err(error) => tracing::error!(%error, "a reconcile ended without a result"),
         }

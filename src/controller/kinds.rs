@@ -154,7 +154,7 @@ impl Kind for Pods {
         let tree_label = ObjectKey::new(namespace, label(meta, labels::TREE).unwrap_or_default());
         PodItem {
             tree_label,
-            view: wire.view(),
+            view: Arc::new(wire.view()),
         }
     }
 

@@ -6,6 +6,7 @@
 //! written to it at all.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use kube::{Api, Resource};
 use serde_json::Value;
@@ -304,7 +305,7 @@ fn observation(
                 worker.key.name
             )
         })?;
-        let pods = pods.iter().map(|pod| pod.view.clone()).collect();
+        let pods = pods.iter().map(|pod| Arc::clone(&pod.view)).collect();
         workers.insert(worker.child.clone(), WorkerView { pods, ..view });
         worker_versions.insert(worker.child.clone(), worker.resource_version.clone());
     }

@@ -35,6 +35,23 @@ pub(super) enum Next {
     FailedUntil(Instant),
 }
 
+/// What came of a run of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ran {
+    pub(super) next: Next,
+    /// How long the key rests before any other run, whatever happens: what changes meanwhile is dealt with at once.
+    pub(super) rest: Duration,
+}
+
+impl From<Next> for Ran {
+    fn from(next: Next) -> Self {
+        Self {
+            next,
+            rest: Duration::ZERO,
+        }
+    }
+}
+
 /// A key that was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Taken<K> {
@@ -64,7 +81,7 @@ struct Slot {
     /// When it becomes ready by itself.
     due: Option<Instant>,
     failures: u32,
-    /// No run before that, because it has just failed.
+    /// No run before that, because it has just failed, or rests.
     not_before: Option<Instant>,
 }
 
@@ -91,8 +108,8 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             return false;
         }
         match slot.not_before {
-            Some(earliest) if earliest > now => self.due_by(key, earliest),
-            _ => self.make_ready(key, now),
+            Some(earliest) => self.ready_at(key, earliest, now),
+            None => self.make_ready(key, now),
         }
         true
     }
@@ -117,7 +134,8 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     }
 
     /// The run of a key is over.
-    pub(super) fn done(&mut self, key: K, next: Next, now: Instant) {
+    pub(super) fn done(&mut self, key: K, ran: impl Into<Ran>, now: Instant) {
+        let Ran { next, rest } = ran.into();
         let Some(slot) = self.slots.get_mut(&key) else {
             return;
         };
@@ -138,12 +156,16 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             return self.due_by(key, if changed { earliest } else { due });
         }
         slot.failures = 0;
-        slot.not_before = None;
+        let rested = now + rest;
+        slot.not_before = (rested > now).then_some(rested);
         match next {
-            _ if changed => self.make_ready(key, now),
-            Next::Again => self.make_ready(key, now),
-            Next::At(time) => self.due_by(key, time),
-            Next::Wait | Next::Failed | Next::FailedUntil(_) => drop(self.slots.remove(&key)),
+            _ if changed => self.ready_at(key, rested, now),
+            Next::Again => self.ready_at(key, rested, now),
+            Next::At(time) => self.due_by(key, time.max(rested)),
+            Next::Wait | Next::Failed | Next::FailedUntil(_) if rest.is_zero() => {
+                self.slots.remove(&key);
+            }
+            Next::Wait | Next::Failed | Next::FailedUntil(_) => {}
         }
     }
 
@@ -170,6 +192,14 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             && time <= now
         {
             self.stop_timer(&key);
+            self.make_ready(key, now);
+        }
+    }
+
+    fn ready_at(&mut self, key: K, time: Instant, now: Instant) {
+        if time > now {
+            self.due_by(key, time);
+        } else {
             self.make_ready(key, now);
         }
     }

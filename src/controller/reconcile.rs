@@ -16,7 +16,7 @@ use super::context::Context;
 use super::error::{Error, chain};
 use super::execute::{Executed, execute, report_malformed, settle};
 use super::observe::{Observed, observe};
-use super::queue::Next;
+use super::queue::{Next, Ran};
 use super::store::ObjectKey;
 use crate::runtime::metrics::ReconcileResult;
 
@@ -29,16 +29,35 @@ const SHORTEST_SLEEP: Duration = Duration::from_millis(50);
 /// by the wall clock, which may have been set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_mins(5);
 
+/// For so many Pods a tree rests a millisecond after a look. To look at many, and to store what is remembered of them,
+/// takes this process and the API server longer; a tree whose Pods all crash must leave both of them to the others.
+const PODS_PER_MILLISECOND: u64 = 40;
+
+/// What came of a look.
+struct Looked {
+    next: Next,
+    pods: u64,
+}
+
+impl Looked {
+    fn at_nothing(next: Next) -> Self {
+        Self { next, pods: 0 }
+    }
+}
+
 /// Looks at one tree and says what comes next.
-pub(super) async fn reconcile(context: Arc<Context>, key: ObjectKey) -> Next {
+pub(super) async fn reconcile(context: Arc<Context>, key: ObjectKey) -> Ran {
     let span = tracing::info_span!("reconcile", namespace = key.namespace, tree = key.name);
     let run = AssertUnwindSafe(look(&context, &key)).catch_unwind();
     let metric = context.metrics.reconcile.start();
     let outcome = run.instrument(span.clone()).await;
     let _entered = span.enter();
+    let mut rest = Duration::ZERO;
     let (next, result) = match outcome {
-        Ok(Ok(Next::At(time))) => (Next::At(time), ReconcileResult::RequeueAfter),
-        Ok(Ok(next)) => (next, ReconcileResult::Success),
+        Ok(Ok(Looked { next, pods })) => {
+            rest = Duration::from_millis(pods / PODS_PER_MILLISECOND);
+            (next, result_of(next))
+        }
         Ok(Err(error)) if !error.was_sent() => {
             // When we lead again, every tree is looked at again.
             tracing::debug!(reason = chain(&error), "left to the leader");
@@ -55,15 +74,25 @@ pub(super) async fn reconcile(context: Arc<Context>, key: ObjectKey) -> Next {
         }
     };
     metric.done(result);
-    next
+    Ran { next, rest }
 }
 
-async fn look(context: &Context, key: &ObjectKey) -> Result<Next, Error> {
+fn result_of(next: Next) -> ReconcileResult {
+    match next {
+        Next::At(_) => ReconcileResult::RequeueAfter,
+        _ => ReconcileResult::Success,
+    }
+}
+
+async fn look(context: &Context, key: &ObjectKey) -> Result<Looked, Error> {
     let mut observation = match observe(context, key).await? {
-        Observed::NotLeading | Observed::NotLoaded | Observed::Gone => return Ok(Next::Wait),
+        Observed::NotLeading | Observed::NotLoaded | Observed::Gone => {
+            return Ok(Looked::at_nothing(Next::Wait));
+        }
         Observed::Malformed(malformed) => {
             let executed = report_malformed(context, &malformed).await?;
-            return Ok(next(executed, Instant::now() + LONGEST_SLEEP));
+            let next = next(executed, Instant::now() + LONGEST_SLEEP);
+            return Ok(Looked::at_nothing(next));
         }
         Observed::World(observation) => observation,
     };
@@ -71,6 +100,8 @@ async fn look(context: &Context, key: &ObjectKey) -> Result<Next, Error> {
     let now = context.now();
     let decision = (context.decide)(&observation.world, now);
     let wake = wake(decision.wake_at, now);
+    let workers = observation.world.workers.values();
+    let pods = workers.map(|worker| worker.pods.len() as u64).sum();
     let executed = execute(context, &observation, decision, Instant::now() + BUDGET).await?;
     tracing::debug!(?executed, "looked");
     if context
@@ -78,13 +109,19 @@ async fn look(context: &Context, key: &ObjectKey) -> Result<Next, Error> {
         .wrote(key, matches!(executed, Executed::Wrote | Executed::Reread))
     {
         tracing::warn!("somebody seems to undo what is written; slowing down");
-        return Ok(Next::Failed);
+        return Ok(Looked {
+            next: Next::Failed,
+            pods,
+        });
     }
     if executed == Executed::Reread {
         // A new leader's first act is not to wait until all other trees were read as well.
         return Box::pin(look(context, key)).await;
     }
-    Ok(next(executed, wake))
+    Ok(Looked {
+        next: next(executed, wake),
+        pods,
+    })
 }
 
 /// When to look again after an error: not before the time that the API server asks for.
@@ -131,12 +168,12 @@ mod tests {
         context.views.lock().put::<Trees>(tree, Source::Watch, None);
         context.clock = Arc::new(|| panic!("on purpose"));
         let context = Arc::new(context);
-        let next = reconcile(Arc::clone(&context), testing::tree()).await;
-        assert_eq!(next, Next::Failed, "it is tried again, later");
+        let ran = reconcile(Arc::clone(&context), testing::tree()).await;
+        assert_eq!(ran.next, Next::Failed, "it is tried again, later");
         let behind = context.memories.behind(&testing::tree());
         assert_eq!(behind, Some(Behind::Panic), "answers may be lost");
         assert!(log.lock().unwrap().is_empty());
         let other = reconcile(context, ObjectKey::new("ns", "other")).await;
-        assert_eq!(other, Next::Wait);
+        assert_eq!(other, Next::Wait.into());
     }
 }

@@ -62,20 +62,21 @@ fn supervise(tree: &Tree<'_>, world: &World, now: Timestamp) -> Decision {
 
 impl Engine<'_> {
     fn judge_deaths(&mut self) {
-        let mut all = Vec::new();
-        for (id, replicas) in self.replicas.clone() {
+        let (mut all, mut wakes) = (Vec::new(), Vec::new());
+        for (id, replicas) in &self.replicas {
             let (deaths, wake) = deaths::collect(
                 self.tree,
-                id,
-                &replicas,
+                *id,
+                replicas,
                 &mut self.memory,
                 self.world,
                 self.now,
             );
             all.extend(deaths);
-            if let Some(time) = wake {
-                self.wake(time);
-            }
+            wakes.extend(wake);
+        }
+        for time in wakes {
+            self.wake(time);
         }
         self.judge(all);
     }

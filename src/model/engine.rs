@@ -228,19 +228,32 @@ impl<'a> Engine<'a> {
 
     /// How many replicas of a worker are alive.
     pub(super) fn alive(&self, id: NodeId) -> usize {
-        self.lives(id).iter().filter(|(_, life)| life.alive).count()
+        let wanted = self.replicas.get(&id).into_iter().flat_map(|r| &r.wanted);
+        wanted.filter(|view| self.life(id, view).alive).count()
     }
 
     /// Whether a node has started, all below it included; disabled children do not count.
     pub(super) fn has_started(&self, id: NodeId) -> bool {
+        self.has_started_with(id, |child| self.has_started(child))
+    }
+
+    /// Whether each node has started.
+    pub(super) fn started(&self) -> Vec<bool> {
+        let mut started = vec![false; self.tree.nodes.len()];
+        // Children come after their parents.
+        for id in (0..started.len()).rev() {
+            started[id] = self.has_started_with(id, |child| started[child]);
+        }
+        started
+    }
+
+    fn has_started_with(&self, id: NodeId, child_has: impl FnMut(NodeId) -> bool) -> bool {
         match self.tree.leaf(id) {
             Some(leaf) => self.worker(id).is_some() && self.alive(id) >= self.quorum(id, leaf),
             None => {
                 self.memory.supervisor(self.name(id)).is_some()
                     && !self.is_shut(id)
-                    && self
-                        .enabled_children(id)
-                        .all(|child| self.has_started(child))
+                    && self.enabled_children(id).all(child_has)
             }
         }
     }

@@ -15,6 +15,7 @@ use super::deaths::Death;
 use super::decision::{Judged, Notice};
 use super::engine::{Engine, Mode};
 use super::fault::{Class, Verdict};
+use super::replica::{Life, SlotView};
 use super::tree::NodeId;
 use super::window::{
     Toll, after, api_time, backoff_delay, brake_delay, in_window, next_retry_delay, resets_brake,
@@ -28,17 +29,31 @@ impl Engine<'_> {
     /// Judges deaths in start order, slots by number.
     pub(super) fn judge(&mut self, deaths: Vec<Death>) {
         let mut down: BTreeMap<NodeId, BTreeSet<i32>> = BTreeMap::new();
+        let mut lives = BTreeMap::new();
         for death in deaths {
-            let before = self.alive_at(&death, down.entry(death.leaf).or_default());
-            down.entry(death.leaf).or_default().insert(death.slot);
-            self.judge_one(&death, before);
+            let id = death.leaf;
+            let lives = lives.entry(id).or_insert_with(|| self.lives(id));
+            let down = down.entry(id).or_default();
+            let others_alive = self.others_alive_at(&death, lives, down);
+            down.insert(death.slot);
+            self.judge_one(&death, others_alive);
+            // A judgement changes no life but that of its own slot.
+            let judged = lives.iter_mut().find(|(view, _)| view.slot == death.slot);
+            if let Some((view, life)) = judged {
+                *life = self.life(id, view);
+            }
         }
     }
 
     /// The other slots of the worker that were alive at the time of a death, by their Pods' own timestamps. `judged` are
     /// those whose death was judged just before.
-    fn alive_at(&self, death: &Death, judged: &BTreeSet<i32>) -> usize {
-        self.lives(death.leaf)
+    fn others_alive_at(
+        &self,
+        death: &Death,
+        lives: &[(SlotView<'_>, Life)],
+        judged: &BTreeSet<i32>,
+    ) -> usize {
+        lives
             .iter()
             .filter(|(view, life)| {
                 let before = judged.contains(&view.slot);
@@ -232,9 +247,9 @@ impl Engine<'_> {
     }
 
     fn unparked(&self, id: NodeId) -> usize {
-        self.lives(id)
-            .iter()
-            .filter(|(view, _)| {
+        let wanted = self.replicas.get(&id).into_iter().flat_map(|r| &r.wanted);
+        wanted
+            .filter(|view| {
                 !self
                     .slot(id, view.slot)
                     .is_some_and(|s| s.parked.as_ref().is_some_and(|p| p.waiting))

@@ -4,6 +4,7 @@
 //! Rule: it knows nothing of supervision; what it does, a real cluster does too.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -379,7 +380,7 @@ impl Lab {
             0,
             "slot {child}/{slot} has a live Pod already"
         );
-        worker.pods.push(PodView {
+        worker.pods.push(Arc::new(PodView {
             name,
             uid: format!("pod-{:032}", self.uid),
             resource_version: self.uid.to_string(),
@@ -417,12 +418,13 @@ impl Lab {
                 ready: false,
             }],
             init_containers: Vec::new(),
-        });
+        }));
     }
 
     /// All Pods.
     pub(crate) fn pods(&self) -> impl Iterator<Item = &PodView> {
-        self.world.workers.values().flat_map(|w| &w.pods)
+        let workers = self.world.workers.values();
+        workers.flat_map(|w| &w.pods).map(|pod| &**pod)
     }
 
     /// The live Pods of a child, as `slot` numbers.
@@ -444,6 +446,7 @@ impl Lab {
             .iter_mut()
             .find(|p| p.slot == slot && !p.is_deleting() && !p.is_terminal())
             .expect("the slot has a live Pod");
+        let pod = Arc::make_mut(pod);
         pod.resource_version = self.uid.to_string();
         pod
     }
@@ -461,6 +464,7 @@ impl Lab {
         let now = self.now;
         for worker in self.world.workers.values_mut() {
             for pod in worker.pods.iter_mut().filter(|p| p.name == name) {
+                let pod = Arc::make_mut(pod);
                 assert_eq!(pod.uid, uid, "the UID precondition holds");
                 pod.deletion = pod.deletion.or_else(|| Some(after(now, 1)));
                 pod.deletion_grace_seconds = Some(1);
@@ -508,7 +512,8 @@ impl Lab {
             worker
                 .pods
                 .retain(|pod| is_silent(pod) || pod.deletion.is_none_or(|end| now < end));
-            for pod in worker.pods.iter_mut().filter(|pod| !is_silent(pod)) {
+            let tended = worker.pods.iter_mut().filter(|pod| !is_silent(pod));
+            for pod in tended.map(Arc::make_mut) {
                 let behaviour = behaviours
                     .get(&pod.child)
                     .copied()

@@ -148,14 +148,13 @@ impl Memory {
     /// What is remembered of a slot.
     pub(super) fn slot(&self, child: &str, slot: i32) -> Option<&SlotStatus> {
         let slots = &self.workers.get(child)?.slots;
-        let index = slots.binary_search_by_key(&slot, |s| s.slot).ok()?;
-        slots.get(index)
+        slots.get(place_of(slots, slot).ok()?)
     }
 
     /// What is remembered of a slot, made when it is new. Slots stay sorted by number.
     pub(super) fn slot_mut(&mut self, child: &str, slot: i32) -> &mut SlotStatus {
         let slots = &mut self.workers.entry(child.to_owned()).or_default().slots;
-        let index = match slots.binary_search_by_key(&slot, |s| s.slot) {
+        let index = match place_of(slots, slot) {
             Ok(index) => index,
             Err(index) => {
                 slots.insert(
@@ -236,6 +235,16 @@ impl Memory {
         });
         unconfirmed.chain(&self.judged).cloned().collect()
     }
+}
+
+/// Where in a list that is sorted by number a slot is, or belongs.
+fn place_of(slots: &[SlotStatus], slot: i32) -> Result<usize, usize> {
+    // Mostly no number is missing.
+    let place = usize::try_from(slot).unwrap_or_default();
+    if slots.get(place).is_some_and(|found| found.slot == slot) {
+        return Ok(place);
+    }
+    slots.binary_search_by_key(&slot, |found| found.slot)
 }
 
 /// Whether both tell of the same fault, in whatever words.

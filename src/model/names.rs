@@ -19,6 +19,14 @@ pub fn stable_pod_name(tree: &str, child: &str, slot: i32) -> String {
     format!("{tree}-{child}-{slot}")
 }
 
+/// Whether that is the name of the `Stable` Pod of a slot.
+pub fn is_stable_pod_name(name: &str, tree: &str, child: &str, slot: i32) -> bool {
+    let rest = [tree, "-", child, "-"]
+        .iter()
+        .try_fold(name, |rest, part| rest.strip_prefix(part));
+    rest.is_some_and(|rest| rest.parse() == Ok(slot) && rest == slot.to_string())
+}
+
 /// Name of an `Interchangeable` Pod: it ends in a hash of the Worker, the slot and the Pod that it
 /// replaces (empty for the first).
 pub fn interchangeable_pod_name(

@@ -390,30 +390,32 @@ impl Engine<'_> {
             if self.mode(id) != Mode::Up {
                 continue;
             }
-            for (view, life) in self.lives(id) {
-                let Some(pod) = view.current.filter(|pod| pod.kubelet_restarts) else {
-                    continue;
-                };
-                let child = self.tree.nodes[id].name;
-                if pod.is_deleting() || pod.is_terminal() {
-                    continue;
-                }
-                let runs = !life.run_ended;
-                let awaits_its_end = self.slot(id, view.slot).is_some_and(|s| {
-                    let late = Reason::StartDeadlineExceeded.as_str();
-                    s.parked.as_ref().is_some_and(|p| p.waiting)
-                        || s.trouble.as_ref().is_some_and(|t| t.reason == late)
-                });
-                if !awaits_its_end && pod.revision == leaf.revision {
-                    let memory = self.memory.slot_mut(child, view.slot);
-                    let ended_again = ended_runs(pod, Some(memory)) > memory.deaths;
-                    if memory.gone && memory.pod_uid == pod.uid && (runs || ended_again) {
-                        memory.gone = false;
-                        self.memory.intend_worker(child);
-                    }
-                }
+            let wanted = self.replicas.get(&id).into_iter().flat_map(|r| &r.wanted);
+            let recovered = wanted.filter(|view| self.has_recovered(id, leaf, view));
+            let slots: Vec<i32> = recovered.map(|view| view.slot).collect();
+            let child = self.tree.nodes[id].name;
+            for slot in slots {
+                self.memory.slot_mut(child, slot).gone = false;
+                self.memory.intend_worker(child);
             }
         }
+    }
+
+    fn has_recovered(&self, id: NodeId, leaf: &Leaf<'_>, view: &SlotView<'_>) -> bool {
+        let (Some(pod), Some(memory)) = (view.current, self.slot(id, view.slot)) else {
+            return false;
+        };
+        let is_replaced = memory.gone && memory.pod_uid == pod.uid;
+        let is_over = pod.is_deleting() || pod.is_terminal();
+        if !is_replaced || !pod.kubelet_restarts || is_over || pod.revision != leaf.revision {
+            return false;
+        }
+        let late = Reason::StartDeadlineExceeded.as_str();
+        let awaits_its_end = memory.parked.as_ref().is_some_and(|p| p.waiting)
+            || memory.trouble.as_ref().is_some_and(|t| t.reason == late);
+        let runs = !self.life(id, view).run_ended;
+        let ended_again = ended_runs(pod, Some(memory)) > memory.deaths;
+        !awaits_its_end && (runs || ended_again)
     }
 
     fn is_held(&self, id: NodeId, slot: i32) -> bool {

@@ -70,29 +70,30 @@ impl<'a> Replicas<'a> {
         memory: &Memory,
     ) -> Self {
         let mut replicas = Self::default();
-        let mut by_slot: BTreeMap<i32, Vec<&PodView>> = BTreeMap::new();
+        let mut fitting: Vec<&PodView> = Vec::with_capacity(worker.pods.len());
         for pod in &worker.pods {
-            let fits =
-                (pod.name == names::stable_pod_name(tree, child, pod.slot)) == leaf.is_stable();
+            let is_stable = names::is_stable_pod_name(&pod.name, tree, child, pod.slot);
             if pod.slot < 0 {
                 replicas.surplus.push(pod);
-            } else if fits {
-                by_slot.entry(pod.slot).or_default().push(pod);
+            } else if is_stable == leaf.is_stable() {
+                fitting.push(pod);
             } else {
                 replicas.misfits.push(pod);
             }
         }
-        let mut views: BTreeMap<i32, SlotView<'a>> = by_slot
-            .into_iter()
-            .map(|(slot, pods)| {
+        fitting.sort_by_key(|pod| pod.slot);
+        let mut views: BTreeMap<i32, SlotView<'a>> = fitting
+            .chunk_by(|a, b| a.slot == b.slot)
+            .map(|pods| {
+                let slot = pods[0].slot;
                 let known = memory.slot(child, slot).map(|known| known.pod_uid.as_str());
-                let successor = |uid: &str| {
-                    names::interchangeable_pod_name(tree, child, &worker.uid, slot, uid)
-                };
-                let view = match known.filter(|uid| !uid.is_empty() && !leaf.is_stable()) {
+                let known = known.filter(|uid| !uid.is_empty() && !leaf.is_stable());
+                // The name of a successor is a hash, and of a thousand slots hardly one asks for it.
+                let view = match known.filter(|_| pods.iter().any(|pod| is_over(pod))) {
                     None => SlotView::of(slot, pods, |_| 0),
                     Some(uid) => {
-                        let next = successor(uid);
+                        let next =
+                            names::interchangeable_pod_name(tree, child, &worker.uid, slot, uid);
                         let mut view = SlotView::of(slot, pods, |pod| {
                             i32::from(pod.uid == uid) + 2 * i32::from(pod.name == next)
                         });
@@ -134,11 +135,12 @@ impl<'a> Replicas<'a> {
 
 impl<'a> SlotView<'a> {
     /// The Pods of a slot; `place` says how late in the story of the slot a Pod stands, as far as that is known.
-    fn of(slot: i32, mut pods: Vec<&'a PodView>, place: impl Fn(&PodView) -> i32) -> Self {
+    fn of(slot: i32, pods: &[&'a PodView], place: impl Fn(&PodView) -> i32) -> Self {
+        let mut pods = pods.to_vec();
         // Live Pods first, then those that are over or on their way out; among these the latest. When they were made is
         // known to the second only, and a kubelet may refuse several within one.
-        pods.sort_by_key(|pod| {
-            let is_over = pod.is_deleting() || pod.is_terminal();
+        pods.sort_by_cached_key(|pod| {
+            let is_over = is_over(pod);
             (
                 is_over,
                 std::cmp::Reverse(if is_over { place(pod) } else { 0 }),
@@ -197,6 +199,11 @@ impl<'a> SlotView<'a> {
                 .flatten(),
         }
     }
+}
+
+/// Whether a Pod has ended or is on its way out.
+fn is_over(pod: &PodView) -> bool {
+    pod.is_deleting() || pod.is_terminal()
 }
 
 /// How many lives of the Pod have ended so far, failed starts in init containers included. It never becomes less.
@@ -268,15 +275,14 @@ pub(super) fn has_stopped(pod: &PodView, leaf: &Leaf<'_>, world: &World, now: Ti
 /// - A Pod older than the silence. One that was bound to the node since shows that the view of the node is old.
 /// - A Pod made from the present template, which shows whether the user tolerates the loss in another way.
 pub(super) fn loss_ends_at(pod: &PodView, leaf: &Leaf<'_>, world: &World) -> Option<Timestamp> {
-    let is_over = pod.is_deleting() || pod.is_terminal();
-    let follows_setting =
-        pod.revision == leaf.revision && !build::tolerates_unreachable(&leaf.settings.template.0);
-    if leaf.is_stable() || is_over || pod.is_ready() || !follows_setting {
+    let node = node_of(pod, world).filter(|node| node.unreachable && node.evicting)?;
+    if leaf.is_stable() || is_over(pod) || pod.is_ready() {
         return None;
     }
-    let node = node_of(pod, world).filter(|node| node.unreachable && node.evicting)?;
     let since = node.not_ready_since.filter(|since| pod.created < *since)?;
-    Some(after(since, i64::from(leaf.settings.node_loss_seconds)))
+    let follows_setting =
+        pod.revision == leaf.revision && !build::tolerates_unreachable(&leaf.settings.template.0);
+    follows_setting.then(|| after(since, i64::from(leaf.settings.node_loss_seconds)))
 }
 
 /// The node of a Pod, when it is known.
@@ -337,15 +343,15 @@ fn wanted_slots(
         )
     };
     let mut dropped = BTreeSet::new();
-    while slots.len() > wanted {
-        let Some(worst) = slots.iter().copied().min_by_key(rank) else {
-            break;
-        };
-        slots.remove(&worst);
-        dropped.insert(worst);
+    if slots.len() > wanted {
+        let mut worst_first: Vec<i32> = slots.iter().copied().collect();
+        worst_first.sort_by_cached_key(rank);
+        let kept = worst_first.split_off(slots.len() - wanted);
+        let worst_kept = kept.first().map(rank);
+        dropped.extend(worst_first);
+        slots.retain(|slot| !dropped.contains(slot));
+        dropped.retain(|slot| worst_kept.is_some_and(|kept| kept < (true, true, -slot)));
     }
-    let worst_kept = slots.iter().map(rank).min();
-    dropped.retain(|slot| worst_kept.is_some_and(|kept| kept < (true, true, -slot)));
     let free: Vec<i32> = (0..=count)
         .filter(|slot| !slots.contains(slot))
         .take(wanted.saturating_sub(slots.len()))

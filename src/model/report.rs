@@ -38,13 +38,12 @@ pub(super) fn refused(
 impl Engine<'_> {
     /// Brings everything that people read up to date.
     pub(super) fn report(&mut self) {
-        self.report_workers();
-        let situations = self.situations();
         let leaves: Vec<(NodeId, bool)> = self
             .tree
             .leaves()
-            .map(|(id, leaf)| (id, self.quorum_is_up(id, leaf)))
+            .map(|(id, leaf)| (id, self.report_worker(id, leaf)))
             .collect();
+        let situations = self.situations();
         let ready =
             leaves.iter().all(|(id, up)| *up || !self.is_enabled(*id)) && !self.world.tree.deleting;
         let main = main_situation(situations);
@@ -65,35 +64,27 @@ impl Engine<'_> {
         set_conditions(status, self.world.tree.generation, &main, ready, self.now);
     }
 
-    fn report_workers(&mut self) {
-        for (id, _) in self.tree.leaves().collect::<Vec<_>>() {
-            let lives = self.lives(id);
-            let Some(worker) = self.worker(id) else {
-                continue;
-            };
-            let live = worker
-                .pods
-                .iter()
-                .filter(|pod| !pod.is_deleting() && !pod.is_terminal());
-            let replicas = count(live.count());
-            let name = self.tree.nodes[id].name;
-            if let Some(status) = self.memory.workers.get_mut(name) {
-                status.observed_generation = worker.generation;
-                status.replicas = replicas;
-                status.up = count(lives.iter().filter(|(_, life)| life.up).count());
-                status.selector = names::selector(&self.world.tree.name, name);
-            }
-        }
-    }
-
-    /// Whether a quorum of the worker is up on the present template.
-    fn quorum_is_up(&self, id: NodeId, leaf: &Leaf<'_>) -> bool {
-        let up = self
-            .lives(id)
+    /// Counts the replicas of a worker. Says whether a quorum of it is up on the present template.
+    fn report_worker(&mut self, id: NodeId, leaf: &Leaf<'_>) -> bool {
+        let Some(worker) = self.worker(id) else {
+            return false;
+        };
+        let mut lives = self.lives(id);
+        lives.retain(|(_, life)| life.up);
+        let live = worker
+            .pods
             .iter()
-            .filter(|(view, life)| life.up && !is_outdated(view, leaf))
-            .count();
-        self.worker(id).is_some() && self.mode(id) != Mode::Down && up >= self.quorum(id, leaf)
+            .filter(|pod| !pod.is_deleting() && !pod.is_terminal());
+        let replicas = count(live.count());
+        let name = self.tree.nodes[id].name;
+        if let Some(status) = self.memory.workers.get_mut(name) {
+            status.observed_generation = worker.generation;
+            status.replicas = replicas;
+            status.up = count(lives.len());
+            status.selector = names::selector(&self.world.tree.name, name);
+        }
+        lives.retain(|(view, _)| !is_outdated(view, leaf));
+        self.mode(id) != Mode::Down && lives.len() >= self.quorum(id, leaf)
     }
 
     /// Restarts left in the scarcest window.

@@ -247,8 +247,13 @@ impl Engine<'_> {
         held: bool,
         all: &mut Vec<Situation>,
     ) {
+        let memory = self.slot(id, view.slot);
+        let has_trouble = memory.is_some_and(|memory| memory.trouble.is_some());
+        if life.up && !has_trouble && !is_outdated(view, leaf) {
+            return;
+        }
+        let memory = memory.cloned().unwrap_or_default();
         let who = format!("{}/{}", self.name(id), view.slot);
-        let memory = self.slot(id, view.slot).cloned().unwrap_or_default();
         let trouble = memory.trouble.as_ref();
         let trouble = trouble.map(|trouble| self.trouble_situation(&who, trouble));
         let told = trouble

@@ -365,9 +365,10 @@ impl Engine<'_> {
     /// Workers with a quorum have started, and supervisors with all children started have, too. Charges
     /// for failed starts of a child that has started age like any others from now on.
     pub(super) fn finish_starts(&mut self) {
+        let has_started = self.started();
         for (id, leaf) in self.tree.leaves() {
             let quorum = self.quorum(id, leaf);
-            let started = self.has_started(id);
+            let started = has_started[id];
             if let Some(worker) = self.memory.workers.get_mut(self.tree.nodes[id].name) {
                 // Without replicas there is nothing whose death could leave less than a quorum.
                 worker.started = quorum > 0 && (worker.started || started);
@@ -377,10 +378,10 @@ impl Engine<'_> {
             let children: Vec<NodeId> = self.tree.nodes[id].children.clone();
             let started: Vec<&str> = children
                 .iter()
-                .filter(|child| self.has_started(**child))
+                .filter(|child| has_started[**child])
                 .map(|child| self.tree.nodes[*child].name)
                 .collect();
-            let all = self.mode(id) == Mode::Up && self.has_started(id);
+            let all = self.mode(id) == Mode::Up && has_started[id];
             let now = self.now;
             let period = self.tree.policy(id).map(|p| p.intensity);
             let name = self.tree.nodes[id].name;

@@ -2,7 +2,7 @@
 //!
 //! Rule: a trouble stays until what it names is gone, or the slot was alive for 30 seconds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::conditions::Reason;
 use crate::api::v1alpha1::{BrakeStatus, RecentFault, RefusedStatus, SlotStatus};
@@ -315,11 +315,12 @@ impl Engine<'_> {
         let Some(replicas) = self.replicas.get(&id) else {
             return;
         };
-        let wanted: Vec<i32> = replicas.wanted.iter().map(|view| view.slot).collect();
+        let wanted: BTreeSet<i32> = replicas.wanted.iter().map(|view| view.slot).collect();
+        let is_wanted = |slot| wanted.contains(&slot);
         // Of each slot the Pod that it stood on, which comes before its evidence.
         let mut leaving: BTreeMap<i32, &PodView> = BTreeMap::new();
         for pod in &replicas.surplus {
-            if pod.slot >= 0 && !wanted.contains(&pod.slot) {
+            if pod.slot >= 0 && !is_wanted(pod.slot) {
                 leaving.entry(pod.slot).or_insert(pod);
             }
         }
@@ -331,7 +332,7 @@ impl Engine<'_> {
         if let Some(worker) = self.memory.workers.get_mut(name) {
             worker
                 .slots
-                .retain(|slot| wanted.contains(&slot.slot) && !slot.is_empty());
+                .retain(|slot| is_wanted(slot.slot) && !slot.is_empty());
         }
         // While its Pod stops, all that is remembered is that this is no death.
         for (slot, pod, ended_runs) in leaving {

@@ -3,6 +3,7 @@
 //! Rule: a world is a snapshot; nothing in it changes while a decision is made.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -84,7 +85,7 @@ pub struct WorkerView {
     /// The status: what we remember of its slots.
     pub status: WorkerStatus,
     /// The Pods that name this Worker's UID as controlling owner.
-    pub pods: Vec<PodView>,
+    pub pods: Vec<Arc<PodView>>,
 }
 
 /// What is known of a node. By default nothing bad is.

@@ -2,6 +2,8 @@
 //!
 //! Rule: two versions of an object are the same when no decision could tell them apart.
 
+use std::sync::Arc;
+
 use super::super::store::{Item, ObjectKey};
 use crate::model::pod::PodView;
 use crate::model::world::{NodeView, TreeView, WorkerView};
@@ -38,7 +40,7 @@ pub(in crate::controller) struct WorkerItem {
 pub(in crate::controller) struct PodItem {
     /// The tree that its label names: a hint whom to wake, never a proof of ownership.
     pub(in crate::controller) tree_label: ObjectKey,
-    pub(in crate::controller) view: PodView,
+    pub(in crate::controller) view: Arc<PodView>,
 }
 
 /// What is kept of a Node.
@@ -95,9 +97,9 @@ impl Item for PodItem {
     fn same(&self, other: &Self) -> bool {
         let at = |version: &str| PodView {
             resource_version: version.to_owned(),
-            ..other.view.clone()
+            ..PodView::clone(&other.view)
         };
-        self.tree_label == other.tree_label && self.view == at(&self.view.resource_version)
+        self.tree_label == other.tree_label && *self.view == at(&self.view.resource_version)
     }
 }
 

@@ -204,3 +204,34 @@ fn a_slow_run_takes_nobodys_place_up_to_a_crowd() {
     queue.done("a", Next::Wait, clock.at(60_000));
     assert_eq!(take(&mut queue, clock.at(60_000)), Some("q"));
 }
+
+#[test]
+fn a_key_rests_whatever_happens_and_then_all_of_it_is_one_run() {
+    let clock = Clock::new();
+    let mut queue = Queue::new(2);
+    let rest = Duration::from_millis(25);
+    let rests = |next| Ran { next, rest };
+    for next in [Next::Wait, Next::Again, Next::At(clock.at(3))] {
+        queue.add("a", clock.at(0));
+        assert_eq!(take(&mut queue, clock.at(0)), Some("a"));
+        queue.done("a", rests(next), clock.at(1));
+        for millis in 2..25 {
+            queue.add("a", clock.at(millis));
+            assert_eq!(take(&mut queue, clock.at(millis)), None, "{next:?}");
+        }
+        assert_eq!(queue.next_due(), Some(clock.at(26)), "{next:?}");
+        assert_eq!(take(&mut queue, clock.at(26)), Some("a"), "{next:?}");
+        queue.done("a", Next::Wait, clock.at(27));
+        assert_eq!(take(&mut queue, clock.at(100)), None, "{next:?}");
+    }
+    queue.add("a", clock.at(0));
+    assert_eq!(take(&mut queue, clock.at(0)), Some("a"));
+    queue.done("a", rests(Next::At(clock.at(500))), clock.at(1));
+    queue.add("b", clock.at(2));
+    assert_eq!(
+        take(&mut queue, clock.at(2)),
+        Some("b"),
+        "nobody waits for it"
+    );
+    assert_eq!(queue.next_due(), Some(clock.at(500)));
+}

@@ -149,7 +149,7 @@ async fn a_standby_is_silent_and_its_tree_waits() {
     let (bench, giver) = leading(obliging);
     giver.take();
     let (targets, context) = (bench.targets(), Arc::new(bench.context));
-    let next = reconcile(Arc::clone(&context), tree()).await;
+    let next = reconcile(Arc::clone(&context), tree()).await.next;
     assert_eq!(next, Next::Wait);
     assert_eq!(targets, Vec::<String>::new());
 }
