@@ -7,7 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::{Client, Config};
+use kube::Client;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +16,7 @@ use crate::runtime::health::Health;
 use crate::runtime::leader::{Elector, LeaderElection, Leadership};
 use crate::runtime::metrics::{ApiMetrics, Metrics};
 
+mod connection;
 mod context;
 mod driver;
 mod error;
@@ -35,6 +36,7 @@ mod views;
 mod watches;
 mod wire;
 
+pub use connection::client;
 pub use context::Clock;
 pub use error::Error;
 pub use release::{ReleaseError, ReleaseOptions, Released, release};
@@ -47,12 +49,6 @@ use watches::{Surroundings, Troubles};
 /// The value of the label `controller` on the metrics.
 pub const NAME: &str = "supervisiontree";
 
-/// How long the client waits for a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a connection may be silent. Longer than a watch stays open, which has its own limit.
-const READ_TIMEOUT: Duration = Duration::from_mins(1);
-/// How long sending a request may take.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the state of the watches is reported.
 const READINESS_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -79,17 +75,6 @@ pub enum Ended {
     /// Without it we would stand by for ever.
     #[error("the election ended, which it never does by itself: {0}")]
     Election(String),
-}
-
-/// A client whose requests end in time and are never repeated behind our back: a write that is repeated
-/// later may find another world.
-pub fn client(mut config: Config) -> Result<Client, kube::Error> {
-    config.default_retry = false;
-    config.connect_timeout = Some(CONNECT_TIMEOUT);
-    config.read_timeout = Some(READ_TIMEOUT);
-    config.write_timeout = Some(WRITE_TIMEOUT);
-    config.reset_reader_on_write = true;
-    throttle::client(config)
 }
 
 /// Looks after all trees until `stop`. Then it begins no request for a tree any more, waits for those under way, for at

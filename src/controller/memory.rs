@@ -107,7 +107,9 @@ impl Memories {
         if memory.term != Some(term) {
             // Who led meanwhile saw from the Workers how many restarts the tree had not counted.
             let mut untold = std::mem::take(&mut memory.untold);
-            untold.iter_mut().for_each(|one| one.restarts = 0);
+            for one in &mut untold {
+                one.restarts = 0;
+            }
             *memory = Memory {
                 doubts: std::mem::take(&mut memory.doubts),
                 unanswered: std::mem::take(&mut memory.unanswered),

@@ -4,22 +4,12 @@
 
 use axum::body::Body;
 use axum::http::{Response, StatusCode, header};
-use kube::Client;
-use kube::client::{ClientBuilder, DynBody};
 use kube::core::Status;
 use kube::core::response::StatusDetails;
 use tower::BoxError;
-use tower::util::AndThenLayer;
 
 /// What is read of an answer that says no, in bytes.
 const LONGEST: usize = 64 * 1024;
-
-/// A client that keeps what the API server says in `Retry-After`: it becomes a part of the Status.
-pub(super) fn client(config: kube::Config) -> Result<Client, kube::Error> {
-    let keep = |answer: Response<Box<DynBody>>| async move { keep(answer.map(Body::new)).await };
-    let builder = ClientBuilder::try_from(config)?;
-    Ok(builder.with_layer(&AndThenLayer::new(keep)).build())
-}
 
 /// An answer with the header `Retry-After`, with those seconds in its Status. The limits of the API server itself answer
 /// in plain text; that becomes the message of a Status.

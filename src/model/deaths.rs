@@ -48,6 +48,22 @@ pub(super) struct Death {
     pub fault: Fault,
 }
 
+enum Overdue {
+    No,
+    At(Timestamp),
+    Yes(Fault),
+}
+
+/// A slot of a worker, in the world that it is looked at in.
+struct Place<'a> {
+    id: NodeId,
+    leaf: &'a Leaf<'a>,
+    child: &'a str,
+    view: &'a SlotView<'a>,
+    world: &'a World,
+    now: Timestamp,
+}
+
 /// The deaths of one worker, by slot, and the time at which a start deadline runs out next.
 pub(super) fn collect(
     tree: &Tree<'_>,
@@ -64,202 +80,241 @@ pub(super) fn collect(
     let mut deaths = Vec::new();
     let mut wake: Option<Timestamp> = None;
     for view in &replicas.wanted {
-        let found = match view.current {
-            None => vanished(id, child, view, memory, world, now),
-            Some(pod) => {
-                let death = replaced(id, leaf, child, view, pod, memory, world, now)
-                    .or_else(|| ended(id, leaf, child, view, pod, memory, world, now));
-                death.or_else(
-                    || match overdue(leaf, child, view, pod, memory, world, now) {
-                        Overdue::No => None,
-                        Overdue::At(time) => {
-                            wake = wake.into_iter().chain([time]).min();
-                            None
-                        }
-                        Overdue::Yes(fault) => Some(Death {
-                            over: true,
-                            was_started: false,
-                            toll: Toll::one(now),
-                            ..death_of(
-                                id,
-                                leaf,
-                                view,
-                                pod,
-                                memory.slot(child, view.slot).map_or(0, |m| m.deaths),
-                                fault,
-                            )
-                        }),
-                    },
-                )
-            }
+        let place = Place {
+            id,
+            leaf,
+            child,
+            view,
+            world,
+            now,
         };
-        deaths.extend(found);
+        let Some(pod) = view.current else {
+            deaths.extend(place.vanished(memory));
+            continue;
+        };
+        let death = place
+            .replaced(pod, memory)
+            .or_else(|| place.ended(pod, memory));
+        if death.is_some() {
+            deaths.extend(death);
+            continue;
+        }
+        match place.overdue(pod, memory) {
+            Overdue::No => {}
+            Overdue::At(time) => wake = wake.into_iter().chain([time]).min(),
+            Overdue::Yes(fault) => {
+                let ended_runs = memory.slot(child, view.slot).map_or(0, |m| m.deaths);
+                deaths.push(Death {
+                    over: true,
+                    was_started: false,
+                    toll: Toll::one(now),
+                    ..place.death_of(pod, ended_runs, fault)
+                });
+            }
+        }
     }
     (deaths, wake)
 }
 
-/// A Pod that we knew and that is not there any more: somebody deleted it without leaving evidence.
-fn vanished(
-    id: NodeId,
-    child: &str,
-    view: &SlotView<'_>,
-    memory: &mut Memory,
-    world: &World,
-    now: Timestamp,
-) -> Option<Death> {
-    let known = memory.slot(child, view.slot)?;
-    let pods = world.workers.get(child).map_or(&[][..], |w| &w.pods);
-    if pods.iter().any(|pod| pod.uid == known.pod_uid) {
-        // It is there, but under another identity than the worker has now: the tree stops it.
-        let slot = memory.slot_mut(child, view.slot);
-        slot.forget_restarts();
-        slot.gone = true;
-        return None;
+impl Place<'_> {
+    /// A Pod that we knew and that is not there any more: somebody deleted it without leaving evidence.
+    fn vanished(&self, memory: &mut Memory) -> Option<Death> {
+        let (child, slot) = (self.child, self.view.slot);
+        let known = memory.slot(child, slot)?;
+        let pods = self.world.workers.get(child).map_or(&[][..], |w| &w.pods);
+        if pods.iter().any(|pod| pod.uid == known.pod_uid) {
+            // It is there, but under another identity than the worker has now: the tree stops it.
+            let slot = memory.slot_mut(child, slot);
+            slot.forget_restarts();
+            slot.gone = true;
+            return None;
+        }
+        if known.pod_uid.is_empty() || known.gone {
+            return None;
+        }
+        if !known.started && known.deaths > 0 {
+            // Its last life has been judged already; what vanished had not started again.
+            memory.slot_mut(child, slot).gone = true;
+            return None;
+        }
+        let message = "the Pod is gone, and nothing says how it ended";
+        Some(self.deleted(known, message))
     }
-    if known.pod_uid.is_empty() || known.gone {
-        return None;
-    }
-    if !known.started && known.deaths > 0 {
-        // Its last life has been judged already; what vanished had not started again.
-        memory.slot_mut(child, view.slot).gone = true;
-        return None;
-    }
-    let message = "the Pod is gone, and nothing says how it ended";
-    Some(deleted(id, view.slot, known, message, now))
-}
 
-/// A Pod that others deleted, and that was replaced before that was written down: the name of its successor, on which the
-/// slot stands, shows whom that follows.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is a different part of the world"
-)]
-fn replaced(
-    id: NodeId,
-    leaf: &Leaf<'_>,
-    child: &str,
-    view: &SlotView<'_>,
-    pod: &PodView,
-    memory: &mut Memory,
-    world: &World,
-    now: Timestamp,
-) -> Option<Death> {
-    let known = memory.slot(child, view.slot)?;
-    let is_told = known.gone || known.pod_uid.is_empty() || known.pod_uid == pod.uid;
-    if leaf.is_stable() || is_told {
-        return None;
+    /// A Pod that others deleted, and that was replaced before that was written down: the name of its successor, on which
+    /// the slot stands, shows whom that follows.
+    fn replaced(&self, pod: &PodView, memory: &mut Memory) -> Option<Death> {
+        let (child, slot) = (self.child, self.view.slot);
+        let known = memory.slot(child, slot)?;
+        let is_told = known.gone || known.pod_uid.is_empty() || known.pod_uid == pod.uid;
+        if self.leaf.is_stable() || is_told {
+            return None;
+        }
+        let (tree, worker) = (&self.world.tree.name, self.world.workers.get(child)?);
+        let successor =
+            names::interchangeable_pod_name(tree, child, &worker.uid, slot, &known.pod_uid);
+        if pod.name != successor {
+            return None;
+        }
+        let unseen = self.deleted(known, "the Pod was deleted, and has been replaced");
+        let former = self.view.others.iter().find(|pod| pod.uid == known.pod_uid);
+        let Some(former) = former else {
+            return Some(unseen);
+        };
+        let then = SlotView {
+            slot,
+            current: Some(former),
+            others: Vec::new(),
+        };
+        let death = Place {
+            view: &then,
+            ..*self
+        }
+        .ended(former, memory)?;
+        // It was replaced for a reason that spends nothing, whatever its containers said on their way out.
+        let is_uncharged = death.fault.verdict == Verdict::Infrastructure;
+        Some(if is_uncharged { death } else { unseen })
     }
-    let (tree, worker) = (&world.tree.name, world.workers.get(child)?);
-    let successor =
-        names::interchangeable_pod_name(tree, child, &worker.uid, view.slot, &known.pod_uid);
-    if pod.name != successor {
-        return None;
-    }
-    let message = "the Pod was deleted, and has been replaced";
-    let unseen = deleted(id, view.slot, known, message, now);
-    let Some(former) = view.others.iter().find(|pod| pod.uid == known.pod_uid) else {
-        return Some(unseen);
-    };
-    let then = SlotView {
-        slot: view.slot,
-        current: Some(former),
-        others: Vec::new(),
-    };
-    let death = ended(id, leaf, child, &then, former, memory, world, now)?;
-    // It was replaced for a reason that spends nothing, whatever its containers said on their way out.
-    let is_uncharged = death.fault.verdict == Verdict::Infrastructure;
-    Some(if is_uncharged { death } else { unseen })
-}
 
-/// The end of a Pod of which nothing is left to look at.
-fn deleted(leaf: NodeId, slot: i32, known: &SlotStatus, message: &str, now: Timestamp) -> Death {
-    Death {
-        leaf,
-        slot,
-        pod_name: String::new(),
-        pod_uid: known.pod_uid.clone(),
-        node: None,
-        toll: Toll::one(now),
-        ended_runs: known.deaths,
-        over: true,
-        was_started: known.started,
-        since: None,
-        is_deleting: true,
-        outdated: false,
-        fault: Fault {
-            class: Class::PodDeleted,
-            verdict: Class::PodDeleted.verdict(),
-            confidence: Confidence::Inferred,
-            message: message.to_owned(),
-            at: None,
-        },
+    /// The end of a Pod of which nothing is left to look at.
+    fn deleted(&self, known: &SlotStatus, message: &str) -> Death {
+        Death {
+            leaf: self.id,
+            slot: self.view.slot,
+            pod_name: String::new(),
+            pod_uid: known.pod_uid.clone(),
+            node: None,
+            toll: Toll::one(self.now),
+            ended_runs: known.deaths,
+            over: true,
+            was_started: known.started,
+            since: None,
+            is_deleting: true,
+            outdated: false,
+            fault: Fault {
+                class: Class::PodDeleted,
+                verdict: Class::PodDeleted.verdict(),
+                confidence: Confidence::Inferred,
+                message: message.to_owned(),
+                at: None,
+            },
+        }
     }
-}
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is a different part of the world"
-)]
-fn ended(
-    id: NodeId,
-    leaf: &Leaf<'_>,
-    child: &str,
-    view: &SlotView<'_>,
-    pod: &PodView,
-    memory: &mut Memory,
-    world: &World,
-    now: Timestamp,
-) -> Option<Death> {
-    let life = view.life(leaf, memory.slot(child, view.slot), world);
-    let known = memory
-        .slot(child, view.slot)
-        .filter(|m| m.pod_uid == pod.uid)
-        .cloned()
-        .unwrap_or_default();
-    if known.gone {
-        return None;
+    /// A Pod that has ended, or runs of it that have.
+    fn ended(&self, pod: &PodView, memory: &mut Memory) -> Option<Death> {
+        let Self {
+            leaf,
+            child,
+            view,
+            world,
+            now,
+            ..
+        } = *self;
+        let slot = memory.slot(child, view.slot);
+        let known = slot.filter(|m| m.pod_uid == pod.uid);
+        if known.is_some_and(|known| known.gone) {
+            return None;
+        }
+        let ended_runs = ended_runs(pod, known);
+        let fresh = (ended_runs - known.map_or(0, |known| known.deaths)).max(0);
+        let whole = has_ended(pod, leaf, world);
+        if fresh == 0 && !whole {
+            return None;
+        }
+        let life = view.life(leaf, slot, world);
+        let known = known.cloned().unwrap_or_default();
+        if pod.is_deleting() && !whole {
+            // A `Stable` Pod on its way out: that is one death, when it is proven.
+            return None;
+        }
+        let evidence = evidence(pod, world);
+        let fault = fault::identify_end(&evidence, now);
+        let is_held = known.trouble.as_ref().is_some_and(|t| t.reason == "Held");
+        if fresh == 0 && !pod.is_deleting() && is_held && fault.verdict == Verdict::Hold {
+            // It ended as what it is held for; restarting would not help.
+            return None;
+        }
+        if fresh == 0 && life.run_ended && known.deaths > 0 {
+            // The life ended before and was judged; now its Pod goes too.
+            memory.slot_mut(child, view.slot).gone = true;
+            return None;
+        }
+        let at = if fresh > 0 && !pod.is_deleting() {
+            last_end(pod).unwrap_or(now)
+        } else {
+            pod.deletion_requested().or(fault.at).unwrap_or(now)
+        };
+        let count = if whole { 1 } else { lives_ended(pod, fresh) };
+        Some(Death {
+            toll: Toll {
+                at: whole_second(at.min(now)),
+                count,
+                // A run that has just ended shows itself and the run before it.
+                seen: count <= 1 + i64::from(life.run_ended),
+                earliest: pod.created,
+            },
+            since: life_since(pod, fresh > 0),
+            over: whole || (!pod.kubelet_restarts),
+            was_started: known.started || life.alive,
+            ..self.death_of(pod, ended_runs, fault)
+        })
     }
-    let ended_runs = ended_runs(pod, Some(&known));
-    let fresh = (ended_runs - known.deaths).max(0);
-    let whole = has_ended(pod, leaf, world);
-    if fresh == 0 && !whole {
-        return None;
+
+    fn death_of(&self, pod: &PodView, ended_runs: i64, fault: Fault) -> Death {
+        Death {
+            leaf: self.id,
+            slot: self.view.slot,
+            pod_name: pod.name.clone(),
+            pod_uid: pod.uid.clone(),
+            node: pod.node.clone(),
+            toll: Toll::one(pod.created),
+            ended_runs,
+            over: false,
+            was_started: false,
+            since: life_since(pod, false),
+            is_deleting: pod.is_deleting(),
+            outdated: pod.revision != self.leaf.revision,
+            fault,
+        }
     }
-    if pod.is_deleting() && !whole {
-        // A `Stable` Pod on its way out: that is one death, when it is proven.
-        return None;
+
+    /// Whether the containers have run for `startDeadlineSeconds` without the replica having started.
+    fn overdue(&self, pod: &PodView, memory: &Memory) -> Overdue {
+        let Self {
+            leaf,
+            child,
+            view,
+            world,
+            now,
+            ..
+        } = *self;
+        if pod.is_ready() {
+            return Overdue::No;
+        }
+        let life = view.life(leaf, memory.slot(child, view.slot), world);
+        let running = pod.judged().all(ContainerView::is_running);
+        if life.started || life.over || pod.is_deleting() || !running {
+            return Overdue::No;
+        }
+        let Some(since) = pod.judged().filter_map(ContainerView::running_since).max() else {
+            return Overdue::No;
+        };
+        let seconds = leaf.settings.start_deadline_seconds;
+        let deadline = after(since, i64::from(seconds));
+        if now < deadline {
+            return Overdue::At(deadline);
+        }
+        Overdue::Yes(Fault {
+            class: Class::StartDeadlineExceeded,
+            verdict: Class::StartDeadlineExceeded.verdict(),
+            confidence: Confidence::Proved,
+            message: format!(
+                "the Pod ran for {seconds} s (`startDeadlineSeconds`) without becoming Ready"
+            ),
+            at: Some(now),
+        })
     }
-    let evidence = evidence(pod, world);
-    let fault = fault::identify_end(&evidence, now);
-    let is_held = known.trouble.as_ref().is_some_and(|t| t.reason == "Held");
-    if fresh == 0 && !pod.is_deleting() && is_held && fault.verdict == Verdict::Hold {
-        // It ended as what it is held for; restarting would not help.
-        return None;
-    }
-    if fresh == 0 && life.run_ended && known.deaths > 0 {
-        // The life ended before and was judged; now its Pod goes too.
-        memory.slot_mut(child, view.slot).gone = true;
-        return None;
-    }
-    let at = if fresh > 0 && !pod.is_deleting() {
-        last_end(pod).unwrap_or(now)
-    } else {
-        pod.deletion_requested().or(fault.at).unwrap_or(now)
-    };
-    let count = if whole { 1 } else { lives_ended(pod, fresh) };
-    Some(Death {
-        toll: Toll {
-            at: whole_second(at.min(now)),
-            count,
-            // A run that has just ended shows itself and the run before it.
-            seen: count <= 1 + i64::from(life.run_ended),
-            earliest: pod.created,
-        },
-        since: life_since(pod, fresh > 0),
-        over: whole || (!pod.kubelet_restarts),
-        was_started: known.started || life.alive,
-        ..death_of(id, leaf, view, pod, ended_runs, fault)
-    })
 }
 
 /// How many lives the fresh ends of runs amount to: containers that are down together ended one life.
@@ -267,71 +322,6 @@ fn lives_ended(pod: &PodView, fresh: i64) -> i64 {
     let together = pod.judged().filter(|c| c.end().is_some()).count();
     let together = i64::try_from(together).unwrap_or(0).max(1);
     (fresh - (together - 1)).max(1)
-}
-
-fn death_of(
-    id: NodeId,
-    leaf: &Leaf<'_>,
-    view: &SlotView<'_>,
-    pod: &PodView,
-    ended_runs: i64,
-    fault: Fault,
-) -> Death {
-    Death {
-        leaf: id,
-        slot: view.slot,
-        pod_name: pod.name.clone(),
-        pod_uid: pod.uid.clone(),
-        node: pod.node.clone(),
-        toll: Toll::one(pod.created),
-        ended_runs,
-        over: false,
-        was_started: false,
-        since: life_since(pod, false),
-        is_deleting: pod.is_deleting(),
-        outdated: pod.revision != leaf.revision,
-        fault,
-    }
-}
-
-enum Overdue {
-    No,
-    At(Timestamp),
-    Yes(Fault),
-}
-
-/// Whether the containers have run for `startDeadlineSeconds` without the replica having started.
-fn overdue(
-    leaf: &Leaf<'_>,
-    child: &str,
-    view: &SlotView<'_>,
-    pod: &PodView,
-    memory: &Memory,
-    world: &World,
-    now: Timestamp,
-) -> Overdue {
-    let life = view.life(leaf, memory.slot(child, view.slot), world);
-    let running = pod.judged().all(ContainerView::is_running);
-    if life.started || life.over || pod.is_deleting() || !running {
-        return Overdue::No;
-    }
-    let Some(since) = pod.judged().filter_map(ContainerView::running_since).max() else {
-        return Overdue::No;
-    };
-    let seconds = leaf.settings.start_deadline_seconds;
-    let deadline = after(since, i64::from(seconds));
-    if now < deadline {
-        return Overdue::At(deadline);
-    }
-    Overdue::Yes(Fault {
-        class: Class::StartDeadlineExceeded,
-        verdict: Class::StartDeadlineExceeded.verdict(),
-        confidence: Confidence::Proved,
-        message: format!(
-            "the Pod ran for {seconds} s (`startDeadlineSeconds`) without becoming Ready"
-        ),
-        at: Some(now),
-    })
 }
 
 /// What identification may look at.

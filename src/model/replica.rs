@@ -136,6 +136,13 @@ impl<'a> Replicas<'a> {
 impl<'a> SlotView<'a> {
     /// The Pods of a slot; `place` says how late in the story of the slot a Pod stands, as far as that is known.
     fn of(slot: i32, pods: &[&'a PodView], place: impl Fn(&PodView) -> i32) -> Self {
+        if let [only] = pods {
+            return Self {
+                slot,
+                current: Some(only),
+                others: Vec::new(),
+            };
+        }
         let mut pods = pods.to_vec();
         // Live Pods first, then those that are over or on their way out; among these the latest. When they were made is
         // known to the second only, and a kubelet may refuse several within one.

@@ -110,11 +110,12 @@ impl Engine<'_> {
         self.note_removed();
         for (id, leaf) in self.tree.leaves().collect::<Vec<_>>() {
             self.wake_for_stops(id, leaf);
+            let mode = self.mode(id);
             for (view, life) in self.lives(id) {
-                self.note_pod(id, &view);
-                self.latch(id, &view, life);
+                self.note_pod(id, mode, &view);
+                self.latch(id, mode, &view, life);
                 self.note_block(id, leaf, &view, life);
-                self.settle(id, &view, life);
+                self.settle(id, mode, &view, life);
             }
             self.drop_unwanted(id);
         }
@@ -154,12 +155,11 @@ impl Engine<'_> {
     }
 
     /// The Pod that a slot stands on is remembered from the first sight, so that it is missed when it is gone.
-    fn note_pod(&mut self, id: NodeId, view: &SlotView<'_>) {
+    fn note_pod(&mut self, id: NodeId, mode: Mode, view: &SlotView<'_>) {
         let Some(pod) = view.current else {
             return;
         };
         let child = self.tree.nodes[id].name;
-        let is_down = self.mode(id) == Mode::Down;
         let memory = self.memory.slot_mut(child, view.slot);
         if memory.pod_uid != pod.uid {
             memory.begin_pod(&pod.uid);
@@ -167,7 +167,7 @@ impl Engine<'_> {
         if let Some(failed_inits) = pod.failed_inits() {
             memory.failed_inits = failed_inits;
         }
-        if is_down && pod.is_deleting() && !memory.gone {
+        if mode == Mode::Down && pod.is_deleting() && !memory.gone {
             // The tree has ordered it, even if the order is taken back before the Pod has stopped.
             memory.gone = true;
             self.memory.intend_worker(child);
@@ -176,16 +176,15 @@ impl Engine<'_> {
 
     /// A start is latched for its life, because unreadiness later on is not a death. What is given up or parked does
     /// not start.
-    fn latch(&mut self, id: NodeId, view: &SlotView<'_>, life: Life) {
+    fn latch(&mut self, id: NodeId, mode: Mode, view: &SlotView<'_>, life: Life) {
         let Some(pod) = view.current.filter(|_| life.alive) else {
             return;
         };
-        let may_start = self.mode(id) == Mode::Up;
         let child = self.tree.nodes[id].name;
         let memory = self.memory.slot_mut(child, view.slot);
         let is_parked = memory.parked.as_ref().is_some_and(|p| p.waiting);
         memory.deaths = memory.deaths.max(ended_runs(pod, Some(memory)));
-        memory.started |= may_start && !is_parked;
+        memory.started |= mode == Mode::Up && !is_parked;
     }
 
     fn note_block(&mut self, id: NodeId, leaf: &Leaf<'_>, view: &SlotView<'_>, life: Life) {
@@ -255,9 +254,8 @@ impl Engine<'_> {
     }
 
     /// A trouble is over when the slot was alive for a while; being down is over when it is up.
-    fn settle(&mut self, id: NodeId, view: &SlotView<'_>, life: Life) {
+    fn settle(&mut self, id: NodeId, mode: Mode, view: &SlotView<'_>, life: Life) {
         let now = self.now;
-        let wanted = self.mode(id) != Mode::Down;
         let child = self.tree.nodes[id].name;
         let period_seconds = self.tree.parent_policy(id).intensity.period_seconds;
         let (mut settles_at, mut unparks_at, mut unbrakes_at) = (None, None, None);
@@ -300,7 +298,7 @@ impl Engine<'_> {
                 settles_at = Some(after(since, SETTLED_SECONDS));
             }
         }
-        if life.up || !wanted {
+        if life.up || mode == Mode::Down {
             memory.down_time = None;
         } else {
             memory.mark_down(now);

@@ -147,6 +147,14 @@ fn decide_with(mistake: Option<Mistake>) -> Decide {
             }
             decision
         },
+        Some(Mistake::ForgetPatience) => |world, now| {
+            let mut impatient = world.clone();
+            let children = impatient.tree.spec.children.iter_mut();
+            for worker in children.filter_map(|child| child.worker.as_mut()) {
+                worker.node_loss_seconds = 0;
+            }
+            model::decide(&impatient, now)
+        },
         Some(Mistake::InheritHistory) => |world, now| {
             let mut decision = model::decide(world, now);
             if world.tree.status.supervisors.is_empty() {

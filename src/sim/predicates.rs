@@ -154,6 +154,19 @@ impl Monitor {
             };
             self.broken(server, predicate, format!("Pod {name} is deleted {what}"));
         }
+        let replicas = replicas_of(&worker);
+        let live = pods_of(server, uid_of(&worker)).filter(|pod| is_live(pod));
+        // This one is not live any more.
+        let was_one_too_many = i64::try_from(live.count()).is_ok_and(|live| live >= replicas);
+        let has_reason = is_crash_looping(pod)
+            || was_one_too_many
+            || unwanted
+            || facts::goes_whatever_its_state(server, &tree, &worker, pod)
+            || self.facts.is_lost(server, &tree, pod, self.slack);
+        if !has_reason {
+            let what = format!("Pod {name} is deleted although its node is not lost for long");
+            self.broken(server, "S2 no blind kill", what);
+        }
         if let Some(what) = self
             .facts
             .takes_down_too_many(server, &tree, &worker, pod, self.slack)
@@ -163,10 +176,7 @@ impl Monitor {
         if let Some(what) = order::stopped_too_early(server, &self.facts, &tree, pod, self.slack) {
             self.broken(server, "S5 order", what);
         }
-        // Of too many Pods those that are not alive go first, whatever they died of. This one is not live any more.
-        let live = pods_of(server, uid_of(&worker)).filter(|pod| is_live(pod));
-        let was_one_too_many =
-            i64::try_from(live.count()).is_ok_and(|live| live >= replicas_of(&worker));
+        // Of too many Pods those that are not alive go first, whatever they died of.
         let looping = versioned && is_crash_looping(pod) && !was_one_too_many;
         if looping && !facts::is_stored(&tree, &worker, pod) {
             let what =

@@ -52,7 +52,7 @@ pub struct SupervisionTreeStatus {
     /// supervisors is what Coppice remembers of each supervisor. The root is called `(root)`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 257))]
-    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["name".into()]))]
+    // No map by name, for the reason that the slots of a Worker are none.
     pub supervisors: Vec<SupervisorStatus>,
 
     /// recentFaults are the last faults, newest first, with the decision taken on each. At most 10.

@@ -87,7 +87,8 @@ pub struct WorkerStatus {
     /// slots is what must be remembered of single replicas. Slots with nothing to remember are left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 2000))]
-    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["slot".into()]))]
+    // No map by number: the API server would keep a record of who owns each field of each slot, which weighs more than the
+    // slots, and making it takes longer than all else about a write. Only Coppice writes them, and always all of them.
     pub slots: Vec<SlotStatus>,
 }
 

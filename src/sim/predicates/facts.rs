@@ -8,13 +8,17 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use crate::sim::cluster::nodes::has_taint;
 use crate::sim::kind::Kind;
 use crate::sim::objects::{
-    child_of, children, controller_uid, ended_runs, is_deleting, is_enabled, is_live, is_ready,
-    is_stable, lineage, owners, pods_of, quorum, record_of, replicas_of, revision_of, slot_entry,
-    slot_of, spec_of, uid_of, wanted_revision, worker_of,
+    child_of, children, condition, controller_uid, ended_runs, is_deleting, is_enabled, is_live,
+    is_ready, is_stable, lineage, owners, pods_of, quorum, record_of, replicas_of, revision_of,
+    slot_entry, slot_of, spec_of, uid_of, wanted_revision, worker_of,
 };
 use crate::sim::server::{Actor, Change, Server};
+
+/// How long a Pod stays bound to a lost node where the spec does not say it, in seconds.
+const NODE_LOSS_SECONDS: i64 = 60;
 
 /// What must be remembered because the objects do not say it.
 #[derive(Default)]
@@ -40,6 +44,8 @@ pub(super) struct Facts {
     /// When the spec of a tree, and the owners of an object, were changed last: by UID.
     edited: BTreeMap<String, Timestamp>,
     moved: BTreeMap<String, Timestamp>,
+    /// Nodes from which Kubernetes evicts because they do not report: since when they are not Ready, and until when.
+    lost: BTreeMap<String, (Timestamp, Option<Timestamp>)>,
     /// The enabled workers of a tree, by its UID and generation, with the revisions of their templates.
     wanted: BTreeMap<(String, i64), Vec<(String, String)>>,
 }
@@ -81,6 +87,9 @@ impl Facts {
         }
         if change.address.0 == Kind::Pod {
             self.pod(server, change, object, &uid);
+        }
+        if change.address.0 == Kind::Node {
+            self.node(server, &change.address.2, change.after.as_deref());
         }
         if change.address.0 == Kind::Worker && change.after.is_none() {
             let child = (
@@ -131,6 +140,39 @@ impl Facts {
         {
             stopped.get_or_insert(server.now);
         }
+    }
+
+    fn node(&mut self, server: &Server, name: &str, node: Option<&Value>) {
+        let silent = node.filter(|node| has_taint(node, "node.kubernetes.io/unreachable"));
+        let ready = silent.and_then(|node| condition(node, "Ready"));
+        let since = ready.and_then(|ready| ready["lastTransitionTime"].as_str()?.parse().ok());
+        match since {
+            Some(since) => drop(self.lost.insert(name.to_owned(), (since, None))),
+            None => {
+                if let Some((_, until)) = self.lost.get_mut(name) {
+                    until.get_or_insert(server.now);
+                }
+            }
+        }
+    }
+
+    /// Whether the node of a Pod has been lost for as long as the Pod is to stay bound to it, or was a moment ago.
+    pub(super) fn is_lost(
+        &self,
+        server: &Server,
+        tree: &Value,
+        pod: &Value,
+        slack: SignedDuration,
+    ) -> bool {
+        let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+        let Some((since, until)) = self.lost.get(node) else {
+            return false;
+        };
+        let worker = spec_of(tree, child_of(pod)).map(|child| &child["worker"]);
+        let patience = worker.and_then(|worker| worker["nodeLossSeconds"].as_i64());
+        let patience = SignedDuration::from_secs(patience.unwrap_or(NODE_LOSS_SECONDS));
+        let ended = until.unwrap_or(server.now);
+        ended.duration_since(*since) >= patience && server.now.duration_since(ended) <= slack
     }
 
     fn note_match(&mut self, server: &Server) {

@@ -91,6 +91,12 @@ fn planted_retry_of_what_is_stopped_is_found() {
 }
 
 #[test]
+fn planted_haste_about_a_lost_node_is_found() {
+    let mistake = Mistake::ForgetPatience;
+    finds(mistake, "node_lost_for_good", Plan::default(), "S2");
+}
+
+#[test]
 fn planted_history_of_another_tree_is_found() {
     let mistake = Mistake::InheritHistory;
     finds(mistake, "delete_and_create_again", Plan::default(), "S9");
