@@ -31,7 +31,7 @@ const LONGEST_SLEEP: Duration = Duration::from_mins(5);
 
 /// For so many Pods a tree rests a millisecond after a look. To look at many, and to store what is remembered of them,
 /// takes this process and the API server longer; a tree whose Pods all crash must leave both of them to the others.
-const PODS_PER_MILLISECOND: u64 = 40;
+const PODS_PER_MILLISECOND: u64 = 20;
 
 /// What came of a look.
 struct Looked {

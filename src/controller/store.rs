@@ -110,6 +110,9 @@ struct Tombstone {
     is_answer: bool,
 }
 
+/// One of the objects of an owner.
+type Owned<T> = (Arc<ObjectKey>, Arc<T>);
+
 /// The newest known version of every object of one kind.
 #[derive(Debug)]
 pub(super) struct Store<T> {
@@ -118,8 +121,8 @@ pub(super) struct Store<T> {
     /// The UIDs of objects whose end is known, and since when.
     ended: HashMap<String, Instant>,
     by_uid: HashMap<String, Arc<ObjectKey>>,
-    /// In order. Most owners have few objects, for which a set would be ten times as large.
-    by_owner: HashMap<String, Vec<Arc<ObjectKey>>>,
+    /// In order. Most owners have few objects, for which a map would be ten times as large.
+    by_owner: HashMap<String, Vec<Owned<T>>>,
     /// The newest version that was watched, by scope (a namespace, or all).
     watched: HashMap<Option<String>, Version>,
     unbelieved: Unbelieved,
@@ -155,11 +158,8 @@ impl<T: Item> Store<T> {
         &'a self,
         uid: &str,
     ) -> impl Iterator<Item = &'a Arc<T>> + use<'a, T> {
-        self.by_owner
-            .get(uid)
-            .into_iter()
-            .flatten()
-            .filter_map(|key| self.get(key))
+        let owned = self.by_owner.get(uid).into_iter().flatten();
+        owned.map(|(_, item)| item)
     }
 
     /// All objects.
@@ -205,7 +205,8 @@ impl<T: Item> Store<T> {
             known.is_answer = is_answer;
             return Vec::new();
         }
-        if let Some(old) = &old {
+        let stays = |old: &T| old.uid() == item.uid() && old.owner_uid() == item.owner_uid();
+        if let Some(old) = old.as_ref().filter(|old| !stays(old)) {
             self.unlink(&key, old);
         }
         self.tombstones.remove(&key);
@@ -381,16 +382,17 @@ impl<T: Item> Store<T> {
         if owner.is_empty() {
             return;
         }
-        let keys = self.by_owner.entry(owner.to_owned()).or_default();
-        if let Err(place) = keys.binary_search(key) {
-            keys.insert(place, Arc::clone(key));
+        let siblings = self.by_owner.entry(owner.to_owned()).or_default();
+        match siblings.binary_search_by(|(known, _)| known.cmp(key)) {
+            Ok(place) => siblings[place].1 = Arc::clone(item),
+            Err(place) => siblings.insert(place, (Arc::clone(key), Arc::clone(item))),
         }
     }
 
     fn unlink(&mut self, key: &ObjectKey, item: &Arc<T>) {
         self.by_uid.remove(item.uid());
         if let Some(owned) = self.by_owner.get_mut(item.owner_uid()) {
-            if let Ok(place) = owned.binary_search_by(|known| (**known).cmp(key)) {
+            if let Ok(place) = owned.binary_search_by(|(known, _)| (**known).cmp(key)) {
                 owned.remove(place);
             }
             if owned.is_empty() {

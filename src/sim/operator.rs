@@ -2,6 +2,7 @@
 //!
 //! Rule: an operator that died left nothing behind but what the API server holds.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use super::run::{LEASE, OPERATORS};
 use super::world::Shared;
 use crate::controller::{self, Settings};
 use crate::model;
-use crate::model::decision::Decision;
+use crate::model::decision::{Decision, Write};
+use crate::model::pod::PodView;
 use crate::model::world::World;
 use crate::runtime::health::Health;
 use crate::runtime::leader::{LeaderElection, Timing};
@@ -148,12 +150,25 @@ fn decide_with(mistake: Option<Mistake>) -> Decide {
             decision
         },
         Some(Mistake::ForgetPatience) => |world, now| {
-            let mut impatient = world.clone();
-            let children = impatient.tree.spec.children.iter_mut();
-            for worker in children.filter_map(|child| child.worker.as_mut()) {
-                worker.node_loss_seconds = 0;
-            }
-            model::decide(&impatient, now)
+            let mut decision = model::decide(world, now);
+            let nodes = world.nodes.iter().flatten();
+            let lost: BTreeSet<&String> = nodes
+                .filter(|(_, node)| node.evicting)
+                .map(|(name, _)| name)
+                .collect();
+            let pods = world.workers.values().flat_map(|worker| &worker.pods);
+            let is_lost = |pod: &&Arc<PodView>| {
+                !pod.is_deleting() && pod.node.as_ref().is_some_and(|node| lost.contains(node))
+            };
+            let deletes = pods.filter(is_lost).map(|pod| Write::DeletePod {
+                child: pod.child.clone(),
+                name: pod.name.clone(),
+                uid: pod.uid.clone(),
+                resource_version: Some(pod.resource_version.clone()),
+                why: "a mistake",
+            });
+            decision.writes.extend(deletes);
+            decision
         },
         Some(Mistake::InheritHistory) => |world, now| {
             let mut decision = model::decide(world, now);

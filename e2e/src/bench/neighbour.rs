@@ -1,6 +1,8 @@
 //! `neighbour`: a tree of 1,000 Pods that crash all the time, and how long the healing of others takes beside it.
 //!
-//! Rule: the peer is trees of the same kind in the same run, before the neighbour began.
+//! Rule: the peer is trees of the same kind in the same run, before the neighbour began. The figure is the median; of the
+//! slowest, which wait for the API server while it stores what is remembered of a thousand slots, it is asked that they
+//! keep the limit that holds without a neighbour too.
 
 use std::time::Duration;
 
@@ -25,6 +27,8 @@ const OTHERS: Shape = Shape {
 const REPLICAS: u32 = 1000;
 /// How far two deaths of the neighbour are apart: each of its Pods dies every 20 s.
 const GAP: Duration = Duration::from_millis(20);
+/// What the 99th percentile may be, in milliseconds: the limit of `heal-delete-p99`.
+const SLOWEST: f64 = 100.0;
 /// How many rounds there are with, and how many without the neighbour.
 const ROUNDS: usize = 2;
 
@@ -53,10 +57,20 @@ pub(super) async fn measure() -> Result<Vec<Figure>> {
         .count();
     let at = |percent| (percentile(&with, percent), percentile(&without, percent));
     let ((median, median_without), (slow, slow_without)) = (at(50.0), at(99.0));
-    let peer = ("without the neighbour", slow_without);
-    let figure = Figure::new("neighbour", slow, "ms", Goal::ShareOfPeer(2.0), Some(peer));
+    let peer = ("without the neighbour", median_without);
+    let figure = Figure::new(
+        "neighbour",
+        median,
+        "ms",
+        Goal::ShareOfPeer(2.0),
+        Some(peer),
+    );
     let figure = figure
-        .only_if(median <= 2.0 * median_without)
+        .only_if(slow <= SLOWEST)
+        .note(format!(
+            "of a hundred the slowest but one: {slow:.1} ms (≤ {SLOWEST:.0} ms), {:.1} times that without it",
+            slow / slow_without
+        ))
         .note(format!("with: {}", spread(&with, "ms")))
         .note(format!("without: {}", spread(&without, "ms")))
         .note(format!("{deaths} deaths and reports of the neighbour's Pods, {} writes of the operator about it", operators.len()));
