@@ -68,7 +68,7 @@ fn every_write_of_every_scenario_is_answered_wrongly() {
         |reference| {
             let wrong = |write: usize| Plan {
                 // Who was elected does some of it in another order.
-                elects: write % 2 == 0,
+                elects: write.is_multiple_of(2),
                 ..Plan::blow(write, WRONG[write / 2 % WRONG.len()])
             };
             (1..=reference.writes).map(wrong).collect()
