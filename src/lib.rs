@@ -32,7 +32,7 @@
 //!   (why something failed), `deaths` (which lives have ended), `judge` and `charge` (who is charged, who gives up),
 //!   `supervise` (what supervisors go through), `troubles` (what keeps slots down), `plan` (the next
 //!   writes), `situations` and `report` (what people read), `fit` (how much of it), `decide` (all of it in one function).
-//! * [`controller`]: the shell. `watches` and `store` keep views of the cluster, `queue` says which tree
+//! * [`controller`]: the shell. `connection` is how the API server is reached, `watches` and `store` keep views of the cluster, `queue` says which tree
 //!   is next, `observe` is the only reader, `execute` the only writer, `reconcile` joins them.
 //! * [`runtime`]: process plumbing that knows none of our kinds: telemetry, metrics, health, the election of a
 //!   [`leader`](runtime::leader), shutdown.
@@ -51,7 +51,7 @@
 //!   none is charged twice or lost. A death that is charged to a supervisor changes two objects, the tree
 //!   and the Worker; the tree is written first and names the death in `judgedDeaths`, so that a crash
 //!   between the two writes is repaired by the next decision. A death that only its Worker remembers is counted by the
-//!   tree after it; what a crash leaves out there, the counts of the Workers make up for.
+//!   tree after it; what a crash leaves out there, the counts of the Workers make up for, as long as none of them is gone.
 //! * Every Pod name is computed, every delete carries a UID, and no decision is made on a view older than
 //!   our own last write to that tree. A status that another operator wrote has the whole tree read before the next write.
 //! * Two operators at once do no harm. Which of them works is agreed on by a Lease, and that only saves work: safety
@@ -64,6 +64,9 @@
 //! * What a lost node ran is evicted by Kubernetes; where it does so, by its own taint, the tree deletes its
 //!   `Interchangeable` Pods there together when `nodeLossSeconds` are over, because Kubernetes takes them one after the
 //!   other.
+//! * What is remembered is stored in lists as a whole, not as maps by key: for these the API server would keep who owns
+//!   each field of each element, at a multiple of the cost. A tree of many Pods rests a moment after each look, so that it
+//!   leaves the API server and us to the others however many of them crash.
 //! * We never touch what does not name a UID of ours as its controlling owner, whatever its labels say.
 //! * Every write stays in the namespace of its tree, and nothing here reads Secrets.
 //! * Who may ask for which Pods is decided by the API server when a tree is written, by the admission policies of the

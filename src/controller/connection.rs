@@ -34,8 +34,9 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The configuration names certificates or credentials that cannot be read, or a proxy, which is not supported.
 pub fn client(config: Config) -> Result<Client, kube::Error> {
     if let Some(proxy) = config.proxy_url {
-        return Err(kube::Error::ProxyProtocolUnsupported {
+        return Err(kube::Error::ProxyProtocolDisabled {
             proxy_url: Box::new(proxy),
+            protocol_feature: "kube/http-proxy",
         });
     }
     let https = config.rustls_https_connector_with_connector(tcp())?;
@@ -65,6 +66,7 @@ fn tcp() -> HttpConnector {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
     use tower::ServiceExt;
 
@@ -77,6 +79,29 @@ mod tests {
         let uri = format!("http://{address}").parse().unwrap();
         let stream = tcp().oneshot(uri).await.unwrap();
         assert!(stream.inner().nodelay().unwrap());
+    }
+
+    #[tokio::test]
+    async fn what_an_overloaded_server_asks_for_is_kept() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            let read = stream.read(&mut request).await.unwrap();
+            let answer =
+                "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nbusy";
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8_lossy(&request[..read]).into_owned()
+        });
+        let config = Config::new(format!("http://{address}").parse().unwrap());
+        let version = client(config).unwrap().apiserver_version().await;
+        assert!(server.await.unwrap().starts_with("GET /version HTTP/1.1"));
+        let Err(kube::Error::Api(status)) = version else {
+            panic!("{version:?}");
+        };
+        let details = status.details.unwrap();
+        assert_eq!((status.code, details.retry_after_seconds), (429, 7));
     }
 
     #[tokio::test]

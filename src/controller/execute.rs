@@ -368,7 +368,11 @@ impl Execution<'_> {
     /// Notes what became of a status: of that child's Worker, or of the tree.
     fn note(&self, child: Option<String>, answer: &Result<Option<String>, Error>) {
         let outcome = match answer {
-            Ok(Some(_)) => Outcome::Stored,
+            Ok(Some(_)) => {
+                let (memories, tree) = (&self.context.memories, &self.observation.key);
+                memories.is_answered(tree, child.as_deref());
+                Outcome::Stored
+            }
             Err(error) if error.is_unclear() => Outcome::Unclear,
             Ok(None) | Err(_) => return,
         };

@@ -56,8 +56,8 @@ struct Memory {
     doubts: BTreeSet<Doubt>,
     /// UIDs of Pods that a status names and that are known not to exist.
     absent: BTreeSet<String>,
-    /// Faults that the status of the tree does not show although they were judged, oldest first.
-    untold: Vec<Untold>,
+    /// What the status of the tree does not show although it was judged.
+    untold: Untold,
     /// News that wait until it is known what became of a write.
     unanswered: Vec<Unanswered>,
     reported: Option<Instant>,
@@ -105,16 +105,11 @@ impl Memories {
         let mut memories = self.lock();
         let memory = memories.entry(tree.clone()).or_default();
         if memory.term != Some(term) {
-            // Who led meanwhile saw from the Workers how many restarts the tree had not counted.
-            let mut untold = std::mem::take(&mut memory.untold);
-            for one in &mut untold {
-                one.restarts = 0;
-            }
             *memory = Memory {
                 doubts: std::mem::take(&mut memory.doubts),
                 unanswered: std::mem::take(&mut memory.unanswered),
                 uid: std::mem::take(&mut memory.uid),
-                untold,
+                untold: std::mem::take(&mut memory.untold),
                 term: Some(term),
                 behind: term.is_elected().then_some(Behind::Takeover),
                 ..Memory::default()
@@ -189,38 +184,44 @@ impl Memories {
         }
     }
 
-    /// These faults were judged, and the tree could not be told; oldest first. No more are kept than a tree shows.
-    pub(super) fn left_untold(&self, tree: &ObjectKey, faults: Vec<Untold>) {
+    /// This was judged, and the tree could not be told. No more faults are kept than a tree shows.
+    pub(super) fn left_untold(&self, tree: &ObjectKey, news: Untold) {
         let mut memories = self.lock();
-        let untold = &mut memories.entry(tree.clone()).or_default().untold;
-        untold.retain(|known| !faults.contains(known));
-        untold.extend(faults);
-        untold.drain(..untold.len().saturating_sub(RECENT_FAULTS));
+        let Untold { faults, restarts } = &mut memories.entry(tree.clone()).or_default().untold;
+        *restarts = news.restarts.max(*restarts);
+        faults.retain(|known| !news.faults.contains(known));
+        faults.extend(news.faults);
+        faults.drain(..faults.len().saturating_sub(RECENT_FAULTS));
     }
 
-    /// The faults that the tree could not be told.
-    pub(super) fn untold(&self, tree: &ObjectKey) -> Vec<Untold> {
+    /// What the tree could not be told.
+    pub(super) fn untold(&self, tree: &ObjectKey) -> Untold {
         let memories = self.lock();
         memories
             .get(tree)
-            .map_or_else(Vec::new, |memory| memory.untold.clone())
+            .map_or_else(Untold::default, |memory| memory.untold.clone())
     }
 
     /// A decision that knew all of them is stored in the tree.
     pub(super) fn told(&self, tree: &ObjectKey) {
         if let Some(memory) = self.lock().get_mut(tree) {
-            memory.untold.clear();
+            memory.untold = Untold::default();
         }
     }
 
     /// These news wait until it is known what became of the write that they tell of.
     pub(super) fn await_answer(&self, tree: &ObjectKey, news: Unanswered) {
         let mut memories = self.lock();
-        memories
-            .entry(tree.clone())
-            .or_default()
-            .unanswered
-            .push(news);
+        let waiting = &mut memories.entry(tree.clone()).or_default().unanswered;
+        waiting.retain(|known| !known.says_the_same(&news));
+        waiting.push(news);
+    }
+
+    /// A later status of that child's Worker, or of the tree, is stored: no earlier one ever will be.
+    pub(super) fn is_answered(&self, tree: &ObjectKey, child: Option<&str>) {
+        if let Some(memory) = self.lock().get_mut(tree) {
+            memory.unanswered.retain(|one| one.child() != child);
+        }
     }
 
     /// The news that wait, which is known by now.

@@ -39,7 +39,8 @@ pub(super) enum Next {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ran {
     pub(super) next: Next,
-    /// How long the key rests before any other run, whatever happens: what changes meanwhile is dealt with at once.
+    /// How long the key rests before any other run, whatever happens: what changes meanwhile is dealt with together. It
+    /// does not prolong the delay after a failure, nor concern a key of which nothing is left to be done.
     pub(super) rest: Duration,
 }
 
@@ -107,11 +108,13 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         if slot.ready_since.is_some() {
             return false;
         }
-        match slot.not_before {
-            Some(earliest) => self.ready_at(key, earliest, now),
-            None => self.make_ready(key, now),
-        }
-        true
+        let Some(earliest) = slot.not_before else {
+            self.make_ready(key, now);
+            return true;
+        };
+        let waits = slot.due.is_some_and(|due| due <= earliest);
+        self.ready_at(key, earliest, now);
+        !waits
     }
 
     /// The next key whose turn it is, when one more may run.
@@ -162,10 +165,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             _ if changed => self.ready_at(key, rested, now),
             Next::Again => self.ready_at(key, rested, now),
             Next::At(time) => self.due_by(key, time.max(rested)),
-            Next::Wait | Next::Failed | Next::FailedUntil(_) if rest.is_zero() => {
-                self.slots.remove(&key);
-            }
-            Next::Wait | Next::Failed | Next::FailedUntil(_) => {}
+            Next::Wait | Next::Failed | Next::FailedUntil(_) => drop(self.slots.remove(&key)),
         }
     }
 

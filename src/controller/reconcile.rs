@@ -32,6 +32,8 @@ const LONGEST_SLEEP: Duration = Duration::from_mins(5);
 /// For so many Pods a tree rests a millisecond after a look. To look at many, and to store what is remembered of them,
 /// takes this process and the API server longer; a tree whose Pods all crash must leave both of them to the others.
 const PODS_PER_MILLISECOND: u64 = 20;
+/// The longest that a tree rests, however many Pods it has.
+const LONGEST_REST: Duration = Duration::from_millis(100);
 
 /// What came of a look.
 struct Looked {
@@ -55,7 +57,7 @@ pub(super) async fn reconcile(context: Arc<Context>, key: ObjectKey) -> Ran {
     let mut rest = Duration::ZERO;
     let (next, result) = match outcome {
         Ok(Ok(Looked { next, pods })) => {
-            rest = Duration::from_millis(pods / PODS_PER_MILLISECOND);
+            rest = rest_after(pods);
             (next, result_of(next))
         }
         Ok(Err(error)) if !error.was_sent() => {
@@ -75,6 +77,10 @@ pub(super) async fn reconcile(context: Arc<Context>, key: ObjectKey) -> Ran {
     };
     metric.done(result);
     Ran { next, rest }
+}
+
+fn rest_after(pods: u64) -> Duration {
+    Duration::from_millis(pods / PODS_PER_MILLISECOND).min(LONGEST_REST)
 }
 
 fn result_of(next: Next) -> ReconcileResult {

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::world::Untold;
 use crate::api::v1alpha1::{SupervisionTreeStatus, WorkerStatus};
 
 /// The answer to one world.
@@ -43,17 +42,10 @@ pub struct Decision {
 /// Deaths that the status of their Worker alone remembers: whoever finds it not stored judges them again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OfWorkers {
-    /// The deaths.
-    pub deaths: Vec<Untold>,
+    /// How many lives ended so, by child.
+    pub restarts: BTreeMap<String, i64>,
     /// The next status of the tree without them.
     pub tree_status: SupervisionTreeStatus,
-}
-
-impl OfWorkers {
-    /// Whether one of them befell that child.
-    pub fn concern(&self, child: &str) -> bool {
-        self.deaths.iter().any(|death| death.fault.child == child)
-    }
 }
 
 /// One write to the API server.

@@ -16,7 +16,7 @@ use super::decide;
 use super::decision::{Decision, Write};
 use super::pod::{ContainerState, ContainerView, PodCondition, PodPhase, PodView, Termination};
 use super::window::after;
-use super::world::{NodeView, Refusal, TreeView, WorkerView, World};
+use super::world::{NodeView, Refusal, TreeView, Untold, WorkerView, World};
 
 /// How the program of a child behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl Lab {
                 workers: BTreeMap::new(),
                 nodes: Some(BTreeMap::from([("node-a".into(), healthy_node())])),
                 refusals: Vec::new(),
-                untold: Vec::new(),
+                untold: Untold::default(),
                 unseen: Vec::new(),
             },
             behaviours: BTreeMap::new(),

@@ -13,7 +13,7 @@ use crate::api::v1alpha1::{
 
 use super::decision::OfWorkers;
 use super::window::api_time;
-use super::world::{Untold, World};
+use super::world::World;
 
 /// Most faults kept in the status of a tree.
 pub const RECENT_FAULTS: usize = 10;
@@ -33,10 +33,8 @@ pub(super) struct Memory {
     pub worker_news: BTreeSet<String>,
     /// Deaths judged now that the status of the tree must name, see [`JudgedDeath`].
     pub judged: Vec<JudgedDeath>,
-    /// Faults that are remembered although no stored status shows them.
-    untold: Vec<RecentFault>,
-    /// Deaths judged now that the tree does not name.
-    of_workers: Vec<Untold>,
+    /// Deaths judged now that the tree does not name: the fault, and how many lives ended so.
+    of_workers: Vec<(RecentFault, i64)>,
 }
 
 impl Memory {
@@ -50,7 +48,9 @@ impl Memory {
                 .iter()
                 .map(|(child, worker)| {
                     let mut status = worker.status.clone();
+                    // Nobody but us writes them, and still nothing rests on that.
                     status.slots.sort_by_key(|slot| slot.slot);
+                    status.slots.dedup_by_key(|slot| slot.slot);
                     (child.clone(), status)
                 })
                 .collect(),
@@ -58,29 +58,27 @@ impl Memory {
             worker_intents: BTreeSet::new(),
             worker_news: BTreeSet::new(),
             judged: Vec::new(),
-            untold: Vec::new(),
             of_workers: Vec::new(),
         };
         for death in world.tree.status.judged_deaths.clone() {
             memory.apply_judged(world, &death);
         }
-        for Untold { fault, restarts } in &world.untold {
+        for fault in &world.untold.faults {
             let mut known = memory.tree.recent_faults.iter();
             if !known.any(|known| is_same(known, fault)) {
                 memory.remember_fault(fault.clone());
-                memory.untold.push(fault.clone());
-                memory.tree.restarts += restarts;
             }
         }
-        memory.count_restarts();
+        memory.count_restarts(world.untold.restarts);
         memory
     }
 
     /// A Worker counts a death together with it, and the tree after it: what was stored of the one but not of the other is
-    /// made up for. What removed Workers have counted stays counted.
-    fn count_restarts(&mut self) {
+    /// made up for. What Workers that are gone have counted is in the number of the tree alone, so that theirs do not show
+    /// all that is missing there.
+    fn count_restarts(&mut self, at_least: i64) {
         let counted = self.workers.values().map(|worker| worker.restarts).sum();
-        self.tree.restarts = self.tree.restarts.max(counted);
+        self.tree.restarts = self.tree.restarts.max(counted).max(at_least);
     }
 
     /// Repeats a judgement in the status of the Worker when a crash came between the two writes. The
@@ -187,11 +185,6 @@ impl Memory {
 
     /// Keeps a fault for people, newest first.
     pub(super) fn remember_fault(&mut self, fault: RecentFault) {
-        // One whose Worker was not stored after all is judged again.
-        if self.untold.iter().any(|known| is_same(known, &fault)) {
-            let faults = &mut self.tree.recent_faults;
-            faults.retain(|known| !is_same(known, &fault));
-        }
         self.tree.recent_faults.insert(0, fault);
         self.tree.recent_faults.truncate(RECENT_FAULTS);
     }
@@ -200,22 +193,20 @@ impl Memory {
     pub(super) fn leave_to_worker(&mut self, child: &str, restarts: i64) {
         let newest = self.tree.recent_faults.first();
         let fault = newest.filter(|fault| fault.child == child).cloned();
-        let death = fault.map(|fault| Untold { fault, restarts });
-        self.of_workers.extend(death);
+        self.of_workers.extend(fault.map(|fault| (fault, restarts)));
     }
 
     /// What only the statuses of Workers will remember, with that status of the tree without it.
     pub(super) fn of_workers(&self, tree_status: &SupervisionTreeStatus) -> Option<OfWorkers> {
-        if self.of_workers.is_empty() {
-            return None;
-        }
+        let mut by_child = BTreeMap::new();
         let mut without = tree_status.clone();
-        for Untold { fault, restarts } in &self.of_workers {
+        for (fault, restarts) in &self.of_workers {
+            *by_child.entry(fault.child.clone()).or_default() += restarts;
             without.restarts -= restarts;
             without.recent_faults.retain(|known| known != fault);
         }
-        Some(OfWorkers {
-            deaths: self.of_workers.clone(),
+        (!by_child.is_empty()).then_some(OfWorkers {
+            restarts: by_child,
             tree_status: without,
         })
     }

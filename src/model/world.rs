@@ -23,19 +23,19 @@ pub struct World {
     pub nodes: Option<BTreeMap<String, NodeView>>,
     /// Creates that the API server refused since the last decision.
     pub refusals: Vec<Refusal>,
-    /// Faults that were judged before, and that the tree's status does not show, oldest first: the Worker that they were
-    /// charged to was stored, and then the tree could not be.
-    pub untold: Vec<Untold>,
+    /// What the tree's status does not show although it was judged before: the Worker that remembers it was stored, and
+    /// then the tree could not be.
+    pub untold: Untold,
     /// Kinds that may not be watched: what is known of them may be old.
     pub unseen: Vec<Unseen>,
 }
 
-/// A fault that the status of the tree does not show.
-#[derive(Clone, Debug, PartialEq)]
+/// What the status of a tree does not show although it was judged.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Untold {
-    /// The fault.
-    pub fault: RecentFault,
-    /// How many restarts it adds to those that the tree has counted.
+    /// Faults, oldest first.
+    pub faults: Vec<RecentFault>,
+    /// How many restarts the tree is to have counted at least.
     pub restarts: i64,
 }
 

@@ -149,6 +149,11 @@ fn decide_with(mistake: Option<Mistake>) -> Decide {
             }
             decision
         },
+        Some(Mistake::ForgetCount) => |world, now| {
+            let mut decision = model::decide(world, now);
+            decision.tree_status.restarts = world.tree.status.restarts;
+            decision
+        },
         Some(Mistake::ForgetPatience) => |world, now| {
             let mut decision = model::decide(world, now);
             let nodes = world.nodes.iter().flatten();

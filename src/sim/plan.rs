@@ -46,6 +46,8 @@ pub(super) enum Mistake {
     OverwriteNewer,
     /// What was stopped until somebody acts is tried again by itself.
     RetryWhatIsStopped,
+    /// Restarts are shown and not counted.
+    ForgetCount,
     /// Pods of a lost node are not left any time.
     ForgetPatience,
     /// A new tree is told what happened to another one.

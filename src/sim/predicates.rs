@@ -6,7 +6,7 @@
 //! | predicate | at every step |
 //! |---|---|
 //! | S1 slot uniqueness | a slot has at most one Pod that is live (not ended, no deletionTimestamp); a `Stable` one at most one that is not proven dead |
-//! | S2 no blind kill | a delete carries the UID of what it hits, which a tree owns by UID; of a Pod its resourceVersion too, unless what is stored says that it goes whatever its state; no Worker goes that the spec names |
+//! | S2 no blind kill | a delete carries the UID of what it hits, which a tree owns by UID; of a Pod its resourceVersion too, unless what is stored says that it goes whatever its state, and then it is one too many, in a crash loop, or on a node that has been lost for long enough; no Worker goes that the spec names |
 //! | S3 availability | a replica that is up is taken down for its template only while all its siblings are up |
 //! | S4 intensity | the charges in a window are never more than `maxRestarts`, unless that supervisor has given up; and never more than there were deaths; what was given up is not tried again before its time |
 //! | S5 order | in an ordered start no Pod is created before all earlier siblings have started; when a tree goes, none is stopped before the later ones |
@@ -14,7 +14,7 @@
 //! | S8 monotone status | `observedGeneration` never falls; Ready without Reconciling is said only of what was so |
 //! | S9 no resurrection | no Pod is created for a tree that is being deleted; the first status of a tree remembers nothing of one of the same name |
 //! | S10 intent before effect | a Pod that died by itself is replaced, or deleted for its crash loop, only after its death is stored; one that is Ready is stopped only after what stops it is stored |
-//! | told once | a tree shows no more deaths than it has counted |
+//! | counted | a tree shows no more deaths than it has counted |
 //! | S11 quiescence | at the end nothing is written any more, Leases excepted |
 //!
 //! L1: it is as the spec asks. L2: what fails for ever ends in the give-up that `onGiveUp` names. L3: what is deleted is
@@ -159,12 +159,12 @@ impl Monitor {
         // This one is not live any more.
         let was_one_too_many = i64::try_from(live.count()).is_ok_and(|live| live >= replicas);
         let has_reason = is_crash_looping(pod)
-            || was_one_too_many
+            || self.facts.is_one_too_many(server, &worker, pod, self.slack)
             || unwanted
             || facts::goes_whatever_its_state(server, &tree, &worker, pod)
             || self.facts.is_lost(server, &tree, pod, self.slack);
         if !has_reason {
-            let what = format!("Pod {name} is deleted although its node is not lost for long");
+            let what = format!("Pod {name} is deleted for no reason that can be seen");
             self.broken(server, "S2 no blind kill", what);
         }
         if let Some(what) = self
@@ -303,11 +303,15 @@ impl Monitor {
         }
         let restarts = new["status"]["restarts"].as_u64().unwrap_or_default();
         let faults = new["status"]["recentFaults"].as_array();
-        let is_death = |fault: &&Value| fault["verdict"] != "Hold" && fault["verdict"] != "Wait";
+        // What keeps a Pod from being created or from running is shown too, and is no death.
+        let is_death = |fault: &&Value| {
+            let is_block = fault["decision"] == "tried again; not charged";
+            fault["verdict"] != "Hold" && fault["verdict"] != "Wait" && !is_block
+        };
         let deaths = faults.into_iter().flatten().filter(is_death).count();
         if u64::try_from(deaths).is_ok_and(|deaths| deaths > restarts) {
             let what = format!("{deaths} deaths are shown, and {restarts} were counted");
-            self.broken(server, "told once", what);
+            self.broken(server, "counted", what);
         }
         let says = |tree: &Value| {
             let is = |name: &str| condition(tree, name).is_some_and(|c| c["status"] == "True");

@@ -52,7 +52,7 @@ pub struct SupervisionTreeStatus {
     /// supervisors is what Coppice remembers of each supervisor. The root is called `(root)`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 257))]
-    // No map by name, for the reason that the slots of a Worker are none.
+    // No map by name: see the slots of a Worker in `worker.rs`.
     pub supervisors: Vec<SupervisorStatus>,
 
     /// recentFaults are the last faults, newest first, with the decision taken on each. At most 10.

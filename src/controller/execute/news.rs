@@ -37,13 +37,38 @@ struct News {
 #[derive(Clone, Debug)]
 pub(in crate::controller) struct Unanswered {
     status: Sent,
+    /// The version that it was sent against.
+    version: String,
     /// What is told when it is.
     news: News,
     /// What the tree is told then.
-    faults: Vec<Untold>,
+    untold: Untold,
 }
 
-#[derive(Clone, Debug)]
+impl Unanswered {
+    /// The child whose Worker's status it is; `None` for the tree's.
+    pub(in crate::controller) fn child(&self) -> Option<&str> {
+        match &self.status {
+            Sent::Tree(_) => None,
+            Sent::Worker(child, _) => Some(child),
+        }
+    }
+
+    pub(in crate::controller) fn says_the_same(&self, other: &Self) -> bool {
+        self.status == other.status
+    }
+
+    /// Whether it may be stored yet: a request may be under way for longer than anybody waits for its answer.
+    fn may_come(&self, observation: &Observation) -> bool {
+        let known = match self.child() {
+            None => Some(&observation.tree_version),
+            Some(child) => observation.worker_versions.get(child),
+        };
+        known == Some(&self.version)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
 enum Sent {
     Tree(Box<SupervisionTreeStatus>),
     Worker(String, Box<WorkerStatus>),
@@ -106,16 +131,19 @@ impl News {
     }
 }
 
-/// Tells what waited for this observation: by now it is known what became of every write. What the tree could not be told
-/// is news for the decision on this world too.
+/// Tells what waited for this observation, which shows what became of the writes. What the tree could not be told is news
+/// for the decision on this world too.
 pub(in crate::controller) fn settle(context: &Context, observation: &mut Observation) {
-    let (memories, tree) = (&context.memories, &observation.key);
-    let world = &mut observation.world;
-    for waiting in memories.take_unanswered(tree) {
+    let memories = &context.memories;
+    let tree = observation.key.clone();
+    for waiting in memories.take_unanswered(&tree) {
+        let world = &mut observation.world;
         if waiting.status.is_stored(world) {
             waiting.news.tell(context, &world.tree);
-            memories.left_untold(tree, waiting.faults);
-            world.untold = memories.untold(tree);
+            memories.left_untold(&tree, waiting.untold);
+            world.untold = memories.untold(&tree);
+        } else if waiting.may_come(observation) {
+            memories.await_answer(&tree, waiting);
         }
     }
 }
@@ -132,25 +160,33 @@ impl Execution<'_> {
         let outcomes = self.outcomes().clone();
         let of_workers = decision.of_workers.as_ref();
         let in_worker = |child: &str| {
-            !tree_first || of_workers.is_some_and(|of_workers| of_workers.concern(child))
+            !tree_first
+                || of_workers.is_some_and(|of_workers| of_workers.restarts.contains_key(child))
         };
         if tree_first {
             let status = of_workers.map_or(&decision.tree_status, |of| &of.tree_status);
             let one = Unanswered {
                 status: Sent::Tree(Box::new(status.clone())),
+                version: self.observation.tree_version.clone(),
                 news: News::but(decision, in_worker),
-                faults: Vec::new(),
+                untold: Untold::default(),
             };
             self.tell_or_keep(outcomes.get(&None).copied(), one);
         }
+        let is_stored = |child: &str| {
+            let outcome = outcomes.get(&Some(child.to_owned()));
+            in_worker(child) && outcome == Some(&Outcome::Stored)
+        };
         for (child, status) in &decision.worker_statuses {
             if !in_worker(child) {
                 continue;
             }
+            let version = self.observation.worker_versions.get(child);
             let one = Unanswered {
                 status: Sent::Worker(child.clone(), Box::new(status.clone())),
+                version: version.cloned().unwrap_or_default(),
                 news: News::about(decision, child),
-                faults: self.news_for_tree(decision, |one| one == child),
+                untold: self.untold(decision, |one| one == child || is_stored(one)),
             };
             self.tell_or_keep(outcomes.get(&Some(child.clone())).copied(), one);
         }
@@ -162,7 +198,7 @@ impl Execution<'_> {
             _ if one.news == News::default() => {}
             Some(Outcome::Stored) => {
                 one.news.tell(self.context, &self.observation.world.tree);
-                memories.left_untold(tree, one.faults);
+                memories.left_untold(tree, one.untold);
             }
             Some(Outcome::Unclear) => memories.await_answer(tree, one),
             None => {}
@@ -173,30 +209,25 @@ impl Execution<'_> {
     pub(super) fn tell_all_but_the_tree(&self, decision: &Decision) {
         self.tell(decision);
         let stored = self.outcomes().clone();
-        let faults = self.news_for_tree(decision, |child| {
-            stored.contains_key(&Some(child.to_owned()))
-        });
+        let is_stored = |child: &str| stored.contains_key(&Some(child.to_owned()));
+        let untold = self.untold(decision, is_stored);
         let (memories, tree) = (&self.context.memories, &self.observation.key);
-        memories.left_untold(tree, faults);
+        memories.left_untold(tree, untold);
     }
 
-    /// The faults of those children that the tree does not show yet, oldest first.
-    fn news_for_tree(&self, decision: &Decision, is_of: impl Fn(&str) -> bool) -> Vec<Untold> {
+    /// What the tree does not show yet of those children.
+    fn untold(&self, decision: &Decision, is_of: impl Fn(&str) -> bool) -> Untold {
         let known = &self.observation.world.tree.status.recent_faults;
         let oldest_first = decision.tree_status.recent_faults.iter().rev();
         let news = oldest_first.filter(|fault| is_of(&fault.child) && !known.contains(fault));
-        let deaths = decision
-            .of_workers
-            .as_ref()
-            .map_or(&[][..], |of| &of.deaths);
-        let untold = news.map(|fault| {
-            let death = deaths.iter().find(|death| death.fault == *fault);
-            Untold {
-                fault: fault.clone(),
-                restarts: death.map_or(0, |death| death.restarts),
-            }
+        let restarts = decision.of_workers.as_ref().map_or(0, |of_workers| {
+            let theirs = of_workers.restarts.iter().filter(|(child, _)| is_of(child));
+            of_workers.tree_status.restarts + theirs.map(|(_, count)| count).sum::<i64>()
         });
-        untold.collect()
+        Untold {
+            faults: news.cloned().collect(),
+            restarts,
+        }
     }
 }
 

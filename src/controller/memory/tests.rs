@@ -35,19 +35,24 @@ fn a_refusal_stays_until_a_stored_decision_knew_it() {
 fn no_more_is_left_untold_than_a_tree_shows_and_nothing_twice() {
     let memories = Memories::default();
     let tree = ObjectKey::new("ns", "t");
-    let untold = |slot: i32| {
-        let fault = json!({"time": "2026-01-01T00:00:00Z", "child": "c", "slot": slot, "class": "C",
-            "verdict": "V", "confidence": "P", "message": "m", "decision": "d"});
+    let untold = |slots: [i32; 2], restarts| {
+        let fault = |slot| {
+            let fault = json!({"time": "2026-01-01T00:00:00Z", "child": "c", "slot": slot, "class": "C",
+                "verdict": "V", "confidence": "P", "message": "m", "decision": "d"});
+            serde_json::from_value(fault).unwrap()
+        };
         Untold {
-            fault: serde_json::from_value(fault).unwrap(),
-            restarts: 1,
+            faults: slots.map(fault).to_vec(),
+            restarts,
         }
     };
     for slot in 0..100 {
-        memories.left_untold(&tree, vec![untold(slot), untold(slot + 1)]);
+        let restarts = if slot == 50 { 7 } else { 3 };
+        memories.left_untold(&tree, untold([slot, slot + 1], restarts));
     }
-    let slots = memories.untold(&tree);
-    let slots: Vec<i32> = slots.iter().map(|one| one.fault.slot).collect();
+    let Untold { faults, restarts } = memories.untold(&tree);
+    assert_eq!(restarts, 7, "whoever counted most has counted all");
+    let slots: Vec<i32> = faults.iter().map(|fault| fault.slot).collect();
     assert_eq!(slots, (91..=100).collect::<Vec<i32>>());
 }
 

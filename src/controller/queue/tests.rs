@@ -211,12 +211,20 @@ fn a_key_rests_whatever_happens_and_then_all_of_it_is_one_run() {
     let mut queue = Queue::new(2);
     let rest = Duration::from_millis(25);
     let rests = |next| Ran { next, rest };
-    for next in [Next::Wait, Next::Again, Next::At(clock.at(3))] {
+    let far = Next::At(clock.at(500));
+    for (next, changes) in [
+        (Next::Again, false),
+        (Next::At(clock.at(3)), false),
+        (far, true),
+    ] {
         queue.add("a", clock.at(0));
         assert_eq!(take(&mut queue, clock.at(0)), Some("a"));
+        if changes {
+            queue.add("a", clock.at(0));
+        }
         queue.done("a", rests(next), clock.at(1));
         for millis in 2..25 {
-            queue.add("a", clock.at(millis));
+            assert!(!queue.add("a", clock.at(millis)), "it waits already");
             assert_eq!(take(&mut queue, clock.at(millis)), None, "{next:?}");
         }
         assert_eq!(queue.next_due(), Some(clock.at(26)), "{next:?}");
@@ -226,7 +234,7 @@ fn a_key_rests_whatever_happens_and_then_all_of_it_is_one_run() {
     }
     queue.add("a", clock.at(0));
     assert_eq!(take(&mut queue, clock.at(0)), Some("a"));
-    queue.done("a", rests(Next::At(clock.at(500))), clock.at(1));
+    queue.done("a", rests(far), clock.at(1));
     queue.add("b", clock.at(2));
     assert_eq!(
         take(&mut queue, clock.at(2)),

@@ -419,27 +419,9 @@ fn a_replica_that_never_started_is_no_part_of_a_quorum() {
 }
 
 /// A fault that was judged when its Worker could not be stored is judged again, and told once.
+/// What Workers that are gone had counted is in the tree's number and in no Worker's.
 #[test]
-fn what_could_not_be_told_is_told_once() {
-    let mut lab = Lab::new(ONE);
-    lab.run(10);
-    lab.kill("a", 0, 1);
-    lab.settle();
-    let fault = lab.world.tree.status.recent_faults[0].clone();
-    let mut lab = Lab::new(ONE);
-    lab.run(10);
-    lab.world.untold = vec![Untold {
-        fault: fault.clone(),
-        restarts: 0,
-    }];
-    lab.kill("a", 0, 1);
-    lab.settle();
-    assert_eq!(lab.world.tree.status.recent_faults, [fault]);
-}
-
-/// What a Worker that is gone had counted is in the tree's number and in no Worker's.
-#[test]
-fn a_restart_that_the_tree_was_not_told_of_is_counted_beside_those_of_removed_workers() {
+fn what_the_tree_could_not_be_told_is_shown_and_counted_once() {
     let mut lab = Lab::new(&many(2, 1));
     lab.run(10);
     lab.kill("a", 0, 1);
@@ -447,11 +429,21 @@ fn a_restart_that_the_tree_was_not_told_of_is_counted_beside_those_of_removed_wo
     let before = lab.world.tree.status.clone();
     assert_eq!(before.restarts, 1);
     lab.world.workers.get_mut("a").unwrap().status.restarts = 0;
-    let fault = before.recent_faults[0].clone();
-    let fault = RecentFault { slot: 1, ..fault };
-    lab.world.untold = vec![Untold { fault, restarts: 1 }];
-    lab.settle();
-    assert_eq!(lab.world.tree.status.restarts, 2);
+    let known = before.recent_faults[0].clone();
+    let fault = RecentFault {
+        slot: 1,
+        ..known.clone()
+    };
+    lab.world.untold = Untold {
+        faults: vec![known.clone(), fault.clone()],
+        restarts: 2,
+    };
+    for _ in 0..2 {
+        lab.settle();
+        let status = &lab.world.tree.status;
+        assert_eq!(status.restarts, 2);
+        assert_eq!(status.recent_faults, [fault.clone(), known.clone()]);
+    }
 }
 
 /// Of two deaths that are judged together, the supervisor is charged with one, and a slot with the other: three writes,

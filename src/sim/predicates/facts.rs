@@ -279,6 +279,28 @@ impl Facts {
             .any(|replicas| self.goes_by_number(server, worker, pod, replicas, slack))
     }
 
+    /// Whether there are, besides that of this Pod, as many slots as replicas, or were when there were fewer a moment ago.
+    pub(super) fn is_one_too_many(
+        &self,
+        server: &Server,
+        worker: &Value,
+        pod: &Value,
+        slack: SignedDuration,
+    ) -> bool {
+        let known = self.scaled.get(uid_of(worker)).into_iter().flatten();
+        let lately = known
+            .into_iter()
+            .filter(|(until, _)| server.now.duration_since(*until) <= slack)
+            .map(|(_, replicas)| *replicas);
+        let fewest = lately.chain([replicas_of(worker)]).min().unwrap_or(0);
+        let stored = worker["status"]["slots"].as_array().into_iter().flatten();
+        let stored = stored.filter_map(|slot| slot["slot"].as_i64());
+        let live = pods_of(server, uid_of(worker)).filter(|pod| is_live(pod));
+        let slots: BTreeSet<i64> = stored.chain(live.map(|pod| slot_of(pod))).collect();
+        let others = slots.iter().filter(|slot| **slot != slot_of(pod));
+        i64::try_from(others.count()).is_ok_and(|others| others >= fewest)
+    }
+
     /// Whether a slot goes when there are so many replicas, whatever the state of its Pod. Of an `Interchangeable` worker
     /// those that are not alive go first, then those that are not Ready, then the highest: so it goes in any case only
     /// when enough lower ones are up.

@@ -97,6 +97,12 @@ fn planted_haste_about_a_lost_node_is_found() {
 }
 
 #[test]
+fn planted_loss_of_a_count_is_found() {
+    let mistake = Mistake::ForgetCount;
+    finds(mistake, "heal_an_exit", Plan::default(), "counted");
+}
+
+#[test]
 fn planted_history_of_another_tree_is_found() {
     let mistake = Mistake::InheritHistory;
     finds(mistake, "delete_and_create_again", Plan::default(), "S9");

@@ -9,7 +9,6 @@ use super::super::{Executed, settle};
 use super::*;
 use crate::api::v1alpha1::RecentFault;
 use crate::model::decision::OfWorkers;
-use crate::model::world::Untold;
 
 const EVENTS: &str = "POST /apis/events.k8s.io/v1/namespaces/ns/events";
 
@@ -84,9 +83,9 @@ async fn look_again(bench: &Bench) -> Vec<RecentFault> {
     for _ in 0..2 {
         let mut observation = bench.observe().await;
         settle(&bench.context, &mut observation);
-        untold = observation.world.untold;
+        untold = observation.world.untold.faults;
     }
-    untold.into_iter().map(|one| one.fault).collect()
+    untold
 }
 
 #[tokio::test]
@@ -148,10 +147,7 @@ fn charge_both(decision: &mut Decision) {
     charge_tree(decision);
     charge_worker(decision);
     decision.of_workers = Some(OfWorkers {
-        deaths: vec![Untold {
-            fault: fault("w"),
-            restarts: 1,
-        }],
+        restarts: [("w".to_owned(), 1)].into(),
         tree_status: decision.tree_status.clone(),
     });
     decision.tree_status.restarts = 2;
