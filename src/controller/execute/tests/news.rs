@@ -2,6 +2,8 @@
 //!
 //! Rule: what was published is what counts.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 
 use super::super::super::testing::{Answer, Seen};
@@ -114,6 +116,61 @@ async fn what_a_write_without_an_answer_did_is_told_once_when_that_is_known() {
             assert_eq!(untold, expected, "{child} {is_stored}");
         }
     }
+}
+
+/// A request may be carried out after its object was read to find out about it.
+#[tokio::test]
+async fn what_is_stored_later_than_it_was_looked_for_is_told_once() {
+    let late = Answer::error(504, "Timeout", "late");
+    let (answered, target) = (AtomicUsize::new(0), format!("PATCH {WORKERS}/t-w/status"));
+    let bench = Bench::new(move |seen| match seen.target.as_str() {
+        one if one == target => late.clone(),
+        EVENTS => Answer::Json(201, json!({"metadata": {"name": "e"}})),
+        one if one.starts_with("GET") => match answered.fetch_add(1, Ordering::Relaxed) {
+            0 => Answer::Json(200, worker_object(11)),
+            _ => {
+                let mut stored = worker_object(90);
+                stored["status"]["restarts"] = json!(1);
+                Answer::Json(200, stored)
+            }
+        },
+        _ => obliging(seen),
+    });
+    bench.execute(charge_worker).await.unwrap_err();
+    let look = async || {
+        let mut observation = bench.observe().await;
+        settle(&bench.context, &mut observation);
+        (told(&bench).await.len(), observation.world.untold.faults)
+    };
+    assert_eq!(
+        look().await,
+        (0, vec![]),
+        "as before, for all that is known"
+    );
+    let memories = &bench.context.memories;
+    memories.doubt(&tree(), Written::Worker, "t-w");
+    assert_eq!(look().await, (1, vec![fault("w")]));
+    memories.doubt(&tree(), Written::Worker, "t-w");
+    assert_eq!(look().await, (1, vec![fault("w")]));
+}
+
+#[tokio::test]
+async fn what_was_tried_again_and_stored_is_told_once() {
+    let failed = AtomicUsize::new(0);
+    let target = format!("PATCH {WORKERS}/t-w/status");
+    let bench = Bench::new(move |seen| match seen.target.as_str() {
+        one if one == target && failed.fetch_add(1, Ordering::Relaxed) == 0 => {
+            Answer::error(504, "Timeout", "late")
+        }
+        EVENTS => Answer::Json(201, json!({"metadata": {"name": "e"}})),
+        one if one.starts_with("GET") => Answer::Json(200, worker_object(11)),
+        _ => obliging(seen),
+    });
+    bench.execute(charge_worker).await.unwrap_err();
+    look_again(&bench).await;
+    assert_eq!(bench.execute(charge_worker).await.unwrap(), Executed::Wrote);
+    look_again(&bench).await;
+    assert_eq!(told(&bench).await.len(), 1);
 }
 
 #[tokio::test]
