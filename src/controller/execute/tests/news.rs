@@ -126,14 +126,12 @@ async fn what_is_stored_later_than_it_was_looked_for_is_told_once() {
     let bench = Bench::new(move |seen| match seen.target.as_str() {
         one if one == target => late.clone(),
         EVENTS => Answer::Json(201, json!({"metadata": {"name": "e"}})),
-        one if one.starts_with("GET") => match answered.fetch_add(1, Ordering::Relaxed) {
-            0 => Answer::Json(200, worker_object(11)),
-            _ => {
-                let mut stored = worker_object(90);
-                stored["status"]["restarts"] = json!(1);
-                Answer::Json(200, stored)
-            }
-        },
+        one if one.starts_with("GET") => {
+            let is_first = answered.fetch_add(1, Ordering::Relaxed) == 0;
+            let mut worker = worker_object(if is_first { 11 } else { 90 });
+            worker["status"]["restarts"] = json!(i32::from(!is_first));
+            Answer::Json(200, worker)
+        }
         _ => obliging(seen),
     });
     bench.execute(charge_worker).await.unwrap_err();
