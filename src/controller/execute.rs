@@ -370,7 +370,7 @@ impl Execution<'_> {
         let outcome = match answer {
             Ok(Some(_)) => {
                 let (memories, tree) = (&self.context.memories, &self.observation.key);
-                memories.is_answered(tree, child.as_deref());
+                memories.answered(tree, child.as_deref());
                 Outcome::Stored
             }
             Err(error) if error.is_unclear() => Outcome::Unclear,

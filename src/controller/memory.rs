@@ -218,7 +218,7 @@ impl Memories {
     }
 
     /// A later status of that child's Worker, or of the tree, is stored: no earlier one ever will be.
-    pub(super) fn is_answered(&self, tree: &ObjectKey, child: Option<&str>) {
+    pub(super) fn answered(&self, tree: &ObjectKey, child: Option<&str>) {
         if let Some(memory) = self.lock().get_mut(tree) {
             memory.unanswered.retain(|one| one.child() != child);
         }

@@ -281,18 +281,11 @@ impl Place<'_> {
 
     /// Whether the containers have run for `startDeadlineSeconds` without the replica having started.
     fn overdue(&self, pod: &PodView, memory: &Memory) -> Overdue {
-        let Self {
-            leaf,
-            child,
-            view,
-            world,
-            now,
-            ..
-        } = *self;
         if pod.is_ready() {
             return Overdue::No;
         }
-        let life = view.life(leaf, memory.slot(child, view.slot), world);
+        let known = memory.slot(self.child, self.view.slot);
+        let life = self.view.life(self.leaf, known, self.world);
         let running = pod.judged().all(ContainerView::is_running);
         if life.started || life.over || pod.is_deleting() || !running {
             return Overdue::No;
@@ -300,9 +293,9 @@ impl Place<'_> {
         let Some(since) = pod.judged().filter_map(ContainerView::running_since).max() else {
             return Overdue::No;
         };
-        let seconds = leaf.settings.start_deadline_seconds;
+        let seconds = self.leaf.settings.start_deadline_seconds;
         let deadline = after(since, i64::from(seconds));
-        if now < deadline {
+        if self.now < deadline {
             return Overdue::At(deadline);
         }
         Overdue::Yes(Fault {
@@ -312,7 +305,7 @@ impl Place<'_> {
             message: format!(
                 "the Pod ran for {seconds} s (`startDeadlineSeconds`) without becoming Ready"
             ),
-            at: Some(now),
+            at: Some(self.now),
         })
     }
 }

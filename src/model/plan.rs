@@ -12,7 +12,7 @@ use super::decision::{Notice, Write};
 use super::engine::{Engine, Mode};
 use super::names;
 use super::pod::PodView;
-use super::replica::{Life, SlotView, ended_runs, has_ended, loss_ends_at};
+use super::replica::{Life, SlotView, ended_runs, has_ended, is_over, loss_ends_at};
 use super::tree::{Leaf, NodeId, ROOT};
 use super::window::{after, brake_delay};
 
@@ -406,8 +406,7 @@ impl Engine<'_> {
             return false;
         };
         let is_replaced = memory.gone && memory.pod_uid == pod.uid;
-        let is_over = pod.is_deleting() || pod.is_terminal();
-        if !is_replaced || !pod.kubelet_restarts || is_over || pod.revision != leaf.revision {
+        if !is_replaced || !pod.kubelet_restarts || is_over(pod) || pod.revision != leaf.revision {
             return false;
         }
         let late = Reason::StartDeadlineExceeded.as_str();

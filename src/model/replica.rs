@@ -209,7 +209,7 @@ impl<'a> SlotView<'a> {
 }
 
 /// Whether a Pod has ended or is on its way out.
-fn is_over(pod: &PodView) -> bool {
+pub(super) fn is_over(pod: &PodView) -> bool {
     pod.is_deleting() || pod.is_terminal()
 }
 

@@ -143,7 +143,8 @@ impl Monitor {
         };
         let versioned = call.body["preconditions"]["resourceVersion"].is_string();
         let unwanted = self.facts.is_unwanted(server, &worker, pod, self.slack);
-        if !versioned && !unwanted && !facts::goes_whatever_its_state(server, &tree, &worker, pod) {
+        let goes = facts::goes_whatever_its_state(server, &tree, &worker, pod);
+        if !versioned && !unwanted && !goes {
             let (predicate, what) = if is_ready(pod) {
                 ("S10 intent before effect", "before what stops it is stored")
             } else {
@@ -154,14 +155,10 @@ impl Monitor {
             };
             self.broken(server, predicate, format!("Pod {name} is deleted {what}"));
         }
-        let replicas = replicas_of(&worker);
-        let live = pods_of(server, uid_of(&worker)).filter(|pod| is_live(pod));
-        // This one is not live any more.
-        let was_one_too_many = i64::try_from(live.count()).is_ok_and(|live| live >= replicas);
         let has_reason = is_crash_looping(pod)
             || self.facts.is_one_too_many(server, &worker, pod, self.slack)
             || unwanted
-            || facts::goes_whatever_its_state(server, &tree, &worker, pod)
+            || goes
             || self.facts.is_lost(server, &tree, pod, self.slack);
         if !has_reason {
             let what = format!("Pod {name} is deleted for no reason that can be seen");
@@ -176,7 +173,10 @@ impl Monitor {
         if let Some(what) = order::stopped_too_early(server, &self.facts, &tree, pod, self.slack) {
             self.broken(server, "S5 order", what);
         }
-        // Of too many Pods those that are not alive go first, whatever they died of.
+        // Of too many Pods those that are not alive go first, whatever they died of. This one is not live any more.
+        let replicas = replicas_of(&worker);
+        let live = pods_of(server, uid_of(&worker)).filter(|pod| is_live(pod));
+        let was_one_too_many = i64::try_from(live.count()).is_ok_and(|live| live >= replicas);
         let looping = versioned && is_crash_looping(pod) && !was_one_too_many;
         if looping && !facts::is_stored(&tree, &worker, pod) {
             let what =

@@ -269,14 +269,23 @@ impl Facts {
         pod: &Value,
         slack: SignedDuration,
     ) -> bool {
-        let known = self.scaled.get(uid_of(worker)).into_iter().flatten();
-        let lately = known
-            .into_iter()
-            .filter(|(until, _)| server.now.duration_since(*until) <= slack)
-            .map(|(_, replicas)| *replicas);
-        lately
-            .chain([replicas_of(worker)])
+        self.replicas_lately(server, worker, slack)
             .any(|replicas| self.goes_by_number(server, worker, pod, replicas, slack))
+    }
+
+    /// The numbers of replicas that a Worker has, and had until a moment ago.
+    fn replicas_lately(
+        &self,
+        server: &Server,
+        worker: &Value,
+        slack: SignedDuration,
+    ) -> impl Iterator<Item = i64> {
+        let now = server.now;
+        let known = self.scaled.get(uid_of(worker)).into_iter().flatten();
+        let lately = known.filter(move |(until, _)| now.duration_since(*until) <= slack);
+        lately
+            .map(|(_, replicas)| *replicas)
+            .chain([replicas_of(worker)])
     }
 
     /// Whether there are, besides that of this Pod, as many slots as replicas, or were when there were fewer a moment ago.
@@ -287,18 +296,13 @@ impl Facts {
         pod: &Value,
         slack: SignedDuration,
     ) -> bool {
-        let known = self.scaled.get(uid_of(worker)).into_iter().flatten();
-        let lately = known
-            .into_iter()
-            .filter(|(until, _)| server.now.duration_since(*until) <= slack)
-            .map(|(_, replicas)| *replicas);
-        let fewest = lately.chain([replicas_of(worker)]).min().unwrap_or(0);
+        let fewest = self.replicas_lately(server, worker, slack).min();
         let stored = worker["status"]["slots"].as_array().into_iter().flatten();
         let stored = stored.filter_map(|slot| slot["slot"].as_i64());
         let live = pods_of(server, uid_of(worker)).filter(|pod| is_live(pod));
         let slots: BTreeSet<i64> = stored.chain(live.map(|pod| slot_of(pod))).collect();
         let others = slots.iter().filter(|slot| **slot != slot_of(pod));
-        i64::try_from(others.count()).is_ok_and(|others| others >= fewest)
+        i64::try_from(others.count()).is_ok_and(|others| Some(others) >= fewest)
     }
 
     /// Whether a slot goes when there are so many replicas, whatever the state of its Pod. Of an `Interchangeable` worker
