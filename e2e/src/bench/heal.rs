@@ -1,7 +1,7 @@
 //! `heal-delete-p50`, `heal-delete-p99`: a Pod is deleted, and its owner asks for the next one.
 //!
 //! Rule: from the API server's answer to the delete until it received the create; one delete every 200 ms, and none hits
-//! the same slot twice, because Coppice replaces at once only what has lived for a while.
+//! the same slot twice, because Coppice replaces at once only what has lived for a while. So each run has Pods of its own.
 
 use std::time::Duration;
 
@@ -20,15 +20,15 @@ use crate::progress::say;
 const GAP: Duration = Duration::from_millis(200);
 /// How many Pods are deleted in one run.
 const DELETES: usize = 100;
-/// Many owners of one Pod each, and one owner of many: both must hold. Of the Pods, each run deletes half.
+/// Many owners of one Pod each, and one owner of many: both must hold. A run deletes each Pod once.
 const SHAPES: [Shape; 2] = [
     Shape {
-        owners: 200,
+        owners: 100,
         replicas: 1,
     },
     Shape {
         owners: 1,
-        replicas: 200,
+        replicas: 100,
     },
 ];
 /// Runs alternate, so that a slow moment of the machine does not hit one side only.
@@ -79,14 +79,14 @@ struct Compared {
 
 async fn compare(rig: &mut Rig, shape: Shape) -> Result<Compared> {
     let mut grounds = Vec::new();
-    for subject in [Subject::Coppice, Subject::ReplicaSet] {
-        grounds.push(Ground::plant(rig, subject, shape).await?);
+    for subject in TURNS {
+        grounds.push((subject, Ground::plant(rig, subject, shape).await?));
     }
     let mut compared = Compared::default();
-    for subject in TURNS {
-        let (ground, times) = match subject {
-            Subject::Coppice => (&mut grounds[0], &mut compared.coppice),
-            Subject::ReplicaSet => (&mut grounds[1], &mut compared.peer),
+    for (subject, mut ground) in grounds {
+        let times = match subject {
+            Subject::Coppice => &mut compared.coppice,
+            Subject::ReplicaSet => &mut compared.peer,
         };
         times.extend(ground.heal(rig).await?);
     }
