@@ -270,7 +270,7 @@ impl Execution<'_> {
             let Some(worker) = world.workers.get(child) else {
                 continue;
             };
-            if let Some(patch) = diff::between(&worker.status, status) {
+            if let Some(patch) = diff::between(worker.status.as_ref(), status) {
                 let write = StatusWrite {
                     child: Some(child.clone()),
                     name: worker.name.clone(),

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::store::{Item, ObjectKey, Store};
 use super::views::Views;
+use super::wire::protobuf::Read;
 use super::wire::{self, controller_of, label};
 use crate::api::labels;
 use crate::api::v1alpha1::{SupervisionTree, Worker};
@@ -32,6 +33,8 @@ pub(super) trait Kind: Send + Sync + 'static {
     const NAME: &'static str;
     /// The labels that an object must have to be watched; empty for all objects.
     const SELECTOR: &'static str = "";
+    /// How an object is read from protobuf, for kinds of which the API server can tell in it: its own ones.
+    const PROTOBUF: Option<Read<Self::Wire>> = None;
 
     /// What is kept of that object.
     fn read(wire: Self::Wire) -> Self::Item;
@@ -69,7 +72,7 @@ impl Kind for Trees {
             key,
         };
         let view = match wire.0 {
-            Ok(tree) => Ok(TreeView {
+            Ok(tree) => Ok(Arc::new(TreeView {
                 name: item.key.name.clone(),
                 namespace: item.key.namespace.clone(),
                 uid: item.uid.clone(),
@@ -78,7 +81,7 @@ impl Kind for Trees {
                 finalizers: item.finalizers.clone(),
                 spec: tree.spec,
                 status: tree.status.unwrap_or_default(),
-            }),
+            })),
             Err(invalid) => Err(invalid.error),
         };
         TreeItem { view, ..item }
@@ -124,7 +127,7 @@ impl Kind for Workers {
                 generation,
                 deleting,
                 replicas: worker.spec.replicas,
-                status: worker.status.unwrap_or_default(),
+                status: Arc::new(worker.status.unwrap_or_default()),
                 pods: Vec::new(),
             }),
             Err(invalid) => Err(invalid.error),
@@ -147,6 +150,7 @@ impl Kind for Pods {
 
     const NAME: &'static str = "Pod";
     const SELECTOR: &'static str = labels::TREE;
+    const PROTOBUF: Option<Read<Self::Wire>> = Some(wire::Pod::decode);
 
     fn read(wire: Self::Wire) -> PodItem {
         let meta = wire.meta();
@@ -175,6 +179,7 @@ impl Kind for Nodes {
     type Item = NodeItem;
 
     const NAME: &'static str = "Node";
+    const PROTOBUF: Option<Read<Self::Wire>> = Some(wire::Node::decode);
 
     fn read(wire: Self::Wire) -> NodeItem {
         NodeItem {

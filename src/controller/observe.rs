@@ -6,7 +6,6 @@
 //! written to it at all.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use kube::{Api, Resource};
 use serde_json::Value;
@@ -298,14 +297,13 @@ fn observation(
         })?;
     let mut workers = BTreeMap::new();
     let mut worker_versions = BTreeMap::new();
-    for (worker, pods) in &snapshot.workers {
+    for (worker, pods) in snapshot.workers {
         let view = worker.view.clone().map_err(|error| {
             format!(
                 "the Worker {} of this tree cannot be read: {error}",
                 worker.key.name
             )
         })?;
-        let pods = pods.iter().map(|pod| Arc::clone(&pod.view)).collect();
         workers.insert(worker.child.clone(), WorkerView { pods, ..view });
         worker_versions.insert(worker.child.clone(), worker.resource_version.clone());
     }

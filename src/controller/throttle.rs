@@ -8,21 +8,29 @@ use kube::core::Status;
 use kube::core::response::StatusDetails;
 use tower::BoxError;
 
+use super::wire::protobuf;
+
 /// What is read of an answer that says no, in bytes.
 const LONGEST: usize = 64 * 1024;
 
-/// An answer with the header `Retry-After`, with those seconds in its Status. The limits of the API server itself answer
-/// in plain text; that becomes the message of a Status.
+/// An answer that says no, as a Status in JSON: with the seconds that the header `Retry-After` asks for. The limits of the
+/// API server itself answer in plain text; that becomes the message of a Status.
 pub(crate) async fn keep(answer: Response<Body>) -> Result<Response<Body>, BoxError> {
-    let Some(seconds) = asked_for(&answer) else {
-        return Ok(answer);
-    };
+    let seconds = asked_for(&answer);
     let code = answer.status();
+    let is_error = code.is_client_error() || code.is_server_error();
+    if !is_error || (seconds.is_none() && !is_protobuf(&answer)) {
+        return Ok(answer);
+    }
     let (mut parts, body) = answer.into_parts();
     let text = axum::body::to_bytes(body, LONGEST).await?;
-    let mut status = serde_json::from_slice(&text).unwrap_or_else(|_| plain(code, &text));
-    let details = status.details.get_or_insert_with(no_details);
-    details.retry_after_seconds = seconds;
+    let mut status = serde_json::from_slice(&text)
+        .or_else(|_| protobuf::status(text.clone()))
+        .unwrap_or_else(|_| plain(code, &text));
+    if let Some(seconds) = seconds {
+        let details = status.details.get_or_insert_with(no_details);
+        details.retry_after_seconds = seconds;
+    }
     parts.headers.remove(header::CONTENT_LENGTH);
     Ok(Response::from_parts(
         parts,
@@ -31,10 +39,17 @@ pub(crate) async fn keep(answer: Response<Body>) -> Result<Response<Body>, BoxEr
 }
 
 fn asked_for<B>(answer: &Response<B>) -> Option<u32> {
-    let is_error = answer.status().is_client_error() || answer.status().is_server_error();
     let header = answer.headers().get(header::RETRY_AFTER)?;
     let seconds = header.to_str().ok()?.trim().parse().ok()?;
-    (is_error && seconds > 0).then_some(seconds)
+    (seconds > 0).then_some(seconds)
+}
+
+fn is_protobuf<B>(answer: &Response<B>) -> bool {
+    let header = answer.headers().get(header::CONTENT_TYPE);
+    header.is_some_and(|kind| {
+        kind.as_bytes()
+            .starts_with(protobuf::CONTENT_TYPE.as_bytes())
+    })
 }
 
 fn plain(code: StatusCode, text: &[u8]) -> Status {
@@ -98,5 +113,18 @@ mod tests {
             let body = json!({"status": "Failure", "code": 1}).to_string();
             assert_eq!(kept(code, retry_after, body).await.details, None);
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_said_in_protobuf_is_said_again_in_json() {
+        let body = include_bytes!("watches/recorded/not-found.protobuf");
+        let mut answer = Response::new(Body::from(&body[..]));
+        *answer.status_mut() = StatusCode::NOT_FOUND;
+        let kind = protobuf::CONTENT_TYPE.parse().unwrap();
+        answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+        let text = axum::body::to_bytes(keep(answer).await.unwrap().into_body(), LONGEST).await;
+        let status: Status = serde_json::from_slice(&text.unwrap()).unwrap();
+        assert_eq!((status.code, status.reason.as_str()), (404, "NotFound"));
+        assert_eq!(status.message, "pods \"none\" not found");
     }
 }

@@ -12,6 +12,7 @@ use super::kinds::{
 };
 use super::store::{ObjectKey, Source, Store, Touched, Unbelieved, Version};
 use super::wire::label;
+use crate::model::pod::PodView;
 use crate::model::world::{NodeView, Unseen};
 
 /// One object of a list.
@@ -36,7 +37,7 @@ pub(super) struct Views {
 pub(super) struct Snapshot {
     pub(super) tree: Arc<TreeItem>,
     /// The Workers that the tree controls, with the Pods that they control.
-    pub(super) workers: Vec<(Arc<WorkerItem>, Vec<Arc<PodItem>>)>,
+    pub(super) workers: Vec<(Arc<WorkerItem>, Vec<Arc<PodView>>)>,
     /// The nodes of these Pods, without those that are known to be gone; `None` when nodes may not be read.
     pub(super) nodes: Option<BTreeMap<String, NodeView>>,
     /// The kinds that may not be watched in the namespace of the tree.
@@ -211,10 +212,9 @@ impl Views {
             .owned_by(&tree.uid)
             .filter(|worker| worker.key.namespace == key.namespace)
             .map(|worker| {
-                (
-                    Arc::clone(worker),
-                    self.pods.owned_by(&worker.uid).cloned().collect(),
-                )
+                let pods = self.pods.owned_by(&worker.uid);
+                let pods = pods.map(|pod| Arc::clone(&pod.view)).collect();
+                (Arc::clone(worker), pods)
             })
             .collect();
         let nodes = (!self.nodes_forbidden).then(|| self.nodes_of(&workers));
@@ -228,27 +228,24 @@ impl Views {
 
     fn nodes_of(
         &self,
-        workers: &[(Arc<WorkerItem>, Vec<Arc<PodItem>>)],
+        workers: &[(Arc<WorkerItem>, Vec<Arc<PodView>>)],
     ) -> BTreeMap<String, NodeView> {
-        // The nodes that the Pods name, with the newest version of a Pod that does.
-        let mut named: BTreeMap<&str, Version> = BTreeMap::new();
-        for pod in workers.iter().flat_map(|(_, pods)| pods) {
-            if let Some(name) = pod.view.node.as_deref() {
-                let newest = named.entry(name).or_default();
-                *newest = Version::parse(&pod.view.resource_version).max(*newest);
-            }
-        }
-        let known = |name: &str| self.nodes.get(&ObjectKey::new("", name));
+        let pods = || workers.iter().flat_map(|(_, pods)| pods);
+        let names: BTreeSet<&str> = pods().filter_map(|pod| pod.node.as_deref()).collect();
         let seen = self.nodes.seen(None);
-        let view = |name, named_at: Version| match known(name) {
+        let was_named_since = |name: &str| {
+            let mut naming = pods().filter(|pod| pod.node.as_deref() == Some(name));
+            naming.any(|pod| seen < Version::parse(&pod.resource_version))
+        };
+        let view = |name| match self.nodes.get(&ObjectKey::new("", name)) {
             Some(node) => Some(node.view.clone()),
             // A node is there when a Pod is bound to it. What we know of the nodes is older than the Pod.
-            None if seen < named_at => Some(NodeView::default()),
+            None if was_named_since(name) => Some(NodeView::default()),
             None => None,
         };
-        named
+        names
             .into_iter()
-            .filter_map(|(name, named_at)| Some((name.to_owned(), view(name, named_at)?)))
+            .filter_map(|name| Some((name.to_owned(), view(name)?)))
             .collect()
     }
 

@@ -21,6 +21,7 @@ use super::store::{ObjectKey, Source, Version};
 use super::views::{SharedViews, listed};
 use crate::runtime::metrics::ApiMetrics;
 
+mod events;
 mod scope;
 mod trouble;
 
@@ -196,7 +197,13 @@ impl<K: Kind> Watch<K> {
         let params = WatchParams::default()
             .labels(K::SELECTOR)
             .timeout(WATCH_SECONDS);
-        let begun = bounded("watch", K::NAME, "", self.api.watch(&params, &version)).await;
+        let begun = bounded(
+            "watch",
+            K::NAME,
+            "",
+            events::events::<K>(&self.api, &params, &version),
+        )
+        .await;
         let events = begun.map_err(|error| resumable(error, &version))?;
         self.around.troubles.works(K::NAME, self.scope.as_deref());
         let woken = {

@@ -10,60 +10,113 @@ use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use kube::Resource;
+use prost::Message;
 use serde::{Deserialize, Deserializer};
 
 use crate::api::labels;
 
 mod node;
 mod pod;
+pub(super) mod protobuf;
 
 pub(super) use node::Node;
 pub(super) use pod::Pod;
 
 /// The metadata that is read: all of it but `managedFields`, which are most of its bytes, and what
 /// nobody here asks for, such as the annotations of others.
-#[derive(Default, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize, Message)]
 #[serde(rename_all = "camelCase", default)]
 struct SlimMetadata {
+    #[prost(string, optional, tag = "1")]
     name: Option<String>,
+    #[prost(string, optional, tag = "3")]
     namespace: Option<String>,
+    #[prost(string, optional, tag = "5")]
     uid: Option<String>,
+    #[prost(string, optional, tag = "6")]
     resource_version: Option<String>,
-    creation_timestamp: Option<Time>,
-    deletion_timestamp: Option<Time>,
+    #[prost(message, optional, tag = "8")]
+    creation_timestamp: Option<Moment>,
+    #[prost(message, optional, tag = "9")]
+    deletion_timestamp: Option<Moment>,
+    #[prost(int64, optional, tag = "10")]
     deletion_grace_period_seconds: Option<i64>,
-    labels: Option<BTreeMap<String, String>>,
-    #[serde(deserialize_with = "own_annotations")]
-    annotations: Option<BTreeMap<String, String>>,
-    owner_references: Option<Vec<OwnerReference>>,
+    #[prost(btree_map = "string, string", tag = "11")]
+    #[serde(deserialize_with = "or_default")]
+    labels: BTreeMap<String, String>,
+    #[prost(btree_map = "string, string", tag = "12")]
+    #[serde(deserialize_with = "or_default")]
+    annotations: BTreeMap<String, String>,
+    #[prost(message, repeated, tag = "13")]
+    #[serde(deserialize_with = "or_default")]
+    owner_references: Vec<Owner>,
 }
 
-fn slim_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
-    let slim = SlimMetadata::deserialize(deserializer)?;
-    Ok(ObjectMeta {
-        name: slim.name,
-        namespace: slim.namespace,
-        uid: slim.uid,
-        resource_version: slim.resource_version,
-        creation_timestamp: slim.creation_timestamp,
-        deletion_timestamp: slim.deletion_timestamp,
-        deletion_grace_period_seconds: slim.deletion_grace_period_seconds,
-        labels: slim.labels,
-        annotations: slim.annotations,
-        owner_references: slim.owner_references,
-        ..ObjectMeta::default()
-    })
+/// An owner of an object.
+#[derive(Clone, PartialEq, Deserialize, Message)]
+#[serde(rename_all = "camelCase", default)]
+struct Owner {
+    #[prost(string, tag = "1")]
+    kind: String,
+    #[prost(string, tag = "3")]
+    name: String,
+    #[prost(string, tag = "4")]
+    uid: String,
+    #[prost(string, tag = "5")]
+    api_version: String,
+    #[prost(bool, optional, tag = "6")]
+    controller: Option<bool>,
 }
 
-/// Annotations of others may be long, and nobody here asks for them.
-fn own_annotations<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<BTreeMap<String, String>>, D::Error> {
-    let mut all: Option<BTreeMap<String, String>> = Option::deserialize(deserializer)?;
-    if let Some(all) = &mut all {
-        all.retain(|name, _| name == labels::CONTAINERS);
+/// A time.
+#[derive(Clone, Copy, PartialEq, Message)]
+struct Moment {
+    #[prost(int64, tag = "1")]
+    seconds: i64,
+    #[prost(int32, tag = "2")]
+    nanoseconds: i32,
+}
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let time = Time::deserialize(deserializer)?.0;
+        Ok(Self {
+            seconds: time.as_second(),
+            nanoseconds: time.subsec_nanosecond(),
+        })
     }
-    Ok(all)
+}
+
+impl From<SlimMetadata> for ObjectMeta {
+    fn from(mut slim: SlimMetadata) -> Self {
+        // Annotations of others may be long, and nobody here asks for them.
+        slim.annotations
+            .retain(|name, _| name == labels::CONTAINERS);
+        let owners = slim
+            .owner_references
+            .into_iter()
+            .map(|owner| OwnerReference {
+                kind: owner.kind,
+                name: owner.name,
+                uid: owner.uid,
+                api_version: owner.api_version,
+                controller: owner.controller,
+                block_owner_deletion: None,
+            });
+        Self {
+            name: slim.name,
+            namespace: slim.namespace,
+            uid: slim.uid,
+            resource_version: slim.resource_version,
+            creation_timestamp: timestamp(slim.creation_timestamp).map(Time),
+            deletion_timestamp: timestamp(slim.deletion_timestamp).map(Time),
+            deletion_grace_period_seconds: slim.deletion_grace_period_seconds,
+            labels: Some(slim.labels),
+            annotations: Some(slim.annotations),
+            owner_references: Some(owners.collect()),
+            ..Self::default()
+        }
+    }
 }
 
 /// Reads `null` as the default, as the API server itself does.
@@ -75,8 +128,10 @@ where
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-fn timestamp(time: Option<&Time>) -> Option<Timestamp> {
-    time.map(|time| time.0)
+/// The time that a moment names. In protobuf, a time that is not set is one without seconds.
+fn timestamp(moment: Option<Moment>) -> Option<Timestamp> {
+    let moment = moment.filter(|moment| *moment != Moment::default())?;
+    Timestamp::new(moment.seconds, moment.nanoseconds).ok()
 }
 
 /// The owner that controls an object. Labels never make an owner.

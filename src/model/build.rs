@@ -252,7 +252,7 @@ mod tests {
             generation: 1,
             deleting: false,
             replicas: 1,
-            status: WorkerStatus::default(),
+            status: WorkerStatus::default().into(),
             pods: Vec::new(),
         };
         let tree = Tree::parse(&view.name, &view.spec).unwrap();

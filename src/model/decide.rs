@@ -125,7 +125,7 @@ fn unchanged(world: &World) -> Decision {
         worker_statuses: world
             .workers
             .iter()
-            .map(|(child, worker)| (child.clone(), worker.status.clone()))
+            .map(|(child, worker)| (child.clone(), worker.status.as_ref().clone()))
             .collect(),
         tree_intent: false,
         worker_intents: std::collections::BTreeSet::new(),

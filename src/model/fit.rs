@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::api::v1alpha1::{SupervisionTreeStatus, WorkerStatus};
+use crate::api::v1alpha1::{SlotStatus, SupervisionTreeStatus, WorkerStatus};
 
 use super::judge::cut;
 
@@ -13,9 +13,16 @@ use super::judge::cut;
 pub(super) const LARGEST_TREE: usize = 64 * 1024;
 /// Most bytes of the status of a Worker, as JSON.
 pub(super) const LARGEST_WORKER: usize = 128 * 1024;
-/// Below these numbers of entries no status can be too heavy.
+/// Below this number of entries no status of a tree can be too heavy.
 const FEW_RECORDS: usize = 16;
-const FEW_SLOTS: usize = 32;
+/// More bytes than a slot weighs of which nothing is told but its Pod.
+const PLAIN_SLOT: usize = 128;
+/// More bytes than the names and times add of what a slot waits for, or of what troubles it.
+const WORDS: usize = 256;
+/// More bytes than a charge adds beside its node.
+const TIMED: usize = 64;
+/// More bytes than a Worker's status weighs beside its slots.
+const REST: usize = 1024;
 /// Above this the API server would soon refuse the status, and nothing could be remembered at all.
 const UNBEARABLE: usize = 1024 * 1024;
 /// How many charges a slot keeps then: more than that many deaths within a window are not counted.
@@ -48,7 +55,7 @@ pub(super) fn fit_tree(status: &mut SupervisionTreeStatus) {
 /// Leaves out what most slots say about their troubles, if the status does not fit otherwise, and since when they are
 /// down, which is not asked where a trouble says more.
 pub(super) fn fit_worker(status: &mut WorkerStatus) {
-    if status.slots.len() < FEW_SLOTS || weight(status) <= LARGEST_WORKER {
+    if is_light(&status.slots) || weight(status) <= LARGEST_WORKER {
         return;
     }
     let troubled = status.slots.iter_mut().filter(|s| s.trouble.is_some());
@@ -67,7 +74,54 @@ pub(super) fn fit_worker(status: &mut WorkerStatus) {
     }
 }
 
+/// Whether slots are certainly not too heavy. To weigh them takes longer than most of a decision.
+fn is_light(slots: &[SlotStatus]) -> bool {
+    slots.iter().map(at_most).sum::<usize>() + REST <= LARGEST_WORKER
+}
+
+/// More bytes than a slot weighs, as JSON.
+fn at_most(slot: &SlotStatus) -> usize {
+    let is_timed = slot.due_time.is_some() || slot.down_time.is_some() || slot.brake.is_some();
+    let is_troubled = slot.parked.is_some() || slot.trouble.is_some();
+    let texts = slot
+        .trouble
+        .iter()
+        .map(|trouble| trouble.reason.len() + trouble.message.len());
+    let nodes = slot.node_charges.iter().map(|charge| charge.node.len());
+    PLAIN_SLOT
+        + WORDS * (usize::from(is_timed) + usize::from(is_troubled))
+        + TIMED * (slot.charges.len() + slot.node_charges.len())
+        // A byte of a text takes six at most, as an escape.
+        + 6 * texts.chain(nodes).sum::<usize>()
+}
+
 /// The bytes of a status, as JSON.
 pub(super) fn weight<T: Serialize>(status: &T) -> usize {
     serde_json::to_vec(status).map_or(0, |bytes| bytes.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_slot_weighs_more_than_it_is_taken_for() {
+        let time = "2026-01-01T00:00:00Z";
+        let plain = serde_json::json!({
+            "slot": 1000, "podUID": "0ba6bd2c-8bd6-4c16-9d5c-7d2e1c1f0d4b", "deaths": 10, "started": true,
+        });
+        let speaking = serde_json::json!({
+            "slot": 1000, "podUID": "0ba6bd2c-8bd6-4c16-9d5c-7d2e1c1f0d4b", "deaths": 1_000_000, "failedInits": 1_000_000,
+            "gone": true, "step": 1_000_000, "charges": vec![time; 101],
+            "nodeCharges": vec![serde_json::json!({"node": "\u{1}", "time": time}); 101],
+            "dueTime": time, "downTime": time, "brake": {"count": 1_000_000, "dueTime": time},
+            "parked": {"retryTime": time, "delaySeconds": 300, "waiting": true},
+            "trouble": {"reason": "CreateRefused", "message": "\u{1}".repeat(512), "sinceTime": time},
+        });
+        for slot in [plain, speaking] {
+            let slot: SlotStatus = serde_json::from_value(slot).unwrap();
+            let bytes = weight(&slot);
+            assert!(bytes < at_most(&slot), "{bytes} bytes: {slot:?}");
+        }
+    }
 }

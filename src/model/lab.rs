@@ -14,7 +14,9 @@ use crate::api::v1alpha1::{SupervisionTreeSpec, SupervisionTreeStatus, WorkerSta
 
 use super::decide;
 use super::decision::{Decision, Write};
-use super::pod::{ContainerState, ContainerView, PodCondition, PodPhase, PodView, Termination};
+use super::pod::{
+    ContainerState, ContainerView, PodCondition, PodConditionType, PodPhase, PodView, Termination,
+};
 use super::window::after;
 use super::world::{NodeView, Refusal, TreeView, Untold, WorkerView, World};
 
@@ -65,7 +67,7 @@ impl Lab {
         Self {
             now: Timestamp::from_second(1_800_000_000).unwrap(),
             world: World {
-                tree: TreeView {
+                tree: Arc::new(TreeView {
                     name: "t".into(),
                     namespace: "ns".into(),
                     uid: "tree-uid".into(),
@@ -74,7 +76,7 @@ impl Lab {
                     finalizers: Vec::new(),
                     spec,
                     status: SupervisionTreeStatus::default(),
-                },
+                }),
                 workers: BTreeMap::new(),
                 nodes: Some(BTreeMap::from([("node-a".into(), healthy_node())])),
                 refusals: Vec::new(),
@@ -98,10 +100,16 @@ impl Lab {
         self.behaviours.insert(child.into(), behaviour);
     }
 
+    /// The tree, to change it behind everybody's back.
+    pub(crate) fn tree_mut(&mut self) -> &mut TreeView {
+        Arc::make_mut(&mut self.world.tree)
+    }
+
     /// Edits the spec.
     pub(crate) fn edit(&mut self, change: impl FnOnce(&mut SupervisionTreeSpec)) {
-        change(&mut self.world.tree.spec);
-        self.world.tree.generation += 1;
+        let tree = self.tree_mut();
+        change(&mut tree.spec);
+        tree.generation += 1;
     }
 
     /// Changes the template of a worker.
@@ -211,7 +219,7 @@ impl Lab {
         let first = of_workers.map_or(&decision.tree_status, |of| &of.tree_status);
         if decision.tree_intent && *first != self.world.tree.status {
             self.write()?;
-            self.world.tree.status = first.clone();
+            self.tree_mut().status = first.clone();
             changed = true;
         }
         for child in &decision.worker_intents {
@@ -219,7 +227,7 @@ impl Lab {
         }
         if of_workers.is_some() && decision.tree_status != self.world.tree.status {
             self.write()?;
-            self.world.tree.status = decision.tree_status.clone();
+            self.tree_mut().status = decision.tree_status.clone();
             changed = true;
         }
         for notice in decision.notices.clone() {
@@ -236,7 +244,7 @@ impl Lab {
         }
         if decision.tree_status != self.world.tree.status {
             self.write()?;
-            self.world.tree.status = decision.tree_status.clone();
+            self.tree_mut().status = decision.tree_status.clone();
             changed = true;
         }
         for child in decision.worker_statuses.keys() {
@@ -266,12 +274,12 @@ impl Lab {
 
     fn write_worker(&mut self, child: &str, decision: &Decision) -> Option<bool> {
         let status = decision.worker_statuses.get(child)?;
-        let stored = self.world.workers.get(child).map(|w| &w.status);
+        let stored = self.world.workers.get(child).map(|w| &*w.status);
         if stored.is_none_or(|stored| stored == status) {
             return Some(false);
         }
         self.write()?;
-        self.world.workers.get_mut(child).unwrap().status = status.clone();
+        self.world.workers.get_mut(child).unwrap().status = status.clone().into();
         Some(true)
     }
 
@@ -280,11 +288,11 @@ impl Lab {
         match write {
             Write::AddFinalizer => {
                 self.log.push("finalizer on".into());
-                self.world.tree.finalizers.push(labels::FINALIZER.into());
+                self.tree_mut().finalizers.push(labels::FINALIZER.into());
             }
             Write::RemoveFinalizer => {
                 self.log.push("finalizer off".into());
-                self.world.tree.finalizers.clear();
+                self.tree_mut().finalizers.clear();
             }
             Write::CreateWorker { child, name, body } => {
                 let replicas = body["spec"]["replicas"].as_i64().unwrap_or(1);
@@ -295,7 +303,7 @@ impl Lab {
                     generation: 1,
                     deleting: false,
                     replicas: replicas.try_into().unwrap(),
-                    status: WorkerStatus::default(),
+                    status: WorkerStatus::default().into(),
                     pods: Vec::new(),
                 };
                 assert!(
@@ -400,7 +408,7 @@ impl Lab {
             message: None,
             kubelet_restarts: body["spec"]["restartPolicy"] == "Always",
             conditions: vec![PodCondition {
-                type_: "Ready".into(),
+                type_: PodConditionType::Ready,
                 is_true: false,
                 reason: String::new(),
                 message: String::new(),
@@ -486,13 +494,20 @@ impl Lab {
         pod.phase = PodPhase::Failed;
         pod.reason = Some("Evicted".into());
         pod.message = Some("The node was low on resource: memory.".into());
-        set_condition(pod, "Ready", false, "PodFailed", "", now);
+        set_condition(pod, PodConditionType::Ready, false, "PodFailed", "", now);
     }
 
     /// A replica becomes ready or unready.
     pub(crate) fn set_ready(&mut self, child: &str, slot: i32, ready: bool) {
         let now = self.now;
-        set_condition(self.pod_mut(child, slot), "Ready", ready, "", "", now);
+        set_condition(
+            self.pod_mut(child, slot),
+            PodConditionType::Ready,
+            ready,
+            "",
+            "",
+            now,
+        );
     }
 
     /// The program of a replica ends now.
@@ -606,7 +621,7 @@ fn tend(pod: &mut PodView, behaviour: Behaviour, now: Timestamp, last_words: &st
             };
             set_condition(
                 pod,
-                "PodScheduled",
+                PodConditionType::PodScheduled,
                 false,
                 "Unschedulable",
                 "0/1 nodes are available: 1 Insufficient cpu.",
@@ -624,7 +639,7 @@ fn tend(pod: &mut PodView, behaviour: Behaviour, now: Timestamp, last_words: &st
         }
         _ => {}
     }
-    set_condition(pod, "PodScheduled", true, "", "", now);
+    set_condition(pod, PodConditionType::PodScheduled, true, "", "", now);
     let ready_allowed = behaviour != Behaviour::Hang;
     let container = &mut pod.containers[0];
     let ended = container.last.as_ref().and_then(|end| end.finished);
@@ -650,7 +665,7 @@ fn tend(pod: &mut PodView, behaviour: Behaviour, now: Timestamp, last_words: &st
                 }
                 _ if age >= READY_AFTER - RUNS_AFTER && ready_allowed => {
                     container.ready = true;
-                    set_condition(pod, "Ready", true, "", "", now);
+                    set_condition(pod, PodConditionType::Ready, true, "", "", now);
                 }
                 _ => {}
             }
@@ -660,7 +675,14 @@ fn tend(pod: &mut PodView, behaviour: Behaviour, now: Timestamp, last_words: &st
 }
 
 fn end_container(pod: &mut PodView, now: Timestamp, code: i32, last_words: &str) {
-    set_condition(pod, "Ready", false, "ContainersNotReady", "", now);
+    set_condition(
+        pod,
+        PodConditionType::Ready,
+        false,
+        "ContainersNotReady",
+        "",
+        now,
+    );
     let restarts = pod.kubelet_restarts;
     let container = &mut pod.containers[0];
     container.ready = false;
@@ -690,14 +712,14 @@ fn end_container(pod: &mut PodView, now: Timestamp, code: i32, last_words: &str)
 
 fn set_condition(
     pod: &mut PodView,
-    type_: &str,
+    type_: PodConditionType,
     is_true: bool,
     reason: &str,
     message: &str,
     now: Timestamp,
 ) {
     let condition = PodCondition {
-        type_: type_.into(),
+        type_,
         is_true,
         reason: reason.into(),
         message: message.into(),

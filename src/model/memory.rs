@@ -47,7 +47,7 @@ impl Memory {
                 .workers
                 .iter()
                 .map(|(child, worker)| {
-                    let mut status = worker.status.clone();
+                    let mut status = worker.status.as_ref().clone();
                     // Nobody but us writes them, and still nothing rests on that.
                     status.slots.sort_by_key(|slot| slot.slot);
                     status.slots.dedup_by_key(|slot| slot.slot);

@@ -61,11 +61,34 @@ pub enum PodPhase {
     Unknown,
 }
 
+/// The conditions of a Pod that decisions rest on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PodConditionType {
+    /// The Pod can serve requests.
+    Ready,
+    /// A node was found for it.
+    PodScheduled,
+    /// It is about to be ended by a disruption.
+    DisruptionTarget,
+}
+
+impl PodConditionType {
+    /// The type of that name; `None` when no decision rests on it.
+    pub fn of(name: &str) -> Option<Self> {
+        match name {
+            "Ready" => Some(Self::Ready),
+            "PodScheduled" => Some(Self::PodScheduled),
+            "DisruptionTarget" => Some(Self::DisruptionTarget),
+            _ => None,
+        }
+    }
+}
+
 /// One condition of a Pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodCondition {
-    /// Type, for example Ready.
-    pub type_: String,
+    /// Type.
+    pub type_: PodConditionType,
     /// True only when the status is `True`.
     pub is_true: bool,
     /// Reason, empty when there is none.
@@ -145,13 +168,14 @@ impl Termination {
 
 impl PodView {
     /// The condition of that type.
-    pub fn condition(&self, type_: &str) -> Option<&PodCondition> {
+    pub fn condition(&self, type_: PodConditionType) -> Option<&PodCondition> {
         self.conditions.iter().find(|c| c.type_ == type_)
     }
 
     /// Whether the Pod is Ready now.
     pub fn is_ready(&self) -> bool {
-        self.condition("Ready").is_some_and(|c| c.is_true)
+        self.condition(PodConditionType::Ready)
+            .is_some_and(|c| c.is_true)
     }
 
     /// Whether all its containers have ended for good.

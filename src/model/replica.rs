@@ -2,7 +2,7 @@
 //!
 //! Rule: a slot stands on at most one Pod; every other Pod of it is stopped or kept as evidence.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
@@ -11,7 +11,7 @@ use crate::api::v1alpha1::{ReadyWhen, SlotStatus};
 use super::build;
 use super::memory::Memory;
 use super::names;
-use super::pod::PodView;
+use super::pod::{PodConditionType, PodView};
 use super::tree::Leaf;
 use super::window::{after, seconds_between};
 use super::world::{NodeView, WorkerView, World};
@@ -82,14 +82,14 @@ impl<'a> Replicas<'a> {
             }
         }
         fitting.sort_by_key(|pod| pod.slot);
-        let mut views: BTreeMap<i32, SlotView<'a>> = fitting
+        let views: Vec<SlotView<'a>> = fitting
             .chunk_by(|a, b| a.slot == b.slot)
             .map(|pods| {
                 let slot = pods[0].slot;
                 let known = memory.slot(child, slot).map(|known| known.pod_uid.as_str());
                 let known = known.filter(|uid| !uid.is_empty() && !leaf.is_stable());
                 // The name of a successor is a hash, and of a thousand slots hardly one asks for it.
-                let view = match known.filter(|_| pods.iter().any(|pod| is_over(pod))) {
+                match known.filter(|_| pods.iter().any(|pod| is_over(pod))) {
                     None => SlotView::of(slot, pods, |_| 0),
                     Some(uid) => {
                         let next =
@@ -100,26 +100,25 @@ impl<'a> Replicas<'a> {
                         view.forget_evidence(uid, &next);
                         view
                     }
-                };
-                (slot, view)
+                }
             })
             .collect();
         let count = leaf.settings.replicas.unwrap_or(worker.replicas);
         let (wanted, dropped_for_state) = wanted_slots(leaf, count, child, &views, memory);
         replicas.dropped_for_state = dropped_for_state;
-        for slot in wanted {
-            replicas
-                .wanted
-                .push(views.remove(&slot).unwrap_or(SlotView {
-                    slot,
-                    current: None,
-                    others: Vec::new(),
-                }));
+        let mut wanted = wanted.into_iter().peekable();
+        for view in views {
+            while let Some(slot) = wanted.next_if(|slot| *slot < view.slot) {
+                replicas.wanted.push(SlotView::empty(slot));
+            }
+            if wanted.next_if_eq(&view.slot).is_some() {
+                replicas.wanted.push(view);
+            } else {
+                replicas.surplus.extend(view.current);
+                replicas.surplus.extend(view.others);
+            }
         }
-        for view in views.into_values() {
-            replicas.surplus.extend(view.current);
-            replicas.surplus.extend(view.others);
-        }
+        replicas.wanted.extend(wanted.map(SlotView::empty));
         replicas
     }
 
@@ -134,6 +133,15 @@ impl<'a> Replicas<'a> {
 }
 
 impl<'a> SlotView<'a> {
+    /// A slot without a Pod.
+    fn empty(slot: i32) -> Self {
+        Self {
+            slot,
+            current: None,
+            others: Vec::new(),
+        }
+    }
+
     /// The Pods of a slot; `place` says how late in the story of the slot a Pod stands, as far as that is known.
     fn of(slot: i32, pods: &[&'a PodView], place: impl Fn(&PodView) -> i32) -> Self {
         if let [only] = pods {
@@ -313,7 +321,9 @@ fn running_since(pod: &PodView) -> Option<Timestamp> {
 
 fn alive_since(pod: &PodView, ready: bool) -> Option<Timestamp> {
     let running = running_since(pod);
-    let condition = pod.condition("Ready").filter(|c| ready && c.is_true);
+    let condition = pod
+        .condition(PodConditionType::Ready)
+        .filter(|c| ready && c.is_true);
     condition.and_then(|c| c.changed).max(running)
 }
 
@@ -325,22 +335,25 @@ fn wanted_slots(
     leaf: &Leaf<'_>,
     count: i32,
     child: &str,
-    views: &BTreeMap<i32, SlotView<'_>>,
+    views: &[SlotView<'_>],
     memory: &Memory,
-) -> (BTreeSet<i32>, BTreeSet<i32>) {
+) -> (Vec<i32>, BTreeSet<i32>) {
     if leaf.is_stable() {
         return ((0..count).collect(), BTreeSet::new());
     }
     let remembered = memory.workers.get(child).into_iter().flat_map(|w| &w.slots);
-    let mut slots: BTreeSet<i32> = views
+    let mut slots: Vec<i32> = views
         .iter()
-        .filter(|(_, view)| view.current.is_some_and(|pod| !pod.is_terminal()))
-        .map(|(slot, _)| *slot)
+        .filter(|view| view.current.is_some_and(|pod| !pod.is_terminal()))
+        .map(|view| view.slot)
         .chain(remembered.map(|s| s.slot))
         .collect();
+    slots.sort_unstable();
+    slots.dedup();
     let wanted = usize::try_from(count).unwrap_or(0);
     let rank = |slot: &i32| {
-        let pod = views.get(slot).and_then(|view| view.current);
+        let place = views.binary_search_by_key(slot, |view| view.slot);
+        let pod = place.ok().and_then(|place| views[place].current);
         let live = pod.is_some_and(|p| !p.is_deleting() && !p.is_terminal());
         let running = pod.is_some_and(|p| p.judged().all(super::pod::ContainerView::is_running));
         (
@@ -351,7 +364,7 @@ fn wanted_slots(
     };
     let mut dropped = BTreeSet::new();
     if slots.len() > wanted {
-        let mut worst_first: Vec<i32> = slots.iter().copied().collect();
+        let mut worst_first = slots.clone();
         worst_first.sort_by_cached_key(rank);
         let kept = worst_first.split_off(slots.len() - wanted);
         let worst_kept = kept.first().map(rank);
@@ -360,9 +373,10 @@ fn wanted_slots(
         dropped.retain(|slot| worst_kept.is_some_and(|kept| kept < (true, true, -slot)));
     }
     let free: Vec<i32> = (0..=count)
-        .filter(|slot| !slots.contains(slot))
+        .filter(|slot| slots.binary_search(slot).is_err())
         .take(wanted.saturating_sub(slots.len()))
         .collect();
     slots.extend(free);
+    slots.sort_unstable();
     (slots, dropped)
 }

@@ -308,7 +308,7 @@ fn children_start_in_order_and_stop_in_reverse() {
         ]
     );
     lab.log.clear();
-    lab.world.tree.deleting = true;
+    lab.tree_mut().deleting = true;
     lab.run(30);
     let stops: Vec<&str> = lab
         .log
@@ -719,7 +719,7 @@ fn deletion_does_not_wait_for_an_unreachable_node() {
     node.unreachable = true;
     let forever = after(now, 10_000);
     lab.pod_mut("a", 0).deletion = Some(forever);
-    lab.world.tree.deleting = true;
+    lab.tree_mut().deleting = true;
     lab.run(3);
     assert!(lab.world.tree.finalizers.is_empty());
 }
@@ -728,11 +728,11 @@ fn deletion_does_not_wait_for_an_unreachable_node() {
 fn an_orphaned_tree_stops_nothing() {
     let mut lab = Lab::new(ONE);
     lab.run(5);
-    lab.world.tree.deleting = true;
-    lab.world.tree.finalizers.push("orphan".into());
+    lab.tree_mut().deleting = true;
+    lab.tree_mut().finalizers.push("orphan".into());
     lab.run(3);
     assert_eq!(lab.live("a"), [0]);
-    lab.world.tree.finalizers.retain(|f| f != "orphan");
+    lab.tree_mut().finalizers.retain(|f| f != "orphan");
     lab.world.workers.clear();
     lab.run(2);
     assert!(lab.world.tree.finalizers.is_empty());
@@ -968,7 +968,7 @@ fn stories() -> Vec<Story> {
             || Lab::new(NESTED),
             |lab| {
                 lab.run(40);
-                lab.world.tree.deleting = true;
+                lab.tree_mut().deleting = true;
                 lab.run(40);
             },
         ),

@@ -15,7 +15,7 @@ use super::pod::PodView;
 #[derive(Clone, Debug, PartialEq)]
 pub struct World {
     /// The tree itself.
-    pub tree: TreeView,
+    pub tree: Arc<TreeView>,
     /// The Workers that name this tree's UID as controlling owner, by child name (label).
     pub workers: BTreeMap<String, WorkerView>,
     /// The nodes that the Pods name; one that is missing does not exist any more. `None` when the operator may not
@@ -83,7 +83,7 @@ pub struct WorkerView {
     /// `spec.replicas`.
     pub replicas: i32,
     /// The status: what we remember of its slots.
-    pub status: WorkerStatus,
+    pub status: Arc<WorkerStatus>,
     /// The Pods that name this Worker's UID as controlling owner.
     pub pods: Vec<Arc<PodView>>,
 }

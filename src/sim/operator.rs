@@ -120,7 +120,7 @@ fn decide_with(mistake: Option<Mistake>) -> Decide {
         Some(Mistake::ForgetDelay) => |world, now| {
             let later = now + SignedDuration::from_hours(1);
             let mut impatient = world.clone();
-            for supervisor in &mut impatient.tree.status.supervisors {
+            for supervisor in &mut Arc::make_mut(&mut impatient.tree).status.supervisors {
                 supervisor.backoff.clear();
                 supervisor.gave_up.iter_mut().for_each(|gave_up| {
                     gave_up.retry_time = gave_up
@@ -130,11 +130,9 @@ fn decide_with(mistake: Option<Mistake>) -> Decide {
                 });
             }
             for worker in impatient.workers.values_mut() {
-                worker
-                    .status
-                    .slots
-                    .iter_mut()
-                    .for_each(|slot| slot.due_time = None);
+                for slot in &mut Arc::make_mut(&mut worker.status).slots {
+                    slot.due_time = None;
+                }
             }
             let mut decision = model::decide(&impatient, now);
             decision.wake_at = decision.wake_at.map(|at| at.min(later));

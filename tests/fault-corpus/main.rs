@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use coppice::model::fault::{Class, Evidence, identify_block, identify_end, identify_refusal};
-use coppice::model::pod::{ContainerView, PodPhase, PodView};
+use coppice::model::pod::{ContainerView, PodConditionType, PodPhase, PodView};
 use serde::Deserialize;
 
 use sample::Sample;
@@ -104,7 +104,9 @@ fn judge(pod: &PodView) -> Option<Class> {
         node: None,
         node_gone: false,
     };
-    let disrupted = pod.condition("DisruptionTarget").is_some_and(|c| c.is_true);
+    let disrupted = pod
+        .condition(PodConditionType::DisruptionTarget)
+        .is_some_and(|c| c.is_true);
     let ended = pod.judged().any(|c| c.last_end().is_some());
     let init_failed = pod
         .init_containers

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use coppice::model::pod::{
-    ContainerState, ContainerView, PodCondition, PodPhase, PodView, Termination,
+    ContainerState, ContainerView, PodCondition, PodConditionType, PodPhase, PodView, Termination,
 };
 use coppice::model::world::Refusal;
 use jiff::Timestamp;
@@ -189,21 +189,21 @@ fn view(pod: &core::Pod) -> PodView {
             .conditions
             .unwrap_or_default()
             .into_iter()
-            .map(condition)
+            .filter_map(condition)
             .collect(),
         containers: containers(status.container_statuses),
         init_containers: containers(status.init_container_statuses),
     }
 }
 
-fn condition(condition: core::PodCondition) -> PodCondition {
-    PodCondition {
-        type_: condition.type_,
+fn condition(condition: core::PodCondition) -> Option<PodCondition> {
+    Some(PodCondition {
+        type_: PodConditionType::of(&condition.type_)?,
         is_true: condition.status == "True",
         reason: condition.reason.unwrap_or_default(),
         message: condition.message.unwrap_or_default(),
         changed: time(condition.last_transition_time.as_ref()),
-    }
+    })
 }
 
 fn container(status: &core::ContainerStatus, sidecars: &[String]) -> ContainerView {

@@ -180,10 +180,10 @@ impl Execution<'_> {
 
     async fn create<K: Ours>(&self, new: &New<'_>) -> Result<Effect, Error> {
         let (context, tree) = (self.context, &self.observation.key);
-        tracing::info!(kind = K::NAME, name = new.name, "creating");
         let term = self.term();
         let created = create::<K>(context, term, &tree.namespace, new.name, new.body).await;
         let Err(error) = created else {
+            tracing::info!(kind = K::NAME, name = new.name, "created");
             return Ok(Effect::Done);
         };
         if is_already_there(&error) {

@@ -80,7 +80,9 @@ impl Sent {
             Self::Tree(sent) => diff::between(&world.tree.status, sent.as_ref()).is_none(),
             Self::Worker(child, sent) => {
                 let worker = world.workers.get(child);
-                worker.is_some_and(|worker| diff::between(&worker.status, sent.as_ref()).is_none())
+                worker.is_some_and(|worker| {
+                    diff::between(worker.status.as_ref(), sent.as_ref()).is_none()
+                })
             }
         }
     }

@@ -112,7 +112,7 @@ impl Bench {
             worker_statuses: world
                 .workers
                 .iter()
-                .map(|(c, w)| (c.clone(), w.status.clone()))
+                .map(|(c, w)| (c.clone(), w.status.as_ref().clone()))
                 .collect(),
             tree_intent: false,
             worker_intents: BTreeSet::default(),

@@ -18,7 +18,7 @@ pub(in crate::controller) struct TreeItem {
     pub(in crate::controller) deleting: bool,
     pub(in crate::controller) finalizers: Vec<String>,
     /// The tree, or why it cannot be read.
-    pub(in crate::controller) view: Result<TreeView, String>,
+    pub(in crate::controller) view: Result<Arc<TreeView>, String>,
 }
 
 /// What is kept of a Worker.

@@ -2,7 +2,7 @@
 //!
 //! Rule: that a Pod is missing is believed when its end was seen, or when it is not found after it was named. A view of Pods may be behind the statuses that another operator has written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::super::context::Context;
 use super::Observation;
@@ -14,7 +14,7 @@ pub(in crate::controller) fn unexplained(
 ) -> BTreeSet<String> {
     let mut missing = BTreeSet::new();
     for worker in observation.world.workers.values() {
-        let known: BTreeSet<&str> = worker.pods.iter().map(|pod| pod.uid.as_str()).collect();
+        let known: HashSet<&str> = worker.pods.iter().map(|pod| pod.uid.as_str()).collect();
         let named = worker
             .status
             .slots

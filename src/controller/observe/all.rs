@@ -55,7 +55,7 @@ fn known(context: &Context, tree: &ObjectKey) -> (BTreeSet<String>, BTreeSet<Str
     };
     let workers = snapshot.workers.iter();
     let names = workers.clone().map(|(worker, _)| worker.key.name.clone());
-    let pods = workers.flat_map(|(_, pods)| pods.iter().map(|pod| pod.view.name.clone()));
+    let pods = workers.flat_map(|(_, pods)| pods.iter().map(|pod| pod.name.clone()));
     (names.collect(), pods.collect())
 }
 

@@ -115,7 +115,7 @@ fn a_snapshot_holds_what_the_tree_controls_and_the_nodes_of_it() {
         .workers
         .iter()
         .flat_map(|(_, pods)| pods)
-        .map(|p| p.view.name.as_str())
+        .map(|p| p.name.as_str())
         .collect();
     assert_eq!((snapshot.workers.len(), pods), (1, vec!["p"]));
     assert_eq!(snapshot.nodes.unwrap().keys().collect::<Vec<_>>(), ["n1"]);

@@ -2,11 +2,13 @@
 //!
 //! Rule: a heartbeat of a healthy node does not change its view.
 
+use axum::body::Bytes;
 use k8s_openapi::ClusterResourceScope;
 use k8s_openapi::api::core::v1::Node as FullNode;
+use prost::{DecodeError, Message};
 
 use super::{
-    Cow, Deserialize, ObjectMeta, Resource, Time, Timestamp, or_default, slim_metadata, timestamp,
+    Cow, Deserialize, Moment, ObjectMeta, Resource, SlimMetadata, Timestamp, or_default, timestamp,
 };
 use crate::model::world::NodeView;
 
@@ -18,45 +20,79 @@ const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 
 /// A Node as it is watched.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(from = "Shape")]
 pub(in crate::controller) struct Node {
-    #[serde(deserialize_with = "slim_metadata")]
     metadata: ObjectMeta,
-    #[serde(default, deserialize_with = "or_default")]
     spec: Spec,
-    #[serde(default, deserialize_with = "or_default")]
     status: Status,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+/// A Node as it is written down.
+#[derive(Clone, PartialEq, Deserialize, Message)]
+#[serde(default)]
+struct Shape {
+    #[prost(message, required, tag = "1")]
+    metadata: SlimMetadata,
+    #[prost(message, required, tag = "2")]
+    #[serde(deserialize_with = "or_default")]
+    spec: Spec,
+    #[prost(message, required, tag = "3")]
+    #[serde(deserialize_with = "or_default")]
+    status: Status,
+}
+
+#[derive(Clone, PartialEq, Deserialize, Message)]
 #[serde(default)]
 struct Spec {
+    #[prost(message, repeated, tag = "5")]
     #[serde(deserialize_with = "or_default")]
     taints: Vec<Taint>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize, Message)]
 #[serde(default)]
 struct Taint {
+    #[prost(string, tag = "1")]
     key: String,
+    #[prost(string, tag = "3")]
     effect: String,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize, Message)]
 #[serde(default)]
 struct Status {
+    #[prost(message, repeated, tag = "4")]
     #[serde(deserialize_with = "or_default")]
     conditions: Vec<Condition>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize, Message)]
 #[serde(rename_all = "camelCase", default)]
 struct Condition {
+    #[prost(string, tag = "1")]
     r#type: String,
+    #[prost(string, tag = "2")]
     status: String,
-    last_transition_time: Option<Time>,
+    #[prost(message, optional, tag = "4")]
+    last_transition_time: Option<Moment>,
+}
+
+impl From<Shape> for Node {
+    fn from(shape: Shape) -> Self {
+        Self {
+            metadata: shape.metadata.into(),
+            spec: shape.spec,
+            status: shape.status,
+        }
+    }
 }
 
 impl Node {
+    /// Reads a Node from protobuf.
+    pub(in crate::controller) fn decode(object: Bytes) -> Result<Self, DecodeError> {
+        Shape::decode(object).map(Self::from)
+    }
+
     /// The facts that decisions rest on. A node without a Ready condition has not been ready since it
     /// was created.
     pub(in crate::controller) fn view(&self) -> NodeView {
@@ -65,10 +101,10 @@ impl Node {
             .conditions
             .iter()
             .find(|condition| condition.r#type == "Ready");
-        let created = timestamp(self.metadata.creation_timestamp.as_ref());
+        let created = self.metadata.creation_timestamp.as_ref().map(|time| time.0);
         let not_ready_since = match ready {
             Some(condition) if condition.status == "True" => None,
-            Some(condition) => timestamp(condition.last_transition_time.as_ref()).or(created),
+            Some(condition) => timestamp(condition.last_transition_time).or(created),
             None => created,
         };
         let evicts = |taint: &Taint| taint.key == UNREACHABLE && taint.effect == "NoExecute";

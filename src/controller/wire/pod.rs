@@ -2,110 +2,166 @@
 //!
 //! Rule: long texts are cut here, so that no Pod can fill the memory with its last words.
 
+use axum::body::Bytes;
 use k8s_openapi::api::core::v1::Pod as FullPod;
+use prost::{DecodeError, Message};
 
 use super::{
-    Cow, Deserialize, NamespaceResourceScope, ObjectMeta, Resource, Time, Timestamp, controller_of,
-    cut, label, or_default, slim_metadata, timestamp,
+    Cow, Deserialize, Moment, NamespaceResourceScope, ObjectMeta, Resource, SlimMetadata,
+    Timestamp, controller_of, cut, label, or_default, timestamp,
 };
 use crate::api::labels;
 use crate::model::pod::{
-    ContainerState, ContainerView, PodCondition, PodPhase, PodView, Termination,
+    ContainerState, ContainerView, PodCondition, PodConditionType, PodPhase, PodView, Termination,
 };
 
 /// The longest text that is kept of a message, in bytes.
 const MESSAGE_LIMIT: usize = 1024;
 
-/// The conditions that decisions rest on; the others are not kept.
-const CONDITIONS: [&str; 3] = ["Ready", "PodScheduled", "DisruptionTarget"];
-
 /// A Pod as it is watched.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(from = "Shape")]
 pub(in crate::controller) struct Pod {
-    #[serde(deserialize_with = "slim_metadata")]
     metadata: ObjectMeta,
-    #[serde(default, deserialize_with = "or_default")]
     spec: Spec,
-    #[serde(default, deserialize_with = "or_default")]
     status: Status,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+/// A Pod as it is written down.
+#[derive(Clone, PartialEq, Deserialize, Message)]
+#[serde(default)]
+struct Shape {
+    #[prost(message, required, tag = "1")]
+    metadata: SlimMetadata,
+    #[prost(message, required, tag = "2")]
+    #[serde(deserialize_with = "or_default")]
+    spec: Spec,
+    #[prost(message, required, tag = "3")]
+    #[serde(deserialize_with = "or_default")]
+    status: Status,
+}
+
+#[derive(Clone, PartialEq, Deserialize, Message)]
 #[serde(rename_all = "camelCase", default)]
 struct Spec {
+    #[prost(string, optional, tag = "10")]
     node_name: Option<String>,
+    #[prost(string, optional, tag = "3")]
     restart_policy: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize, Message)]
 #[serde(rename_all = "camelCase", default)]
 struct Status {
+    #[prost(string, optional, tag = "1")]
     phase: Option<String>,
+    #[prost(string, optional, tag = "4")]
     reason: Option<String>,
+    #[prost(string, optional, tag = "3")]
     message: Option<String>,
+    #[prost(message, repeated, tag = "2")]
     #[serde(deserialize_with = "or_default")]
     conditions: Vec<Condition>,
+    #[prost(message, repeated, tag = "8")]
     #[serde(deserialize_with = "or_default")]
     container_statuses: Vec<Container>,
+    #[prost(message, repeated, tag = "10")]
     #[serde(deserialize_with = "or_default")]
     init_container_statuses: Vec<Container>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize, Message)]
 #[serde(rename_all = "camelCase", default)]
 struct Condition {
+    #[prost(string, tag = "1")]
     r#type: String,
+    #[prost(string, tag = "2")]
     status: String,
+    #[prost(string, optional, tag = "5")]
     reason: Option<String>,
+    #[prost(string, optional, tag = "6")]
     message: Option<String>,
-    last_transition_time: Option<Time>,
+    #[prost(message, optional, tag = "4")]
+    last_transition_time: Option<Moment>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize, Message)]
 #[serde(rename_all = "camelCase", default)]
 struct Container {
+    #[prost(string, tag = "1")]
     name: String,
+    #[prost(message, required, tag = "2")]
     #[serde(deserialize_with = "or_default")]
     state: State,
+    #[prost(message, required, tag = "3")]
     #[serde(deserialize_with = "or_default")]
     last_state: State,
-    restart_count: i64,
+    #[prost(int32, tag = "5")]
+    restart_count: i32,
+    #[prost(bool, tag = "4")]
     ready: bool,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize, Message)]
 #[serde(default)]
 struct State {
+    #[prost(message, optional, tag = "1")]
     waiting: Option<Waiting>,
+    #[prost(message, optional, tag = "2")]
     running: Option<Running>,
+    #[prost(message, optional, tag = "3")]
     terminated: Option<Terminated>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize, Message)]
 #[serde(default)]
 struct Waiting {
+    #[prost(string, optional, tag = "1")]
     reason: Option<String>,
+    #[prost(string, optional, tag = "2")]
     message: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize, Message)]
 #[serde(rename_all = "camelCase", default)]
 struct Running {
-    started_at: Option<Time>,
+    #[prost(message, optional, tag = "1")]
+    started_at: Option<Moment>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize, Message)]
 #[serde(rename_all = "camelCase", default)]
 struct Terminated {
+    #[prost(int32, tag = "1")]
     exit_code: i32,
+    #[prost(int32, optional, tag = "2")]
     signal: Option<i32>,
+    #[prost(string, optional, tag = "3")]
     reason: Option<String>,
+    #[prost(string, optional, tag = "4")]
     message: Option<String>,
-    started_at: Option<Time>,
-    finished_at: Option<Time>,
+    #[prost(message, optional, tag = "5")]
+    started_at: Option<Moment>,
+    #[prost(message, optional, tag = "6")]
+    finished_at: Option<Moment>,
+}
+
+impl From<Shape> for Pod {
+    fn from(shape: Shape) -> Self {
+        Self {
+            metadata: shape.metadata.into(),
+            spec: shape.spec,
+            status: shape.status,
+        }
+    }
 }
 
 impl Pod {
+    /// Reads a Pod from protobuf.
+    pub(in crate::controller) fn decode(object: Bytes) -> Result<Self, DecodeError> {
+        Shape::decode(object).map(Self::from)
+    }
+
     /// The facts that decisions rest on.
     pub(in crate::controller) fn view(self) -> PodView {
         let judged = Judged::of(&self.metadata);
@@ -117,8 +173,10 @@ impl Pod {
             revision: label(&meta, labels::REVISION)
                 .unwrap_or_default()
                 .to_owned(),
-            created: timestamp(meta.creation_timestamp.as_ref()).unwrap_or(Timestamp::UNIX_EPOCH),
-            deletion: timestamp(meta.deletion_timestamp.as_ref()),
+            created: meta
+                .creation_timestamp
+                .map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+            deletion: meta.deletion_timestamp.map(|time| time.0),
             deletion_grace_seconds: meta.deletion_grace_period_seconds,
             name: meta.name.unwrap_or_default(),
             uid: meta.uid.unwrap_or_default(),
@@ -139,8 +197,7 @@ impl Pod {
                 .status
                 .conditions
                 .into_iter()
-                .filter(|condition| CONDITIONS.contains(&condition.r#type.as_str()))
-                .map(Condition::view)
+                .filter_map(Condition::view)
                 .collect(),
             containers: self
                 .status
@@ -193,14 +250,15 @@ impl Judged {
 }
 
 impl Condition {
-    fn view(self) -> PodCondition {
-        PodCondition {
+    /// The condition, when decisions rest on it; the others are not kept.
+    fn view(self) -> Option<PodCondition> {
+        Some(PodCondition {
+            type_: PodConditionType::of(&self.r#type)?,
             is_true: self.status == "True",
-            type_: self.r#type,
             reason: self.reason.unwrap_or_default(),
             message: short(self.message.unwrap_or_default()),
-            changed: timestamp(self.last_transition_time.as_ref()),
-        }
+            changed: timestamp(self.last_transition_time),
+        })
     }
 }
 
@@ -211,7 +269,7 @@ impl Container {
             judged,
             state: self.state.view(),
             last: self.last_state.terminated.map(Terminated::view),
-            restarts: self.restart_count,
+            restarts: self.restart_count.into(),
             ready: self.ready,
         }
     }
@@ -225,7 +283,7 @@ impl State {
         }
         if let Some(running) = self.running {
             return ContainerState::Running {
-                since: timestamp(running.started_at.as_ref()),
+                since: timestamp(running.started_at),
             };
         }
         let waiting = self.waiting.unwrap_or_default();
@@ -243,8 +301,8 @@ impl Terminated {
             signal: self.signal.filter(|signal| *signal != 0),
             reason: self.reason.unwrap_or_default(),
             message: short(self.message.unwrap_or_default()),
-            started: timestamp(self.started_at.as_ref()),
-            finished: timestamp(self.finished_at.as_ref()),
+            started: timestamp(self.started_at),
+            finished: timestamp(self.finished_at),
         }
     }
 }

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::text::{Rule, first_match, join};
 use super::{Class, Confidence, Evidence, Fault};
-use crate::model::pod::{ContainerView, PodCondition, PodPhase, PodView};
+use crate::model::pod::{ContainerView, PodCondition, PodConditionType, PodPhase, PodView};
 use crate::model::world::NodeView;
 
 /// How old a `DisruptionTarget` of a running Pod may be. Whoever set it deletes the Pod at once, so an
@@ -39,7 +39,9 @@ const BY_KUBELET: &[Rule] = &[
 
 /// Who announced that the Pod is to end.
 pub(super) fn announced(pod: &PodView, now: Timestamp) -> Option<Fault> {
-    let condition = pod.condition("DisruptionTarget").filter(|c| c.is_true)?;
+    let condition = pod
+        .condition(PodConditionType::DisruptionTarget)
+        .filter(|c| c.is_true)?;
     if is_stale(pod, condition, now) {
         return None;
     }

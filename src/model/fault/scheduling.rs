@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::text::{Rule, first_match, join};
 use super::{Class, Confidence, Fault};
-use crate::model::pod::{PodCondition, PodPhase, PodView};
+use crate::model::pod::{PodCondition, PodConditionType, PodPhase, PodView};
 
 /// How long a Pod may wait for a scheduler to look at it.
 const SCHEDULER_PATIENCE: SignedDuration = SignedDuration::from_secs(30);
@@ -120,7 +120,7 @@ const RULES: &[Rule] = &[
 
 /// Why the Pod has no node, when the scheduler has looked at it and said no, or has not looked for long.
 pub(super) fn unscheduled(pod: &PodView, now: Timestamp) -> Option<Fault> {
-    let Some(condition) = pod.condition("PodScheduled") else {
+    let Some(condition) = pod.condition(PodConditionType::PodScheduled) else {
         return overlooked(pod, now);
     };
     // A condition without a reason is not a judgement of the scheduler.

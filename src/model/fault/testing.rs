@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::Evidence;
 use crate::model::pod::{
-    ContainerState, ContainerView, PodCondition, PodPhase, PodView, Termination,
+    ContainerState, ContainerView, PodCondition, PodConditionType, PodPhase, PodView, Termination,
 };
 use crate::model::world::{NodeView, Refusal};
 
@@ -191,7 +191,8 @@ impl PodBuilder {
 
     /// `main` runs and the Pod is Ready.
     pub(crate) fn ready(self, since: Timestamp) -> Self {
-        self.running(since).condition("Ready", true, "", "", since)
+        self.running(since)
+            .condition(PodConditionType::Ready, true, "", "", since)
     }
 
     /// `main` waits for that reason.
@@ -261,7 +262,7 @@ impl PodBuilder {
     /// Marked by somebody as about to be disrupted.
     pub(crate) fn disrupted(self, reason: &str, message: &str, changed: Timestamp) -> Self {
         self.but(|pod| pod.phase = PodPhase::Running).condition(
-            "DisruptionTarget",
+            PodConditionType::DisruptionTarget,
             true,
             reason,
             message,
@@ -275,7 +276,13 @@ impl PodBuilder {
             pod.node = None;
             pod.containers.clear();
         })
-        .condition("PodScheduled", false, reason, message, at(0))
+        .condition(
+            PodConditionType::PodScheduled,
+            false,
+            reason,
+            message,
+            at(0),
+        )
     }
 
     /// Without a node, because the scheduler says so.
@@ -286,7 +293,7 @@ impl PodBuilder {
     /// With a condition.
     pub(crate) fn condition(
         self,
-        type_: &str,
+        type_: PodConditionType,
         is_true: bool,
         reason: &str,
         message: &str,
@@ -295,7 +302,7 @@ impl PodBuilder {
         self.but(|pod| {
             pod.conditions.retain(|c| c.type_ != type_);
             pod.conditions.push(PodCondition {
-                type_: type_.to_owned(),
+                type_,
                 is_true,
                 reason: reason.to_owned(),
                 message: message.to_owned(),

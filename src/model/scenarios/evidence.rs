@@ -3,6 +3,7 @@
 //! Rule: a death is judged once, and the death of the Pod that the slot stands on is judged.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{ONE, many};
 use crate::api::v1alpha1::RecentFault;
@@ -61,7 +62,7 @@ fn what_is_not_known_to_be_there_is_written_down_before_it_is_replaced() {
     let mut lab = Lab::new(ONE);
     lab.run(5);
     for worker in lab.world.workers.values_mut() {
-        worker.status.slots.clear();
+        Arc::make_mut(&mut worker.status).slots.clear();
     }
     lab.delete_by_hand("a", 0);
     let decision = decide(&lab.world, lab.now);
@@ -428,7 +429,8 @@ fn what_the_tree_could_not_be_told_is_shown_and_counted_once() {
     lab.settle();
     let before = lab.world.tree.status.clone();
     assert_eq!(before.restarts, 1);
-    lab.world.workers.get_mut("a").unwrap().status.restarts = 0;
+    let worker = lab.world.workers.get_mut("a").unwrap();
+    Arc::make_mut(&mut worker.status).restarts = 0;
     let known = before.recent_faults[0].clone();
     let fault = RecentFault {
         slot: 1,

@@ -154,7 +154,7 @@ impl Story {
         });
         let legal = Tree::parse("t", &self.lab.world.tree.spec).is_ok();
         if !legal {
-            self.lab.world.tree.spec = before.clone();
+            self.lab.tree_mut().spec = before.clone();
         }
         let name = &before.children[index].name;
         format!(
@@ -188,7 +188,7 @@ impl Story {
         if records.iter().any(|record| !record.charges.is_empty()) {
             return Err(format!("charges are left: {records:?}"));
         }
-        lab.world.tree.deleting = true;
+        lab.tree_mut().deleting = true;
         lab.run(60);
         if !lab.world.tree.finalizers.is_empty() || lab.pods().any(|pod| !pod.is_terminal()) {
             return Err("it was not deleted".to_owned());

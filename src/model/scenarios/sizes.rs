@@ -18,7 +18,7 @@ fn the_status_of_a_thousand_replicas_stays_small() {
         let mut lab = Lab::new(&many(1000, 1));
         lab.behave("a", behaviour);
         lab.run(40);
-        let weight = fit::weight(&lab.world.workers["a"].status);
+        let weight = fit::weight(&*lab.world.workers["a"].status);
         println!("{behaviour:?}: the status of the Worker has {weight} bytes");
         // A thousand replicas that all wait are a little more than the limit, with no word too many.
         let limit = fit::LARGEST_WORKER * 11 / 10;
