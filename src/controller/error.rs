@@ -5,6 +5,7 @@
 use std::error::Error as _;
 use std::fmt;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use kube::core::Status;
@@ -149,6 +150,14 @@ impl Error {
     /// Whether the API server no longer has the version that was asked for.
     pub(super) fn is_gone(&self) -> bool {
         self.code() == 410
+    }
+
+    /// Whether an answer came that cannot be read.
+    pub(super) fn is_unreadable(&self) -> bool {
+        let Self::Api { source, .. } = self else {
+            return false;
+        };
+        matches!(source.as_ref(), kube::Error::ReadEvents(error) if error.kind() == ErrorKind::InvalidData)
     }
 
     /// Whether the object is not what the request assumed: a precondition or version did not hold.

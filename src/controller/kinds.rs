@@ -33,7 +33,7 @@ pub(super) trait Kind: Send + Sync + 'static {
     const NAME: &'static str;
     /// The labels that an object must have to be watched; empty for all objects.
     const SELECTOR: &'static str = "";
-    /// How an object is read from protobuf, for kinds of which the API server can tell in it: its own ones.
+    /// How an object is read from protobuf; custom resources have none.
     const PROTOBUF: Option<Read<Self::Wire>> = None;
 
     /// What is kept of that object.

@@ -26,6 +26,8 @@ pub(super) struct Seen {
     pub(super) target: String,
     /// Query parameters, sorted.
     pub(super) query: Vec<String>,
+    /// The header `Accept`, empty when there is none.
+    pub(super) accept: String,
     pub(super) body: Value,
 }
 
@@ -36,6 +38,8 @@ pub(super) enum Answer {
     Json(u16, Value),
     /// A watch that sends these events and ends.
     Events(Vec<Value>),
+    /// A watch that sends these bytes and ends.
+    Stream(Vec<u8>),
     /// A watch that sends these events, and then nothing, with the connection open.
     Dark(Vec<Value>),
     /// None at all.
@@ -72,6 +76,9 @@ pub(super) fn client(answer: impl Fn(&Seen) -> Answer + Send + 'static) -> (Clie
             match answer {
                 Answer::Json(code, body) => respond.send_response(response(code, body.to_string())),
                 Answer::Events(events) => respond.send_response(response(200, lines(&events))),
+                Answer::Stream(bytes) => {
+                    respond.send_response(http::Response::new(bytes.into()));
+                }
                 Answer::Dark(events) => {
                     let begin = stream::iter([Ok::<_, Infallible>(lines(&events))]);
                     let body = axum::body::Body::from_stream(begin.chain(stream::pending()));
@@ -104,6 +111,10 @@ async fn read(request: http::Request<Body>) -> Seen {
     Seen {
         target: format!("{} {}", parts.method, parts.uri.path()),
         query,
+        accept: parts
+            .headers
+            .get(http::header::ACCEPT)
+            .map_or_else(String::new, |accept| accept.to_str().unwrap().to_owned()),
         body: serde_json::from_slice(&bytes).unwrap_or_default(),
     }
 }

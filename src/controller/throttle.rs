@@ -1,9 +1,10 @@
-//! What an overloaded API server asks for, `Retry-After`, put where the rest of the controller can read it.
+//! What the API server says when it says no, put where the rest of the controller can read it: the header `Retry-After`,
+//! and a Status in protobuf.
 //!
 //! Rule: the answer stays an error; nothing is repeated here, because whoever decided on the request must look again.
 
 use axum::body::Body;
-use axum::http::{Response, StatusCode, header};
+use axum::http::{HeaderValue, Response, StatusCode, header};
 use kube::core::Status;
 use kube::core::response::StatusDetails;
 use tower::BoxError;
@@ -32,6 +33,8 @@ pub(crate) async fn keep(answer: Response<Body>) -> Result<Response<Body>, BoxEr
         details.retry_after_seconds = seconds;
     }
     parts.headers.remove(header::CONTENT_LENGTH);
+    let json = HeaderValue::from_static("application/json");
+    parts.headers.insert(header::CONTENT_TYPE, json);
     Ok(Response::from_parts(
         parts,
         serde_json::to_vec(&status)?.into(),

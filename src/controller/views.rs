@@ -232,21 +232,22 @@ impl Views {
     ) -> BTreeMap<String, NodeView> {
         let pods = || workers.iter().flat_map(|(_, pods)| pods);
         let names: BTreeSet<&str> = pods().filter_map(|pod| pod.node.as_deref()).collect();
-        let seen = self.nodes.seen(None);
-        let was_named_since = |name: &str| {
-            let mut naming = pods().filter(|pod| pod.node.as_deref() == Some(name));
-            naming.any(|pod| seen < Version::parse(&pod.resource_version))
-        };
-        let view = |name| match self.nodes.get(&ObjectKey::new("", name)) {
-            Some(node) => Some(node.view.clone()),
-            // A node is there when a Pod is bound to it. What we know of the nodes is older than the Pod.
-            None if was_named_since(name) => Some(NodeView::default()),
-            None => None,
-        };
-        names
+        let known = |name: &str| self.nodes.get(&ObjectKey::new("", name));
+        let (there, unknown): (BTreeSet<&str>, BTreeSet<&str>) =
+            names.into_iter().partition(|name| known(name).is_some());
+        let there = there
             .into_iter()
-            .filter_map(|name| Some((name.to_owned(), view(name)?)))
-            .collect()
+            .filter_map(|name| Some((name.to_owned(), known(name)?.view.clone())));
+        let mut views: BTreeMap<String, NodeView> = there.collect();
+        if !unknown.is_empty() {
+            // A node is there when a Pod is bound to it. What we know of the nodes may be older than the Pod.
+            let seen = self.nodes.seen(None);
+            let newer = pods().filter(|pod| seen < Version::parse(&pod.resource_version));
+            let hosts = newer.filter_map(|pod| pod.node.as_deref());
+            let hosts = hosts.filter(|name| unknown.contains(name));
+            views.extend(hosts.map(|name| (name.to_owned(), NodeView::default())));
+        }
+        views
     }
 
     fn concerned<K: Kind>(&self, touched: &Touched<K::Item>) -> BTreeSet<ObjectKey> {

@@ -4,7 +4,6 @@
 //! event becomes knowledge only here and in the answers to our own requests.
 
 use std::collections::BTreeSet;
-use std::marker::PhantomData;
 use std::time::Duration;
 
 use futures::TryStreamExt;
@@ -19,6 +18,7 @@ use super::error::{Error, bounded};
 use super::kinds::{Kind, Nodes, Pods, Trees, Workers};
 use super::store::{ObjectKey, Source, Version};
 use super::views::{SharedViews, listed};
+use super::wire::protobuf::Read;
 use crate::runtime::metrics::ApiMetrics;
 
 mod events;
@@ -81,7 +81,7 @@ where
         api,
         scope,
         around: surroundings.clone(),
-        kind: PhantomData,
+        protobuf: K::PROTOBUF,
     };
     watches.spawn(watch.run());
 }
@@ -90,14 +90,15 @@ struct Watch<K: Kind> {
     api: Api<K::Wire>,
     scope: Option<String>,
     around: Surroundings,
-    kind: PhantomData<K>,
+    /// How its objects are read from protobuf, as long as all that came so could be read.
+    protobuf: Option<Read<K::Wire>>,
 }
 
 /// Where the next watch begins: after this version, or with a list.
 type Resume = Option<String>;
 
 impl<K: Kind> Watch<K> {
-    async fn run(self) {
+    async fn run(mut self) {
         let mut resume: Resume = None;
         let mut delay = BACKOFF.0;
         loop {
@@ -120,6 +121,13 @@ impl<K: Kind> Watch<K> {
                     if let Some(pause) = self.does_without(&error) {
                         tokio::time::sleep(pause).await;
                         continue;
+                    }
+                    if error.is_unreadable() && self.protobuf.take().is_some() {
+                        // Whoever makes a Pod may write into it what only JSON can tell of: text that is none.
+                        tracing::warn!(
+                            kind = K::NAME,
+                            "what came cannot be read; going on in JSON"
+                        );
                     }
                     self.failed(&error);
                     if begun.elapsed() > PROVEN {
@@ -201,7 +209,7 @@ impl<K: Kind> Watch<K> {
             "watch",
             K::NAME,
             "",
-            events::events::<K>(&self.api, &params, &version),
+            events::events(&self.api, &params, &version, self.protobuf),
         )
         .await;
         let events = begun.map_err(|error| resumable(error, &version))?;

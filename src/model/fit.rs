@@ -15,12 +15,14 @@ pub(super) const LARGEST_TREE: usize = 64 * 1024;
 pub(super) const LARGEST_WORKER: usize = 128 * 1024;
 /// Below this number of entries no status of a tree can be too heavy.
 const FEW_RECORDS: usize = 16;
-/// More bytes than a slot weighs of which nothing is told but its Pod.
-const PLAIN_SLOT: usize = 128;
+/// More bytes than a slot weighs of which nothing is told but its Pod, beside the UID of that.
+const PLAIN_SLOT: usize = 64;
+/// More bytes than a number of a slot adds.
+const NUMBER: usize = 24;
 /// More bytes than the names and times add of what a slot waits for, or of what troubles it.
 const WORDS: usize = 256;
 /// More bytes than a charge adds beside its node.
-const TIMED: usize = 64;
+const TIMED: usize = 80;
 /// More bytes than a Worker's status weighs beside its slots.
 const REST: usize = 1024;
 /// Above this the API server would soon refuse the status, and nothing could be remembered at all.
@@ -88,7 +90,10 @@ fn at_most(slot: &SlotStatus) -> usize {
         .iter()
         .map(|trouble| trouble.reason.len() + trouble.message.len());
     let nodes = slot.node_charges.iter().map(|charge| charge.node.len());
+    let numbers = [slot.deaths, slot.failed_inits, slot.step];
     PLAIN_SLOT
+        + slot.pod_uid.len()
+        + NUMBER * numbers.iter().filter(|number| **number != 0).count()
         + WORDS * (usize::from(is_timed) + usize::from(is_troubled))
         + TIMED * (slot.charges.len() + slot.node_charges.len())
         // A byte of a text takes six at most, as an escape.
@@ -102,23 +107,38 @@ pub(super) fn weight<T: Serialize>(status: &T) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn no_slot_weighs_more_than_it_is_taken_for() {
-        let time = "2026-01-01T00:00:00Z";
-        let plain = serde_json::json!({
-            "slot": 1000, "podUID": "0ba6bd2c-8bd6-4c16-9d5c-7d2e1c1f0d4b", "deaths": 10, "started": true,
-        });
-        let speaking = serde_json::json!({
-            "slot": 1000, "podUID": "0ba6bd2c-8bd6-4c16-9d5c-7d2e1c1f0d4b", "deaths": 1_000_000, "failedInits": 1_000_000,
-            "gone": true, "step": 1_000_000, "charges": vec![time; 101],
-            "nodeCharges": vec![serde_json::json!({"node": "\u{1}", "time": time}); 101],
-            "dueTime": time, "downTime": time, "brake": {"count": 1_000_000, "dueTime": time},
-            "parked": {"retryTime": time, "delaySeconds": 300, "waiting": true},
-            "trouble": {"reason": "CreateRefused", "message": "\u{1}".repeat(512), "sinceTime": time},
-        });
-        for slot in [plain, speaking] {
+        let time = "2026-01-01T00:00:00.123456789Z";
+        let charge = json!({"node": "\u{1}", "time": time});
+        let optional = [
+            ("deaths", json!(1_000_000)),
+            ("failedInits", json!(1_000_000)),
+            ("step", json!(1_000_000)),
+            ("charges", json!([time])),
+            ("nodeCharges", json!([charge])),
+            ("dueTime", json!(time)),
+            ("downTime", json!(time)),
+            ("brake", json!({"count": 1_000_000, "dueTime": time})),
+            (
+                "parked",
+                json!({"retryTime": time, "delaySeconds": 300, "waiting": true}),
+            ),
+            (
+                "trouble",
+                json!({"reason": "CreateRefused", "message": "\u{1}", "sinceTime": time}),
+            ),
+        ];
+        for choice in 0..1_u32 << optional.len() {
+            let mut slot = json!({"slot": 100_000, "podUID": "u", "gone": true, "started": true});
+            let chosen = optional.iter().enumerate();
+            for (_, (name, value)) in chosen.filter(|(place, _)| choice >> place & 1 == 1) {
+                slot[name] = value.clone();
+            }
             let slot: SlotStatus = serde_json::from_value(slot).unwrap();
             let bytes = weight(&slot);
             assert!(bytes < at_most(&slot), "{bytes} bytes: {slot:?}");

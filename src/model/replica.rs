@@ -329,7 +329,7 @@ fn alive_since(pod: &PodView, ready: bool) -> Option<Timestamp> {
 
 /// The slots that a worker of `count` replicas fills. `Stable` ones are the lowest numbers;
 /// `Interchangeable` ones keep the slots there are, drop first those not alive, then not Ready, then the
-/// highest, and add the lowest free numbers. Returns with them the slots that are dropped and would be kept if their Pods
+/// highest, and add the lowest free numbers. They come in order, none twice. Returns with them the slots that are dropped and would be kept if their Pods
 /// were alive and Ready.
 fn wanted_slots(
     leaf: &Leaf<'_>,

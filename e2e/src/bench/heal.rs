@@ -1,7 +1,7 @@
 //! `heal-delete-p50`, `heal-delete-p99`: a Pod is deleted, and its owner asks for the next one.
 //!
 //! Rule: from the API server's answer to the delete until it received the create; one delete every 200 ms, and none hits
-//! the same slot twice, because Coppice replaces at once only what has lived for a while. So each run has Pods of its own.
+//! the same slot twice, because Coppice replaces at once only what has lived for a while.
 
 use std::time::Duration;
 
@@ -20,7 +20,8 @@ use crate::progress::say;
 const GAP: Duration = Duration::from_millis(200);
 /// How many Pods are deleted in one run.
 const DELETES: usize = 100;
-/// Many owners of one Pod each, and one owner of many: both must hold. A run deletes each Pod once.
+/// Many owners of one Pod each, and one owner of many: both must hold. A run has Pods of its own, and
+/// deletes each of them once.
 const SHAPES: [Shape; 2] = [
     Shape {
         owners: 100,

@@ -183,6 +183,7 @@ impl Execution<'_> {
         let term = self.term();
         let created = create::<K>(context, term, &tree.namespace, new.name, new.body).await;
         let Err(error) = created else {
+            // Said afterwards, because who waits for a Pod should not wait for a log; what fails is logged as that.
             tracing::info!(kind = K::NAME, name = new.name, "created");
             return Ok(Effect::Done);
         };

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::controller::testing::{self, Answer, Log, Seen};
+use crate::controller::wire::{self, protobuf};
 use crate::runtime::metrics::Metrics;
 
 const LIST: &str = "GET /api/v1/namespaces/ns/pods";
@@ -141,6 +142,53 @@ async fn events_are_taken_in_and_the_next_watch_goes_on_after_them() {
         seen.query.contains(&"timeoutSeconds=20".to_owned()),
         "{seen:?}"
     );
+}
+
+/// A Pod of a tree in protobuf.
+fn written_pod(name: &str, version: u64) -> Vec<u8> {
+    wire::Pod::written(name, &version.to_string())
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_in_protobuf_are_taken_in_and_a_version_that_is_gone_brings_a_list() {
+    let told = [
+        protobuf::written("ADDED", &written_pod("b", 10)),
+        protobuf::written("ADDED", &written_pod("c", 11)),
+        protobuf::written("MODIFIED", &written_pod("b", 12)),
+        protobuf::written("DELETED", &written_pod("a", 13)),
+        protobuf::written("BOOKMARK", &protobuf::at_version("15")),
+    ];
+    let gone = protobuf::written("ERROR", &protobuf::a_refusal(410, "Expired", 0));
+    let bench = watch(vec![
+        page(&[pod("a", 1)], 9, ""),
+        Answer::Stream(told.concat()),
+        Answer::Stream(gone),
+        page(&[pod("d", 20)], 21, ""),
+    ]);
+    let (seen, _) = bench.request(2).await;
+    assert!(seen.accept.starts_with(protobuf::CONTENT_TYPE), "{seen:?}");
+    assert_eq!(bench.version_of_request(3).await.unwrap(), "15");
+    assert_eq!(bench.pods(), ["b", "c"]);
+    assert_eq!(bench.version_of_request(4).await, None);
+    assert_eq!(bench.version_of_request(5).await.unwrap(), "21");
+    assert_eq!(bench.pods(), ["d"]);
+}
+
+/// Who makes a Pod in protobuf may put bytes into it that are no text. That must not blind a watch.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_from_protobuf_is_asked_for_in_json() {
+    let odd = protobuf::written("ADDED", b"\x0a\x03\x0a\x01\xff");
+    let bench = watch(vec![
+        page(&[pod("a", 1)], 9, ""),
+        Answer::Stream(odd),
+        Answer::Events(vec![event("ADDED", &pod("b", 10))]),
+        Answer::Never,
+    ]);
+    let (seen, _) = bench.request(3).await;
+    assert_eq!(seen.accept, "", "{seen:?}");
+    assert_eq!(bench.version_of_request(3).await.unwrap(), "9");
+    assert_eq!(bench.version_of_request(4).await.unwrap(), "10");
+    assert_eq!(bench.pods(), ["a", "b"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,9 +2,9 @@
 //!
 //! Rule: a heartbeat of a healthy node does not change its view.
 
-use axum::body::Bytes;
 use k8s_openapi::ClusterResourceScope;
 use k8s_openapi::api::core::v1::Node as FullNode;
+use prost::bytes::Bytes;
 use prost::{DecodeError, Message};
 
 use super::{
@@ -27,7 +27,7 @@ pub(in crate::controller) struct Node {
     status: Status,
 }
 
-/// A Node as it is written down.
+/// A Node as it is written down, in JSON and in protobuf.
 #[derive(Clone, PartialEq, Deserialize, Message)]
 #[serde(default)]
 struct Shape {

@@ -2,8 +2,8 @@
 //!
 //! Rule: long texts are cut here, so that no Pod can fill the memory with its last words.
 
-use axum::body::Bytes;
 use k8s_openapi::api::core::v1::Pod as FullPod;
+use prost::bytes::Bytes;
 use prost::{DecodeError, Message};
 
 use super::{
@@ -27,7 +27,7 @@ pub(in crate::controller) struct Pod {
     status: Status,
 }
 
-/// A Pod as it is written down.
+/// A Pod as it is written down, in JSON and in protobuf.
 #[derive(Clone, PartialEq, Deserialize, Message)]
 #[serde(default)]
 struct Shape {
@@ -162,6 +162,24 @@ impl Pod {
         Shape::decode(object).map(Self::from)
     }
 
+    /// A Pod of the tree `t` in protobuf.
+    #[cfg(test)]
+    pub(in crate::controller) fn written(name: &str, version: &str) -> Vec<u8> {
+        let metadata = SlimMetadata {
+            name: Some(name.to_owned()),
+            namespace: Some("ns".to_owned()),
+            uid: Some(name.to_owned()),
+            resource_version: Some(version.to_owned()),
+            labels: [(labels::TREE.to_owned(), "t".to_owned())].into(),
+            ..SlimMetadata::default()
+        };
+        let shape = Shape {
+            metadata,
+            ..Shape::default()
+        };
+        shape.encode_to_vec()
+    }
+
     /// The facts that decisions rest on.
     pub(in crate::controller) fn view(self) -> PodView {
         let judged = Judged::of(&self.metadata);
@@ -185,6 +203,7 @@ impl Pod {
             kubelet_restarts: self
                 .spec
                 .restart_policy
+                .filter(|policy| !policy.is_empty())
                 .is_none_or(|policy| policy == "Always"),
             phase: phase(self.status.phase.as_deref()),
             reason: self.status.reason.filter(|reason| !reason.is_empty()),
