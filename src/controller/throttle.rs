@@ -6,7 +6,6 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use kube::core::Status;
-use kube::core::response::StatusDetails;
 use tower::BoxError;
 
 use super::wire::protobuf;
@@ -29,7 +28,9 @@ pub(crate) async fn keep(answer: Response<Body>) -> Result<Response<Body>, BoxEr
         .or_else(|_| protobuf::status(text.clone()))
         .unwrap_or_else(|_| plain(code, &text));
     if let Some(seconds) = seconds {
-        let details = status.details.get_or_insert_with(no_details);
+        let details = status
+            .details
+            .get_or_insert_with(|| protobuf::details_of(seconds));
         details.retry_after_seconds = seconds;
     }
     parts.headers.remove(header::CONTENT_LENGTH);
@@ -58,17 +59,6 @@ fn is_protobuf<B>(answer: &Response<B>) -> bool {
 fn plain(code: StatusCode, text: &[u8]) -> Status {
     let reason = code.canonical_reason().unwrap_or_default();
     Status::failure(String::from_utf8_lossy(text).trim(), reason).with_code(code.as_u16())
-}
-
-fn no_details() -> StatusDetails {
-    StatusDetails {
-        name: String::new(),
-        group: String::new(),
-        kind: String::new(),
-        uid: String::new(),
-        causes: Vec::new(),
-        retry_after_seconds: 0,
-    }
 }
 
 #[cfg(test)]

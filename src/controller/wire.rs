@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
@@ -50,6 +51,20 @@ struct SlimMetadata {
     #[prost(message, repeated, tag = "13")]
     #[serde(deserialize_with = "or_default")]
     owner_references: Vec<Owner>,
+}
+
+/// An object as it is written down, in JSON and in protobuf.
+#[derive(Clone, PartialEq, Deserialize, Message)]
+#[serde(default, bound = "S: Deserialize<'de>, T: Deserialize<'de>")]
+struct Shape<S: Message + Debug + Default, T: Message + Debug + Default> {
+    #[prost(message, required, tag = "1")]
+    metadata: SlimMetadata,
+    #[prost(message, required, tag = "2")]
+    #[serde(deserialize_with = "or_default")]
+    spec: S,
+    #[prost(message, required, tag = "3")]
+    #[serde(deserialize_with = "or_default")]
+    status: T,
 }
 
 /// An owner of an object.

@@ -8,7 +8,7 @@ use prost::bytes::Bytes;
 use prost::{DecodeError, Message};
 
 use super::{
-    Cow, Deserialize, Moment, ObjectMeta, Resource, SlimMetadata, Timestamp, or_default, timestamp,
+    Cow, Deserialize, Moment, ObjectMeta, Resource, Shape, Timestamp, or_default, timestamp,
 };
 use crate::model::world::NodeView;
 
@@ -20,24 +20,10 @@ const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 
 /// A Node as it is watched.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(from = "Shape")]
+#[serde(from = "Shape<Spec, Status>")]
 pub(in crate::controller) struct Node {
     metadata: ObjectMeta,
     spec: Spec,
-    status: Status,
-}
-
-/// A Node as it is written down, in JSON and in protobuf.
-#[derive(Clone, PartialEq, Deserialize, Message)]
-#[serde(default)]
-struct Shape {
-    #[prost(message, required, tag = "1")]
-    metadata: SlimMetadata,
-    #[prost(message, required, tag = "2")]
-    #[serde(deserialize_with = "or_default")]
-    spec: Spec,
-    #[prost(message, required, tag = "3")]
-    #[serde(deserialize_with = "or_default")]
     status: Status,
 }
 
@@ -77,8 +63,8 @@ struct Condition {
     last_transition_time: Option<Moment>,
 }
 
-impl From<Shape> for Node {
-    fn from(shape: Shape) -> Self {
+impl From<Shape<Spec, Status>> for Node {
+    fn from(shape: Shape<Spec, Status>) -> Self {
         Self {
             metadata: shape.metadata.into(),
             spec: shape.spec,

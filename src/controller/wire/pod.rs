@@ -7,8 +7,8 @@ use prost::bytes::Bytes;
 use prost::{DecodeError, Message};
 
 use super::{
-    Cow, Deserialize, Moment, NamespaceResourceScope, ObjectMeta, Resource, SlimMetadata,
-    Timestamp, controller_of, cut, label, or_default, timestamp,
+    Cow, Deserialize, Moment, NamespaceResourceScope, ObjectMeta, Resource, Shape, Timestamp,
+    controller_of, cut, label, or_default, timestamp,
 };
 use crate::api::labels;
 use crate::model::pod::{
@@ -20,24 +20,10 @@ const MESSAGE_LIMIT: usize = 1024;
 
 /// A Pod as it is watched.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(from = "Shape")]
+#[serde(from = "Shape<Spec, Status>")]
 pub(in crate::controller) struct Pod {
     metadata: ObjectMeta,
     spec: Spec,
-    status: Status,
-}
-
-/// A Pod as it is written down, in JSON and in protobuf.
-#[derive(Clone, PartialEq, Deserialize, Message)]
-#[serde(default)]
-struct Shape {
-    #[prost(message, required, tag = "1")]
-    metadata: SlimMetadata,
-    #[prost(message, required, tag = "2")]
-    #[serde(deserialize_with = "or_default")]
-    spec: Spec,
-    #[prost(message, required, tag = "3")]
-    #[serde(deserialize_with = "or_default")]
     status: Status,
 }
 
@@ -146,8 +132,8 @@ struct Terminated {
     finished_at: Option<Moment>,
 }
 
-impl From<Shape> for Pod {
-    fn from(shape: Shape) -> Self {
+impl From<Shape<Spec, Status>> for Pod {
+    fn from(shape: Shape<Spec, Status>) -> Self {
         Self {
             metadata: shape.metadata.into(),
             spec: shape.spec,
@@ -165,15 +151,15 @@ impl Pod {
     /// A Pod of the tree `t` in protobuf.
     #[cfg(test)]
     pub(in crate::controller) fn written(name: &str, version: &str) -> Vec<u8> {
-        let metadata = SlimMetadata {
+        let metadata = super::SlimMetadata {
             name: Some(name.to_owned()),
             namespace: Some("ns".to_owned()),
             uid: Some(name.to_owned()),
             resource_version: Some(version.to_owned()),
             labels: [(labels::TREE.to_owned(), "t".to_owned())].into(),
-            ..SlimMetadata::default()
+            ..super::SlimMetadata::default()
         };
-        let shape = Shape {
+        let shape = Shape::<Spec, Status> {
             metadata,
             ..Shape::default()
         };

@@ -163,18 +163,24 @@ fn refusal(object: Bytes) -> Result<Status, DecodeError> {
         code,
     } = Refusal::decode(object)?;
     let code = u16::try_from(code).unwrap_or_default();
-    let details = details.map(|details| StatusDetails {
+    let details = details
+        .map(|details| details_of(u32::try_from(details.retry_after_seconds).unwrap_or_default()));
+    Ok(Status {
+        details,
+        ..Status::failure(&message, &reason).with_code(code)
+    })
+}
+
+/// The details of a Status that says only how long to wait.
+pub(in crate::controller) fn details_of(retry_after_seconds: u32) -> StatusDetails {
+    StatusDetails {
         name: String::new(),
         group: String::new(),
         kind: String::new(),
         uid: String::new(),
         causes: Vec::new(),
-        retry_after_seconds: u32::try_from(details.retry_after_seconds).unwrap_or_default(),
-    });
-    Ok(Status {
-        details,
-        ..Status::failure(&message, &reason).with_code(code)
-    })
+        retry_after_seconds,
+    }
 }
 
 fn envelope(mut bytes: Bytes) -> Result<Envelope, Unreadable> {
