@@ -8,13 +8,16 @@ mod deaths;
 mod decide;
 pub mod decision;
 mod engine;
+mod exits;
 pub mod fault;
 mod fit;
+mod incarnations;
 mod judge;
 #[cfg(test)]
 pub(crate) mod lab;
 mod memory;
 pub mod names;
+mod order;
 mod plan;
 pub mod pod;
 mod replica;
@@ -25,6 +28,8 @@ mod situations;
 mod supervise;
 pub mod tree;
 mod troubles;
+mod waits;
+mod warnings;
 pub mod window;
 pub mod world;
 

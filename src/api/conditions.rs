@@ -10,6 +10,8 @@ pub mod types {
     pub const RECONCILING: &str = "Reconciling";
     /// A person should look.
     pub const STALLED: &str = "Stalled";
+    /// The spec asks for the tree to be stopped.
+    pub const SUSPENDED: &str = "Suspended";
 }
 
 /// Declares [`Reason`] with one list of names and meanings, so that code and documentation cannot differ.
@@ -50,6 +52,12 @@ reasons! {
     NoChildren,
     /// Every child is disabled.
     AllDisabled,
+    /// All children have ended as their types allow, or the tree shut itself down: an end, not a failure.
+    Finished,
+    /// The tree is suspended and stopped.
+    Suspended,
+    /// The tree is not suspended. Only the condition `Suspended` has this reason.
+    NotSuspended,
     /// Children are being started for the first time, or after an edit.
     Starting,
     /// A child died and is being restarted.
@@ -78,7 +86,7 @@ reasons! {
     WaitingForFence,
     /// Something that the tree is made of may not be watched, so what happens to it is not noticed.
     WatchRefused,
-    /// A supervisor exceeded its intensity and gave up.
+    /// A supervisor exceeded its intensity, or could not be started, and gave up.
     GaveUp,
     /// The spec cannot be carried out as it stands.
     InvalidSpec,
@@ -119,12 +127,14 @@ mod tests {
              | type | True when |\n|---|---|\n\
              | `{}` | every enabled child has its quorum up |\n\
              | `{}` | Coppice is at work, or waits for something that it expects to happen |\n\
-             | `{}` | a person should look |\n\n\
+             | `{}` | a person should look |\n\
+             | `{}` | the spec asks for the tree to be stopped |\n\n\
              {REASONS}\n\
              | reason | meaning |\n|---|---|\n",
             types::READY,
             types::RECONCILING,
             types::STALLED,
+            types::SUSPENDED,
         );
         for reason in Reason::ALL {
             writeln!(page, "| `{}` | {} |", reason.as_str(), reason.meaning()).unwrap();
@@ -137,7 +147,7 @@ mod tests {
 
 <!-- Generated: `UPDATE=1 cargo test` writes this page. -->
 
-A `SupervisionTree` has three conditions. All are present from the first look that Coppice takes at the tree,
+A `SupervisionTree` has four conditions. All are present from the first look that Coppice takes at the tree,
 and each says in `observedGeneration` which version of the spec it judges. `Reconciling` and `Stalled` are
 never both True.
 ";
@@ -148,6 +158,6 @@ what happened, why, and what happens next. A tree that is neither `Reconciling` 
 
 ## Reasons
 
-All three conditions carry the same reason: that of the most important thing going on in the tree.
+`Ready`, `Reconciling` and `Stalled` carry the same reason: that of the most important thing going on in the tree.
 ";
 }

@@ -10,6 +10,8 @@ pub const CHILD: &str = "coppice.dev/child";
 pub const SLOT: &str = "coppice.dev/slot";
 /// Label on Pods: the hash of the template that they were made from.
 pub const REVISION: &str = "coppice.dev/revision";
+/// Label on Pods: the incarnation of their worker. Pods of an earlier one are stopped.
+pub const INCARNATION: &str = "coppice.dev/incarnation";
 /// Label on Pods: the slot again, under the name that `StatefulSet`s and `Job`s use.
 pub const POD_INDEX: &str = "apps.kubernetes.io/pod-index";
 /// Annotation on long-running Pods with `restartPolicy: Never`, so that Argo CD does not take them

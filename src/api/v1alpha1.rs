@@ -21,17 +21,19 @@ mod worker;
 
 pub(crate) use rules::tree_name;
 pub use status::{
-    BackoffStatus, ChargeStatus, GaveUpStatus, JudgedDeath, OperationKind, OperationStatus,
-    RecentFault, RefusedStatus, SupervisionTreeStatus, SupervisorStatus,
+    BackoffStatus, ChargeStatus, FinishedSupervisor, GaveUpStatus, JudgedDeath, OperationKind,
+    OperationStatus, RecentFault, RefusedStatus, SupervisionTreeStatus, SupervisorStatus,
+    WarningStatus,
 };
 pub use template::PodTemplate;
 pub use tree::{
-    Backoff, Child, GiveUp, Identity, Intensity, ReadyWhen, RootGiveUp, Startup, Strategy,
-    SupervisionTree, SupervisionTreeSpec, SupervisorSettings, WorkerSettings,
+    AutoShutdown, Backoff, Child, GiveUp, Identity, Intensity, ReadyWhen, Restart, RootGiveUp,
+    StartFailure, Startup, Strategy, SupervisionTree, SupervisionTreeSpec, SupervisorSettings,
+    WorkerSettings,
 };
 pub use worker::{
-    BrakeStatus, NodeChargeStatus, ParkedStatus, SlotStatus, TroubleStatus, Worker, WorkerSpec,
-    WorkerStatus,
+    BrakeStatus, FinishedReplica, NodeChargeStatus, ParkedStatus, SlotStatus, TroubleStatus,
+    Worker, WorkerSpec, WorkerStatus,
 };
 
 /// The API group of Coppice.

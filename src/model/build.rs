@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::api::labels;
-use crate::api::v1alpha1::{GROUP, SlotStatus};
+use crate::api::v1alpha1::{GROUP, Restart, SlotStatus, Strategy};
 
 use super::names;
+use super::pod::RestartPolicy;
 use super::tree::{Leaf, Policy};
 use super::window::in_window;
 use super::world::{TreeView, WorkerView};
@@ -55,6 +56,8 @@ pub(super) struct Place<'a> {
     pub worker: &'a WorkerView,
     /// The slot.
     pub slot: i32,
+    /// The incarnation of the worker.
+    pub incarnation: i64,
     /// What is remembered of the slot.
     pub memory: Option<&'a SlotStatus>,
     /// The time.
@@ -75,11 +78,10 @@ pub(super) fn pod(place: &Place<'_>, name: &str) -> Value {
     } = *place;
     let template = &leaf.settings.template.0;
     let mut spec = template.get("spec").cloned().unwrap_or_else(|| json!({}));
-    let restarts = kubelet_restarts(policy);
+    let restarts = kubelet_restarts(policy, leaf);
     let node_loss = leaf.settings.node_loss_seconds;
     if let Some(spec) = spec.as_object_mut() {
-        let policy = if restarts { "Always" } else { "Never" };
-        spec.insert("restartPolicy".into(), policy.into());
+        spec.insert("restartPolicy".into(), restarts.as_str().into());
         add_tolerations(spec, node_loss);
         if let Some(memory) = memory {
             avoid_nodes(spec, memory, place);
@@ -91,9 +93,11 @@ pub(super) fn pod(place: &Place<'_>, name: &str) -> Value {
     labels.insert(labels::SLOT.into(), slot.to_string().into());
     labels.insert(labels::POD_INDEX.into(), slot.to_string().into());
     labels.insert(labels::REVISION.into(), leaf.revision.clone().into());
+    let incarnation = place.incarnation.to_string();
+    labels.insert(labels::INCARNATION.into(), incarnation.into());
     let mut annotations = template_map(template, "annotations");
     annotations.insert(labels::CONTAINERS.into(), container_names(template).into());
-    if !restarts {
+    if restarts == RestartPolicy::Never && !leaf.completes() {
         annotations.insert(labels::ARGO_IGNORE_RESTART_POLICY.into(), "true".into());
     }
     json!({
@@ -110,9 +114,18 @@ pub(super) fn pod(place: &Place<'_>, name: &str) -> Value {
     })
 }
 
-/// Whether the kubelet makes the first restart in place: under `OneForOne`, while there is budget at all.
-pub(super) fn kubelet_restarts(policy: &Policy) -> bool {
-    policy.intensity.max_restarts > 0
+/// What the kubelet restarts in place. It does so under `OneForOne` only, because a member must not come back before its
+/// group; while there is budget at all; and where its idea of a clean end is that of the worker.
+pub(super) fn kubelet_restarts(policy: &Policy, leaf: &Leaf<'_>) -> RestartPolicy {
+    let is_alone = policy.strategy == Strategy::OneForOne;
+    if !is_alone || policy.intensity.max_restarts == 0 || leaf.settings.clean_exit_codes != [0] {
+        return RestartPolicy::Never;
+    }
+    match leaf.settings.restart {
+        Restart::Permanent => RestartPolicy::Always,
+        Restart::Transient => RestartPolicy::OnFailure,
+        Restart::Temporary => RestartPolicy::Never,
+    }
 }
 
 fn owner(kind: &str, name: &str, uid: &str) -> Value {
@@ -264,6 +277,7 @@ mod tests {
             policy: tree.parent_policy(id),
             worker: &worker,
             slot: 0,
+            incarnation: 1,
             memory,
             now: Timestamp::from_second(1000).unwrap(),
         };

@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 
 use crate::api::v1alpha1::{
-    BackoffStatus, ChargeStatus, GaveUpStatus, GiveUp, OperationKind, OperationStatus,
+    BackoffStatus, ChargeStatus, GaveUpStatus, GiveUp, OperationKind, Strategy,
 };
 
 use super::decision::Notice;
@@ -119,12 +119,8 @@ impl Engine<'_> {
         // Each outcome has a reason of its own, so that people can watch for it.
         let (reason, about, text) = match policy {
             GiveUp::Escalate => {
-                let record = self.memory.supervisor_mut(name);
-                record.operation = Some(OperationStatus {
-                    kind: OperationKind::GiveUp,
-                    since_time: api_time(self.now),
-                    message: cut(&message, 1024),
-                });
+                let operation = self.operation(OperationKind::GiveUp, &message);
+                self.memory.supervisor_mut(name).operation = Some(operation);
                 (
                     "SupervisorEscalated",
                     name.to_owned(),
@@ -132,32 +128,12 @@ impl Engine<'_> {
                 )
             }
             GiveUp::Stop => {
-                let templates = self.tree.templates(supervisor);
-                let record = self.memory.supervisor_mut(name);
-                record.charges.clear();
-                record.backoff.clear();
-                record.gave_up = vec![GaveUpStatus {
-                    child: String::new(),
-                    since_time: api_time(self.now),
-                    retry_time: None,
-                    delay_seconds: 0,
-                    waiting: true,
-                    settled: false,
-                    templates,
-                    message: cut(&message, 1024),
-                }];
-                (
-                    "SupervisorStopped",
-                    name.to_owned(),
-                    format!(
-                        "{name} gives up and stays stopped until `retryAt` or an edit of a template"
-                    ),
-                )
+                let text = self.give_up_all(supervisor, &message);
+                ("SupervisorStopped", name.to_owned(), text)
             }
             GiveUp::Retry => {
-                let (worst, retry) = self.give_up_worst(supervisor, charge, &message);
-                let text = format!("{worst} is given up and tried again at {retry}");
-                ("ChildGivenUp", worst, text)
+                let (about, text) = self.give_up_scope(supervisor, charge, &message);
+                ("ChildGivenUp", about, text)
             }
         };
         self.notices.push(Notice {
@@ -172,17 +148,66 @@ impl Engine<'_> {
         text
     }
 
-    /// `Retry` under `OneForOne`: only the child with the most charges is given up, the latest on a tie.
-    /// Gives back which one, and when it is tried again.
-    fn give_up_worst(
+    /// A supervisor is given up as a whole, as its policy says. Says what follows in words.
+    pub(super) fn give_up_all(&mut self, supervisor: NodeId, message: &str) -> String {
+        let name = self.name(supervisor);
+        let policy = self
+            .tree
+            .policy(supervisor)
+            .map_or(GiveUp::Stop, |p| p.on_give_up);
+        let retries = policy == GiveUp::Retry;
+        let at = retries.then_some(self.now);
+        let retry = self.give_up_nodes(supervisor, &[supervisor], at, message);
+        self.memory.supervisor_mut(name).operation = None;
+        match retry {
+            Some(retry) => format!("{name} is stopped and tried again at {retry}"),
+            None => format!(
+                "{name} gives up and stays stopped until `retryAt` or an edit of a template"
+            ),
+        }
+    }
+
+    /// `Retry`: what the strategy names is given up. Gives back what that is, and what follows in words.
+    fn give_up_scope(
         &mut self,
         supervisor: NodeId,
         charge: &Charge,
         message: &str,
-    ) -> (String, Timestamp) {
+    ) -> (String, String) {
+        let strategy = self.tree.parent_policy(charge.child).strategy;
+        let at = charge.toll.at.max(self.now);
+        if strategy == Strategy::OneForAll {
+            let text = self.give_up_all(supervisor, message);
+            return (self.name(supervisor).to_owned(), text);
+        }
+        let child = match strategy {
+            Strategy::RestForOne => Some(charge.child),
+            _ => self.worst_child(supervisor),
+        };
+        let Some(child) = child else {
+            return (self.name(supervisor).to_owned(), String::new());
+        };
+        let name = self.name(child);
+        let scope = match strategy {
+            Strategy::RestForOne => self.tree.from_child(child).to_vec(),
+            _ => vec![child],
+        };
+        let retry = self.give_up_nodes(supervisor, &scope, Some(at), message);
+        let rest = scope.len() - 1;
+        let others = match rest {
+            0 => String::new(),
+            1 => " with the child after it".to_owned(),
+            _ => format!(" with the {rest} children after it"),
+        };
+        let when = retry.map_or_else(String::new, |retry| format!(" and tried again at {retry}"));
+        (name.to_owned(), format!("{name} is given up{others}{when}"))
+    }
+
+    /// The child with the most charges, the latest on a tie.
+    fn worst_child(&mut self, supervisor: NodeId) -> Option<NodeId> {
         let tree = self.tree;
         let name = self.name(supervisor);
-        let record = self.memory.supervisor_mut(name);
+        let record = self.memory.supervisor(name)?;
         let worst = record
             .charges
             .iter()
@@ -191,29 +216,58 @@ impl Engine<'_> {
                 tree.find(&c.child)
                     .is_some_and(|id| tree.nodes[id].parent == supervisor)
             })
-            .max_by_key(|c| (c.times.len(), c.times.last().map(|t| t.0)))
-            .map_or_else(String::new, |c| c.child.clone());
-        record.charges.retain(|c| c.child != worst);
-        record.backoff.retain(|b| b.child != worst);
-        let previous = record.gave_up.iter().find(|g| g.child == worst);
-        let delay = next_retry_delay(previous.map(|g| g.delay_seconds));
-        let retry = whole_second(after(charge.toll.at.max(self.now), delay));
-        record.gave_up.retain(|g| g.child != worst);
-        let templates = self
-            .tree
-            .find(&worst)
-            .map_or_else(String::new, |id| self.tree.templates(id));
-        let record = self.memory.supervisor_mut(name);
+            .max_by_key(|c| (c.times.len(), c.times.last().map(|t| t.0)))?;
+        tree.find(&worst.child)
+    }
+
+    /// Gives up a scope of a supervisor: all of it, a child, or a child and those after it. With `at` it is tried again: the
+    /// clock of a narrower scope goes on in a wider one. Its charges are dropped, those of the whole window where the
+    /// strategy has the children depend on each other.
+    fn give_up_nodes(
+        &mut self,
+        supervisor: NodeId,
+        scope: &[NodeId],
+        at: Option<Timestamp>,
+        message: &str,
+    ) -> Option<Timestamp> {
+        let tree = self.tree;
+        let is_one = tree
+            .policy(supervisor)
+            .is_some_and(|policy| policy.strategy == Strategy::OneForOne);
+        let names: Vec<&str> = scope.iter().map(|id| tree.nodes[*id].name).collect();
+        let is_all = scope == [supervisor];
+        let rest = !is_all && !is_one;
+        let is_within = |child: &str| is_all || names.contains(&child);
+        let record = self.memory.supervisor_mut(tree.nodes[supervisor].name);
+        record.charges.retain(|c| is_one && !is_within(&c.child));
+        record.backoff.retain(|b| !is_within(&b.child));
+        let taken_over = record.gave_up.iter().filter(|g| is_within(&g.child));
+        let previous = taken_over
+            .map(|g| g.delay_seconds)
+            .filter(|delay| *delay > 0);
+        let delay = next_retry_delay(previous.max());
+        let retry = at.map(|at| whole_second(after(at, delay)));
+        record.gave_up.retain(|g| !is_within(&g.child));
         record.gave_up.push(GaveUpStatus {
-            child: worst.clone(),
+            child: if is_all {
+                String::new()
+            } else {
+                names[0].to_owned()
+            },
+            rest,
             since_time: api_time(self.now),
-            retry_time: Some(api_time(retry)),
-            delay_seconds: delay,
+            retry_time: retry.map(api_time),
+            delay_seconds: if retry.is_some() { delay } else { 0 },
             waiting: true,
             settled: false,
-            templates,
+            templates: tree.templates(scope),
             message: cut(message, 1024),
         });
-        (worst, retry)
+        if !is_one {
+            // What it was in the middle of is over.
+            record.operation = None;
+        }
+        self.memory.intend_tree();
+        retry
     }
 }

@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 
-use crate::api::v1alpha1::SlotStatus;
+use crate::api::v1alpha1::{Restart, SlotStatus};
 
 use super::fault::{self, Class, Confidence, Evidence, Fault, Verdict};
 use super::memory::Memory;
@@ -44,6 +44,13 @@ pub(super) struct Death {
     pub is_deleting: bool,
     /// Whether the Pod was made from another template than the present one.
     pub outdated: bool,
+    /// Incarnation of the worker that the Pod belongs to.
+    pub incarnation: i64,
+    /// Revision that the Pod was made from.
+    pub revision: String,
+    /// Whether it is a clean end: all containers ended with a code that the worker calls clean, and nobody else brought it
+    /// about.
+    pub clean: bool,
     /// Why it ended.
     pub fault: Fault,
 }
@@ -88,10 +95,22 @@ pub(super) fn collect(
             world,
             now,
         };
+        if memory
+            .slot(child, view.slot)
+            .is_some_and(|slot| leaf.has_finished(slot))
+        {
+            // Whatever happens to its Pod now, it is not started again.
+            continue;
+        }
         let Some(pod) = view.current else {
             deaths.extend(place.vanished(memory));
             continue;
         };
+        if pod.incarnation < place.incarnation(memory) {
+            // Its end was ordered, or absorbed by the operation that began the present incarnation.
+            memory.slot_mut(child, view.slot).end_pod(&pod.uid);
+            continue;
+        }
         let death = place
             .replaced(pod, memory)
             .or_else(|| place.ended(pod, memory));
@@ -117,6 +136,12 @@ pub(super) fn collect(
 }
 
 impl Place<'_> {
+    /// The present incarnation of the worker.
+    fn incarnation(&self, memory: &Memory) -> i64 {
+        let worker = memory.workers.get(self.child);
+        worker.map_or(1, |worker| worker.incarnation)
+    }
+
     /// A Pod that we knew and that is not there any more: somebody deleted it without leaving evidence.
     fn vanished(&self, memory: &mut Memory) -> Option<Death> {
         let (child, slot) = (self.child, self.view.slot);
@@ -138,7 +163,7 @@ impl Place<'_> {
             return None;
         }
         let message = "the Pod is gone, and nothing says how it ended";
-        Some(self.deleted(known, message))
+        Some(self.deleted(known, self.incarnation(memory), message))
     }
 
     /// A Pod that others deleted, and that was replaced before that was written down: the name of its successor, on which
@@ -156,7 +181,8 @@ impl Place<'_> {
         if pod.name != successor {
             return None;
         }
-        let unseen = self.deleted(known, "the Pod was deleted, and has been replaced");
+        let message = "the Pod was deleted, and has been replaced";
+        let unseen = self.deleted(known, self.incarnation(memory), message);
         let former = self.view.others.iter().find(|pod| pod.uid == known.pod_uid);
         let Some(former) = former else {
             return Some(unseen);
@@ -177,7 +203,7 @@ impl Place<'_> {
     }
 
     /// The end of a Pod of which nothing is left to look at.
-    fn deleted(&self, known: &SlotStatus, message: &str) -> Death {
+    fn deleted(&self, known: &SlotStatus, incarnation: i64, message: &str) -> Death {
         Death {
             leaf: self.id,
             slot: self.view.slot,
@@ -191,6 +217,9 @@ impl Place<'_> {
             since: None,
             is_deleting: true,
             outdated: false,
+            incarnation,
+            revision: self.leaf.revision.clone(),
+            clean: false,
             fault: Fault {
                 class: Class::PodDeleted,
                 verdict: Class::PodDeleted.verdict(),
@@ -235,6 +264,13 @@ impl Place<'_> {
             // It ended as what it is held for; restarting would not help.
             return None;
         }
+        if is_partial(pod, leaf, &fault) && !whole {
+            // The others go on, and the restart policy leaves this one as it is.
+            memory
+                .slot_mut(child, view.slot)
+                .note_runs(&pod.uid, ended_runs);
+            return None;
+        }
         if fresh == 0 && life.run_ended && known.deaths > 0 {
             // The life ended before and was judged; now its Pod goes too.
             memory.slot_mut(child, view.slot).gone = true;
@@ -255,7 +291,7 @@ impl Place<'_> {
                 earliest: pod.created,
             },
             since: life_since(pod, fresh > 0),
-            over: whole || (!pod.kubelet_restarts),
+            over: whole || !pod.kubelet_restarts(),
             was_started: known.started || life.alive,
             ..self.death_of(pod, ended_runs, fault)
         })
@@ -275,13 +311,16 @@ impl Place<'_> {
             since: life_since(pod, false),
             is_deleting: pod.is_deleting(),
             outdated: pod.revision != self.leaf.revision,
+            incarnation: pod.incarnation,
+            revision: pod.revision.clone(),
+            clean: is_clean(pod, self.leaf, &fault),
             fault,
         }
     }
 
     /// Whether the containers have run for `startDeadlineSeconds` without the replica having started.
     fn overdue(&self, pod: &PodView, memory: &Memory) -> Overdue {
-        if pod.is_ready() {
+        if pod.is_ready() || self.leaf.completes() {
             return Overdue::No;
         }
         let known = memory.slot(self.child, self.view.slot);
@@ -315,6 +354,24 @@ fn lives_ended(pod: &PodView, fresh: i64) -> i64 {
     let together = pod.judged().filter(|c| c.end().is_some()).count();
     let together = i64::try_from(together).unwrap_or(0).max(1);
     (fresh - (together - 1)).max(1)
+}
+
+/// Whether the end was brought about by the program itself and all containers ended with a code that is clean.
+fn is_clean(pod: &PodView, leaf: &Leaf<'_>, fault: &Fault) -> bool {
+    let mut ends = pod.judged().map(ContainerView::last_end);
+    fault.class.is_own_end()
+        && pod.judged().count() > 0
+        && ends.all(|end| end.is_some_and(|end| leaf.is_clean(end.exit_code)))
+}
+
+/// Whether only some of the containers have ended, and all of these cleanly, where the type allows that.
+fn is_partial(pod: &PodView, leaf: &Leaf<'_>, fault: &Fault) -> bool {
+    let mut ends = pod.judged().filter_map(ContainerView::last_end);
+    let all_have_ended = pod.judged().all(|c| c.last_end().is_some());
+    leaf.settings.restart != Restart::Permanent
+        && !all_have_ended
+        && fault.class.is_own_end()
+        && ends.all(|end| leaf.is_clean(end.exit_code))
 }
 
 /// What identification may look at.

@@ -45,14 +45,21 @@ pub fn decide(world: &World, now: Timestamp) -> Decision {
 
 fn supervise(tree: &Tree<'_>, world: &World, now: Timestamp) -> Decision {
     let mut engine = Engine::new(tree, world, now);
+    if engine.note_moves() {
+        // What happens from now on is judged at the new place.
+        engine.wake_at = Some(now);
+        return engine.into_decision(Vec::new());
+    }
     engine.forget();
+    engine.suspend();
     engine.begin();
+    engine.restart_asked_supervisors();
     engine.sync_workers();
     engine.end_waits();
     engine.keep_recovered();
     engine.judge_deaths();
     engine.note_refusals();
-    engine.finish_give_ups();
+    engine.finish_exits();
     engine.note_slots();
     engine.finish_starts();
     let writes = engine.plan();

@@ -6,19 +6,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::api::v1alpha1::{GaveUpStatus, OperationKind, SlotStatus};
+use crate::api::v1alpha1::{GaveUpStatus, SlotStatus};
 
 use super::decision::{Judged, Notice};
 use super::memory::Memory;
-use super::pod::PodView;
-use super::replica::{self, Life, Replicas, SlotView};
+use super::replica::{Life, Replicas, SlotView};
 use super::tree::{Leaf, NodeId, ROOT, Tree};
 use super::window::{after, seconds_between};
 use super::world::{WorkerView, World};
-
-/// A Pod on a node that does not report is not waited for by a deletion longer than this after its
-/// grace period, in seconds, where nodes cannot be read.
-pub(super) const BLIND_STOP_SECONDS: i64 = 60;
 
 /// The state of one decision.
 pub(super) struct Engine<'a> {
@@ -102,9 +97,14 @@ impl<'a> Engine<'a> {
         leaf.settings.replicas.unwrap_or(stored)
     }
 
-    /// The quorum in force.
+    /// The quorum in force. What runs to completion has to complete as a whole.
     pub(super) fn quorum(&self, id: NodeId, leaf: &Leaf<'_>) -> usize {
-        let quorum = leaf.settings.quorum.min(self.replicas_wanted(id, leaf));
+        let replicas = self.replicas_wanted(id, leaf);
+        let quorum = if leaf.completes() {
+            replicas
+        } else {
+            leaf.settings.quorum.min(replicas)
+        };
         usize::try_from(quorum).unwrap_or(0)
     }
 
@@ -132,64 +132,65 @@ impl<'a> Engine<'a> {
     }
 
     /// What the children of a supervisor go through because of it, or of a supervisor above it.
-    fn mode_of_children(&self, supervisor: NodeId) -> Mode {
+    pub(super) fn mode_of_children(&self, supervisor: NodeId) -> Mode {
         match self.mode(supervisor) {
             Mode::Up if !self.is_shut(supervisor) => Mode::Up,
-            // To stop the others now would help nobody while one of them may still run.
-            Mode::Up if self.waits_for_fence(supervisor) => Mode::Held,
-            Mode::Up => Mode::Down,
+            Mode::Up => self.down_unless_fenced(&[supervisor]),
             mode => mode,
         }
     }
 
-    /// Whether a `Stable` Pod below a supervisor is on its way out on a node that does not answer, and not proven dead.
-    fn waits_for_fence(&self, supervisor: NodeId) -> bool {
-        let below = self
-            .tree
-            .leaves()
-            .filter(|(id, leaf)| leaf.is_stable() && self.tree.is_within(supervisor, *id));
-        let mut pods = below
-            .filter_map(|(id, _)| self.replicas.get(&id))
-            .flat_map(Replicas::pods);
-        pods.any(|pod| replica::waits_for_fence(pod, self.world))
+    /// To stop the others now would help nobody while one of them may still run.
+    fn down_unless_fenced(&self, scope: &[NodeId]) -> Mode {
+        if self.waits_for_fence(scope) {
+            Mode::Held
+        } else {
+            Mode::Down
+        }
     }
 
-    /// Whether a supervisor has all its children down: it gave up as a whole.
-    fn is_shut(&self, supervisor: NodeId) -> bool {
+    /// Whether a supervisor has all its children down: it exits or has exited, was given up as a whole, or has finished.
+    pub(super) fn is_shut(&self, supervisor: NodeId) -> bool {
         self.memory
             .supervisor(self.name(supervisor))
-            .is_some_and(|s| {
-                s.operation
-                    .as_ref()
-                    .is_some_and(|o| o.kind == OperationKind::GiveUp)
-                    || s.gave_up.iter().any(|g| g.child.is_empty() && g.waiting)
+            .is_some_and(|record| {
+                let operation = record.operation.as_ref();
+                operation.is_some_and(|operation| operation.kind.exits())
+                    || record.finished.is_some()
+                    || record
+                        .gave_up
+                        .iter()
+                        .any(|g| g.child.is_empty() && g.waiting)
             })
     }
 
-    /// The waiting entry of a child that its supervisor gave up.
+    /// The waiting entry of a scope of its supervisor that a child is in: given up by itself, or with one before it.
     pub(super) fn given_up(&self, id: NodeId) -> Option<&GaveUpStatus> {
-        let parent = self
-            .memory
-            .supervisor(self.name(self.tree.nodes[id].parent))?;
-        parent
+        let supervisor = self.tree.nodes[id].parent;
+        let record = self.memory.supervisor(self.name(supervisor))?;
+        let mut waiting = record
             .gave_up
             .iter()
-            .find(|g| g.child == self.name(id) && g.waiting)
+            .filter(|entry| entry.waiting && !entry.child.is_empty());
+        waiting.find(|entry| self.scope(supervisor, entry).contains(&id))
     }
 
-    /// What a supervisor gave up: one of its children, or all of itself.
-    pub(super) fn scope(&self, supervisor: NodeId, entry: &GaveUpStatus) -> Option<NodeId> {
+    /// What a supervisor gave up: all of itself, one of its children, or one and those after it. Nothing when that child is
+    /// not there any more.
+    pub(super) fn scope(&self, supervisor: NodeId, entry: &GaveUpStatus) -> Vec<NodeId> {
         if entry.child.is_empty() {
-            Some(supervisor)
-        } else {
-            self.tree.find(&entry.child)
+            return vec![supervisor];
+        }
+        match self.tree.find(&entry.child) {
+            Some(child) if entry.rest => self.tree.from_child(child).to_vec(),
+            child => child.into_iter().collect(),
         }
     }
 
     /// Whether a node is to run.
     pub(super) fn mode(&self, id: NodeId) -> Mode {
         if id == ROOT {
-            return if self.world.tree.deleting {
+            return if self.world.tree.deleting || self.tree.suspended {
                 Mode::Down
             } else {
                 Mode::Up
@@ -205,6 +206,7 @@ impl<'a> Engine<'a> {
         }
         match self.given_up(id) {
             None => Mode::Up,
+            Some(entry) if entry.rest => self.down_unless_fenced(&self.scope(node.parent, entry)),
             // A supervisor that exited stays down; one that is still up keeps running.
             Some(_) if self.tree.policy(id).is_some() => {
                 if self.is_shut(id) {
@@ -215,6 +217,39 @@ impl<'a> Engine<'a> {
             }
             Some(_) => Mode::Held,
         }
+    }
+
+    /// Whether a node is to run as far as its parent and those above it are concerned.
+    pub(super) fn mode_from_above(&self, id: NodeId) -> Mode {
+        let parent = self.tree.nodes[id].parent;
+        if !self.tree.nodes[id].enabled || self.mode_of_children(parent) != Mode::Up {
+            Mode::Down
+        } else if self.given_up(id).is_some() {
+            Mode::Held
+        } else {
+            Mode::Up
+        }
+    }
+
+    /// Whether a child has ended as its type allows: a supervisor, or a worker with all its replicas.
+    pub(super) fn has_finished(&self, id: NodeId) -> bool {
+        let Some(leaf) = self.tree.leaf(id) else {
+            let record = self.memory.supervisor(self.name(id));
+            return record.is_some_and(|record| record.finished.is_some());
+        };
+        let mut wanted = self.replicas.get(&id).into_iter().flat_map(|r| &r.wanted);
+        let is_finished = |slot: i32| {
+            self.slot(id, slot)
+                .is_some_and(|slot| leaf.has_finished(slot))
+        };
+        self.replicas_wanted(id, leaf) > 0
+            && self.worker(id).is_some()
+            && wanted.all(|view| is_finished(view.slot))
+    }
+
+    /// Whether a child, or a supervisor above it, has ended as its type allows.
+    pub(super) fn is_over(&self, id: NodeId) -> bool {
+        self.has_finished(id) || self.tree.ancestors(id).any(|up| self.has_finished(up))
     }
 
     /// Whether a child and all supervisors above it are enabled.
@@ -251,9 +286,10 @@ impl<'a> Engine<'a> {
         match self.tree.leaf(id) {
             Some(leaf) => self.worker(id).is_some() && self.alive(id) >= self.quorum(id, leaf),
             None => {
-                self.memory.supervisor(self.name(id)).is_some()
-                    && !self.is_shut(id)
-                    && self.enabled_children(id).all(child_has)
+                self.has_finished(id)
+                    || (self.memory.supervisor(self.name(id)).is_some()
+                        && !self.is_shut(id)
+                        && self.enabled_children(id).all(child_has))
             }
         }
     }
@@ -272,6 +308,10 @@ impl<'a> Engine<'a> {
                 quorum => times.get(quorum - 1).copied(),
             };
         }
+        let record = self.memory.supervisor(self.name(id));
+        if let Some(finished) = record.and_then(|record| record.finished.as_ref()) {
+            return Some(finished.time.0);
+        }
         let mut since = Timestamp::MIN;
         for child in self.enabled_children(id) {
             since = since.max(self.alive_since(child)?);
@@ -279,16 +319,20 @@ impl<'a> Engine<'a> {
         Some(since)
     }
 
-    /// Whether a node has been alive for that many seconds; asks to look again when it will have been.
-    pub(super) fn alive_for(&mut self, id: NodeId, seconds: i64) -> bool {
-        match self.alive_since(id) {
-            None => false,
-            Some(since) if since == Timestamp::MIN => true,
-            Some(since) => {
-                self.wake(after(since, seconds));
-                seconds_between(since, self.now) >= seconds
+    /// Whether all these nodes have been alive for that many seconds; asks to look again when they will have been.
+    pub(super) fn alive_for(&mut self, scope: &[NodeId], seconds: i64) -> bool {
+        let mut latest = Timestamp::MIN;
+        for id in scope {
+            match self.alive_since(*id) {
+                None => return false,
+                Some(since) => latest = latest.max(since),
             }
         }
+        if latest == Timestamp::MIN {
+            return true;
+        }
+        self.wake(after(latest, seconds));
+        seconds_between(latest, self.now) >= seconds
     }
 
     /// The enabled children of a supervisor in start order.
@@ -298,128 +342,5 @@ impl<'a> Engine<'a> {
             .iter()
             .copied()
             .filter(|child| self.tree.nodes[*child].enabled)
-    }
-
-    /// Whether nothing of a node runs any more, as far as an ordered stop waits for it.
-    pub(super) fn has_stopped(&self, id: NodeId) -> bool {
-        self.is_out_of_the_way(id, true)
-    }
-
-    /// Whether an ordered stop of the Pod is finished.
-    pub(super) fn pod_has_stopped(&self, leaf: &Leaf<'_>, pod: &PodView) -> bool {
-        replica::has_stopped(pod, leaf, self.world, self.now)
-            || (self.world.tree.deleting && self.is_out_of_reach(pod))
-    }
-
-    /// Whether a deletion does not wait for a Pod, because its node does not answer.
-    pub(super) fn is_out_of_reach(&self, pod: &PodView) -> bool {
-        match replica::node_of(pod, self.world) {
-            Some(node) => pod.is_deleting() && node.unreachable,
-            None => pod
-                .deletion
-                .is_some_and(|end| seconds_between(end, self.now) >= BLIND_STOP_SECONDS),
-        }
-    }
-
-    /// Whether it is this node's turn to stop: under `Ordered` the later siblings that stop, too, have stopped. Only a
-    /// give-up waits for what cannot be proven dead.
-    pub(super) fn may_stop(&self, id: NodeId) -> bool {
-        if id == ROOT {
-            return true;
-        }
-        let parent = self.tree.nodes[id].parent;
-        let all_stop = self.mode_of_children(parent) == Mode::Down;
-        let patient = all_stop && self.is_enabled(parent);
-        let mut later = self.tree.nodes[parent]
-            .children
-            .iter()
-            .copied()
-            .filter(|sibling| *sibling > id && (all_stop || self.is_to_stop(*sibling)));
-        let ordered = self.tree.parent_policy(id).ordered;
-        (!ordered || later.all(|sibling| self.is_out_of_the_way(sibling, patient)))
-            && (self.mode(parent) != Mode::Down || self.may_stop(parent))
-    }
-
-    /// Whether the spec asks for nothing of this node to run.
-    fn is_to_stop(&self, id: NodeId) -> bool {
-        let has_no_replicas = |leaf| self.replicas_wanted(id, leaf) == 0;
-        !self.tree.nodes[id].enabled || self.tree.leaf(id).is_some_and(has_no_replicas)
-    }
-
-    /// Whether a sibling need not wait for this node's stop any more.
-    fn is_out_of_the_way(&self, id: NodeId, patient: bool) -> bool {
-        let Some(leaf) = self.tree.leaf(id) else {
-            let mut children = self.tree.nodes[id].children.iter();
-            return children.all(|child| self.is_out_of_the_way(*child, patient));
-        };
-        self.replicas.get(&id).is_none_or(|replicas| {
-            let mut pods = replicas.pods();
-            pods.all(|pod| {
-                self.pod_has_stopped(leaf, pod) || (!patient && self.is_out_of_reach(pod))
-            })
-        })
-    }
-
-    /// Whether a node may start: under `Ordered`, and while its parent starts, its earlier siblings
-    /// have started. How far the start has come is read off the Pods that exist.
-    pub(super) fn may_start(&self, id: NodeId) -> bool {
-        if id == ROOT {
-            return true;
-        }
-        let parent = self.tree.nodes[id].parent;
-        if !self.may_start(parent) {
-            return false;
-        }
-        let starting = self
-            .memory
-            .supervisor(self.name(parent))
-            .and_then(|s| s.operation.as_ref())
-            .is_some_and(|o| o.kind == OperationKind::Start);
-        if !starting || !self.tree.parent_policy(id).ordered {
-            return true;
-        }
-        let siblings: Vec<NodeId> = self.enabled_children(parent).collect();
-        let reached = siblings
-            .iter()
-            .rposition(|s| self.has_live_pods(*s))
-            .unwrap_or(0);
-        let place = siblings.iter().position(|s| *s == id).unwrap_or(0);
-        place <= reached
-            || siblings[reached..place]
-                .iter()
-                .all(|sibling| self.has_started(*sibling))
-    }
-
-    fn has_live_pods(&self, id: NodeId) -> bool {
-        match self.tree.leaf(id) {
-            Some(_) => self.replicas.get(&id).is_some_and(|replicas| {
-                replicas
-                    .pods()
-                    .any(|pod| !pod.is_deleting() && !pod.is_terminal())
-            }),
-            None => self.tree.nodes[id]
-                .children
-                .iter()
-                .any(|child| self.has_live_pods(*child)),
-        }
-    }
-
-    /// When the next start of a slot may happen: the longest delay of the slot, its worker and the
-    /// supervisors above counts.
-    pub(super) fn due(&self, id: NodeId, slot: i32) -> Option<Timestamp> {
-        let slot = self.slot(id, slot);
-        let own = slot.and_then(|s| s.due_time.as_ref()).map(|t| t.0);
-        let brake = slot.and_then(|s| s.brake.as_ref()).map(|b| b.due_time.0);
-        let above = std::iter::once(id)
-            .chain(self.tree.ancestors(id))
-            .filter(|node| *node != ROOT)
-            .filter_map(|node| {
-                let parent = self
-                    .memory
-                    .supervisor(self.name(self.tree.nodes[node].parent))?;
-                let entry = parent.backoff.iter().find(|b| b.child == self.name(node))?;
-                Some(entry.due_time.0)
-            });
-        own.into_iter().chain(brake).chain(above).max()
     }
 }

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::conditions::Reason;
 use crate::api::v1alpha1::{
-    BrakeStatus, JudgedDeath, NodeChargeStatus, ParkedStatus, RecentFault, TroubleStatus,
+    BrakeStatus, FinishedReplica, JudgedDeath, NodeChargeStatus, ParkedStatus, RecentFault,
+    Restart, Strategy, TroubleStatus,
 };
 
 use super::build::AVOID_NODE_CHARGES;
@@ -27,7 +28,9 @@ const NODE_CHARGES: usize = 10;
 
 impl Engine<'_> {
     /// Judges deaths in start order, slots by number.
-    pub(super) fn judge(&mut self, deaths: Vec<Death>) {
+    pub(super) fn judge(&mut self, mut deaths: Vec<Death>) {
+        let order = self.tree.start_order();
+        deaths.sort_by_key(|death| order.iter().position(|id| *id == death.leaf));
         let mut down: BTreeMap<NodeId, BTreeSet<i32>> = BTreeMap::new();
         let mut lives = BTreeMap::new();
         for death in deaths {
@@ -36,6 +39,9 @@ impl Engine<'_> {
             let down = down.entry(id).or_default();
             let others_alive = self.others_alive_at(&death, lives, down);
             down.insert(death.slot);
+            if self.is_absorbed(&death) {
+                continue;
+            }
             self.judge_one(&death, others_alive);
             // A judgement changes no life but that of its own slot.
             let judged = lives.iter_mut().find(|(view, _)| view.slot == death.slot);
@@ -74,9 +80,19 @@ impl Engine<'_> {
             .count()
     }
 
+    /// Whether an operation began before this death was judged that stops the Pod anyway.
+    fn is_absorbed(&self, death: &Death) -> bool {
+        let worker = self.memory.workers.get(self.name(death.leaf));
+        worker.is_some_and(|worker| death.incarnation < worker.incarnation)
+    }
+
     fn judge_one(&mut self, death: &Death, others_alive: usize) {
         let child = self.name(death.leaf);
         let mode = self.mode(death.leaf);
+        if mode == Mode::Up && self.is_allowed_end(death) {
+            self.finish(death);
+            return;
+        }
         let parked = self
             .slot(death.leaf, death.slot)
             .is_some_and(|s| s.parked.as_ref().is_some_and(|p| p.waiting));
@@ -109,6 +125,7 @@ impl Engine<'_> {
             pod_uid: death.pod_uid.clone(),
             deaths: death.ended_runs,
             gone: slot.gone,
+            finished: None,
             restarts: death.toll.count,
         };
         if !ordered && self.is_free(death) {
@@ -134,22 +151,84 @@ impl Engine<'_> {
             }
             Verdict::Infrastructure => {
                 let leaf = self.tree.leaf(death.leaf);
-                if leaf.is_some_and(|leaf| others_alive < self.quorum(death.leaf, leaf))
-                    && let Some(worker) = self.memory.workers.get_mut(child)
-                {
+                let is_childs =
+                    leaf.is_some_and(|leaf| others_alive < self.quorum(death.leaf, leaf));
+                if let Some(worker) = self.memory.workers.get_mut(child).filter(|_| is_childs) {
                     worker.started = false;
                 }
-                self.brake(death)
+                let text = self.brake(death);
+                let group = is_childs.then(|| self.restart_group_of(death)).flatten();
+                group.map_or(text, |group| format!("not charged; {group}"))
             }
             Verdict::Application | Verdict::Unknown => {
                 self.charge_death(death, others_alive, record)
             }
         };
-        let notice = self.tell(death, charged, &decision);
+        let is_restarted = !matches!(death.fault.verdict, Verdict::Hold | Verdict::Wait);
+        let notice = self.tell(death, is_restarted.then_some(charged), &decision);
         self.notices.insert(place, notice);
         if self.memory.judged.len() == named {
             self.memory.leave_to_worker(child, death.toll.count);
         }
+    }
+
+    /// Whether the type of the worker allows that the replica has ended.
+    fn is_allowed_end(&self, death: &Death) -> bool {
+        match self.tree.nodes[death.leaf].restart {
+            Restart::Permanent => false,
+            Restart::Transient => death.clean,
+            Restart::Temporary => true,
+        }
+    }
+
+    /// A replica has ended as its type allows, and is not started again.
+    fn finish(&mut self, death: &Death) {
+        let child = self.name(death.leaf);
+        let finished = FinishedReplica {
+            revision: death.revision.clone(),
+            time: api_time(death.toll.at),
+        };
+        let slot = self.memory.slot_mut(child, death.slot);
+        slot.end_pod(&death.pod_uid);
+        slot.deaths = death.ended_runs;
+        slot.finished = Some(finished.clone());
+        slot.trouble = None;
+        self.memory.intend_worker(child);
+        let decision = "not restarted, as its type asks; not charged";
+        let notice = if death.clean {
+            Notice {
+                warning: false,
+                reason: "ChildFinished".to_owned(),
+                action: "Finish",
+                child: child.to_owned(),
+                message: format!("{child}/{} has finished; {decision}", death.slot),
+                pod: pod_of(death),
+            }
+        } else {
+            self.tell(death, None, decision)
+        };
+        self.notices.push(notice);
+        if self.has_finished(death.leaf) {
+            let before = self.memory.tree.operations;
+            self.child_has_finished(death.leaf);
+            if self.memory.tree.operations != before {
+                self.memory.judged.push(JudgedDeath {
+                    child: child.to_owned(),
+                    slot: death.slot,
+                    pod_uid: death.pod_uid.clone(),
+                    deaths: death.ended_runs,
+                    gone: true,
+                    finished: Some(finished),
+                    restarts: 0,
+                });
+            }
+        }
+    }
+
+    /// The child of this death has died; see [`Engine::restart_group`].
+    fn restart_group_of(&mut self, death: &Death) -> Option<String> {
+        let why = format!("{}: {}", self.name(death.leaf), death.fault.message);
+        self.restart_group(death.leaf, &why)
     }
 
     /// Whether replacing the Pod spends nothing: others deleted it, and nothing delays its successor, whose name shows
@@ -163,7 +242,9 @@ impl Engine<'_> {
         let mut stored = stored.into_iter().flatten();
         let is_stored = stored
             .any(|slot| slot.slot == death.slot && slot.pod_uid == death.pod_uid && !slot.gone);
-        is_interchangeable
+        let strategy = self.tree.parent_policy(death.leaf).strategy;
+        strategy == Strategy::OneForOne
+            && is_interchangeable
             && is_stored
             && death.is_deleting
             && death.fault.verdict == Verdict::Infrastructure
@@ -217,7 +298,7 @@ impl Engine<'_> {
         let quorum = self.quorum(death.leaf, leaf);
         if single || (started && others_alive < quorum) {
             self.memory.judged.push(record);
-            return self.charge(&Charge {
+            let charge = Charge {
                 child: death.leaf,
                 toll: if single {
                     death.toll
@@ -227,13 +308,14 @@ impl Engine<'_> {
                 was_started: death.was_started,
                 since: death.since,
                 why: death.fault.message.clone(),
-            });
+            };
+            return self.judge_child(&charge);
         }
         let text = self.charge_slot(death);
         let unparked = self.unparked(death.leaf);
         if !started && unparked < quorum {
             self.memory.judged.push(record);
-            return self.charge(&Charge {
+            return self.judge_child(&Charge {
                 child: death.leaf,
                 toll: Toll::one(death.toll.at),
                 was_started: false,
@@ -244,6 +326,25 @@ impl Engine<'_> {
             });
         }
         text
+    }
+
+    /// The death of a worker, or its failure to start, which is for its supervisor to judge.
+    fn judge_child(&mut self, charge: &Charge) -> String {
+        let child = self.name(charge.child);
+        let why = format!("{child}: {}", charge.why);
+        if !charge.was_started && self.fails_first_start(charge.child) {
+            let parent = self.tree.nodes[charge.child].parent;
+            self.fail_start(parent, &why);
+            let parent = self.name(parent);
+            return format!(
+                "not charged; {parent} has failed to start, and stops what had started"
+            );
+        }
+        let text = self.charge(charge);
+        match self.restart_group(charge.child, &why) {
+            Some(group) => format!("{text}; {group}"),
+            None => text,
+        }
     }
 
     fn unparked(&self, id: NodeId) -> usize {
@@ -344,17 +445,17 @@ impl Engine<'_> {
         });
     }
 
-    /// Counts and remembers a death; gives back what people are told of it.
-    fn tell(&mut self, death: &Death, charged: bool, decision: &str) -> Notice {
+    /// Counts and remembers a death; gives back what people are told of it. `charged` is whether the restart was, `None` when
+    /// there is none.
+    fn tell(&mut self, death: &Death, charged: Option<bool>, decision: &str) -> Notice {
         let child = self.name(death.leaf);
         let class = death.fault.class;
         let verdict = death.fault.verdict;
-        let is_restarted = !matches!(verdict, Verdict::Hold | Verdict::Wait);
         self.judged.push(Judged {
             child: child.to_owned(),
             class,
             verdict,
-            charged: is_restarted.then_some(charged),
+            charged,
         });
         self.memory.remember_fault(RecentFault {
             time: api_time(death.toll.at),
@@ -375,10 +476,14 @@ impl Engine<'_> {
                 "{child}/{}: {}; {decision}",
                 death.slot, death.fault.message
             ),
-            pod: (!death.pod_name.is_empty())
-                .then(|| (death.pod_name.clone(), death.pod_uid.clone())),
+            pod: pod_of(death),
         }
     }
+}
+
+/// Name and UID of the Pod that died, when it was seen.
+fn pod_of(death: &Death) -> Option<(String, String)> {
+    (!death.pod_name.is_empty()).then(|| (death.pod_name.clone(), death.pod_uid.clone()))
 }
 
 /// The text, cut to that many bytes on a character boundary.

@@ -15,7 +15,8 @@ use crate::api::v1alpha1::{SupervisionTreeSpec, SupervisionTreeStatus, WorkerSta
 use super::decide;
 use super::decision::{Decision, Write};
 use super::pod::{
-    ContainerState, ContainerView, PodCondition, PodConditionType, PodPhase, PodView, Termination,
+    ContainerState, ContainerView, PodCondition, PodConditionType, PodPhase, PodView,
+    RestartPolicy, Termination,
 };
 use super::window::after;
 use super::world::{NodeView, Refusal, TreeView, Untold, WorkerView, World};
@@ -406,7 +407,12 @@ impl Lab {
             phase: PodPhase::Pending,
             reason: None,
             message: None,
-            kubelet_restarts: body["spec"]["restartPolicy"] == "Always",
+            incarnation: body["metadata"]["labels"][labels::INCARNATION]
+                .as_str()
+                .unwrap()
+                .parse()
+                .unwrap(),
+            restart_policy: RestartPolicy::of(body["spec"]["restartPolicy"].as_str().unwrap()),
             conditions: vec![PodCondition {
                 type_: PodConditionType::Ready,
                 is_true: false,
@@ -515,6 +521,17 @@ impl Lab {
         let now = self.now;
         let words = self.last_words.clone();
         end_container(self.pod_mut(child, slot), now, code, &words);
+    }
+
+    /// The program of a Pod that is being deleted ends as it should.
+    pub(crate) fn kill_deleted(&mut self, child: &str, slot: i32) {
+        let now = self.now;
+        let pods = &mut self.world.workers.get_mut(child).unwrap().pods;
+        let mut deleting = pods
+            .iter_mut()
+            .filter(|p| p.slot == slot && p.is_deleting());
+        let pod = Arc::make_mut(deleting.next().expect("a Pod of the slot is being deleted"));
+        end_container(pod, now, 0, "");
     }
 
     fn kubelet(&mut self) -> bool {
@@ -683,12 +700,16 @@ fn end_container(pod: &mut PodView, now: Timestamp, code: i32, last_words: &str)
         "",
         now,
     );
-    let restarts = pod.kubelet_restarts;
+    let restarts = match pod.restart_policy {
+        RestartPolicy::Always => true,
+        RestartPolicy::OnFailure => code != 0,
+        RestartPolicy::Never => false,
+    };
     let container = &mut pod.containers[0];
     container.ready = false;
     let end = Termination {
         exit_code: code,
-        reason: "Error".into(),
+        reason: if code == 0 { "Completed" } else { "Error" }.into(),
         message: last_words.into(),
         started: container.running_since(),
         finished: Some(now),
@@ -696,7 +717,11 @@ fn end_container(pod: &mut PodView, now: Timestamp, code: i32, last_words: &str)
     };
     if !restarts {
         container.state = ContainerState::Terminated(end);
-        pod.phase = PodPhase::Failed;
+        pod.phase = if code == 0 {
+            PodPhase::Succeeded
+        } else {
+            PodPhase::Failed
+        };
     } else if container.restarts == 0 {
         container.restarts = 1;
         container.last = Some(end);

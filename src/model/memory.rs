@@ -51,6 +51,11 @@ impl Memory {
                     // Nobody but us writes them, and still nothing rests on that.
                     status.slots.sort_by_key(|slot| slot.slot);
                     status.slots.dedup_by_key(|slot| slot.slot);
+                    if status.place.is_empty() {
+                        // It is new: what has begun before it does not concern it.
+                        status.incarnation = 1;
+                        status.operation = world.tree.status.operations;
+                    }
                     (child.clone(), status)
                 })
                 .collect(),
@@ -103,6 +108,7 @@ impl Memory {
             slot.deaths = slot.deaths.max(death.deaths);
             slot.gone |= death.gone;
             slot.started = false;
+            slot.finished.clone_from(&death.finished);
             if let Some(worker) = self.workers.get_mut(&death.child) {
                 worker.restarts += death.restarts;
             }
@@ -254,14 +260,36 @@ impl SlotStatus {
         self.started = false;
     }
 
+    /// The end of that Pod is nothing to be judged: the tree ordered it.
+    pub(super) fn end_pod(&mut self, uid: &str) {
+        if self.pod_uid != uid {
+            self.begin_pod(uid);
+        }
+        self.gone = true;
+        self.started = false;
+    }
+
+    /// Runs of that Pod have ended that are nothing to be judged.
+    pub(super) fn note_runs(&mut self, uid: &str, ended_runs: i64) {
+        if self.pod_uid != uid {
+            self.begin_pod(uid);
+        }
+        self.deaths = self.deaths.max(ended_runs);
+    }
+
     /// Forgets windows, delays and troubles: the worker starts as new.
     pub(super) fn forget_restarts(&mut self) {
+        self.brake = None;
+        self.begin_windows();
+    }
+
+    /// Forgets windows, delays and troubles, but not how often it was replaced uncharged.
+    pub(super) fn begin_windows(&mut self) {
         self.charges.clear();
         self.node_charges.clear();
         self.step = 0;
         self.due_time = None;
         self.parked = None;
-        self.brake = None;
         self.trouble = None;
     }
 

@@ -52,7 +52,7 @@ impl Engine<'_> {
             }
             self.plan_scale(id, leaf, &mut writes);
             match self.mode(id) {
-                Mode::Down => self.plan_stop(id, &mut writes),
+                Mode::Down => self.plan_stop(id, leaf, &mut writes),
                 mode => self.plan_replicas(id, leaf, mode, &mut writes),
             }
         }
@@ -85,7 +85,7 @@ impl Engine<'_> {
         }
     }
 
-    fn removed_have_stopped(&self) -> bool {
+    pub(super) fn removed_have_stopped(&self) -> bool {
         self.world
             .workers
             .iter()
@@ -154,14 +154,18 @@ impl Engine<'_> {
         });
     }
 
-    fn plan_stop(&mut self, id: NodeId, writes: &mut Vec<Write>) {
+    /// Everything of a worker stops in its turn. What ended before a supervisor gave up stays to be looked at, as long as it
+    /// is in nobody's way.
+    fn plan_stop(&mut self, id: NodeId, leaf: &Leaf<'_>, writes: &mut Vec<Write>) {
         if !self.may_stop(id) {
             return;
         }
         let Some(replicas) = self.replicas.get(&id) else {
             return;
         };
-        let pods: Vec<&PodView> = replicas.pods().filter(|pod| !pod.is_deleting()).collect();
+        let goes = self.world.tree.deleting || !self.is_enabled(id) || leaf.is_stable();
+        let stops = |pod: &&PodView| !pod.is_deleting() && (goes || !pod.is_terminal());
+        let pods: Vec<&PodView> = replicas.pods().filter(stops).collect();
         for pod in pods {
             writes.push(delete(pod, None, "an ordered stop"));
         }
@@ -174,6 +178,7 @@ impl Engine<'_> {
         for pod in replicas.misfits.iter().filter(|pod| !pod.is_deleting()) {
             writes.push(delete(pod, None, "its identity was changed"));
         }
+        self.plan_former(id, &replicas.former, writes);
         // A worker without replicas stops as a whole, in its turn.
         if self.replicas_wanted(id, leaf) > 0 || self.may_stop(id) {
             for pod in replicas.surplus.iter().filter(|pod| !pod.is_deleting()) {
@@ -189,10 +194,14 @@ impl Engine<'_> {
             .all(|pod| self.pod_has_stopped(leaf, pod));
         let may_create = misfits_have_stopped && self.may_start(id);
         let lives = self.lives(id);
-        let update = Self::next_update(leaf, &lives);
+        let update = self.next_update(id, leaf, &lives);
         let refused = self.last_refusal(id, &lives);
         for (view, life) in &lives {
             self.plan_evidence(view, life, writes);
+            if life.finished {
+                plan_finished(view, writes);
+                continue;
+            }
             let held = mode == Mode::Held
                 || self
                     .slot(id, view.slot)
@@ -206,11 +215,23 @@ impl Engine<'_> {
                 update.contains(&view.slot),
                 writes,
             );
-            if free && !held && may_create {
+            // The name of a `Stable` replica is free only when its last Pod is gone.
+            let is_free = !leaf.is_stable() || !replicas.former.iter().any(|p| p.slot == view.slot);
+            if free && is_free && !held && may_create {
                 match refused.filter(|refused| self.waits_with(id, view.slot, *refused)) {
                     Some(Refused { due, .. }) => self.wake(due),
                     None => self.plan_create(id, leaf, view, writes),
                 }
+            }
+        }
+    }
+
+    /// Pods of a former incarnation stop in their turn.
+    fn plan_former(&self, id: NodeId, former: &[&PodView], writes: &mut Vec<Write>) {
+        let is_turn = self.may_stop(id);
+        for pod in former.iter().filter(|pod| !pod.is_deleting()) {
+            if is_turn || pod.is_terminal() {
+                writes.push(delete(pod, None, "an ordered stop, to be started again"));
             }
         }
     }
@@ -241,20 +262,32 @@ impl Engine<'_> {
 
     /// Slots whose Pod, made from an older template, is to be replaced now: every one that is not alive,
     /// else one at a time, those that are not up first, while everything of the present template is up.
-    fn next_update(leaf: &Leaf<'_>, lives: &[(SlotView<'_>, Life)]) -> Vec<i32> {
+    fn next_update(
+        &mut self,
+        id: NodeId,
+        leaf: &Leaf<'_>,
+        lives: &[(SlotView<'_>, Life)],
+    ) -> Vec<i32> {
+        let restart_at = self.tree.nodes[id].restart_at;
+        if let Some(time) = restart_at {
+            self.wake(time);
+        }
+        let asked = restart_at.filter(|time| *time <= self.now);
         let outdated = |view: &SlotView<'_>| {
-            view.current
-                .is_some_and(|pod| pod.revision != leaf.revision && !pod.is_deleting())
+            view.current.is_some_and(|pod| {
+                let is_older = asked.is_some_and(|asked| pod.created < asked);
+                (pod.revision != leaf.revision || is_older) && !pod.is_deleting()
+            })
         };
-        let dead: Vec<i32> = lives
-            .iter()
+        let lives = || lives.iter().filter(|(_, life)| !life.finished);
+        let dead: Vec<i32> = lives()
             .filter(|(view, life)| outdated(view) && !life.alive)
             .map(|(view, _)| view.slot)
             .collect();
-        if !dead.is_empty() || lives.iter().any(|(view, life)| !life.up && !outdated(view)) {
+        if !dead.is_empty() || lives().any(|(view, life)| !life.up && !outdated(view)) {
             return dead;
         }
-        let next = lives.iter().filter(|(view, _)| outdated(view));
+        let next = lives().filter(|(view, _)| outdated(view));
         next.min_by_key(|(view, life)| (life.up, view.slot))
             .map(|(view, _)| view.slot)
             .into_iter()
@@ -305,7 +338,7 @@ impl Engine<'_> {
             let keep = !stable && has_ended(pod, leaf, self.world);
             if !keep {
                 // One that waits for its container may have been restarted by the kubelet since.
-                let may_recover = pod.kubelet_restarts && pod.is_crash_looping();
+                let may_recover = pod.kubelet_restarts() && pod.is_crash_looping();
                 let version = may_recover.then(|| pod.resource_version.clone());
                 writes.push(delete(pod, version, "its life has ended"));
             }
@@ -313,7 +346,11 @@ impl Engine<'_> {
         }
         if update {
             self.retire(id, view.slot, pod);
-            writes.push(delete(pod, None, "its template was changed"));
+            writes.push(delete(
+                pod,
+                None,
+                "its template was changed, or `restartAt` asks for it",
+            ));
             return !stable;
         }
         // A life that had not started before is one that the kubelet began against the rules.
@@ -323,7 +360,7 @@ impl Engine<'_> {
             writes.push(delete(pod, None, "it was given up for now"));
             return false;
         }
-        if pod.kubelet_restarts && pod.is_crash_looping() && !self.is_held(id, view.slot) {
+        if pod.kubelet_restarts() && pod.is_crash_looping() && !self.is_held(id, view.slot) {
             return self.plan_crash_loop(id, view, pod, stable, writes);
         }
         if !held {
@@ -406,7 +443,8 @@ impl Engine<'_> {
             return false;
         };
         let is_replaced = memory.gone && memory.pod_uid == pod.uid;
-        if !is_replaced || !pod.kubelet_restarts || is_over(pod) || pod.revision != leaf.revision {
+        if !is_replaced || !pod.kubelet_restarts() || is_over(pod) || pod.revision != leaf.revision
+        {
             return false;
         }
         let late = Reason::StartDeadlineExceeded.as_str();
@@ -457,6 +495,7 @@ impl Engine<'_> {
             policy: self.tree.parent_policy(id),
             worker,
             slot: view.slot,
+            incarnation: self.memory.workers.get(child).map_or(1, |w| w.incarnation),
             memory,
             now: self.now,
         };
@@ -468,6 +507,12 @@ impl Engine<'_> {
             name,
         });
     }
+}
+
+/// What the kubelet started again although the replica has finished is stopped. What has ended stays to be looked at.
+fn plan_finished(view: &SlotView<'_>, writes: &mut Vec<Write>) {
+    let live = view.current.filter(|pod| !is_over(pod));
+    writes.extend(live.map(|pod| delete(pod, None, "its replica has finished")));
 }
 
 fn delete(pod: &PodView, resource_version: Option<String>, why: &'static str) -> Write {

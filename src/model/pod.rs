@@ -35,14 +35,47 @@ pub struct PodView {
     pub reason: Option<String>,
     /// `status.message`.
     pub message: Option<String>,
-    /// Whether the kubelet restarts ended containers of this Pod (`restartPolicy: Always`).
-    pub kubelet_restarts: bool,
+    /// Label `coppice.dev/incarnation`; 1 when it is missing or not a number.
+    pub incarnation: i64,
+    /// Which ended containers of this Pod the kubelet restarts.
+    pub restart_policy: RestartPolicy,
     /// Conditions.
     pub conditions: Vec<PodCondition>,
     /// App containers. The order is that of the status.
     pub containers: Vec<ContainerView>,
     /// Init containers, sidecars included.
     pub init_containers: Vec<ContainerView>,
+}
+
+/// Which ended containers the kubelet restarts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RestartPolicy {
+    /// All.
+    #[default]
+    Always,
+    /// Those that did not end with 0.
+    OnFailure,
+    /// None.
+    Never,
+}
+
+impl RestartPolicy {
+    /// The word as it stands in a Pod.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "Always",
+            Self::OnFailure => "OnFailure",
+            Self::Never => "Never",
+        }
+    }
+
+    /// The policy of that name; the one that Kubernetes takes for granted when there is no such.
+    pub fn of(name: &str) -> Self {
+        let all = [Self::Always, Self::OnFailure, Self::Never];
+        all.into_iter()
+            .find(|policy| policy.as_str() == name)
+            .unwrap_or_default()
+    }
 }
 
 /// Phase of a Pod.
@@ -224,11 +257,18 @@ impl PodView {
         self.judged_inits().any(ContainerView::has_failed)
     }
 
+    /// Whether the kubelet restarts containers of this Pod at all.
+    pub fn kubelet_restarts(&self) -> bool {
+        self.restart_policy != RestartPolicy::Never
+    }
+
     /// Whether the kubelet waits before it restarts a container that counts. An init container that has succeeded
-    /// is not restarted.
+    /// is not restarted, nor is one of a Pod that runs until it has succeeded.
     pub fn is_crash_looping(&self) -> bool {
         let mut inits = self.judged_inits().filter(|c| c.has_failed());
-        self.judged().any(ContainerView::is_backing_off) || inits.any(ContainerView::is_backing_off)
+        let always = self.restart_policy == RestartPolicy::Always;
+        let mut apps = self.judged().filter(|c| always || c.has_failed());
+        apps.any(ContainerView::is_backing_off) || inits.any(ContainerView::is_backing_off)
     }
 
     /// How many runs of judged app containers have ended so far.

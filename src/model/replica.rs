@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::api::v1alpha1::{ReadyWhen, SlotStatus};
+use crate::api::v1alpha1::{ReadyWhen, Restart, SlotStatus};
 
 use super::build;
 use super::memory::Memory;
 use super::names;
-use super::pod::{PodConditionType, PodView};
+use super::pod::{PodConditionType, PodView, Termination};
 use super::tree::Leaf;
 use super::window::{after, seconds_between};
 use super::world::{NodeView, WorkerView, World};
@@ -38,12 +38,17 @@ pub(super) struct Replicas<'a> {
     pub dropped_for_state: BTreeSet<i32>,
     /// Pods named after another identity than the worker has now: they stop before new ones start.
     pub misfits: Vec<&'a PodView>,
+    /// Pods of a former incarnation of the worker: they stop before new ones start. Ended ones that are in nobody's way are
+    /// not among them.
+    pub former: Vec<&'a PodView>,
 }
 
 /// What the current life of a slot is.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Life {
+    /// It has ended as its type allows, and is not started again. It counts as alive.
+    pub finished: bool,
     /// It has started.
     pub started: bool,
     /// A run of a judged container has ended and no new one has begun.
@@ -70,10 +75,15 @@ impl<'a> Replicas<'a> {
         memory: &Memory,
     ) -> Self {
         let mut replicas = Self::default();
+        let known = memory.workers.get(child);
+        let incarnation = known.map_or(1, |worker| worker.incarnation);
         let mut fitting: Vec<&PodView> = Vec::with_capacity(worker.pods.len());
         for pod in &worker.pods {
             let is_stable = names::is_stable_pod_name(&pod.name, tree, child, pod.slot);
-            if pod.slot < 0 {
+            let is_former = pod.incarnation < incarnation;
+            if is_former && (is_stable || !pod.is_terminal()) {
+                replicas.former.push(pod);
+            } else if pod.slot < 0 {
                 replicas.surplus.push(pod);
             } else if is_stable == leaf.is_stable() {
                 fitting.push(pod);
@@ -129,6 +139,7 @@ impl<'a> Replicas<'a> {
             .flat_map(|view| view.current.into_iter().chain(view.others.iter().copied()))
             .chain(self.surplus.iter().copied())
             .chain(self.misfits.iter().copied())
+            .chain(self.former.iter().copied())
     }
 }
 
@@ -183,20 +194,29 @@ impl<'a> SlotView<'a> {
 
     /// The current life, given what is remembered of the slot.
     pub(super) fn life(&self, leaf: &Leaf<'_>, memory: Option<&SlotStatus>, world: &World) -> Life {
+        if let Some(finished) = memory.filter(|slot| leaf.has_finished(slot)) {
+            return Life::finished(finished);
+        }
         let Some(pod) = self.current else {
             return Life::default();
         };
         let memory = memory.filter(|m| m.pod_uid == pod.uid);
         let ready = leaf.settings.ready == ReadyWhen::Ready;
         let running = pod.judged().all(super::pod::ContainerView::is_running);
-        let started_now = if ready { pod.is_ready() } else { running };
+        let started_now = match leaf.settings.ready {
+            ReadyWhen::Ready => pod.is_ready(),
+            ReadyWhen::Running => running,
+            // It has started when it has finished, which was looked at above.
+            ReadyWhen::Completed => false,
+        };
         let latched = memory.is_some_and(|m| m.started && m.deaths >= ended_runs(pod, memory));
-        let run_ended = pod.judged().any(|c| c.end().is_some()) || pod.init_failed();
+        let run_ended = has_run_ended(pod, leaf) || pod.init_failed();
         let over = memory.is_some_and(|m| m.gone) || has_ended(pod, leaf, world);
         let started = started_now || latched;
         let alive = started && !run_ended && !over;
         let lost = node_of(pod, world).is_some_and(|node| node.not_ready_since.is_some());
         Life {
+            finished: false,
             started,
             run_ended,
             over,
@@ -214,6 +234,35 @@ impl<'a> SlotView<'a> {
                 .flatten(),
         }
     }
+}
+
+impl Life {
+    /// That of a slot whose replica has finished.
+    fn finished(slot: &SlotStatus) -> Self {
+        Self {
+            finished: true,
+            started: true,
+            run_ended: true,
+            over: true,
+            alive: true,
+            up: true,
+            alive_since: slot.finished.as_ref().map(|finished| finished.time.0),
+            started_since: Some(Timestamp::MIN),
+        }
+    }
+}
+
+/// Whether the current run of the app containers has ended: one of them is enough, unless it ended cleanly and the type
+/// allows that; then the others go on until they have ended, too.
+fn has_run_ended(pod: &PodView, leaf: &Leaf<'_>) -> bool {
+    let ends = || pod.judged().map(super::pod::ContainerView::end);
+    let is_end = |end: Option<&Termination>| {
+        end.is_some_and(|end| {
+            leaf.settings.restart == Restart::Permanent || !leaf.is_clean(end.exit_code)
+        })
+    };
+    let all_ended = pod.judged().count() > 0 && ends().all(|end| end.is_some());
+    all_ended || ends().any(is_end)
 }
 
 /// Whether a Pod has ended or is on its way out.

@@ -11,7 +11,8 @@ use super::engine::{Engine, Mode};
 use super::judge::cut;
 use super::names;
 use super::situations::{Situation, Weight, is_outdated, main_situation};
-use super::tree::{Leaf, NodeId, SpecError};
+use super::tree::{Leaf, NodeId, ROOT, SpecError};
+use super::warnings;
 use super::window::{after, api_time};
 use super::world::World;
 
@@ -32,6 +33,12 @@ pub(super) fn refused(
         message: format!("{error}. Nothing is changed until the spec is"),
     };
     set_conditions(&mut status, world.tree.generation, &situation, false, now);
+    set_suspended(
+        &mut status,
+        world.tree.generation,
+        world.tree.spec.suspend,
+        now,
+    );
     status
 }
 
@@ -44,8 +51,10 @@ impl Engine<'_> {
             .map(|(id, leaf)| (id, self.report_worker(id, leaf)))
             .collect();
         let situations = self.situations();
-        let ready =
-            leaves.iter().all(|(id, up)| *up || !self.is_enabled(*id)) && !self.world.tree.deleting;
+        let is_wanted = |id| self.is_enabled(id) && !self.is_over(id) && !self.tree.suspended;
+        let is_stopping =
+            self.world.tree.deleting || (self.tree.suspended && !self.has_stopped(ROOT));
+        let ready = leaves.iter().all(|(id, up)| *up || !is_wanted(*id)) && !is_stopping;
         let main = main_situation(situations);
         let budget = self.budget();
         // A crash between the write of a Worker and that of its tree must not lose a death for good.
@@ -61,7 +70,14 @@ impl Engine<'_> {
         status.workers = count(leaves.len());
         status.up = count(leaves.iter().filter(|(_, up)| *up).count());
         status.budget = budget;
+        status.warnings = warnings::of(self.tree);
         set_conditions(status, self.world.tree.generation, &main, ready, self.now);
+        set_suspended(
+            status,
+            self.world.tree.generation,
+            self.tree.suspended,
+            self.now,
+        );
     }
 
     /// Counts the replicas of a worker. Says whether a quorum of it is up on the present template.
@@ -83,7 +99,7 @@ impl Engine<'_> {
             status.up = count(lives.len());
             status.selector = names::selector(&self.world.tree.name, name);
         }
-        lives.retain(|(view, _)| !is_outdated(view, leaf));
+        lives.retain(|(view, life)| life.finished || !is_outdated(view, leaf));
         self.mode(id) != Mode::Down && lives.len() >= self.quorum(id, leaf)
     }
 
@@ -138,22 +154,49 @@ fn set_conditions(
         (types::RECONCILING, reconciling),
         (types::STALLED, stalled),
     ] {
-        let wanted = if is_true { "True" } else { "False" };
-        let previous = status.conditions.iter().find(|c| c.type_ == type_);
-        let since = previous
-            .filter(|c| c.status == wanted)
-            .map_or_else(|| api_time(now), |c| c.last_transition_time.clone());
-        let condition = Condition {
-            type_: type_.to_owned(),
-            status: wanted.to_owned(),
-            reason: main.reason.as_str().to_owned(),
-            message: cut(&main.message, MESSAGE_BYTES),
-            observed_generation: Some(generation),
-            last_transition_time: since,
-        };
-        match status.conditions.iter_mut().find(|c| c.type_ == type_) {
-            Some(old) => *old = condition,
-            None => status.conditions.push(condition),
-        }
+        let texts = (main.reason, cut(&main.message, MESSAGE_BYTES));
+        set_condition(status, type_, is_true, texts, generation, now);
+    }
+}
+
+fn set_suspended(
+    status: &mut SupervisionTreeStatus,
+    generation: i64,
+    suspended: bool,
+    now: jiff::Timestamp,
+) {
+    let texts = if suspended {
+        (Reason::Suspended, "`suspend` is true")
+    } else {
+        (Reason::NotSuspended, "`suspend` is false")
+    };
+    let texts = (texts.0, texts.1.to_owned());
+    set_condition(status, types::SUSPENDED, suspended, texts, generation, now);
+}
+
+fn set_condition(
+    status: &mut SupervisionTreeStatus,
+    type_: &str,
+    is_true: bool,
+    (reason, message): (Reason, String),
+    generation: i64,
+    now: jiff::Timestamp,
+) {
+    let wanted = if is_true { "True" } else { "False" };
+    let previous = status.conditions.iter().find(|c| c.type_ == type_);
+    let since = previous
+        .filter(|c| c.status == wanted)
+        .map_or_else(|| api_time(now), |c| c.last_transition_time.clone());
+    let condition = Condition {
+        type_: type_.to_owned(),
+        status: wanted.to_owned(),
+        reason: reason.as_str().to_owned(),
+        message,
+        observed_generation: Some(generation),
+        last_transition_time: since,
+    };
+    match status.conditions.iter_mut().find(|c| c.type_ == type_) {
+        Some(old) => *old = condition,
+        None => status.conditions.push(condition),
     }
 }

@@ -11,7 +11,10 @@ use super::world::Unseen;
 
 mod edits;
 mod evidence;
+mod exits;
 mod fences;
+mod groups;
+mod kinds;
 mod random;
 mod sizes;
 
@@ -400,7 +403,7 @@ fn no_restarts_allowed_means_that_the_first_death_gives_up() {
     let mut lab = Lab::new(&format!("intensity: {{maxRestarts: 0}}{ONE}"));
     lab.run(5);
     assert!(
-        !lab.pod_mut("a", 0).kubelet_restarts,
+        !lab.pod_mut("a", 0).kubelet_restarts(),
         "the kubelet must not restart what may not be restarted"
     );
     lab.kill("a", 0, 1);

@@ -3,7 +3,9 @@
 //! Rule: the weightiest situation speaks for the tree; a person reads one reason, not a list.
 
 use crate::api::conditions::Reason;
-use crate::api::v1alpha1::{OperationKind, SlotStatus, TroubleStatus};
+use crate::api::v1alpha1::{
+    GaveUpStatus, OperationKind, OperationStatus, SlotStatus, TroubleStatus,
+};
 
 use super::engine::{Engine, Mode};
 use super::judge::cut;
@@ -11,7 +13,7 @@ use super::pod::PodView;
 use super::replica::{Life, SlotView};
 use super::report::MESSAGE_BYTES;
 use super::supervise::SETTLED_SECONDS;
-use super::tree::{Leaf, NodeId};
+use super::tree::{Leaf, NodeId, ROOT};
 use super::window::{after, seconds_between};
 use super::world::Unseen;
 
@@ -48,6 +50,9 @@ impl Engine<'_> {
                 "the tree is being deleted; its Pods stop in order".to_owned(),
             ));
             return all;
+        }
+        if self.tree.suspended {
+            return vec![self.suspended()];
         }
         for id in self.tree.supervisors().collect::<Vec<_>>() {
             if self.is_enabled(id) {
@@ -91,7 +96,43 @@ impl Engine<'_> {
         all
     }
 
+    fn suspended(&self) -> Situation {
+        if self.has_stopped(ROOT) && self.removed_have_stopped() {
+            return Situation {
+                weight: Weight::Fine,
+                reason: Reason::Suspended,
+                message: "the tree is suspended and stopped; take `suspend` back to start it"
+                    .to_owned(),
+            };
+        }
+        let message = "the tree is suspended; its Pods stop in order".to_owned();
+        working(Reason::Stopping, message)
+    }
+
+    /// Everything has ended that was to end.
+    fn finished(&self) -> Option<Situation> {
+        let mut enabled = self
+            .tree
+            .leaves()
+            .filter(|(id, _)| self.is_enabled(*id))
+            .peekable();
+        let is_over = enabled.peek().is_some() && enabled.all(|(id, _)| self.is_over(id));
+        let message = if self.has_finished(ROOT) {
+            "the tree has shut itself down, because its significant children have ended"
+        } else {
+            "all children have ended as their types allow"
+        };
+        is_over.then(|| Situation {
+            weight: Weight::Fine,
+            reason: Reason::Finished,
+            message: message.to_owned(),
+        })
+    }
+
     fn fine(&self) -> Situation {
+        if let Some(finished) = self.finished() {
+            return finished;
+        }
         let workers = self.tree.leaves().count();
         let enabled = self
             .tree
@@ -121,10 +162,8 @@ impl Engine<'_> {
         };
         for entry in &record.gave_up {
             let scope = self.scope(id, entry);
-            let Some(scope) = scope.filter(|scope| self.is_enabled(*scope)) else {
-                continue;
-            };
-            if entry.settled {
+            let is_enabled = scope.first().is_some_and(|first| self.is_enabled(*first));
+            if !is_enabled || entry.settled {
                 continue;
             }
             let next = match (&entry.retry_time, entry.waiting) {
@@ -140,20 +179,62 @@ impl Engine<'_> {
                 reason: Reason::GaveUp,
                 message: format!(
                     "{name} gave up on {}: {}; {next}",
-                    self.name(scope),
+                    scope_name(entry),
                     entry.message
                 ),
             });
         }
-        let stopping = record.operation.filter(|o| o.kind == OperationKind::GiveUp);
-        if let Some(operation) = stopping.filter(|_| self.mode(id) == Mode::Up) {
-            all.push(working(
-                Reason::Restarting,
-                format!(
-                    "{name} gave up and is being stopped, then restarted: {}",
-                    operation.message
-                ),
-            ));
+        let operation = record.operation.filter(|_| self.mode(id) == Mode::Up);
+        if let Some(operation) = operation
+            && let Some(situation) = self.operation_situation(id, &operation)
+        {
+            all.push(situation);
+        }
+    }
+
+    /// What a supervisor is in the middle of. A first start is told by the workers.
+    fn operation_situation(&self, id: NodeId, operation: &OperationStatus) -> Option<Situation> {
+        let (name, why) = (self.name(id), &operation.message);
+        Some(match operation.kind {
+            OperationKind::Start | OperationKind::Suspend => return None,
+            OperationKind::Restart => {
+                let members = match operation.children.as_slice() {
+                    [] => "all its children".to_owned(),
+                    [only] => only.clone(),
+                    [first, rest @ ..] => format!("{first} and the {} after it", rest.len()),
+                };
+                let step = self.restart_step(id);
+                let message = format!("{name} restarts {members}, because {why}; {step}");
+                working(Reason::Restarting, message)
+            }
+            OperationKind::GiveUp => {
+                let message =
+                    format!("{name} gave up and is being stopped, then its parent judges: {why}");
+                working(Reason::Restarting, message)
+            }
+            OperationKind::FailStart => {
+                let message =
+                    format!("{name} could not start, and what had started is being stopped: {why}");
+                working(Reason::Restarting, message)
+            }
+            OperationKind::ShutDown => {
+                working(Reason::Stopping, format!("{name} shuts itself down: {why}"))
+            }
+        })
+    }
+
+    /// How far a restart of several children has come.
+    fn restart_step(&self, id: NodeId) -> String {
+        let members = || {
+            self.enabled_children(id)
+                .filter(|child| self.start_of(*child).is_some())
+        };
+        if let Some(stopping) = members().filter(|child| self.has_former(*child)).last() {
+            return format!("{} is being stopped", self.name(stopping));
+        }
+        match members().find(|child| !self.has_started(*child)) {
+            Some(starting) => format!("{} is being started", self.name(starting)),
+            None => "all of them have started".to_owned(),
         }
     }
 
@@ -249,7 +330,7 @@ impl Engine<'_> {
     ) {
         let memory = self.slot(id, view.slot);
         let has_trouble = memory.is_some_and(|memory| memory.trouble.is_some());
-        if life.up && !has_trouble && !is_outdated(view, leaf) {
+        if life.finished || (life.up && !has_trouble && !is_outdated(view, leaf)) {
             return;
         }
         let memory = memory.cloned().unwrap_or_default();
@@ -278,7 +359,13 @@ impl Engine<'_> {
         }
         if let Some(down) = &memory.down_time {
             let limit = i64::from(leaf.settings.start_deadline_seconds);
-            if seconds_between(down.0, self.now) >= limit {
+            let runs = |pod: &PodView| leaf.completes() && !pod.is_deleting() && pod.node.is_some();
+            let is_patient = match view.current {
+                Some(pod) => runs(pod),
+                // Those that it waits for speak for themselves.
+                None => !self.may_start(id),
+            };
+            if seconds_between(down.0, self.now) >= limit && !is_patient {
                 let why = told.map_or_else(String::new, |(_, why)| format!(" ({why})"));
                 all.push(Situation {
                     weight: Weight::Fault,
@@ -356,12 +443,23 @@ impl Engine<'_> {
         } else {
             Reason::Starting
         };
+        let completes = self.tree.leaf(id).is_some_and(Leaf::completes);
         let message = match view.current {
+            Some(pod) if completes => format!("{who} has not completed yet (Pod {})", pod.name),
             Some(pod) => format!("{who} is starting (Pod {})", pod.name),
             None if !self.may_start(id) => format!("{who} waits for the children before it"),
             None => format!("{who} is being created"),
         };
         working(reason, message)
+    }
+}
+
+/// What was given up, in words.
+pub(super) fn scope_name(entry: &GaveUpStatus) -> String {
+    match (entry.child.as_str(), entry.rest) {
+        ("", _) => "all its children".to_owned(),
+        (child, false) => child.to_owned(),
+        (child, true) => format!("{child} and those after it"),
     }
 }
 

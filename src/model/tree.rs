@@ -2,13 +2,17 @@
 //!
 //! Rule: what [`Tree::parse`] returns is legal; nothing behind it checks the spec again.
 
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
 use crate::api::v1alpha1::{
-    Backoff, Child, GiveUp, Identity, Intensity, RootGiveUp, Startup, SupervisionTreeSpec,
-    SupervisorSettings, WorkerSettings,
+    AutoShutdown, Backoff, Child, GiveUp, Identity, Intensity, ReadyWhen, Restart, RootGiveUp,
+    SlotStatus, StartFailure, Startup, Strategy, SupervisionTreeSpec, SupervisorSettings,
+    WorkerSettings,
 };
 
 use super::names;
-use super::window::backoff_total;
+use super::window::{backoff_total, whole_second};
 
 /// Index of a node. Parents have smaller indexes than their children; siblings are in start order.
 pub type NodeId = usize;
@@ -27,6 +31,8 @@ const MAX_NAMES: usize = 50;
 pub struct Tree<'a> {
     /// The nodes.
     pub nodes: Vec<Node<'a>>,
+    /// `suspend`.
+    pub suspended: bool,
 }
 
 /// A supervisor or worker with its place in the tree.
@@ -36,8 +42,14 @@ pub struct Node<'a> {
     pub name: &'a str,
     /// Parent; the root is its own.
     pub parent: NodeId,
-    /// `enabled`.
+    /// `enabled`; the root is.
     pub enabled: bool,
+    /// Its restart type; the root is permanent.
+    pub restart: Restart,
+    /// Whether its end counts for the automatic shutdown of its parent.
+    pub significant: bool,
+    /// `restartAt`, in whole seconds.
+    pub restart_at: Option<Timestamp>,
     /// Children in start order.
     pub children: Vec<NodeId>,
     /// What it is.
@@ -56,14 +68,20 @@ pub enum Kind<'a> {
 /// How a supervisor treats its children.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
+    /// Which children are restarted when one dies.
+    pub strategy: Strategy,
     /// Window.
     pub intensity: Intensity,
     /// Whether children start one after another and stop in reverse.
     pub ordered: bool,
     /// Delays.
     pub backoff: Backoff,
+    /// What to do when a first start fails.
+    pub on_start_failure: StartFailure,
     /// What to do when the window is exceeded.
     pub on_give_up: GiveUp,
+    /// Whether the end of significant children ends it.
+    pub auto_shutdown: AutoShutdown,
 }
 
 /// A worker of the tree.
@@ -85,6 +103,23 @@ impl Leaf<'_> {
     pub fn is_stable(&self) -> bool {
         self.settings.identity == Identity::Stable
     }
+
+    /// Whether a replica is not started again, because it ended as its type allows.
+    pub fn has_finished(&self, slot: &SlotStatus) -> bool {
+        slot.finished.as_ref().is_some_and(|finished| {
+            self.settings.restart == Restart::Temporary || finished.revision == self.revision
+        })
+    }
+
+    /// Whether an end of a container with that code is clean.
+    pub fn is_clean(&self, exit_code: i32) -> bool {
+        self.settings.clean_exit_codes.contains(&exit_code)
+    }
+
+    /// Whether replicas run until they have ended cleanly, and have started only then.
+    pub fn completes(&self) -> bool {
+        self.settings.ready == ReadyWhen::Completed
+    }
 }
 
 impl<'a> Tree<'a> {
@@ -92,13 +127,16 @@ impl<'a> Tree<'a> {
     /// today's rules.
     pub fn parse(name: &str, spec: &'a SupervisionTreeSpec) -> Result<Self, SpecError> {
         let root = Policy {
+            strategy: spec.strategy,
             intensity: spec.intensity,
-            ordered: spec.startup == Some(Startup::Ordered),
+            ordered: is_ordered(spec.startup, spec.strategy),
             backoff: spec.backoff,
+            on_start_failure: spec.on_start_failure,
             on_give_up: match spec.on_give_up {
                 RootGiveUp::Retry => GiveUp::Retry,
                 RootGiveUp::Stop => GiveUp::Stop,
             },
+            auto_shutdown: spec.auto_shutdown,
         };
         check_policy("the root", &root)?;
         let mut tree = Self {
@@ -106,9 +144,13 @@ impl<'a> Tree<'a> {
                 name: ROOT_NAME,
                 parent: ROOT,
                 enabled: true,
+                restart: Restart::Permanent,
+                significant: false,
+                restart_at: whole(spec.restart_at.as_ref()),
                 children: Vec::new(),
                 kind: Kind::Supervisor(root),
             }],
+            suspended: spec.suspend,
         };
         for child in &spec.children {
             tree.add(name, child)?;
@@ -137,15 +179,48 @@ impl<'a> Tree<'a> {
             })?,
         };
         let kind = kind_of(child)?;
+        let (restart, significant) = type_of(child);
+        self.check_significance(name, parent, restart, significant)?;
         let id = self.nodes.len();
         self.nodes.push(Node {
             name,
             parent,
             enabled: child.enabled,
+            restart,
+            significant,
+            restart_at: whole(child.restart_at.as_ref()),
             children: Vec::new(),
             kind,
         });
         self.nodes[parent].children.push(id);
+        Ok(())
+    }
+
+    /// OTP's `bad_combination`: what never ends, or whose end counts for nobody, is not significant.
+    fn check_significance(
+        &self,
+        name: &str,
+        parent: NodeId,
+        restart: Restart,
+        significant: bool,
+    ) -> Result<(), SpecError> {
+        if !significant {
+            return Ok(());
+        }
+        if restart == Restart::Permanent {
+            return Err(SpecError(format!(
+                "child '{name}' is `significant`, which needs `restart: Transient` or `restart: Temporary`: a Permanent child never ends"
+            )));
+        }
+        let counts = self
+            .policy(parent)
+            .is_some_and(|policy| policy.auto_shutdown != AutoShutdown::Never);
+        if !counts {
+            let parent = self.nodes[parent].name;
+            return Err(SpecError(format!(
+                "child '{name}' is `significant`, which needs `autoShutdown: AnySignificant` or `AllSignificant` on its supervisor '{parent}'"
+            )));
+        }
         Ok(())
     }
 
@@ -190,6 +265,24 @@ impl<'a> Tree<'a> {
         (0..self.nodes.len()).filter(|id| self.policy(*id).is_some())
     }
 
+    /// All nodes in the order in which they start, the root first: a node, then its children, each with all below it.
+    pub fn start_order(&self) -> Vec<NodeId> {
+        let mut order = Vec::with_capacity(self.nodes.len());
+        let mut next = vec![ROOT];
+        while let Some(id) = next.pop() {
+            order.push(id);
+            next.extend(self.nodes[id].children.iter().rev());
+        }
+        order
+    }
+
+    /// The children of a supervisor from that one on, in start order.
+    pub fn from_child(&self, child: NodeId) -> &[NodeId] {
+        let siblings = &self.nodes[self.nodes[child].parent].children;
+        let place = siblings.iter().position(|sibling| *sibling == child);
+        place.map_or(&[], |place| &siblings[place..])
+    }
+
     /// Whether `below` is `above` or lies below it.
     pub fn is_within(&self, above: NodeId, below: NodeId) -> bool {
         let mut id = below;
@@ -209,11 +302,12 @@ impl<'a> Tree<'a> {
         })
     }
 
-    /// Hash of the templates of all workers within a node: an edit of one of them changes it.
-    pub fn templates(&self, scope: NodeId) -> String {
+    /// Hash of the templates of all workers within these nodes: an edit of one of them changes it.
+    pub fn templates(&self, scope: &[NodeId]) -> String {
+        let is_in_scope = |id| scope.iter().any(|above| self.is_within(*above, id));
         let revisions: Vec<&str> = self
             .leaves()
-            .filter(|(id, _)| self.is_within(scope, *id))
+            .filter(|(id, _)| is_in_scope(*id))
             .flat_map(|(id, leaf)| [self.nodes[id].name, leaf.revision.as_str()])
             .collect();
         names::hash(&revisions)
@@ -230,6 +324,7 @@ fn kind_of(child: &Child) -> Result<Kind<'_>, SpecError> {
         }
         (None, Some(settings)) => {
             check_worker(name, settings)?;
+            check_completion(name, settings)?;
             Ok(Kind::Worker(Leaf {
                 settings,
                 revision: names::revision(&settings.template.0),
@@ -244,12 +339,45 @@ fn kind_of(child: &Child) -> Result<Kind<'_>, SpecError> {
 impl Policy {
     fn of(settings: &SupervisorSettings) -> Self {
         Self {
+            strategy: settings.strategy,
             intensity: settings.intensity,
-            ordered: settings.startup == Some(Startup::Ordered),
+            ordered: is_ordered(settings.startup, settings.strategy),
             backoff: settings.backoff,
+            on_start_failure: settings.on_start_failure,
             on_give_up: settings.on_give_up,
+            auto_shutdown: settings.auto_shutdown,
         }
     }
+}
+
+/// Left out, the strategy decides: members of a group depend on each other.
+fn is_ordered(startup: Option<Startup>, strategy: Strategy) -> bool {
+    startup.map_or(strategy != Strategy::OneForOne, |startup| {
+        startup == Startup::Ordered
+    })
+}
+
+/// What is stored has no fractions of a second.
+fn whole(time: Option<&Time>) -> Option<Timestamp> {
+    time.map(|time| whole_second(time.0))
+}
+
+/// Restart type and significance of a child.
+fn type_of(child: &Child) -> (Restart, bool) {
+    match (&child.supervisor, &child.worker) {
+        (Some(settings), _) => (settings.restart, settings.significant),
+        (None, Some(settings)) => (settings.restart, settings.significant),
+        (None, None) => (Restart::Permanent, false),
+    }
+}
+
+fn check_completion(name: &str, settings: &WorkerSettings) -> Result<(), SpecError> {
+    if settings.ready == ReadyWhen::Completed && settings.restart == Restart::Permanent {
+        return Err(SpecError(format!(
+            "worker '{name}' has `ready: Completed`, which needs `restart: Transient` or `restart: Temporary`: a Permanent worker is started again when it has completed"
+        )));
+    }
+    Ok(())
 }
 
 fn check_policy(who: &str, policy: &Policy) -> Result<(), SpecError> {

@@ -9,9 +9,10 @@ use crate::api::v1alpha1::{BrakeStatus, RecentFault, RefusedStatus, SlotStatus};
 
 use super::deaths::evidence;
 use super::decision::{Judged, Notice};
-use super::engine::{BLIND_STOP_SECONDS, Engine, Mode};
+use super::engine::{Engine, Mode};
 use super::fault::{self, Class, Fault, Verdict};
 use super::judge::cut;
+use super::order::BLIND_STOP_SECONDS;
 use super::pod::PodView;
 use super::replica::{Life, SlotView, ended_runs, node_of, waits_for_fence};
 use super::supervise::SETTLED_SECONDS;
@@ -111,6 +112,7 @@ impl Engine<'_> {
         for (id, leaf) in self.tree.leaves().collect::<Vec<_>>() {
             self.wake_for_stops(id, leaf);
             let mode = self.mode(id);
+            self.note_former(id, leaf);
             for (view, life) in self.lives(id) {
                 self.note_pod(id, mode, &view);
                 self.latch(id, mode, &view, life);
@@ -159,6 +161,16 @@ impl Engine<'_> {
         let Some(pod) = view.current else {
             return;
         };
+        if pod.incarnation
+            < self
+                .memory
+                .workers
+                .get(self.name(id))
+                .map_or(1, |w| w.incarnation)
+        {
+            // It is kept to be looked at, and its slot does not stand on it.
+            return;
+        }
         let child = self.tree.nodes[id].name;
         let memory = self.memory.slot_mut(child, view.slot);
         if memory.pod_uid != pod.uid {
@@ -177,7 +189,7 @@ impl Engine<'_> {
     /// A start is latched for its life, because unreadiness later on is not a death. What is given up or parked does
     /// not start.
     fn latch(&mut self, id: NodeId, mode: Mode, view: &SlotView<'_>, life: Life) {
-        let Some(pod) = view.current.filter(|_| life.alive) else {
+        let Some(pod) = view.current.filter(|_| life.alive && !life.finished) else {
             return;
         };
         let child = self.tree.nodes[id].name;
@@ -250,6 +262,17 @@ impl Engine<'_> {
                 pod.node.as_deref().unwrap_or("?")
             );
             self.set_trouble(id, view.slot, Reason::WaitingForFence, &message);
+        }
+    }
+
+    /// What a restart waits for.
+    fn note_former(&mut self, id: NodeId, leaf: &Leaf<'_>) {
+        let replicas = self.replicas.get(&id).cloned().unwrap_or_default();
+        for pod in replicas.former.iter().filter(|pod| pod.is_deleting()) {
+            let wanted = replicas.wanted.iter().find(|view| view.slot == pod.slot);
+            if let Some(view) = wanted {
+                self.note_fence(id, leaf, view, pod);
+            }
         }
     }
 

@@ -5,7 +5,8 @@
 use std::path::Path;
 
 use coppice::model::pod::{
-    ContainerState, ContainerView, PodCondition, PodConditionType, PodPhase, PodView, Termination,
+    ContainerState, ContainerView, PodCondition, PodConditionType, PodPhase, PodView,
+    RestartPolicy, Termination,
 };
 use coppice::model::world::Refusal;
 use jiff::Timestamp;
@@ -184,7 +185,8 @@ fn view(pod: &core::Pod) -> PodView {
         },
         reason: status.reason,
         message: status.message,
-        kubelet_restarts: spec.restart_policy.as_deref() != Some("Never"),
+        incarnation: 1,
+        restart_policy: RestartPolicy::of(spec.restart_policy.as_deref().unwrap_or_default()),
         conditions: status
             .conditions
             .unwrap_or_default()

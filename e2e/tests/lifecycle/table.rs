@@ -11,7 +11,16 @@ use super::record::Seen;
 
 /// What reasons may show, as the letters of the conditions that are true: Ready, Reconciling (W for work), Stalled.
 const ROWS: [(&[&str], &[&str]); 5] = [
-    (&["AllUp", "NoChildren", "AllDisabled"], &["R"]),
+    (
+        &[
+            "AllUp",
+            "NoChildren",
+            "AllDisabled",
+            "Finished",
+            "Suspended",
+        ],
+        &["R"],
+    ),
     (
         &[
             "Starting",

@@ -15,13 +15,14 @@ fn refusals(name: &str, children: &Value) -> Vec<String> {
     let schema = serde_json::to_string(schema.open_api_v3_schema.as_ref().unwrap()).unwrap();
     // At a create, the API server hands an empty optional, which the evaluator used here does not.
     let schema = schema.replace("oldSelf.hasValue()", "false");
-    let schema = serde_json::from_str(&schema).unwrap();
-    let tree = json!({
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    let mut tree = json!({
         "apiVersion": "coppice.dev/v1alpha1",
         "kind": "SupervisionTree",
         "metadata": {"name": name},
         "spec": {"children": children},
     });
+    set_defaults(&schema, &mut tree);
     let errors = match Validator::new().validate(&schema, &tree, None) {
         Ok(()) => Vec::new(),
         Err(errors) => errors.into_vec(),
@@ -31,10 +32,32 @@ fn refusals(name: &str, children: &Value) -> Vec<String> {
         .partition(|error| error.kind == ErrorKind::UnsupportedReference);
     let unknown: Vec<_> = unknown.iter().map(|error| error.rule.as_str()).collect();
     assert!(
-        matches!(unknown.as_slice(), [parents] if parents.contains("transformMapEntry")),
-        "only the rule on parents is left to the API server: {unknown:?}"
+        unknown.len() == 2
+            && unknown
+                .iter()
+                .all(|rule| rule.contains("transformMapEntry")),
+        "only the rules on parents and their significant children are left to the API server: {unknown:?}"
     );
     known.into_iter().map(|error| error.message).collect()
+}
+
+/// The API server sets defaults before it asks the rules.
+fn set_defaults(schema: &Value, value: &mut Value) {
+    if let (Some(properties), Some(object)) =
+        (schema["properties"].as_object(), value.as_object_mut())
+    {
+        for (name, schema) in properties {
+            if let Some(default) = schema.get("default") {
+                object.entry(name).or_insert_with(|| default.clone());
+            }
+            if let Some(value) = object.get_mut(name) {
+                set_defaults(schema, value);
+            }
+        }
+    }
+    for element in value.as_array_mut().into_iter().flatten() {
+        set_defaults(&schema["items"], element);
+    }
 }
 
 fn worker(name: &str) -> Value {
@@ -113,4 +136,42 @@ fn names_fit_into_the_names_of_pods() {
             "`metadata.name` and the `name` of child '{child}' must not be longer than 50 characters together"
         )]
     );
+}
+
+/// A child with one more setting.
+fn with(mut child: Value, kind: &str, field: &str, value: Value) -> Value {
+    child[kind][field] = value;
+    child
+}
+
+#[test]
+fn what_never_ends_is_not_significant() {
+    let supervisor = json!({"name": "web", "supervisor": {}});
+    for (child, kind) in [(worker("db"), "worker"), (supervisor, "supervisor")] {
+        let name = child["name"].as_str().unwrap().to_owned();
+        let significant = with(child, kind, "significant", json!(true));
+        let refused = format!(
+            "child '{name}' is `significant`, which needs `restart: Transient` or `restart: Temporary`: a Permanent child never ends"
+        );
+        assert_eq!(refusals("shop", &json!([significant])), [refused.as_str()]);
+        let explicit = with(significant.clone(), kind, "restart", json!("Permanent"));
+        assert_eq!(refusals("shop", &json!([explicit])), [refused.as_str()]);
+        for restart in ["Transient", "Temporary"] {
+            let sound = with(significant.clone(), kind, "restart", json!(restart));
+            assert_eq!(refusals("shop", &json!([sound])), Vec::<String>::new());
+        }
+    }
+}
+
+#[test]
+fn what_completes_is_not_permanent() {
+    let migrate = with(worker("migrate"), "worker", "ready", json!("Completed"));
+    assert_eq!(
+        refusals("shop", &json!([migrate])),
+        [
+            "worker 'migrate' has `ready: Completed`, which needs `restart: Transient` or `restart: Temporary`: a Permanent worker is started again when it has completed"
+        ]
+    );
+    let sound = with(migrate, "worker", "restart", json!("Transient"));
+    assert_eq!(refusals("shop", &json!([sound])), Vec::<String>::new());
 }

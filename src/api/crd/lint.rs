@@ -8,20 +8,25 @@ use serde_json::{Map, Value};
 use super::{all, finish::enum_values};
 
 /// Optional fields of a spec that mean something by being absent.
-const WITHOUT_DEFAULT: [&str; 7] = [
+const WITHOUT_DEFAULT: [&str; 9] = [
     "supervisiontree.spec.children.parent",
+    "supervisiontree.spec.children.restartAt",
     "supervisiontree.spec.children.supervisor",
     "supervisiontree.spec.children.supervisor.startup",
     "supervisiontree.spec.children.worker",
     "supervisiontree.spec.children.worker.replicas",
+    "supervisiontree.spec.restartAt",
     "supervisiontree.spec.retryAt",
     "supervisiontree.spec.startup",
 ];
 
 /// Numbers that only count: they stop at the end of their type.
-const COUNTERS: [&str; 7] = [
+const COUNTERS: [&str; 10] = [
     "restarts",
     "incarnation",
+    "number",
+    "operation",
+    "operations",
     "step",
     "deaths",
     "failedInits",

@@ -31,6 +31,46 @@ pub(super) fn supervisor_or_worker() -> Rule {
     )
 }
 
+/// `significant` needs a type that allows an end (`bad_combination` in OTP).
+pub(super) fn significant_ones_may_end() -> Rule {
+    rule(
+        "[has(self.supervisor) ? [self.supervisor.significant, self.supervisor.restart != 'Permanent'] : \
+         has(self.worker) ? [self.worker.significant, self.worker.restart != 'Permanent'] : [false, true]]\
+         .all(s, !s[0] || s[1])",
+        "'child \\'' + self.name + '\\' is `significant`, which needs `restart: Transient` or \
+         `restart: Temporary`: a Permanent child never ends'",
+    )
+}
+
+/// `ready: Completed` needs a type that allows an end.
+pub(super) fn completion_is_an_end() -> Rule {
+    rule(
+        "!has(self.worker) || self.worker.ready != 'Completed' || self.worker.restart != 'Permanent'",
+        "'worker \\'' + self.name + '\\' has `ready: Completed`, which needs `restart: Transient` or \
+         `restart: Temporary`: a Permanent worker is started again when it has completed'",
+    )
+}
+
+/// `significant` needs a supervisor that shuts itself down (`bad_combination` in OTP). The map from supervisor to whether
+/// it does is built once, see [`parents_come_first`].
+pub(super) fn significance_counts() -> Rule {
+    const SIGNIFICANT: &str = "((has(c.supervisor) && c.supervisor.significant) || \
+         (has(c.worker) && c.worker.significant))";
+    const COUNTS: &str =
+        "(has(c.parent) ? (c.parent in m && m[c.parent]) : self.autoShutdown != 'Never')";
+    const SHUTS_DOWN: &str = "[self.children.transformMapEntry(i, p, has(p.supervisor), \
+         {p.name: p.supervisor.autoShutdown != 'Never'})]";
+    rule(
+        &format!("{SHUTS_DOWN}.all(m, self.children.all(c, !{SIGNIFICANT} || {COUNTS}))"),
+        &format!(
+            "{SHUTS_DOWN}.map(m, self.children.map(c, {SIGNIFICANT} && !{COUNTS}, \
+             'child \\'' + c.name + '\\' is `significant`, which needs `autoShutdown: AnySignificant` or \
+             `AllSignificant` on its supervisor' + (has(c.parent) ? ' \\'' + c.parent + '\\'' : ', the root')))[0][0]"
+        ),
+    )
+    .field_path(".children")
+}
+
 /// Labels by which Coppice finds and tells apart its Pods are not for templates.
 pub(super) fn labels_not_reserved() -> Rule {
     rule(

@@ -8,6 +8,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::worker::FinishedReplica;
+
 /// status is what Coppice saw of the tree, and what it must remember.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -17,9 +19,10 @@ pub struct SupervisionTreeStatus {
     #[schemars(range(min = -1))]
     pub observed_generation: i64,
 
-    /// conditions are Ready, Reconciling and Stalled, all present after the first look at the tree.
+    /// conditions are Ready, Reconciling, Stalled and Suspended, all present after the first look at the tree.
     /// Ready: every enabled child has its quorum up. Reconciling: Coppice is at work or waits for
-    /// something that it expects to happen. Stalled: a person should look.
+    /// something that it expects to happen. Stalled: a person should look. Suspended: the spec asks for the tree to be
+    /// stopped.
     #[serde(default)]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".into()]))]
@@ -60,6 +63,17 @@ pub struct SupervisionTreeStatus {
     #[schemars(length(max = 10))]
     pub recent_faults: Vec<RecentFault>,
 
+    /// warnings are settings that are legal, and do something else than most people expect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub warnings: Vec<WarningStatus>,
+
+    /// operations is how many operations of supervisors have begun since the tree was created; each has its number, by
+    /// which the workers know what they have been through.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0))]
+    pub operations: i64,
+
     /// refused are the Workers that the API server refused to create.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
@@ -84,6 +98,10 @@ pub struct SupervisorStatus {
     #[schemars(range(min = 0))]
     pub incarnation: i64,
 
+    /// handledRestartTime is the last `restartAt` of this supervisor that was acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handled_restart_time: Option<Time>,
+
     /// startedTime is when this incarnation had started all its children.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_time: Option<Time>,
@@ -102,6 +120,11 @@ pub struct SupervisorStatus {
     #[schemars(length(max = 256))]
     pub backoff: Vec<BackoffStatus>,
 
+    /// finished is set when the supervisor has ended as its type allows: it shut itself down, or it is Temporary and was
+    /// stopped with its group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished: Option<FinishedSupervisor>,
+
     /// gaveUp are the scopes that this supervisor has given up for now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 257))]
@@ -113,9 +136,23 @@ pub struct SupervisorStatus {
 #[serde(rename_all = "camelCase")]
 pub struct OperationStatus {
     /// kind is what the operation does.
-    /// Start: children are started.
-    /// GiveUp: all children are stopped, then the parent judges.
+    /// Start: all children are started, in a new incarnation of the supervisor.
+    /// Restart: a child died, and what the strategy names is stopped in reverse order and started again in order.
+    /// GiveUp: the intensity was exceeded; all children are stopped, then the parent judges.
+    /// FailStart: a child failed in its first start; all children are stopped, then the parent judges.
+    /// ShutDown: significant children have ended; all children are stopped, then the parent judges.
+    /// Suspend: the spec asks for the tree to be stopped.
     pub kind: OperationKind,
+
+    /// number of the operation, counted over the whole tree.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0))]
+    pub number: i64,
+
+    /// children that a Restart stops and starts again; left out: all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 63)))]
+    pub children: Vec<String>,
 
     /// sinceTime is when the operation was decided.
     pub since_time: Time,
@@ -128,10 +165,60 @@ pub struct OperationStatus {
 /// What an operation does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum OperationKind {
-    /// Children are started.
+    /// All children are started.
     Start,
-    /// All children are stopped, then the parent judges.
+    /// What the strategy names is stopped, and started again.
+    Restart,
+    /// All children are stopped, then the parent judges: the intensity was exceeded.
     GiveUp,
+    /// All children are stopped, then the parent judges: a first start failed.
+    FailStart,
+    /// All children are stopped, then the parent judges: significant children have ended.
+    ShutDown,
+    /// All children are stopped until the spec asks for something else.
+    Suspend,
+}
+
+impl OperationKind {
+    /// Whether children come up by it.
+    pub fn starts(self) -> bool {
+        matches!(self, Self::Start | Self::Restart)
+    }
+
+    /// Whether the supervisor exits by it, which its parent judges.
+    pub fn exits(self) -> bool {
+        matches!(self, Self::GiveUp | Self::FailStart | Self::ShutDown)
+    }
+}
+
+/// A supervisor that has ended as its type allows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FinishedSupervisor {
+    /// time of the end.
+    pub time: Time,
+
+    /// templates is the hash of the templates below the supervisor then: another one starts it again, unless it is
+    /// Temporary.
+    #[schemars(length(max = 16))]
+    pub templates: String,
+}
+
+/// A setting that does something else than most people expect.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WarningStatus {
+    /// child that it is about; the root is called `(root)`.
+    #[schemars(length(max = 63))]
+    pub child: String,
+
+    /// reason in one word: GiveUpIsFinal, ShutDownLoops, IntensityUnreachable or LivenessLooksClean.
+    #[schemars(length(max = 64))]
+    pub reason: String,
+
+    /// message says what happens, with the numbers, and what to change.
+    #[schemars(length(max = 512))]
+    pub message: String,
 }
 
 /// Restarts of one child charged to its supervisor.
@@ -176,6 +263,10 @@ pub struct GaveUpStatus {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 63))]
     pub child: String,
+
+    /// rest says that the children after it are given up with it, as the strategy RestForOne has it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub rest: bool,
 
     /// sinceTime is when it was given up.
     pub since_time: Time,
@@ -296,14 +387,26 @@ pub struct JudgedDeath {
     #[serde(default, skip_serializing_if = "is_false")]
     pub gone: bool,
 
-    /// restarts is how many lives ended so; 1 unless several ended before anybody looked.
+    /// finished is set when the replica is not started again, because its type allows its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished: Option<FinishedReplica>,
+
+    /// restarts is how many lives ended so; 1 unless several ended before anybody looked, 0 when it finished.
     #[serde(default = "one", skip_serializing_if = "is_one")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 0))]
     pub restarts: i64,
 }
 
 fn one() -> i64 {
     1
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it by reference"
+)]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 #[expect(

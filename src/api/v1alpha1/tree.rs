@@ -35,10 +35,13 @@ use super::{PodTemplate, SupervisionTreeStatus, rules};
     printcolumn = r#"{"name":"Message","type":"string","priority":1,"jsonPath":".status.conditions[?(@.type==\"Ready\")].message","description":"What happened, why, and what happens next."}"#
 )]
 #[x_kube(validation = rules::parents_come_first())]
+#[x_kube(validation = rules::significance_counts())]
 #[serde(rename_all = "camelCase")]
 pub struct SupervisionTreeSpec {
     /// strategy says which children of the root are restarted when one of them dies.
     /// OneForOne: only the one that died.
+    /// OneForAll: all of them; they are stopped in reverse start order, and started again in order.
+    /// RestForOne: the one that died and those after it in the list.
     /// Default OneForOne.
     #[serde(default)]
     pub strategy: Strategy,
@@ -51,10 +54,18 @@ pub struct SupervisionTreeSpec {
     /// startup says how the children of the root start and stop.
     /// Ordered: one child after another in list order, each awaited, and stopped in reverse.
     /// Parallel: all together.
-    /// Left out: Parallel, because the strategy is OneForOne.
+    /// Left out: Parallel under OneForOne, else Ordered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Startup")]
     pub startup: Option<Startup>,
+
+    /// onStartFailure says what follows when a child of the root fails in its first start.
+    /// Retry: it is started again, which is charged like a restart.
+    /// Fail: what had started is stopped in reverse order, and the root has failed to start, which is dealt with as
+    /// `onGiveUp` says (in Erlang/OTP, a first start is not retried).
+    /// Default Retry.
+    #[serde(default)]
+    pub on_start_failure: StartFailure,
 
     /// backoff delays repeated restarts of the same child of the root. It never changes a count.
     /// Default: the first restart at once, then 1, 2, 4 … up to 30 seconds.
@@ -62,12 +73,35 @@ pub struct SupervisionTreeSpec {
     pub backoff: Backoff,
 
     /// onGiveUp says what the root does when its intensity is exceeded.
-    /// Retry: only the child with the most charges is stopped, and started again after 30 seconds,
-    /// doubling up to 5 minutes; everything else keeps running.
+    /// Retry: what the strategy names is stopped, and started again after 30 seconds, doubling up to 5 minutes; everything
+    /// else keeps running. Under OneForOne that is the child with the most charges, under OneForAll all children, under
+    /// RestForOne the child that died and those after it.
     /// Stop: the whole tree is stopped until `retryAt` or an edit of a template.
     /// Default Retry.
     #[serde(default)]
     pub on_give_up: RootGiveUp,
+
+    /// autoShutdown says whether the tree ends when its significant children have ended as their type allows.
+    /// Never: it does not.
+    /// AnySignificant: when one of them has.
+    /// AllSignificant: when all of them have.
+    /// The remaining children are then stopped in reverse order, and the tree is `Finished`, which is an end and not a
+    /// failure: an edit of a template or `restartAt` starts it again.
+    /// Default Never.
+    #[serde(default)]
+    pub auto_shutdown: AutoShutdown,
+
+    /// suspend set to true stops all children in order and keeps them down; the Workers stay. False again starts the tree as
+    /// new, without a charge: windows, waits and delays are forgotten, and children that had finished run again. Default
+    /// false.
+    #[serde(default)]
+    pub suspend: bool,
+
+    /// restartAt restarts the whole tree once, without a charge: when this time has come, all children are stopped in
+    /// reverse order and started again in order. Set it to the current time to do so at once. Each value acts once. No
+    /// default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_at: Option<Time>,
 
     /// retryAt ends waiting: once this time has come, everything in the tree that was given up or parked
     /// is started again. Set it to the current time to do so at once. Each value acts once. No default.
@@ -87,6 +121,8 @@ pub struct SupervisionTreeSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = rules::supervisor_or_worker())]
 #[x_kube(validation = rules::labels_not_reserved())]
+#[x_kube(validation = rules::significant_ones_may_end())]
+#[x_kube(validation = rules::completion_is_an_end())]
 #[serde(rename_all = "camelCase")]
 pub struct Child {
     /// name of the child: a DNS label (lower case letters, digits and dashes), unique in the tree. The
@@ -109,6 +145,12 @@ pub struct Child {
     #[serde(default = "yes")]
     pub enabled: bool,
 
+    /// restartAt restarts the child once, without a charge, when this time has come. On a worker it replaces the replicas
+    /// created before it, one at a time, like an edit of the template; on a supervisor, all its children are stopped in
+    /// reverse order and started again in order. No default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_at: Option<Time>,
+
     /// supervisor makes this child a supervisor of other children. Exactly one of `supervisor` and
     /// `worker` must be set; `supervisor: {}` is one with the defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,6 +168,8 @@ pub struct Child {
 pub struct SupervisorSettings {
     /// strategy says which children are restarted when one of them dies.
     /// OneForOne: only the one that died.
+    /// OneForAll: all of them; they are stopped in reverse start order, and started again in order.
+    /// RestForOne: the one that died and those after it in the list.
     /// Default OneForOne.
     #[serde(default)]
     pub strategy: Strategy,
@@ -138,10 +182,18 @@ pub struct SupervisorSettings {
     /// startup says how the children start and stop.
     /// Ordered: one child after another in list order, each awaited, and stopped in reverse.
     /// Parallel: all together.
-    /// Left out: Parallel, because the strategy is OneForOne.
+    /// Left out: Parallel under OneForOne, else Ordered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Startup")]
     pub startup: Option<Startup>,
+
+    /// onStartFailure says what follows when a child fails in the first start of this supervisor.
+    /// Retry: it is started again, which is charged like a restart.
+    /// Fail: what had started is stopped in reverse order, and this supervisor has failed to start, which its parent judges
+    /// (in Erlang/OTP, a first start is not retried).
+    /// Default Retry.
+    #[serde(default)]
+    pub on_start_failure: StartFailure,
 
     /// backoff delays repeated restarts of the same child. It never changes a count.
     /// Default: the first restart at once, then 1, 2, 4 … up to 30 seconds.
@@ -151,12 +203,36 @@ pub struct SupervisorSettings {
     /// onGiveUp says what this supervisor does when its intensity is exceeded.
     /// Escalate: all its children are stopped in reverse start order, and its parent judges that as
     /// the death of this supervisor (Erlang/OTP).
-    /// Retry: only the child with the most charges is stopped, and started again after 30 seconds,
-    /// doubling up to 5 minutes; everything else keeps running.
+    /// Retry: what the strategy names is stopped, and started again after 30 seconds, doubling up to 5 minutes; everything
+    /// else keeps running. Under OneForOne that is the child with the most charges, under OneForAll all children, under
+    /// RestForOne the child that died and those after it.
     /// Stop: the whole supervisor is stopped until the root's `retryAt` or an edit of a template below it.
     /// Default Escalate.
     #[serde(default)]
     pub on_give_up: GiveUp,
+
+    /// autoShutdown says whether this supervisor ends when its significant children have ended as their type allows.
+    /// Never: it does not.
+    /// AnySignificant: when one of them has.
+    /// AllSignificant: when all of them have.
+    /// The remaining children are then stopped in reverse order, and the parent judges that as a clean end.
+    /// Default Never.
+    #[serde(default)]
+    pub auto_shutdown: AutoShutdown,
+
+    /// restart says whether its parent starts this supervisor again when it has ended.
+    /// Permanent: always, whether it gave up or shut itself down.
+    /// Transient: not after it shut itself down; and not after it gave up either, because Erlang/OTP takes that for a clean
+    /// end: it then stays down until the root's `retryAt` or an edit of a template below it.
+    /// Temporary: never.
+    /// Default Permanent.
+    #[serde(default)]
+    pub restart: Restart,
+
+    /// significant says that the end of this supervisor counts for the `autoShutdown` of its parent, which must not be
+    /// Never; needs `restart: Transient` or `Temporary`. Default false.
+    #[serde(default)]
+    pub significant: bool,
 }
 
 /// A worker: identical Pods, supervised one for one.
@@ -187,16 +263,40 @@ pub struct WorkerSettings {
     #[serde(default)]
     pub identity: Identity,
 
+    /// restart says when a replica is started again after it has ended by itself.
+    /// Permanent: always.
+    /// Transient: only after an abnormal end. Clean is an exit code listed in `cleanExitCodes`, of all containers, that
+    /// nobody else brought about: a program that is told to stop by an eviction or by `kubectl delete` and exits with 0 has
+    /// not ended cleanly.
+    /// Temporary: never.
+    /// A replica that is not started again has finished, which counts as alive. A finished one runs again in a restart of
+    /// its group, when a supervisor above it is restarted, and when its template changes; a Temporary one never.
+    /// Default Permanent.
+    #[serde(default)]
+    pub restart: Restart,
+
+    /// significant says that the end of this worker (of all its replicas) counts for the `autoShutdown` of its supervisor,
+    /// which must not be Never; needs `restart: Transient` or `Temporary`. Default false.
+    #[serde(default)]
+    pub significant: bool,
+
+    /// cleanExitCodes are the exit codes that are a clean end, at most 16, from 0 to 255. Default: 0 alone.
+    #[serde(default = "default_clean_exit_codes")]
+    #[schemars(length(min = 1, max = 16), inner(range(min = 0, max = 255)))]
+    pub clean_exit_codes: Vec<i32>,
+
     /// ready says when a replica has started.
     /// Ready: its Pod is Ready for the first time.
     /// Running: all its containers run.
+    /// Completed: it has ended cleanly; for work that runs once before the next child starts, such as a migration. Needs
+    /// `restart: Transient` or `Temporary`, and all replicas must complete, whatever `quorum` says.
     /// Default Ready.
     #[serde(default)]
     pub ready: ReadyWhen,
 
     /// startDeadlineSeconds is how long the containers of a replica may run without it having started,
     /// from 1 to 86400; then its start has failed, which is charged like a death. It does not run
-    /// while the replica is held or waits for capacity. Default 600.
+    /// while the replica is held or waits for capacity, nor with `ready: Completed`. Default 600.
     #[serde(default = "default_start_deadline_seconds")]
     #[schemars(range(min = 1, max = 86_400))]
     pub start_deadline_seconds: i32,
@@ -221,6 +321,44 @@ pub enum Strategy {
     /// Only the child that died.
     #[default]
     OneForOne,
+    /// All children.
+    OneForAll,
+    /// The child that died and those after it.
+    RestForOne,
+}
+
+/// Whether a child is started again when it has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Restart {
+    /// Always.
+    #[default]
+    Permanent,
+    /// Only after an abnormal end.
+    Transient,
+    /// Never.
+    Temporary,
+}
+
+/// What follows when a child fails in its first start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum StartFailure {
+    /// It is started again, charged like a restart.
+    #[default]
+    Retry,
+    /// The supervisor has failed to start.
+    Fail,
+}
+
+/// Whether a supervisor ends when its significant children have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AutoShutdown {
+    /// It does not.
+    #[default]
+    Never,
+    /// When one of them has ended.
+    AnySignificant,
+    /// When all of them have ended.
+    AllSignificant,
 }
 
 /// How often is too often: a sliding window of charges.
@@ -270,7 +408,7 @@ pub enum Startup {
 /// What the root does when its intensity is exceeded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum RootGiveUp {
-    /// Stop the worst child and try it again later.
+    /// Stop what the strategy names and try it again later.
     #[default]
     Retry,
     /// Stop the whole tree.
@@ -283,7 +421,7 @@ pub enum GiveUp {
     /// Stop all children and let the parent judge.
     #[default]
     Escalate,
-    /// Stop the worst child and try it again later.
+    /// Stop what the strategy names and try it again later.
     Retry,
     /// Stop the whole supervisor.
     Stop,
@@ -307,6 +445,8 @@ pub enum ReadyWhen {
     Ready,
     /// All its containers ran.
     Running,
+    /// It ended cleanly.
+    Completed,
 }
 
 impl Default for Intensity {
@@ -337,6 +477,10 @@ fn one() -> i32 {
 
 fn default_start_deadline_seconds() -> i32 {
     600
+}
+
+fn default_clean_exit_codes() -> Vec<i32> {
+    vec![0]
 }
 
 fn default_node_loss_seconds() -> i32 {

@@ -74,11 +74,22 @@ pub struct WorkerStatus {
     #[schemars(length(max = 16))]
     pub revision: String,
 
-    /// incarnation is the number of starts of all supervisors above this worker; a restart of one of them
-    /// empties the windows of the slots.
+    /// incarnation counts the starts of this worker as a whole: a restart of its group or of a supervisor above it
+    /// begins a new one, whose windows are empty. Pods of an earlier one are stopped.
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub incarnation: i64,
+
+    /// operation is the number of the last operation of a supervisor above this worker that it has been through.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0))]
+    pub operation: i64,
+
+    /// place is a hash of the names of the supervisors above this worker: another one shows that it has been moved, which
+    /// restarts nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 16))]
+    pub place: String,
 
     /// started says that a quorum of replicas has started since the worker was last restarted.
     #[serde(default)]
@@ -123,6 +134,10 @@ pub struct SlotStatus {
     #[serde(default, skip_serializing_if = "is_false")]
     pub started: bool,
 
+    /// finished is set when the replica has ended as its type allows, and is not started again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished: Option<FinishedReplica>,
+
     /// charges are the times of the restarts charged to this slot, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 101))]
@@ -158,6 +173,18 @@ pub struct SlotStatus {
     /// trouble is what keeps the slot from being up, and stays until the slot was alive for 30 seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<TroubleStatus>,
+}
+
+/// A replica that has ended as its type allows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FinishedReplica {
+    /// revision of the template that it ran: a replica of another one runs again, unless it is Temporary.
+    #[schemars(length(max = 16))]
+    pub revision: String,
+
+    /// time of the end.
+    pub time: Time,
 }
 
 /// A charged death on a node.

@@ -12,7 +12,8 @@ use super::{
 };
 use crate::api::labels;
 use crate::model::pod::{
-    ContainerState, ContainerView, PodCondition, PodConditionType, PodPhase, PodView, Termination,
+    ContainerState, ContainerView, PodCondition, PodConditionType, PodPhase, PodView,
+    RestartPolicy, Termination,
 };
 
 /// The longest text that is kept of a message, in bytes.
@@ -177,6 +178,9 @@ impl Pod {
             revision: label(&meta, labels::REVISION)
                 .unwrap_or_default()
                 .to_owned(),
+            incarnation: label(&meta, labels::INCARNATION)
+                .and_then(|number| number.parse().ok())
+                .unwrap_or(1),
             created: meta
                 .creation_timestamp
                 .map_or(Timestamp::UNIX_EPOCH, |time| time.0),
@@ -186,11 +190,9 @@ impl Pod {
             uid: meta.uid.unwrap_or_default(),
             resource_version: meta.resource_version.unwrap_or_default(),
             node: self.spec.node_name.filter(|name| !name.is_empty()),
-            kubelet_restarts: self
-                .spec
-                .restart_policy
-                .filter(|policy| !policy.is_empty())
-                .is_none_or(|policy| policy == "Always"),
+            restart_policy: RestartPolicy::of(
+                self.spec.restart_policy.as_deref().unwrap_or_default(),
+            ),
             phase: phase(self.status.phase.as_deref()),
             reason: self.status.reason.filter(|reason| !reason.is_empty()),
             message: self

@@ -314,6 +314,24 @@ classes! {
     Unknown => Unknown,
 }
 
+impl Class {
+    /// Whether it says how the program ended, and nothing of anybody who made it end.
+    pub fn is_own_end(self) -> bool {
+        matches!(
+            self,
+            Self::AppExitedZero
+                | Self::AppExitedNonZero
+                | Self::AppSegfault
+                | Self::AppAbort
+                | Self::AppFatalSignal
+                | Self::CommandExit126
+                | Self::CommandExit127
+                | Self::SigkillUnattributed
+                | Self::SigtermUnattributed
+        )
+    }
+}
+
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

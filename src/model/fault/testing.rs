@@ -6,7 +6,8 @@ use jiff::Timestamp;
 
 use super::Evidence;
 use crate::model::pod::{
-    ContainerState, ContainerView, PodCondition, PodConditionType, PodPhase, PodView, Termination,
+    ContainerState, ContainerView, PodCondition, PodConditionType, PodPhase, PodView,
+    RestartPolicy, Termination,
 };
 use crate::model::world::{NodeView, Refusal};
 
@@ -34,7 +35,8 @@ pub(crate) fn pod(name: &str) -> PodBuilder {
             phase: PodPhase::Pending,
             reason: None,
             message: None,
-            kubelet_restarts: true,
+            incarnation: 1,
+            restart_policy: RestartPolicy::Always,
             conditions: Vec::new(),
             containers: vec![container("main")],
             init_containers: Vec::new(),
@@ -160,7 +162,7 @@ impl PodBuilder {
 
     /// The kubelet does not restart its containers.
     pub(crate) fn never_restarted(self) -> Self {
-        self.but(|pod| pod.kubelet_restarts = false)
+        self.but(|pod| pod.restart_policy = RestartPolicy::Never)
     }
 
     /// Not all containers started yet.

@@ -10,7 +10,7 @@ use crate::api::v1alpha1::RecentFault;
 use crate::model::decide;
 use crate::model::decision::Write;
 use crate::model::lab::{Behaviour, Lab};
-use crate::model::pod::{ContainerState, Termination};
+use crate::model::pod::{ContainerState, RestartPolicy, Termination};
 use crate::model::window::after;
 use crate::model::world::Untold;
 
@@ -95,7 +95,7 @@ fn evidence_is_not_charged_again_when_its_successor_vanishes() {
         "intensity: {{maxRestarts: 1, periodSeconds: 3600}}{ONE}"
     ));
     lab.run(5);
-    lab.pod_mut("a", 0).kubelet_restarts = false;
+    lab.pod_mut("a", 0).restart_policy = RestartPolicy::Never;
     lab.kill("a", 0, 1);
     lab.run(60);
     assert_eq!(lab.charges("(root)"), BTreeMap::from([("a".into(), 1)]));

@@ -71,7 +71,7 @@ fn reads_a_crash_looping_pod() {
     );
     assert_eq!(view.node.as_deref(), Some("n1"));
     assert_eq!(view.created, time("2026-01-01T00:00:00Z"));
-    assert!(view.kubelet_restarts);
+    assert!(view.kubelet_restarts());
     assert_eq!(view.phase, PodPhase::Running);
     assert!(!view.is_ready());
     assert_eq!(
@@ -125,7 +125,7 @@ fn reads_an_evicted_pod_that_is_being_deleted() {
         Some(time("2026-01-01T00:00:00Z"))
     );
     assert_eq!(
-        (view.phase, view.kubelet_restarts),
+        (view.phase, view.kubelet_restarts()),
         (PodPhase::Failed, false)
     );
     assert_eq!(view.reason.as_deref(), Some("Evicted"));

@@ -1,0 +1,236 @@
+//! Exits: supervisors that give up, cannot start or shut themselves down, and what their parents make of it.
+//!
+//! Rule: a supervisor exits when everything below it has stopped, and its parent judges that once.
+
+use crate::api::v1alpha1::{
+    AutoShutdown, GaveUpStatus, OperationKind, OperationStatus, Restart, StartFailure,
+};
+
+use super::charge::Charge;
+use super::decision::Notice;
+use super::engine::{Engine, Mode};
+use super::judge::cut;
+use super::tree::{NodeId, ROOT};
+use super::window::{Toll, api_time};
+
+impl Engine<'_> {
+    /// Whether a supervisor is to run only after its parent has judged its exit.
+    pub(super) fn has_exited(&self, id: NodeId) -> bool {
+        self.exit_of(id).is_some()
+    }
+
+    fn exit_of(&self, id: NodeId) -> Option<&OperationStatus> {
+        let operation = self.memory.supervisor(self.name(id))?.operation.as_ref()?;
+        operation.kind.exits().then_some(operation)
+    }
+
+    /// Supervisors that exit and have stopped: their parents judge that as a death. Deepest first, so that an exit can
+    /// go all the way up at once.
+    pub(super) fn finish_exits(&mut self) {
+        let mut order = self.tree.start_order();
+        order.reverse();
+        for id in order {
+            let Some(operation) = self.exit_of(id).cloned() else {
+                continue;
+            };
+            if !self.has_stopped(id) {
+                continue;
+            }
+            if id == ROOT {
+                self.end_root(&operation);
+            } else if self.mode_from_above(id) == Mode::Up {
+                self.judge_exit(id, &operation);
+            }
+        }
+    }
+
+    /// Nobody above could start the root again.
+    fn end_root(&mut self, operation: &OperationStatus) {
+        let why = &operation.message;
+        if operation.kind == OperationKind::ShutDown {
+            self.finish_supervisor(ROOT);
+            self.tell_exit(ROOT, false, "has shut itself down", why);
+        } else {
+            let text = self.give_up_all(ROOT, why);
+            self.tell_exit(ROOT, true, &format!("could not start; {text}"), why);
+        }
+    }
+
+    fn judge_exit(&mut self, id: NodeId, operation: &OperationStatus) {
+        let node = &self.tree.nodes[id];
+        let why = &operation.message;
+        match (operation.kind, node.restart) {
+            (OperationKind::ShutDown, Restart::Transient | Restart::Temporary) => {
+                self.finish_supervisor(id);
+                self.tell_exit(id, false, "has shut itself down, and is not restarted", why);
+                self.child_has_finished(id);
+            }
+            (OperationKind::FailStart, _) if self.fails_first_start(id) => {
+                self.fail_start(node.parent, &format!("{}: {why}", node.name));
+                self.tell_exit(id, true, "could not start, and neither can its parent", why);
+            }
+            (OperationKind::GiveUp, Restart::Transient | Restart::Temporary)
+            | (OperationKind::FailStart, Restart::Temporary) => {
+                self.stay_given_up(id, why);
+                let what = "has stopped, and its type leaves it so until `retryAt` or an edit";
+                self.tell_exit(id, true, what, why);
+            }
+            _ => self.charge_exit(id, operation),
+        }
+    }
+
+    fn charge_exit(&mut self, id: NodeId, operation: &OperationStatus) {
+        let name = self.tree.nodes[id].name;
+        let record = self.memory.supervisor(name);
+        let started = record.and_then(|record| record.started_time.clone());
+        let verb = match operation.kind {
+            OperationKind::FailStart => "could not start",
+            OperationKind::ShutDown => "shut itself down",
+            _ => "gave up",
+        };
+        let why = format!("{verb} ({})", operation.message);
+        let place = self.notices.len();
+        let mut text = self.charge(&Charge {
+            child: id,
+            toll: Toll::one(self.now),
+            was_started: started.is_some(),
+            since: started.map(|time| time.0),
+            why: why.clone(),
+        });
+        if self.mode_from_above(id) == Mode::Up {
+            match self.restart_group(id, &format!("{name} {why}")) {
+                Some(group) => text = format!("{text}; {group}"),
+                None => self.new_incarnation(id, &format!("restarted after it {verb}")),
+            }
+        }
+        self.tell_exit(id, true, &format!("{verb} and has stopped; {text}"), "");
+        // What follows from an exit is told after it.
+        if let Some(notice) = self.notices.pop() {
+            self.notices.insert(place, notice);
+        }
+    }
+
+    fn tell_exit(&mut self, id: NodeId, warning: bool, what: &str, why: &str) {
+        let name = self.name(id);
+        let why = if why.is_empty() {
+            String::new()
+        } else {
+            format!(": {why}")
+        };
+        let reason = if warning {
+            "SupervisorExited"
+        } else {
+            "SupervisorFinished"
+        };
+        self.notices.push(Notice {
+            warning,
+            reason: reason.to_owned(),
+            action: if warning { "Restart" } else { "Finish" },
+            child: name.to_owned(),
+            message: format!("{name} {what}{why}"),
+            pod: None,
+        });
+    }
+
+    /// OTP takes a give-up for a clean end, so that only a permanent child is restarted after it; but here it is not the
+    /// end: a person, or an edit, can have it tried again.
+    fn stay_given_up(&mut self, id: NodeId, why: &str) {
+        let entry = GaveUpStatus {
+            child: self.tree.nodes[id].name.to_owned(),
+            rest: false,
+            since_time: api_time(self.now),
+            retry_time: None,
+            delay_seconds: 0,
+            waiting: true,
+            settled: false,
+            templates: self.tree.templates(&[id]),
+            message: cut(why, 1024),
+        };
+        let parent = self.tree.nodes[self.tree.nodes[id].parent].name;
+        let record = self.memory.supervisor_mut(parent);
+        record.gave_up.retain(|g| g.child != entry.child);
+        record.gave_up.push(entry);
+        self.memory.intend_tree();
+    }
+
+    /// Whether the start of that child is the first one in this incarnation of its parent, which then has failed to
+    /// start, too.
+    pub(super) fn fails_first_start(&self, child: NodeId) -> bool {
+        let name = self.name(child);
+        let parent = self.name(self.tree.nodes[child].parent);
+        let policy = self.tree.parent_policy(child);
+        self.memory.supervisor(parent).is_some_and(|record| {
+            let operation = record.operation.as_ref();
+            policy.on_start_failure == StartFailure::Fail
+                && operation.is_some_and(|operation| operation.kind == OperationKind::Start)
+                && !record.backoff.iter().any(|entry| entry.child == name)
+        })
+    }
+
+    /// A supervisor has failed to start: what has started is stopped, then its parent judges.
+    pub(super) fn fail_start(&mut self, supervisor: NodeId, why: &str) {
+        let operation = self.operation(OperationKind::FailStart, why);
+        let record = self.memory.supervisor_mut(self.tree.nodes[supervisor].name);
+        record.operation = Some(operation);
+    }
+
+    /// A child has ended as its type allows: it may be the end of its supervisor, too. OTP asks this at the end of a
+    /// significant child only, so that one which is disabled afterwards does not end anything.
+    pub(super) fn child_has_finished(&mut self, child: NodeId) {
+        let node = &self.tree.nodes[child];
+        if !node.significant || self.mode_of_children(node.parent) != Mode::Up {
+            return;
+        }
+        let is_active = |id: &NodeId| self.tree.nodes[*id].significant && !self.has_finished(*id);
+        let ends = match self.tree.parent_policy(child).auto_shutdown {
+            AutoShutdown::Never => false,
+            AutoShutdown::AnySignificant => true,
+            AutoShutdown::AllSignificant => {
+                !self.enabled_children(node.parent).any(|id| is_active(&id))
+            }
+        };
+        if !ends {
+            return;
+        }
+        let supervisor = self.tree.nodes[node.parent].name;
+        let operation = self.operation(
+            OperationKind::ShutDown,
+            &format!("its significant child {} has ended", node.name),
+        );
+        self.memory.supervisor_mut(supervisor).operation = Some(operation);
+        self.notices.push(Notice {
+            warning: false,
+            reason: "SupervisorShutsDown".to_owned(),
+            action: "Stop",
+            child: supervisor.to_owned(),
+            message: format!(
+                "{supervisor} shuts itself down, because its significant child {} has ended",
+                node.name
+            ),
+            pod: None,
+        });
+    }
+
+    /// `suspend` ends what supervisors are in the middle of or wait for; taken back, everything begins anew.
+    pub(super) fn suspend(&mut self) {
+        let root = self.memory.supervisor(self.name(ROOT));
+        let is_suspended = root
+            .and_then(|record| record.operation.as_ref())
+            .is_some_and(|operation| operation.kind == OperationKind::Suspend);
+        match (self.tree.suspended, is_suspended) {
+            (true, false) => {
+                let operation = self.operation(OperationKind::Suspend, "`suspend` is true");
+                for record in &mut self.memory.tree.supervisors {
+                    record.operation = None;
+                    record.started_time = None;
+                    record.charges.clear();
+                    record.backoff.clear();
+                    record.gave_up.clear();
+                }
+                self.memory.supervisor_mut(self.name(ROOT)).operation = Some(operation);
+            }
+            (false, true) => self.new_incarnation(ROOT, "`suspend` was taken back"),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! Incarnations: how supervisors and workers begin, and which workers an operation has not reached yet.
+//!
+//! Rule: an operation stands in the tree first; which workers are still to go through it follows from its number, so that a
+//! crash after that write loses none of them.
+
+use jiff::Timestamp;
+
+use crate::api::v1alpha1::{
+    FinishedReplica, FinishedSupervisor, OperationKind, OperationStatus, Restart, Strategy,
+    SupervisorStatus,
+};
+
+use super::engine::{Engine, Mode};
+use super::judge::cut;
+use super::names;
+use super::replica::Replicas;
+use super::tree::{Leaf, NodeId, ROOT};
+use super::window::api_time;
+
+impl Engine<'_> {
+    /// A supervisor that is to run and has no record begins its first incarnation.
+    pub(super) fn begin(&mut self) {
+        for id in self.tree.supervisors() {
+            if self.mode(id) != Mode::Up || self.memory.supervisor(self.name(id)).is_some() {
+                continue;
+            }
+            let operation = self.operation(OperationKind::Start, "first start");
+            let handled = self.due_restart(id);
+            *self.memory.supervisor_mut(self.tree.nodes[id].name) = SupervisorStatus {
+                name: self.tree.nodes[id].name.to_owned(),
+                incarnation: 1,
+                operation: Some(operation),
+                handled_restart_time: handled.map(api_time),
+                ..SupervisorStatus::default()
+            };
+        }
+    }
+
+    /// A new operation, with the next number.
+    pub(super) fn operation(&mut self, kind: OperationKind, why: &str) -> OperationStatus {
+        self.memory.tree.operations += 1;
+        self.memory.intend_tree();
+        OperationStatus {
+            kind,
+            number: self.memory.tree.operations,
+            children: Vec::new(),
+            since_time: api_time(self.now),
+            message: cut(why, 1024),
+        }
+    }
+
+    /// The `restartAt` of a supervisor, when its time has come.
+    fn due_restart(&self, id: NodeId) -> Option<Timestamp> {
+        let restart_at = self.tree.nodes[id].restart_at;
+        restart_at.filter(|time| *time <= self.now)
+    }
+
+    /// Supervisors whose `restartAt` has come begin a new incarnation.
+    pub(super) fn restart_asked_supervisors(&mut self) {
+        for id in self.tree.supervisors() {
+            let Some(wanted) = self.tree.nodes[id].restart_at else {
+                continue;
+            };
+            if wanted > self.now {
+                self.wake(wanted);
+                continue;
+            }
+            let handled = self
+                .memory
+                .supervisor(self.name(id))
+                .map(|record| record.handled_restart_time.as_ref().map(|time| time.0));
+            let is_news = handled.is_some_and(|handled| handled != Some(wanted));
+            let may_run = if id == ROOT {
+                self.mode(ROOT) == Mode::Up
+            } else {
+                self.mode_from_above(id) != Mode::Down
+            };
+            if is_news && may_run {
+                self.forget_wait(id);
+                self.new_incarnation(id, "`restartAt` asked for it");
+            }
+        }
+    }
+
+    /// Nothing that kept a supervisor from running counts any more.
+    fn forget_wait(&mut self, id: NodeId) {
+        let (name, parent) = (self.name(id), self.name(self.tree.nodes[id].parent));
+        self.memory.supervisor_mut(name).gave_up.clear();
+        if id != ROOT {
+            let above = self.memory.supervisor_mut(parent);
+            above.gave_up.retain(|entry| entry.child != name);
+            above.backoff.retain(|entry| entry.child != name);
+        }
+    }
+
+    /// A new incarnation of a supervisor and of all below it: windows, delays and waits are empty. A Temporary one below
+    /// that has finished stays so.
+    pub(super) fn new_incarnation(&mut self, scope: NodeId, why: &str) {
+        let operation = self.operation(OperationKind::Start, why);
+        self.incarnate(scope, &operation);
+        self.sync_workers();
+    }
+
+    fn incarnate(&mut self, scope: NodeId, operation: &OperationStatus) {
+        for id in scope..self.tree.nodes.len() {
+            if self.tree.policy(id).is_none() || !self.tree.is_within(scope, id) {
+                continue;
+            }
+            let node = &self.tree.nodes[id];
+            let known = self.memory.supervisor(node.name);
+            let is_over = |record: &SupervisorStatus| {
+                node.restart == Restart::Temporary && record.finished.is_some()
+            };
+            if id != scope && known.is_none_or(is_over) {
+                continue;
+            }
+            let handled = self.due_restart(id).map(api_time);
+            let record = self.memory.supervisor_mut(node.name);
+            // A whole-supervisor retry keeps its entry, which remembers the last delay.
+            record.gave_up.retain(|g| id == scope && g.child.is_empty());
+            record.incarnation += 1;
+            record.started_time = None;
+            record.finished = None;
+            record.charges.clear();
+            record.backoff.clear();
+            if handled.is_some() {
+                record.handled_restart_time = handled;
+            }
+            record.operation = Some(operation.clone());
+        }
+    }
+
+    /// A child has died: what the strategy of its supervisor names is stopped and started again, the child itself included.
+    /// Says so in words; `None` under `OneForOne`, and when the supervisor has other plans with the child.
+    pub(super) fn restart_group(&mut self, child: NodeId, why: &str) -> Option<String> {
+        let supervisor = self.tree.nodes[child].parent;
+        let from = match self.tree.parent_policy(child).strategy {
+            Strategy::OneForOne => return None,
+            Strategy::OneForAll => *self.tree.nodes[supervisor].children.first()?,
+            Strategy::RestForOne => child,
+        };
+        if self.mode_from_above(child) != Mode::Up {
+            return None;
+        }
+        let others = self.tree.from_child(from).len() - 1;
+        self.begin_restart(supervisor, from, why);
+        Some(match others {
+            0 => "restarted".to_owned(),
+            1 => "restarted with 1 sibling".to_owned(),
+            _ => format!("restarted with {others} siblings"),
+        })
+    }
+
+    /// The children of a supervisor from that one on are stopped in reverse order and started again in order.
+    pub(super) fn begin_restart(&mut self, supervisor: NodeId, from: NodeId, why: &str) {
+        let mut operation = self.operation(OperationKind::Restart, why);
+        let members = self.tree.from_child(from).to_vec();
+        let names: Vec<String> = members
+            .iter()
+            .map(|id| self.tree.nodes[*id].name.to_owned())
+            .collect();
+        let record = self.memory.supervisor_mut(self.tree.nodes[supervisor].name);
+        // A wait within the group is over; what is on probation keeps its clock.
+        record
+            .gave_up
+            .retain(|entry| !entry.waiting || !names.contains(&entry.child));
+        for id in members {
+            if self.tree.policy(id).is_none() {
+                continue;
+            }
+            if self.tree.nodes[id].restart == Restart::Temporary {
+                self.finish_supervisor(id);
+            } else if self.memory.supervisor(self.tree.nodes[id].name).is_some() {
+                let start = OperationStatus {
+                    kind: OperationKind::Start,
+                    ..operation.clone()
+                };
+                self.incarnate(id, &start);
+            }
+        }
+        if names.len() < self.tree.nodes[supervisor].children.len() {
+            operation.children = names;
+        }
+        let record = self.memory.supervisor_mut(self.tree.nodes[supervisor].name);
+        record.operation = Some(operation);
+        self.sync_workers();
+    }
+
+    /// A supervisor has ended as its type allows, or is not to run again.
+    pub(super) fn finish_supervisor(&mut self, id: NodeId) {
+        let finished = FinishedSupervisor {
+            time: api_time(self.now),
+            templates: self.tree.templates(&[id]),
+        };
+        let record = self.memory.supervisor_mut(self.tree.nodes[id].name);
+        record.operation = None;
+        record.started_time = None;
+        record.finished.get_or_insert(finished);
+        self.memory.intend_tree();
+    }
+
+    /// Whether the operation that a supervisor is in starts that child, too.
+    pub(super) fn is_member(operation: &OperationStatus, child: &str) -> bool {
+        let all = operation.children.is_empty();
+        operation.kind.starts() && (all || operation.children.iter().any(|name| name == child))
+    }
+
+    /// The operations that a node goes through because of the supervisors above it, nearest first.
+    fn operations_above(&self, id: NodeId) -> impl Iterator<Item = &OperationStatus> {
+        let path = std::iter::once(id).chain(self.tree.ancestors(id));
+        path.filter(|node| *node != ROOT).filter_map(|node| {
+            let above = self.name(self.tree.nodes[node].parent);
+            let operation = self.memory.supervisor(above)?.operation.as_ref()?;
+            Self::is_member(operation, self.name(node)).then_some(operation)
+        })
+    }
+
+    /// Workers that were moved keep their Pods: what supervisors are in the middle of there does not concern them. Says
+    /// whether there are any; that is to be stored before anything else happens there.
+    pub(super) fn note_moves(&mut self) -> bool {
+        let mut is_news = false;
+        for (id, _) in self.tree.leaves() {
+            let name = self.name(id);
+            let above: Vec<&str> = self.tree.ancestors(id).map(|up| self.name(up)).collect();
+            let place = names::hash(&above);
+            let operations = self.memory.tree.operations;
+            let Some(worker) = self.memory.workers.get_mut(name) else {
+                continue;
+            };
+            if worker.place == place {
+                continue;
+            }
+            is_news |= !worker.place.is_empty();
+            worker.place = place;
+            worker.operation = operations;
+            self.memory.intend_worker(name);
+        }
+        is_news
+    }
+
+    /// Workers go through the operations of the supervisors above them, and follow the edits of their template: both end
+    /// what their slots wait for.
+    pub(super) fn sync_workers(&mut self) {
+        for (id, leaf) in self.tree.leaves() {
+            let wanted = self.operations_above(id).map(|operation| operation.number);
+            let wanted = wanted.max().unwrap_or(0);
+            let name = self.tree.nodes[id].name;
+            let Some(worker) = self.memory.workers.get_mut(name) else {
+                continue;
+            };
+            let edited = !worker.revision.is_empty() && worker.revision != leaf.revision;
+            worker.revision.clone_from(&leaf.revision);
+            if wanted > worker.operation {
+                self.restart_worker(id, leaf, wanted);
+            } else if edited {
+                self.forget_waits(id);
+            }
+            self.rerun_finished(id);
+        }
+    }
+
+    /// A new incarnation of a worker: the Pods of the former one are stopped, and their ends are no deaths.
+    fn restart_worker(&mut self, id: NodeId, leaf: &Leaf<'_>, number: i64) {
+        let name = self.tree.nodes[id].name;
+        let is_temporary = leaf.settings.restart == Restart::Temporary;
+        // OTP forgets a temporary child that is stopped with its group, and starts it with a new supervisor.
+        let supervisor = self.name(self.tree.nodes[id].parent);
+        let record = self.memory.supervisor(supervisor);
+        let operation = record.and_then(|record| record.operation.as_ref());
+        let is_forgotten = is_temporary
+            && operation.is_some_and(|operation| {
+                operation.kind == OperationKind::Restart && operation.number == number
+            });
+        if is_forgotten {
+            let wanted = self.replicas.get(&id).into_iter().flat_map(|r| &r.wanted);
+            let slots: Vec<i32> = wanted.map(|view| view.slot).collect();
+            for slot in slots {
+                let finished = FinishedReplica {
+                    revision: leaf.revision.clone(),
+                    time: api_time(self.now),
+                };
+                let memory = self.memory.slot_mut(name, slot);
+                memory.finished.get_or_insert(finished);
+            }
+        }
+        let Some(worker) = self.memory.workers.get_mut(name) else {
+            return;
+        };
+        worker.operation = number;
+        worker.incarnation += 1;
+        worker.started = false;
+        for slot in &mut worker.slots {
+            slot.begin_windows();
+            slot.down_time = None;
+            slot.started = false;
+            slot.gone |= !slot.pod_uid.is_empty();
+            if !is_temporary {
+                slot.finished = None;
+            }
+        }
+        self.memory.intend_worker(name);
+        self.sort_again(id, leaf);
+    }
+
+    /// An edit of the template ends what slots wait for.
+    fn forget_waits(&mut self, id: NodeId) {
+        let name = self.tree.nodes[id].name;
+        if let Some(worker) = self.memory.workers.get_mut(name) {
+            for slot in &mut worker.slots {
+                let charges = std::mem::take(&mut slot.charges);
+                slot.forget_restarts();
+                slot.charges = charges;
+                slot.down_time = None;
+            }
+            self.memory.intend_worker(name);
+        }
+        let parent = self.tree.nodes[self.tree.nodes[id].parent].name;
+        let records = &mut self.memory.tree.supervisors;
+        if let Some(supervisor) = records.iter_mut().find(|s| s.name == parent) {
+            supervisor.backoff.retain(|b| b.child != name);
+        }
+    }
+
+    /// `restartAt` makes replicas run again that had finished before.
+    fn rerun_finished(&mut self, id: NodeId) {
+        let node = &self.tree.nodes[id];
+        let Some(asked) = node.restart_at.filter(|time| *time <= self.now) else {
+            return;
+        };
+        let Some(worker) = self.memory.workers.get_mut(node.name) else {
+            return;
+        };
+        let mut is_news = false;
+        for slot in &mut worker.slots {
+            let before = slot
+                .finished
+                .take_if(|finished| node.restart != Restart::Temporary && finished.time.0 < asked);
+            is_news |= before.is_some();
+        }
+        if is_news {
+            self.memory.intend_worker(node.name);
+        }
+    }
+
+    fn sort_again(&mut self, id: NodeId, leaf: &Leaf<'_>) {
+        let child = self.name(id);
+        if let Some(worker) = self.world.workers.get(child) {
+            let sorted = Replicas::sort(&self.world.tree.name, child, leaf, worker, &self.memory);
+            self.replicas.insert(id, sorted);
+        }
+    }
+}
