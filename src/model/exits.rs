@@ -48,7 +48,7 @@ impl Engine<'_> {
     fn end_root(&mut self, operation: &OperationStatus) {
         let why = &operation.message;
         if operation.kind == OperationKind::ShutDown {
-            self.finish_supervisor(ROOT);
+            self.finish_supervisor(ROOT, false);
             self.tell_exit(ROOT, false, "has shut itself down", why);
         } else {
             let text = self.give_up_all(ROOT, why);
@@ -61,7 +61,7 @@ impl Engine<'_> {
         let why = &operation.message;
         match (operation.kind, node.restart) {
             (OperationKind::ShutDown, Restart::Transient | Restart::Temporary) => {
-                self.finish_supervisor(id);
+                self.finish_supervisor(id, false);
                 self.tell_exit(id, false, "has shut itself down, and is not restarted", why);
                 self.child_has_finished(id);
             }

@@ -24,7 +24,11 @@ impl Engine<'_> {
             if self.mode(id) != Mode::Up || self.memory.supervisor(self.name(id)).is_some() {
                 continue;
             }
-            let operation = self.operation(OperationKind::Start, "first start");
+            // It has no number: what has been moved here and runs already is not restarted by it.
+            let operation = OperationStatus {
+                number: 0,
+                ..self.operation(OperationKind::Start, "first start")
+            };
             let handled = self.due_restart(id);
             *self.memory.supervisor_mut(self.tree.nodes[id].name) = SupervisorStatus {
                 name: self.tree.nodes[id].name.to_owned(),
@@ -109,7 +113,9 @@ impl Engine<'_> {
             let node = &self.tree.nodes[id];
             let known = self.memory.supervisor(node.name);
             let is_over = |record: &SupervisorStatus| {
-                node.restart == Restart::Temporary && record.finished.is_some()
+                let finished = record.finished.as_ref();
+                node.restart == Restart::Temporary
+                    && finished.is_some_and(|finished| !finished.stopped)
             };
             if id != scope && known.is_none_or(is_over) {
                 continue;
@@ -169,7 +175,7 @@ impl Engine<'_> {
                 continue;
             }
             if self.tree.nodes[id].restart == Restart::Temporary {
-                self.finish_supervisor(id);
+                self.finish_supervisor(id, true);
             } else if self.memory.supervisor(self.tree.nodes[id].name).is_some() {
                 let start = OperationStatus {
                     kind: OperationKind::Start,
@@ -186,10 +192,11 @@ impl Engine<'_> {
         self.sync_workers();
     }
 
-    /// A supervisor has ended as its type allows, or is not to run again.
-    pub(super) fn finish_supervisor(&mut self, id: NodeId) {
+    /// A supervisor has ended as its type allows, or was stopped with its group and is not started with it again.
+    pub(super) fn finish_supervisor(&mut self, id: NodeId, stopped: bool) {
         let finished = FinishedSupervisor {
             time: api_time(self.now),
+            stopped,
             templates: self.tree.templates(&[id]),
         };
         let record = self.memory.supervisor_mut(self.tree.nodes[id].name);
@@ -278,6 +285,7 @@ impl Engine<'_> {
                 let finished = FinishedReplica {
                     revision: leaf.revision.clone(),
                     time: api_time(self.now),
+                    stopped: true,
                 };
                 let memory = self.memory.slot_mut(name, slot);
                 memory.finished.get_or_insert(finished);
@@ -294,9 +302,8 @@ impl Engine<'_> {
             slot.down_time = None;
             slot.started = false;
             slot.gone |= !slot.pod_uid.is_empty();
-            if !is_temporary {
-                slot.finished = None;
-            }
+            slot.finished
+                .take_if(|finished| !is_temporary || (finished.stopped && !is_forgotten));
         }
         self.memory.intend_worker(name);
         self.sort_again(id, leaf);

@@ -29,6 +29,9 @@ const NODE_CHARGES: usize = 10;
 impl Engine<'_> {
     /// Judges deaths in start order, slots by number.
     pub(super) fn judge(&mut self, mut deaths: Vec<Death>) {
+        if deaths.is_empty() {
+            return;
+        }
         let order = self.tree.start_order();
         deaths.sort_by_key(|death| order.iter().position(|id| *id == death.leaf));
         let mut down: BTreeMap<NodeId, BTreeSet<i32>> = BTreeMap::new();
@@ -177,7 +180,16 @@ impl Engine<'_> {
         match self.tree.nodes[death.leaf].restart {
             Restart::Permanent => false,
             Restart::Transient => death.clean,
-            Restart::Temporary => true,
+            // A first start that fails is no end, but the failure of its supervisor, where the spec says so.
+            Restart::Temporary => {
+                let leaf = self.tree.leaf(death.leaf);
+                let is_alone = leaf.is_some_and(|leaf| self.replicas_wanted(death.leaf, leaf) == 1);
+                let has_failed = is_alone
+                    && !death.was_started
+                    && !death.clean
+                    && matches!(death.fault.verdict, Verdict::Application | Verdict::Unknown);
+                !has_failed || !self.fails_first_start(death.leaf)
+            }
         }
     }
 
@@ -187,6 +199,7 @@ impl Engine<'_> {
         let finished = FinishedReplica {
             revision: death.revision.clone(),
             time: api_time(death.toll.at),
+            stopped: false,
         };
         let slot = self.memory.slot_mut(child, death.slot);
         slot.end_pod(&death.pod_uid);

@@ -7,10 +7,13 @@
     reason = "a test fails by panicking"
 )]
 
+mod groups;
 mod harness;
 mod heal;
 mod idle;
 mod kill;
+#[path = "../lifecycle/record.rs"]
+mod record;
 mod support;
 
 use e2e::cluster::{Cluster, Full};

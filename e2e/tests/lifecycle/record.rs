@@ -1,6 +1,11 @@
 //! A record of everything that a kind of object went through, as a watch tells it.
 //!
 //! Rule: nothing is judged here; the tests that ask for the record do that.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "two test programs include this file, and not each uses all of it"
+)]
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -198,6 +198,11 @@ pub struct FinishedSupervisor {
     /// time of the end.
     pub time: Time,
 
+    /// stopped says that it has not ended by itself, but was stopped with its group, which a Temporary one is not started
+    /// with again: a new incarnation of its supervisor starts it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub stopped: bool,
+
     /// templates is the hash of the templates below the supervisor then: another one starts it again, unless it is
     /// Temporary.
     #[schemars(length(max = 16))]

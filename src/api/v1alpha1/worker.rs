@@ -185,6 +185,11 @@ pub struct FinishedReplica {
 
     /// time of the end.
     pub time: Time,
+
+    /// stopped says that it has not ended by itself, but was stopped with its group, which a Temporary one is not started
+    /// with again: a new incarnation of its supervisor starts it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub stopped: bool,
 }
 
 /// A charged death on a node.
