@@ -7,8 +7,10 @@
 //! of its own, a `rig` of simulated nodes or a `real` one, and reads what happened from the `audit` log.
 
 mod audit;
+mod escalate;
 mod failover;
 mod figure;
+mod group;
 mod harm;
 mod heal;
 mod intent;
@@ -41,7 +43,7 @@ struct Group {
 }
 
 /// All rows, in the order in which they are measured and shown.
-const GROUPS: [Group; 8] = [
+const GROUPS: [Group; 10] = [
     Group {
         rows: &["heal-delete-p50", "heal-delete-p99"],
         measure: || heal::measure().boxed_local(),
@@ -53,6 +55,14 @@ const GROUPS: [Group; 8] = [
     Group {
         rows: &["scale-5000"],
         measure: || scale::measure().boxed_local(),
+    },
+    Group {
+        rows: &["group-500"],
+        measure: || group::measure().boxed_local(),
+    },
+    Group {
+        rows: &["escalate-8-p99"],
+        measure: || escalate::measure().boxed_local(),
     },
     Group {
         rows: &["rss-9000", "idle-cpu", "cold-start"],

@@ -231,9 +231,11 @@ impl Engine<'_> {
             let above: Vec<&str> = self.tree.ancestors(id).map(|up| self.name(up)).collect();
             let place = names::hash(&above);
             let operations = self.memory.tree.operations;
+            let order = self.tree.order_of(id);
             let Some(worker) = self.memory.workers.get_mut(name) else {
                 continue;
             };
+            worker.order = order;
             if worker.place == place {
                 continue;
             }

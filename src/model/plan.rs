@@ -13,8 +13,9 @@ use super::engine::{Engine, Mode};
 use super::names;
 use super::pod::PodView;
 use super::replica::{Life, SlotView, ended_runs, has_ended, is_over, loss_ends_at};
-use super::tree::{Leaf, NodeId, ROOT};
+use super::tree::{Leaf, NodeId, ROOT, is_after};
 use super::window::{after, brake_delay};
+use super::world::WorkerView;
 
 /// How long the last ended Pod of a slot is kept as evidence, in seconds.
 const EVIDENCE_SECONDS: i64 = 3600;
@@ -72,8 +73,11 @@ impl Engine<'_> {
             {
                 continue;
             }
+            let is_turn = self.may_stop_removed(worker);
             for pod in worker.pods.iter().filter(|pod| !pod.is_deleting()) {
-                writes.push(delete(pod, None, "its child was removed from the tree"));
+                if is_turn || pod.is_terminal() {
+                    writes.push(delete(pod, None, "its child was removed from the tree"));
+                }
             }
             if worker.pods.is_empty() && !worker.deleting && !self.world.tree.deleting {
                 writes.push(Write::DeleteWorker {
@@ -86,20 +90,32 @@ impl Engine<'_> {
     }
 
     pub(super) fn removed_have_stopped(&self) -> bool {
-        self.world
-            .workers
-            .iter()
-            .filter(|(child, _)| {
-                self.tree
-                    .find(child)
-                    .is_none_or(|id| self.tree.leaf(id).is_none())
-            })
-            .all(|(_, worker)| {
-                worker
-                    .pods
-                    .iter()
-                    .all(|pod| pod.is_terminal() || self.is_out_of_reach(pod))
-            })
+        self.removed()
+            .all(|worker| self.has_removed_stopped(worker))
+    }
+
+    /// The Workers whose child is not in the spec any more.
+    fn removed(&self) -> impl Iterator<Item = &WorkerView> {
+        let is_worker = |child: &String| {
+            let found = self.tree.find(child);
+            found.is_some_and(|id| self.tree.leaf(id).is_some())
+        };
+        let all = self.world.workers.iter();
+        all.filter(move |(child, _)| !is_worker(child))
+            .map(|(_, worker)| worker)
+    }
+
+    fn has_removed_stopped(&self, worker: &WorkerView) -> bool {
+        let mut pods = worker.pods.iter();
+        pods.all(|pod| pod.is_terminal() || self.is_out_of_reach(pod))
+    }
+
+    /// Whether what was removed together with it and started after it has stopped, where that was the order.
+    fn may_stop_removed(&self, worker: &WorkerView) -> bool {
+        let mut later = self
+            .removed()
+            .filter(|other| is_after(&other.status.order, &worker.status.order));
+        later.all(|other| self.has_removed_stopped(other))
     }
 
     fn plan_worker_object(&mut self, id: NodeId, leaf: &Leaf<'_>, writes: &mut Vec<Write>) {

@@ -276,6 +276,27 @@ impl<'a> Tree<'a> {
         order
     }
 
+    /// Where a node stands: at each supervisor above it, from the root on, its number and, with an `o`, whether the children
+    /// there stop one after the other. For [`is_after`].
+    pub fn order_of(&self, id: NodeId) -> String {
+        let mut path: Vec<String> = std::iter::once(id)
+            .chain(self.ancestors(id))
+            .filter(|node| *node != ROOT)
+            .map(|node| {
+                let siblings = &self.nodes[self.nodes[node].parent].children;
+                let place = siblings.iter().position(|sibling| *sibling == node);
+                let ordered = if self.parent_policy(node).ordered {
+                    "o"
+                } else {
+                    ""
+                };
+                format!("{ordered}{}", place.unwrap_or(0))
+            })
+            .collect();
+        path.reverse();
+        path.join("/")
+    }
+
     /// The children of a supervisor from that one on, in start order.
     pub fn from_child(&self, child: NodeId) -> &[NodeId] {
         let siblings = &self.nodes[self.nodes[child].parent].children;
@@ -312,6 +333,17 @@ impl<'a> Tree<'a> {
             .collect();
         names::hash(&revisions)
     }
+}
+
+/// Whether a node that stood at `one` is stopped before the one that stood at `other`, see [`Tree::order_of`].
+pub fn is_after(one: &str, other: &str) -> bool {
+    let parting = one.split('/').zip(other.split('/')).find(|(a, b)| a != b);
+    parting.is_some_and(|(one, other)| {
+        let number = |step: &str| step.strip_prefix('o')?.parse::<usize>().ok();
+        number(one)
+            .zip(number(other))
+            .is_some_and(|(one, other)| one > other)
+    })
 }
 
 fn kind_of(child: &Child) -> Result<Kind<'_>, SpecError> {

@@ -70,7 +70,7 @@ impl Life {
     }
 
     /// What is known later is added to what was known before.
-    fn note(&mut self, later: Self) {
+    fn note(&mut self, later: &Self) {
         self.ready = self.ready.or(later.ready);
         self.stopped = self.stopped.or(later.stopped);
         self.ended = later.ended.or(self.ended);
@@ -89,7 +89,7 @@ fn lives(record: &Record) -> BTreeMap<String, Life> {
         let life = Life::of(&pod);
         lives
             .entry(uid)
-            .and_modify(|known| known.note(life.clone()))
+            .and_modify(|known| known.note(&life))
             .or_insert(life);
     }
     lives

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod group;
 mod story;
 #[path = "../cluster/support.rs"]
 mod support;

@@ -162,7 +162,7 @@ impl Drop for Story {
 }
 
 /// The operator as a process that is started again when its trap has sprung.
-struct Operator {
+pub(crate) struct Operator {
     cluster: &'static Cluster,
     /// Its name in logs and files.
     name: String,
@@ -173,7 +173,7 @@ struct Operator {
 }
 
 impl Operator {
-    fn start(cluster: &'static Cluster, namespace: &str, proxy: Proxy) -> Arc<Self> {
+    pub(crate) fn start(cluster: &'static Cluster, namespace: &str, proxy: Proxy) -> Arc<Self> {
         let operator = Self {
             cluster,
             name: format!("operator-{namespace}"),
@@ -210,7 +210,7 @@ impl Operator {
 
     /// Kills the operator right after its `n`-th write from now, before it hears that the write was stored, and starts
     /// it again.
-    fn die_after(self: &Arc<Self>, n: u64) {
+    pub(crate) fn die_after(self: &Arc<Self>, n: u64) {
         let victim = self.lives.lock().unwrap().last().unwrap().pid();
         let rule = Rule::after(Filter::writes(), Fault::Kill(victim));
         let trap = self.proxy.add(rule.skip(n - 1).times(1));
@@ -223,19 +223,19 @@ impl Operator {
     }
 
     /// Takes the trap away; whether it was still set.
-    fn remove_trap(&self) -> bool {
+    pub(crate) fn remove_trap(&self) -> bool {
         let trap = self.trap.lock().unwrap().take();
         trap.is_some_and(|trap| self.proxy.remove(trap) == 0)
     }
 
-    fn deaths(&self) -> usize {
+    pub(crate) fn deaths(&self) -> usize {
         let lives = self.lives.lock().unwrap();
         lives.iter().filter(|life| life.ended().is_some()).count()
     }
 }
 
 impl Operator {
-    fn end(&self) {
+    pub(crate) fn end(&self) {
         for life in self.lives.lock().unwrap().iter() {
             life.kill();
         }

@@ -91,6 +91,12 @@ pub struct WorkerStatus {
     #[schemars(length(max = 16))]
     pub place: String,
 
+    /// order is the number of this worker, and of each supervisor above it from the root on, among its siblings, joined by
+    /// slashes; with an `o` where they stop one after the other. A worker that is removed from the tree stops in its turn.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 2048))]
+    pub order: String,
+
     /// started says that a quorum of replicas has started since the worker was last restarted.
     #[serde(default)]
     pub started: bool,

@@ -327,3 +327,21 @@ fn a_crash_at_every_write_of_a_restart_changes_nothing() {
         }
     }
 }
+
+#[test]
+fn what_is_removed_together_stops_in_reverse() {
+    let mut lab = Lab::new(DEEP);
+    lab.run(30);
+    let since = lab.log.len();
+    lab.edit(|spec| spec.children.retain(|child| child.name == "db"));
+    lab.run(10);
+    let stops = lab.log[since..]
+        .iter()
+        .filter(|entry| entry.contains("removed"));
+    let stops: Vec<&str> = stops
+        .filter_map(|entry| entry.split(['/', ' ']).nth(1))
+        .collect();
+    assert_eq!(stops, ["log", "ui", "api"]);
+    assert_eq!(lab.live("db"), [0]);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+}
