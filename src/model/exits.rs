@@ -24,12 +24,10 @@ impl Engine<'_> {
         operation.kind.exits().then_some(operation)
     }
 
-    /// Supervisors that exit and have stopped: their parents judge that as a death. Deepest first, so that an exit can
-    /// go all the way up at once.
+    /// Supervisors that exit and have stopped: their parents judge that as a death. What is below comes first, so that an exit
+    /// can go all the way up at once; siblings come in start order, like deaths that are seen together.
     pub(super) fn finish_exits(&mut self) {
-        let mut order = self.tree.start_order();
-        order.reverse();
-        for id in order {
+        for id in self.tree.upward_order() {
             let Some(operation) = self.exit_of(id).cloned() else {
                 continue;
             };

@@ -276,6 +276,18 @@ impl<'a> Tree<'a> {
         order
     }
 
+    /// All nodes, each after everything below it, and siblings in start order.
+    pub fn upward_order(&self) -> Vec<NodeId> {
+        let mut order = Vec::with_capacity(self.nodes.len());
+        let mut next = vec![ROOT];
+        while let Some(id) = next.pop() {
+            order.push(id);
+            next.extend(&self.nodes[id].children);
+        }
+        order.reverse();
+        order
+    }
+
     /// Where a node stands: at each supervisor above it, from the root on, its number and, with an `o`, whether the children
     /// there stop one after the other. For [`is_after`].
     pub fn order_of(&self, id: NodeId) -> String {

@@ -345,3 +345,30 @@ fn what_is_removed_together_stops_in_reverse() {
     assert_eq!(lab.live("db"), [0]);
     assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
 }
+
+#[test]
+fn exits_that_are_seen_together_are_judged_in_start_order() {
+    let supervisor =
+        |name: &str| format!("- {{name: {name}, supervisor: {{intensity: {{maxRestarts: 0}}}}}}\n");
+    let below = |name: &str, parent: &str| {
+        worker(name).replace("worker:", &format!("parent: {parent}, worker:"))
+    };
+    let spec = format!(
+        "strategy: RestForOne\nchildren:\n{}{}{}{}",
+        supervisor("s"),
+        below("a", "s"),
+        supervisor("t"),
+        below("b", "t")
+    );
+    let mut lab = Lab::new(&spec);
+    lab.run(20);
+    lab.kill("a", 0, 1);
+    lab.kill("b", 0, 1);
+    lab.run(20);
+    assert_eq!(
+        lab.charges("(root)"),
+        charges(&[("s", 1)]),
+        "t is restarted with s"
+    );
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+}

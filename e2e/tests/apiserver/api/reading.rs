@@ -125,7 +125,10 @@ async fn defaults_are_stored_and_what_means_something_by_its_absence_is_not() {
             "strategy": "OneForOne",
             "intensity": intensity,
             "backoff": backoff,
+            "onStartFailure": "Retry",
             "onGiveUp": "Retry",
+            "autoShutdown": "Never",
+            "suspend": false,
             "children": null,
         })
     );
@@ -135,7 +138,11 @@ async fn defaults_are_stored_and_what_means_something_by_its_absence_is_not() {
             "strategy": "OneForOne",
             "intensity": intensity,
             "backoff": backoff,
+            "onStartFailure": "Retry",
             "onGiveUp": "Escalate",
+            "autoShutdown": "Never",
+            "restart": "Permanent",
+            "significant": false,
         }})
     );
     let container = json!({"name": "app", "image": "app:1"});
@@ -143,6 +150,9 @@ async fn defaults_are_stored_and_what_means_something_by_its_absence_is_not() {
         children[1],
         json!({"name": "db", "enabled": true, "worker": {
             "quorum": 1,
+            "restart": "Permanent",
+            "significant": false,
+            "cleanExitCodes": [0],
             "identity": "Interchangeable",
             "ready": "Ready",
             "startDeadlineSeconds": 600,
