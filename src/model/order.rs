@@ -193,7 +193,8 @@ impl Engine<'_> {
         own.into_iter().chain(brake).chain(above).max()
     }
 
-    fn due_of_child(&self, child: NodeId) -> Option<Timestamp> {
+    /// When the next start of a child may happen as far as its parent delays it.
+    pub(super) fn due_of_child(&self, child: NodeId) -> Option<Timestamp> {
         let parent = self
             .memory
             .supervisor(self.name(self.tree.nodes[child].parent))?;

@@ -232,9 +232,13 @@ impl Engine<'_> {
         if let Some(stopping) = members().filter(|child| self.has_former(*child)).last() {
             return format!("{} is being stopped", self.name(stopping));
         }
-        match members().find(|child| !self.has_started(*child)) {
-            Some(starting) => format!("{} is being started", self.name(starting)),
-            None => "all of them have started".to_owned(),
+        let Some(starting) = members().find(|child| !self.has_started(*child)) else {
+            return "all of them have started".to_owned();
+        };
+        let name = self.name(starting);
+        match self.due_of_child(starting).filter(|due| *due > self.now) {
+            Some(due) => format!("{name} is started at {due}"),
+            None => format!("{name} is being started"),
         }
     }
 

@@ -157,6 +157,11 @@ fn a_group_is_stopped_at_once_and_waits_before_it_starts_again() {
     lab.kill("b", 0, 1);
     lab.run(3);
     assert!(lab.live("a").is_empty(), "a is stopped at once");
+    assert!(
+        lab.message().contains("; a is started at 20"),
+        "{}",
+        lab.message()
+    );
     lab.run(8);
     assert!(lab.live("a").is_empty(), "and waits with b");
     lab.run(20);
