@@ -92,7 +92,7 @@ impl Engine<'_> {
     fn judge_one(&mut self, death: &Death, others_alive: usize) {
         let child = self.name(death.leaf);
         let mode = self.mode(death.leaf);
-        if mode == Mode::Up && self.is_allowed_end(death) {
+        if mode != Mode::Down && self.is_allowed_end(death) {
             self.finish(death);
             return;
         }

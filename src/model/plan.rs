@@ -458,7 +458,7 @@ impl Engine<'_> {
         let (Some(pod), Some(memory)) = (view.current, self.slot(id, view.slot)) else {
             return false;
         };
-        let is_replaced = memory.gone && memory.pod_uid == pod.uid;
+        let is_replaced = memory.gone && memory.pod_uid == pod.uid && !leaf.has_finished(memory);
         if !is_replaced || !pod.kubelet_restarts() || is_over(pod) || pod.revision != leaf.revision
         {
             return false;

@@ -10,6 +10,7 @@ use super::window::after;
 use super::world::Unseen;
 
 mod edits;
+mod ends;
 mod evidence;
 mod exits;
 mod fences;

@@ -206,3 +206,18 @@ fn a_kubelet_that_starts_what_has_finished_is_stopped() {
     assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
     lab.behave("a", Behaviour::Healthy);
 }
+
+#[test]
+fn what_ends_cleanly_beside_a_replica_that_was_given_up_has_finished() {
+    let mut lab = lab(
+        "intensity: {maxRestarts: 0}",
+        &[("a", "restart: Transient, replicas: 2, quorum: 2")],
+    );
+    lab.kill("a", 1, 1);
+    lab.run(5);
+    assert_eq!(lab.state(), "FFT GaveUp", "{}", lab.message());
+    lab.kill("a", 0, 0);
+    lab.run(100);
+    assert_eq!(lab.live("a"), [1], "only what failed was tried again");
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+}
