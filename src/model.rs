@@ -4,6 +4,8 @@
 
 mod build;
 mod charge;
+#[cfg(test)]
+mod conformance;
 mod deaths;
 mod decide;
 pub mod decision;

@@ -40,6 +40,13 @@ pub(crate) struct Lab {
     pub(crate) now: Timestamp,
     pub(crate) world: World,
     pub(crate) behaviours: BTreeMap<String, Behaviour>,
+    /// How many of the next starts of a child fail, or of a slot of it (`child/slot`).
+    pub(crate) failing: BTreeMap<String, usize>,
+    /// How many seconds a child, or a slot of it, takes to stop when it is told to. The kubelet does not wait longer than
+    /// the grace of its Pod.
+    pub(crate) stopping: BTreeMap<String, i64>,
+    /// Those that the kubelet killed because they took too long.
+    pub(crate) overran: Vec<String>,
     /// Every write carried out, as `verb object`.
     pub(crate) log: Vec<String>,
     /// Reasons of all Events.
@@ -55,8 +62,13 @@ pub(crate) struct Lab {
     /// How many writes were tried so far, status writes included.
     pub(crate) writes: usize,
     wake_at: Option<Timestamp>,
+    /// The grace of Pods, by name.
+    graces: BTreeMap<String, i64>,
     uid: u32,
 }
+
+/// How long Kubernetes waits for a Pod that does not say, in seconds.
+const DEFAULT_GRACE: i64 = 30;
 
 const RUNS_AFTER: i64 = 1;
 const READY_AFTER: i64 = 2;
@@ -85,6 +97,10 @@ impl Lab {
                 unseen: Vec::new(),
             },
             behaviours: BTreeMap::new(),
+            failing: BTreeMap::new(),
+            stopping: BTreeMap::new(),
+            overran: Vec::new(),
+            graces: BTreeMap::new(),
             log: Vec::new(),
             events: Vec::new(),
             judged: Vec::new(),
@@ -373,6 +389,9 @@ impl Lab {
             return;
         }
         self.log.push(format!("create {child}/{slot}"));
+        let grace = body["spec"]["terminationGracePeriodSeconds"].as_i64();
+        self.graces
+            .insert(name.clone(), grace.unwrap_or(DEFAULT_GRACE));
         self.uid += 1;
         let now = self.now;
         let worker = self.world.workers.get_mut(child).unwrap();
@@ -476,11 +495,19 @@ impl Lab {
 
     fn delete(&mut self, name: &str, uid: &str) {
         let now = self.now;
+        let grace = self.graces.get(name).copied().unwrap_or(DEFAULT_GRACE);
         for worker in self.world.workers.values_mut() {
             for pod in worker.pods.iter_mut().filter(|p| p.name == name) {
                 let pod = Arc::make_mut(pod);
                 assert_eq!(pod.uid, uid, "the UID precondition holds");
-                pod.deletion = pod.deletion.or_else(|| Some(after(now, 1)));
+                let slot = format!("{}/{}", pod.child, pod.slot);
+                let takes = self.stopping.get(&slot).or(self.stopping.get(&pod.child));
+                let takes = takes.copied().unwrap_or(1);
+                if takes > grace && pod.deletion.is_none() {
+                    self.overran.push(slot);
+                }
+                let end = after(now, takes.min(grace));
+                pod.deletion = pod.deletion.or(Some(end));
                 pod.deletion_grace_seconds = Some(1);
             }
         }
@@ -525,13 +552,18 @@ impl Lab {
 
     /// The program of a Pod that is being deleted ends as it should.
     pub(crate) fn kill_deleted(&mut self, child: &str, slot: i32) {
+        self.end_deleted(child, slot, 0);
+    }
+
+    /// The program of a Pod that is being deleted ends with that code.
+    pub(crate) fn end_deleted(&mut self, child: &str, slot: i32, code: i32) {
         let now = self.now;
         let pods = &mut self.world.workers.get_mut(child).unwrap().pods;
         let mut deleting = pods
             .iter_mut()
             .filter(|p| p.slot == slot && p.is_deleting());
         let pod = Arc::make_mut(deleting.next().expect("a Pod of the slot is being deleted"));
-        end_container(pod, now, 0, "");
+        end_container(pod, now, code, "");
     }
 
     fn kubelet(&mut self) -> bool {
@@ -551,7 +583,17 @@ impl Lab {
                     .copied()
                     .unwrap_or(Behaviour::Healthy);
                 let seen = pod.clone();
-                tend(pod, behaviour, now, &self.last_words);
+                let slot = format!("{}/{}", pod.child, pod.slot);
+                let fails = [&slot, &pod.child].into_iter().find(|of| {
+                    let failing = self.failing.get(*of);
+                    failing.is_some_and(|left| *left > 0) && is_starting(pod)
+                });
+                if let Some(of) = fails {
+                    *self.failing.get_mut(of).unwrap() -= 1;
+                    end_container(pod, now, 1, &self.last_words);
+                } else {
+                    tend(pod, behaviour, now, &self.last_words);
+                }
                 if *pod != seen {
                     self.uid += 1;
                     pod.resource_version = self.uid.to_string();
@@ -623,6 +665,11 @@ impl Lab {
 
 pub(crate) fn healthy_node() -> NodeView {
     NodeView::default()
+}
+
+/// Whether the program runs and has not become Ready in this run.
+fn is_starting(pod: &PodView) -> bool {
+    !pod.is_terminal() && pod.containers[0].is_running() && !pod.containers[0].ready
 }
 
 fn tend(pod: &mut PodView, behaviour: Behaviour, now: Timestamp, last_words: &str) {

@@ -14,7 +14,7 @@ mod ends;
 mod evidence;
 mod exits;
 mod fences;
-mod groups;
+pub(super) mod groups;
 mod kinds;
 mod random;
 mod sizes;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::super::lab::{Behaviour, Lab};
 
 /// What was stopped by order and what was started since that entry of the log.
-pub(super) fn trace(lab: &Lab, since: usize) -> String {
+pub(in crate::model) fn trace(lab: &Lab, since: usize) -> String {
     let steps = lab.log[since..].iter().filter_map(|entry| {
         let (verb, rest) = entry.split_once(' ')?;
         let child = rest.split('/').next()?;
