@@ -80,6 +80,8 @@ pub mod model;
 pub mod runtime;
 
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod dice;
 #[cfg(test)]
 mod layers;

@@ -15,6 +15,8 @@ use crate::api::v1alpha1::{Child, SupervisionTreeSpec, SupervisorStatus};
 mod administration;
 mod exits;
 mod golden;
+mod golden_exits;
+mod groups;
 mod misc;
 mod significant;
 mod start;

@@ -2,6 +2,7 @@
 //!
 //! Rule: the texts that users read are asserted whole, as `kubectl` prints them.
 
+mod conformance;
 mod limits;
 mod merging;
 mod reading;

@@ -1,9 +1,9 @@
-//! Strategies: cases 29 to 43, 78 to 82 and 87.
+//! Strategies: cases 29 to 43.
 //!
 //! Rule: a row of the page is the comment of its test.
 
 use super::{Behaviour, charges, sup};
-use crate::model::window::{after, seconds_between};
+use crate::model::window::seconds_between;
 
 /// Same: Charges that are older than the window do not count: a child may die again and again, slowly.
 #[test]
@@ -215,134 +215,4 @@ fn case_43_rest_for_one_other_child_fails_restart() {
     assert_eq!(otp.steps(), "-c2 +c1 +c2 +c2");
     assert_eq!(otp.charges("s"), charges(&[("c1", 1), ("c2", 1)]));
     assert_eq!(otp.up(), "c1 c2");
-}
-
-/// Same: A temporary child that is stopped with its group is not started again.
-#[test]
-fn case_78_temporary_bystander() {
-    for strategy in ["ofa", "rfo"] {
-        let mut otp = sup(&format!("{strategy} 2/300"), &["c1", "c2 temp"]);
-        otp.exit("c1", 0);
-        otp.run(600);
-        assert_eq!(otp.steps(), "-c2 +c1", "{strategy}");
-        assert_eq!(otp.up(), "c1");
-        assert!(!otp.gave_up("s"));
-    }
-}
-
-/// Differs (a supervisor is a record): One name is held by one server at a time, whatever ends it; but a supervisor cannot be killed.
-#[test]
-fn case_79_simple_global_supervisor() {
-    let mut otp = sup(
-        "ofa 9/60",
-        &["mid sup ofa 9/3600", "server@mid identity:Stable"],
-    );
-    let name = |otp: &super::Otp| {
-        let mut pods = otp.pods();
-        let pod = pods.next().expect("a Pod");
-        assert!(pods.next().is_none(), "there is one of that name at most");
-        (pod.name.clone(), otp.life("server"))
-    };
-    let mut before = name(&otp);
-    for code in [137, 0] {
-        otp.exit("server", code);
-        let now = name(&otp);
-        assert_eq!((&now.0, now.1 == before.1), (&before.0, false));
-        before = now;
-    }
-    otp.enable("server", false);
-    assert_eq!(otp.pods().count(), 0);
-    otp.enable("server", true);
-    assert_eq!(name(&otp).0, before.0);
-    assert_eq!(otp.charged("mid"), 2);
-    otp.delete_tree(5);
-    assert!(otp.is_gone());
-}
-
-/// Same: A stop ends a loop of restarts that fail, a start begins anew, and the end of the tree does not wait for a loop.
-#[test]
-fn case_80_hanging_restart_loop() {
-    let mut otp = sup("ofo 8/10", &["c1"]);
-    otp.fail("c1", 3);
-    otp.kill("c1", 0, 1);
-    while otp.failed("c1", 3) < 2 {
-        otp.run(1);
-    }
-    assert_eq!(otp.up(), "");
-    otp.enable("c1", false);
-    assert!(otp.live("c1").is_empty() && !otp.gave_up("s"));
-    let failed = otp.failed("c1", 3);
-    otp.fail("c1", 0);
-    otp.run(100);
-    assert!(otp.live("c1").is_empty(), "{failed} starts had failed");
-    otp.enable("c1", true);
-    assert_eq!(otp.up(), "c1");
-    otp.fail("c1", 100);
-    otp.kill("c1", 0, 1);
-    otp.run(2);
-    otp.delete_tree(3);
-    assert!(otp.is_gone());
-}
-
-/// Differs (edits converge): Disabling the child that cannot be restarted ends the loop, and the ones after it are started; the ones before it are not touched.
-#[test]
-fn case_81_hanging_restart_loop_rest_for_one() {
-    let mut otp = sup("rfo 8/10", &["c1", "c2", "c3"]);
-    let life = otp.life("c1");
-    otp.fail("c2", 100);
-    otp.kill("c2", 0, 1);
-    otp.run(5);
-    assert_eq!(otp.up(), "c1");
-    assert!(otp.live("c3").is_empty(), "c3 waits for c2");
-    otp.enable("c2", false);
-    assert_eq!(otp.up(), "c1 c3");
-    otp.fail("c2", 0);
-    let third = otp.life("c3");
-    otp.enable("c2", true);
-    assert_eq!(otp.up(), "c1 c2 c3");
-    assert_eq!((otp.life("c1"), otp.life("c3")), (life, third));
-    otp.fail("c2", 100);
-    otp.kill("c2", 0, 1);
-    otp.run(5);
-    otp.delete_tree(5);
-    assert!(otp.is_gone());
-}
-
-/// Same: A replica in a loop of restarts that fail is stopped when fewer are asked for, and the end of the tree does not wait for it.
-#[test]
-fn case_82_hanging_restart_loop_simple() {
-    let mut otp = sup("ofo 8/10", &["c x1"]);
-    otp.fail("c", 100);
-    otp.kill("c", 0, 1);
-    otp.run(3);
-    otp.replicas("c", 0);
-    assert!(otp.live("c").is_empty() && !otp.gave_up("s"));
-    let failed = otp.failed("c", 100);
-    otp.run(100);
-    assert_eq!(otp.failed("c", 100), failed);
-    otp.replicas("c", 1);
-    otp.delete_tree(3);
-    assert!(otp.is_gone());
-}
-
-/// Same: Children start in the order of the list, whatever their names, and stop in reverse.
-#[test]
-fn case_87_order_of_children() {
-    let names = ["ch7", "ch3", "ch10", "ch2", "ch5"];
-    let mut otp = super::idle("rfo 2/3600", &names);
-    otp.run(30);
-    assert_eq!(otp.steps(), "+ch7 +ch3 +ch10 +ch2 +ch5");
-    otp.exit("ch10", 1);
-    assert_eq!(otp.steps(), "-ch5 -ch2 +ch10 +ch2 +ch5");
-    let begun = otp.now;
-    otp.stopping.insert("ch5".into(), 10);
-    otp.delete_tree(9);
-    assert_eq!(otp.steps(), "-ch5", "each stop is awaited");
-    otp.run(9);
-    let stops = otp.steps();
-    let mut stops: Vec<&str> = stops.split(' ').collect();
-    // The Pod that died was kept as evidence, and goes with its successor.
-    stops.dedup();
-    assert_eq!(stops, ["-ch2", "-ch10", "-ch3", "-ch7"]);
-    assert!(otp.is_gone() && otp.now > after(begun, 10));
 }

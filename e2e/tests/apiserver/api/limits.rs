@@ -94,6 +94,41 @@ async fn rules_are_evaluated_at_the_limits() {
 }
 
 #[tokio::test]
+async fn significance_is_checked_at_the_limits() {
+    let mut all_significant = largest_tree();
+    all_significant["spec"]["autoShutdown"] = json!("AnySignificant");
+    let children = all_significant["spec"]["children"]
+        .as_array_mut()
+        .expect("children");
+    for child in children {
+        let kind = if child.get("worker").is_some() {
+            "worker"
+        } else {
+            child["supervisor"]["autoShutdown"] = json!("AllSignificant");
+            "supervisor"
+        };
+        child[kind]["restart"] = json!("Transient");
+        child[kind]["significant"] = json!(true);
+    }
+    let created = Kubectl::on(server().await)
+        .words("create --dry-run=server")
+        .object(&all_significant)
+        .said();
+    assert_eq!(
+        created,
+        "supervisiontree.coppice.dev/s created (server dry run)"
+    );
+    all_significant["spec"]["children"][127]["supervisor"]["autoShutdown"] = json!("Never");
+    let expected = format!(
+        "child '{}' is `significant`, which needs `autoShutdown: AnySignificant` or `AllSignificant` on its supervisor '{}'",
+        longest_name(128),
+        longest_name(127)
+    );
+    let complaint = refusal(&all_significant).await;
+    assert!(complaint.ends_with(&expected), "{complaint}");
+}
+
+#[tokio::test]
 async fn labels_are_checked_at_the_limits() {
     let labels: serde_json::Map<String, Value> = (0..63)
         .map(|number| (format!("k{number:02}/{}", "v".repeat(59)), json!("x")))
