@@ -463,7 +463,7 @@ Calls and their counterparts: `start_child` and `delete_child` are a child that 
 `terminate_child` and `restart_child` are `enabled: false` and `true`, `simple_one_for_one` is a worker with replicas. An exit
 with `normal`, `shutdown` or `{shutdown, _}` is an exit code that `cleanExitCodes` names; `kill` is 137. The supervisors under
 test have no delays (`backoff: {initialSeconds: 0}`), start their children one after another (`startup: Ordered`) and do not try a
-first start again (`onStartFailure: Fail`), as in OTP. Answers of OTP's calls are compared by what is so afterwards.
+first start again (`onStartFailure: Fail`), as in OTP, and the root does not either (`onGiveUp: Stop`). Answers of OTP's calls are compared by what is so afterwards.
 ";
 
 const CASES_HEAD: &str = "\

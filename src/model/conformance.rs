@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::{Deref, DerefMut};
 
-use super::lab::{Behaviour, Lab};
+use super::lab::Lab;
 use super::scenarios::groups::trace;
 use crate::api::v1alpha1::{Child, SupervisionTreeSpec, SupervisorStatus};
 
@@ -121,7 +121,7 @@ fn idle(flags: &str, children: &[&str]) -> Otp {
     let root = PROFILE.replace(", on", "\non").replace(", back", "\nback");
     Otp {
         lab: Lab::new(&format!(
-            "{root}\nintensity: {{maxRestarts: 100, periodSeconds: 3600}}\nchildren:\n{list}"
+            "{root}\nonGiveUp: Stop\nintensity: {{maxRestarts: 100, periodSeconds: 3600}}\nchildren:\n{list}"
         )),
         seen: 0,
     }
@@ -254,12 +254,17 @@ impl Otp {
 
     /// The next starts of a child fail, that many of them.
     fn fail(&mut self, child: &str, starts: usize) {
-        self.lab.failing.insert(child.to_owned(), starts);
+        self.lab.failing.insert(child.to_owned(), vec![1; starts]);
+    }
+
+    /// In its next start, a child has nothing to do and ends cleanly.
+    fn ignore(&mut self, child: &str) {
+        self.lab.failing.insert(child.to_owned(), vec![0]);
     }
 
     /// How many starts of a child have failed, of those that were to.
     fn failed(&self, child: &str, starts: usize) -> usize {
-        starts - self.lab.failing[child]
+        starts - self.lab.failing[child].len()
     }
 }
 

@@ -40,8 +40,8 @@ pub(crate) struct Lab {
     pub(crate) now: Timestamp,
     pub(crate) world: World,
     pub(crate) behaviours: BTreeMap<String, Behaviour>,
-    /// How many of the next starts of a child fail, or of a slot of it (`child/slot`).
-    pub(crate) failing: BTreeMap<String, usize>,
+    /// The exit codes with which the next starts of a child end, or of a slot of it (`child/slot`), the last one first.
+    pub(crate) failing: BTreeMap<String, Vec<i32>>,
     /// How many seconds a child, or a slot of it, takes to stop when it is told to. The kubelet does not wait longer than
     /// the grace of its Pod.
     pub(crate) stopping: BTreeMap<String, i64>,
@@ -584,13 +584,13 @@ impl Lab {
                     .unwrap_or(Behaviour::Healthy);
                 let seen = pod.clone();
                 let slot = format!("{}/{}", pod.child, pod.slot);
-                let fails = [&slot, &pod.child].into_iter().find(|of| {
-                    let failing = self.failing.get(*of);
-                    failing.is_some_and(|left| *left > 0) && is_starting(pod)
+                let failing = [&slot, &pod.child].into_iter().find(|of| {
+                    let codes = self.failing.get(*of);
+                    codes.is_some_and(|codes| !codes.is_empty()) && is_starting(pod)
                 });
-                if let Some(of) = fails {
-                    *self.failing.get_mut(of).unwrap() -= 1;
-                    end_container(pod, now, 1, &self.last_words);
+                let code = failing.and_then(|of| self.failing.get_mut(of)?.pop());
+                if let Some(code) = code {
+                    end_container(pod, now, code, &self.last_words);
                 } else {
                     tend(pod, behaviour, now, &self.last_words);
                 }

@@ -34,7 +34,7 @@ fn case_23_child_adm() {
     assert_eq!((otp.charged("s"), otp.world.tree.status.restarts), (0, 0));
 }
 
-/// Differs (replicas): A replica is not stopped by name: fewer are asked for. The others, and the Pods of others, are not touched.
+/// Differs (replicas): A replica is not stopped by name: fewer are asked for. The others, and its siblings, are not touched.
 #[test]
 fn case_24_child_adm_simple() {
     let mut otp = sup("ofo 2/3600", &["c replicas:0", "other"]);

@@ -93,11 +93,10 @@ fn case_50_temporary_shutdown() {
     assert_eq!(otp.charged("s"), 0);
 }
 
-/// Same: A child that fails in the first start fails the tree: nothing is tried again, nothing is left, and the way it went can be read.
+/// Same: A child that fails in the first start fails the tree: nothing is tried again, nothing is left, and the way it went can be read. (With `onGiveUp: Stop`; by default the root is tried again later.)
 #[test]
 fn case_51_faulty_application_shutdown() {
     let mut otp = idle("ofo 2/3600", &["a", "deep sup", "bad@deep"]);
-    otp.edit(|spec| spec.on_give_up = crate::api::v1alpha1::RootGiveUp::Stop);
     otp.fail("bad", 100);
     otp.last_words = "no such table".into();
     otp.run(900);

@@ -141,6 +141,7 @@ fn case_89_format_log_1() {
         "{}",
         told.decision
     );
+    assert!(told.message.contains("xxxx"), "{}", told.message);
     assert!(told.message.len() <= 512 && told.decision.len() <= 256);
     assert!(otp.message().len() <= 1_024);
 }
@@ -152,6 +153,7 @@ fn case_90_format_log_2() {
     otp.last_words = "first\nsecond\r\n\tthird".into();
     otp.exit("c1", 3);
     let told = otp.world.tree.status.recent_faults.last().unwrap();
+    assert!(told.message.contains("third"), "{}", told.message);
     for text in [&told.message, &told.decision, otp.message()] {
         assert!(!text.contains(['\n', '\r']), "{text:?}");
     }

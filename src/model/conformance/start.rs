@@ -2,7 +2,7 @@
 //!
 //! Rule: a row of the page is the comment of its test.
 
-use super::{Behaviour, charges, idle, sup};
+use super::{charges, idle, sup};
 
 /// Same: A supervisor without children is up, and goes when it is told to.
 #[test]
@@ -29,7 +29,7 @@ fn case_02_sup_start_ignore_init() {
 #[test]
 fn case_03_sup_start_ignore_child() {
     let mut otp = sup("ofo 1/5", &[]);
-    otp.behave("child1", Behaviour::Crash(0, 0));
+    otp.ignore("child1");
     otp.add("child1 trans ready:Completed");
     otp.add("child2");
     assert_eq!(otp.up(), "child2");
@@ -42,7 +42,7 @@ fn case_03_sup_start_ignore_child() {
 #[test]
 fn case_04_sup_start_ignore_temporary_child() {
     let mut otp = idle("ofo 1/5", &["child1 temp ready:Completed", "child2 temp"]);
-    otp.behave("child1", Behaviour::Crash(0, 0));
+    otp.ignore("child1");
     otp.run(30);
     assert_eq!(otp.up(), "child2");
     assert_eq!(otp.steps(), "+child1 +child2");
@@ -53,7 +53,7 @@ fn case_04_sup_start_ignore_temporary_child() {
 #[test]
 fn case_05_sup_start_ignore_temporary_child_start_child() {
     let mut otp = sup("ofo 1/5", &[]);
-    otp.behave("child1", Behaviour::Crash(0, 0));
+    otp.ignore("child1");
     otp.add("child1 temp ready:Completed");
     otp.add("child2 temp");
     assert_eq!(otp.up(), "child2");
@@ -64,10 +64,9 @@ fn case_05_sup_start_ignore_temporary_child_start_child() {
 #[test]
 fn case_06_sup_start_ignore_temporary_child_start_child_simple() {
     let mut otp = idle("ofo 1/5", &["c temp replicas:1"]);
-    otp.behave("c", Behaviour::Crash(0, 0));
+    otp.ignore("c");
     otp.run(30);
     assert!(otp.live("c").is_empty());
-    otp.behave("c", Behaviour::Healthy);
     otp.replicas("c", 2);
     assert_eq!(otp.live("c"), [1]);
     assert_eq!(otp.charged("s"), 0);
@@ -77,10 +76,10 @@ fn case_06_sup_start_ignore_temporary_child_start_child_simple() {
 #[test]
 fn case_07_sup_start_ignore_permanent_child_start_child_simple() {
     let mut otp = sup("ofo 9/3600", &["c replicas:1"]);
-    otp.fail("c/1", 2);
+    otp.ignore("c/1");
     otp.replicas("c", 2);
     assert_eq!(otp.up(), "c c");
-    assert_eq!(otp.world.tree.status.restarts, 2);
+    assert_eq!(otp.world.tree.status.restarts, 1);
     otp.delete_tree(5);
     assert!(otp.is_gone());
 }

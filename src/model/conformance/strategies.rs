@@ -2,7 +2,7 @@
 //!
 //! Rule: a row of the page is the comment of its test.
 
-use super::{Behaviour, charges, sup};
+use super::{charges, sup};
 use crate::model::window::seconds_between;
 
 /// Same: Charges that are older than the window do not count: a child may die again and again, slowly.
@@ -170,7 +170,7 @@ fn case_40_simple_one_for_one_restart_ignore() {
     otp.exit("c", 137);
     otp.exit("c", 137);
     assert_eq!((otp.up().as_str(), otp.charged("s")), ("c", 2));
-    otp.behave("c", Behaviour::Crash(0, 0));
+    otp.ignore("c");
     otp.exit("c", 137);
     assert!(otp.live("c").is_empty());
     assert_eq!(otp.charged("s"), 3);

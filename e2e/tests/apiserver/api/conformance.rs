@@ -66,7 +66,7 @@ async fn case_08_sup_start_error_return() {
         assert!(complaint.contains("must be of type"), "{complaint}");
     }
     let listed = Kubectl::within(cluster, &namespace)
-        .words("get strees,workers,pods -o name")
+        .words("get stree,wkr,pods -o name")
         .said();
     assert_eq!(listed, "");
 }
