@@ -295,7 +295,9 @@ fn tests_in(source: &str, place: &str) -> Vec<Test> {
     });
     let tests = functions.filter(|function| {
         let name = function.sig.ident.to_string();
-        let is_numbered = name.strip_prefix("case_").or(name.strip_prefix('x'));
+        let is_numbered = name
+            .strip_prefix("case_")
+            .or_else(|| name.strip_prefix('x'));
         is_numbered.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
             && function.attrs.iter().any(is_test)
     });

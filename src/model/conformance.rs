@@ -63,7 +63,8 @@ fn template(words: &[&str]) -> String {
     format!("template: {{spec: {{{grace}containers: [{{name: app, image: {image}}}]}}}}")
 }
 
-/// A child in one line: its name, then the words of [`field`] and [`template`]; `sup` makes it a supervisor, `off` disables
+/// A child in one line: its name, then the words of [`field`] and [`template`]; `sup` makes it a supervisor, `off`
+/// disables
 /// it, and `name@parent` puts it below another one than `s`.
 fn child(line: &str) -> String {
     let mut words: Vec<&str> = line.split_whitespace().collect();

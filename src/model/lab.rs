@@ -501,7 +501,10 @@ impl Lab {
                 let pod = Arc::make_mut(pod);
                 assert_eq!(pod.uid, uid, "the UID precondition holds");
                 let slot = format!("{}/{}", pod.child, pod.slot);
-                let takes = self.stopping.get(&slot).or(self.stopping.get(&pod.child));
+                let takes = self
+                    .stopping
+                    .get(&slot)
+                    .or_else(|| self.stopping.get(&pod.child));
                 let takes = takes.copied().unwrap_or(1);
                 if takes > grace && pod.deletion.is_none() {
                     self.overran.push(slot);

@@ -2,9 +2,10 @@
 //!
 //! Rule: a row of the page is the comment of its test.
 
-use super::{charges, sup};
+use super::{Otp, charges, sup};
 
-/// Differs (edits converge): Stop, start, take out and add again, each of them twice: each does what it says once, and is not charged; a child need not be stopped before it is taken out.
+/// Differs (edits converge): Stop, start, take out and add again, each of them twice: each does what it says once, and
+/// is not charged; a child need not be stopped before it is taken out.
 #[test]
 fn case_23_child_adm() {
     let mut otp = sup("ofo 2/3600", &["child1"]);
@@ -34,7 +35,8 @@ fn case_23_child_adm() {
     assert_eq!((otp.charged("s"), otp.world.tree.status.restarts), (0, 0));
 }
 
-/// Differs (replicas): A replica is not stopped by name: fewer are asked for. The others, and its siblings, are not touched.
+/// Differs (replicas): A replica is not stopped by name: fewer are asked for. The others, and its siblings, are not
+/// touched.
 #[test]
 fn case_24_child_adm_simple() {
     let mut otp = sup("ofo 2/3600", &["c replicas:0", "other"]);
@@ -50,7 +52,8 @@ fn case_24_child_adm_simple() {
     assert_eq!((otp.up().as_str(), otp.charged("s")), ("other", 0));
 }
 
-/// Differs (edits converge): After any end, a child that is taken out can be added again and runs; one that is left in the list does what its type says.
+/// Differs (edits converge): After any end, a child that is taken out can be added again and runs; one that is left in
+/// the list does what its type says.
 #[test]
 fn case_76_do_not_save_child_specs_for_temporary_children() {
     for strategy in ["ofo", "ofa", "rfo"] {
@@ -76,7 +79,8 @@ fn case_76_do_not_save_child_specs_for_temporary_children() {
     }
 }
 
-/// Differs (edits converge): Flags count from the next death on; a wrong spec changes nothing; a new child starts, one that is left out stops, and one that stays with its template is not touched.
+/// Differs (edits converge): Flags count from the next death on; a wrong spec changes nothing; a new child starts, one
+/// that is left out stops, and one that stays with its template is not touched.
 #[test]
 fn case_83_code_change() {
     let mut otp = sup("ofo 2/3600", &[]);
@@ -108,7 +112,8 @@ fn case_83_code_change() {
     assert_eq!(otp.up(), "c3", "the new settings are in force");
 }
 
-/// Differs (edits converge): A new time to stop is part of the template, so that the child is replaced, which is not charged.
+/// Differs (edits converge): A new time to stop is part of the template, so that the child is replaced, which is not
+/// charged.
 #[test]
 fn case_84_code_change_map() {
     let mut otp = sup("ofo 2/3600", &["c1 grace:20", "c2"]);
@@ -122,7 +127,8 @@ fn case_84_code_change_map() {
     assert_eq!(otp.overran, ["c1/0"], "the new time is in force");
 }
 
-/// Differs (edits converge): A new template replaces the replicas one after another, which is not charged; there is always exactly one template.
+/// Differs (edits converge): A new template replaces the replicas one after another, which is not charged; there is
+/// always exactly one template.
 #[test]
 fn case_85_code_change_simple() {
     let mut otp = sup("ofo 2/3600", &["c replicas:3 quorum:2"]);
@@ -156,7 +162,7 @@ fn case_86_code_change_simple_map() {
 #[test]
 fn case_92_which_children() {
     let mut otp = sup("ofo 2/3600", &[]);
-    let list = |otp: &super::Otp| {
+    let list = |otp: &Otp| {
         let workers = otp.world.workers.iter();
         let list = workers.map(|(name, worker)| format!("{name} {}", worker.status.up));
         list.collect::<Vec<_>>().join(", ")

@@ -3,6 +3,8 @@
 //! Rule: a row of the page is the comment of its test.
 
 use super::{charges, idle, sup};
+use crate::model::window::after;
+use crate::model::world::NodeView;
 
 /// Same: A start that was asked for is not reported, and a death is.
 #[test]
@@ -39,7 +41,8 @@ fn case_46_transient_normal() {
     assert!(!otp.gave_up("s"));
 }
 
-/// Differs (edits converge): A temporary child that ends cleanly is not restarted; its line stays in the list until somebody takes it out.
+/// Differs (edits converge): A temporary child that ends cleanly is not restarted; its line stays in the list until
+/// somebody takes it out.
 #[test]
 fn case_47_temporary_normal() {
     let mut otp = sup("ofo 2/3600", &["c1 temp"]);
@@ -79,7 +82,8 @@ fn case_49_transient_shutdown() {
     assert_eq!((otp.up().as_str(), otp.charged("s")), ("c1", 0));
 }
 
-/// Same: A temporary child is not restarted after any exit code that is called clean; it can be taken out and added again.
+/// Same: A temporary child is not restarted after any exit code that is called clean; it can be taken out and added
+/// again.
 #[test]
 fn case_50_temporary_shutdown() {
     let mut otp = sup("ofo 2/3600", &[]);
@@ -93,7 +97,8 @@ fn case_50_temporary_shutdown() {
     assert_eq!(otp.charged("s"), 0);
 }
 
-/// Same: A child that fails in the first start fails the tree: nothing is tried again, nothing is left, and the way it went can be read. (With `onGiveUp: Stop`; by default the root is tried again later.)
+/// Same: A child that fails in the first start fails the tree: nothing is tried again, nothing is left, and the way it
+/// went can be read. (With `onGiveUp: Stop`; by default the root is tried again later.)
 #[test]
 fn case_51_faulty_application_shutdown() {
     let mut otp = idle("ofo 2/3600", &["a", "deep sup", "bad@deep"]);
@@ -147,12 +152,13 @@ fn case_54_temporary_abnormal() {
     assert!(told.decision.contains("not restarted"), "{told:?}");
 }
 
-/// Same: While one that cannot be reached is being stopped, its supervisor looks after the others, and does not forget it.
+/// Same: While one that cannot be reached is being stopped, its supervisor looks after the others, and does not forget
+/// it.
 #[test]
 fn case_55_child_unlink() {
     let mut otp = sup("ofo 2/3600", &["c1 identity:Stable", "c2"]);
-    let (now, forever) = (otp.now, crate::model::window::after(otp.now, 1_000_000));
-    let lost = crate::model::world::NodeView {
+    let (now, forever) = (otp.now, after(otp.now, 1_000_000));
+    let lost = NodeView {
         not_ready_since: Some(now),
         unreachable: true,
         evicting: true,
@@ -174,7 +180,8 @@ fn case_55_child_unlink() {
     assert!(otp.live("c1").is_empty(), "it may still run");
 }
 
-/// Differs (no dynamic children): An escalation restarts the whole group above; children that were added later come back with it, and one that is disabled stays down.
+/// Differs (no dynamic children): An escalation restarts the whole group above; children that were added later come
+/// back with it, and one that is disabled stays down.
 #[test]
 fn case_56_tree() {
     let children = [

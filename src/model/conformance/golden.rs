@@ -2,7 +2,9 @@
 //!
 //! Rule: a row of the page is the comment of its test. A trace names stops (`-a`) and starts (`+a`), those that fail included.
 
-use super::{charges, idle, sup};
+use jiff::SignedDuration;
+
+use super::{Otp, charges, idle, sup};
 
 /// Same: A child that had finished starts again with its group, and a temporary one is forgotten.
 #[test]
@@ -67,7 +69,8 @@ fn x06_retries() {
     assert!(otp.gave_up("s"));
 }
 
-/// Same: A child that fails in the first start is not tried again; what had started is stopped in reverse, the rest never starts.
+/// Same: A child that fails in the first start is not tried again; what had started is stopped in reverse, the rest
+/// never starts.
 #[test]
 fn x07_first_start() {
     let mut otp = idle("ofa 5/3600", &["a", "b", "d", "e"]);
@@ -98,7 +101,8 @@ fn x09_rest_again() {
     assert_eq!(otp.charged("s"), 2);
 }
 
-/// Differs (no ignore): A transient child that ends cleanly as soon as it is restarted has finished; its supervisor stays up.
+/// Differs (no ignore): A transient child that ends cleanly as soon as it is restarted has finished; its supervisor
+/// stays up.
 #[test]
 fn x10_ignore() {
     let mut otp = sup("ofo 5/3600", &["a trans", "b"]);
@@ -113,8 +117,8 @@ fn x10_ignore() {
 fn x14_window() {
     for (later, gives_up) in [(900, true), (1_000, false)] {
         let mut otp = sup("ofo 1/1", &["a", "b"]);
-        let wait = |otp: &mut super::Otp, milliseconds| {
-            otp.now = otp.now + jiff::SignedDuration::from_millis(milliseconds);
+        let wait = |otp: &mut Otp, milliseconds| {
+            otp.now += SignedDuration::from_millis(milliseconds);
         };
         wait(&mut otp, 50);
         otp.kill("a", 0, 1);
@@ -131,7 +135,8 @@ fn x14_window() {
     }
 }
 
-/// Differs (deaths seen together): They are judged in start order, which is the cheapest that OTP may do: two under `OneForOne`, one under the others.
+/// Differs (deaths seen together): They are judged in start order, which is the cheapest that OTP may do: two under
+/// `OneForOne`, one under the others.
 #[test]
 fn x15_together() {
     for (strategy, count) in [("ofo", 2), ("ofa", 1), ("rfo", 1)] {
@@ -169,7 +174,8 @@ fn x27_bystanders() {
     assert_eq!(otp.charged("s"), 0);
 }
 
-/// Differs (no ignore): A member that completes at once when its group is restarted has finished, and the next one starts.
+/// Differs (no ignore): A member that completes at once when its group is restarted has finished, and the next one
+/// starts.
 #[test]
 fn x28_ignored_member() {
     let mut otp = idle("ofa 5/3600", &["a", "b trans ready:Completed", "d"]);

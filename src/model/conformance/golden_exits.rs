@@ -2,10 +2,13 @@
 //!
 //! Rule: a row of the page is the comment of its test. A trace names stops (`-a`) and starts (`+a`), those that fail included.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
 use super::{charges, sup};
 use crate::api::v1alpha1::Strategy;
 
-/// Differs (giving up is no end): A transient supervisor that gives up is not restarted; it stays given up, and says so, until somebody asks for it.
+/// Differs (giving up is no end): A transient supervisor that gives up is not restarted; it stays given up, and says
+/// so, until somebody asks for it.
 #[test]
 fn x11_transient_sub() {
     let mut otp = sup("ofo 5/3600", &["sub sup trans ofo 0/5", "x@sub", "z"]);
@@ -16,7 +19,7 @@ fn x11_transient_sub() {
     assert_eq!(otp.state(), "FFT GaveUp", "{}", otp.message());
     let now = otp.now;
     otp.edit(|spec| {
-        spec.retry_at = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now));
+        spec.retry_at = Some(Time(now));
     });
     otp.run(30);
     assert_eq!(otp.up(), "x z");
@@ -66,7 +69,8 @@ fn x18_stopped_last() {
     assert!(!otp.has_shut_down("s"));
 }
 
-/// Differs (no ignore): A significant child that ends cleanly as soon as it is restarted has ended, and its supervisor with it.
+/// Differs (no ignore): A significant child that ends cleanly as soon as it is restarted has ended, and its supervisor
+/// with it.
 #[test]
 fn x19_ignored_significant() {
     let mut otp = sup("ofo 5/3600 any", &["a trans sig", "b"]);
@@ -76,7 +80,8 @@ fn x19_ignored_significant() {
     assert_eq!(otp.charged("s"), 1);
 }
 
-/// Same: A supervisor that shuts itself down stays down when it is transient, and is restarted when it is permanent, of which a warning speaks.
+/// Same: A supervisor that shuts itself down stays down when it is transient, and is restarted when it is permanent, of
+/// which a warning speaks.
 #[test]
 fn x20_shutdown_sub() {
     for (kind, up) in [("trans", "z"), ("perm", "x y z")] {
@@ -94,7 +99,8 @@ fn x20_shutdown_sub() {
     }
 }
 
-/// Differs (no dynamic children): What the list names is what a restarted supervisor starts: a child added later is there again, a removed one is not.
+/// Differs (no dynamic children): What the list names is what a restarted supervisor starts: a child added later is
+/// there again, a removed one is not.
 #[test]
 fn x21_added() {
     let mut otp = sup("ofo 5/3600", &["sub sup ofo 0/5", "x@sub", "y@sub"]);
@@ -119,7 +125,8 @@ fn x22_product() {
     assert_eq!(deaths, 9);
 }
 
-/// Same: A supervisor that cannot start again is tried as often as its parent may restart, and then the parent gives up.
+/// Same: A supervisor that cannot start again is tried as often as its parent may restart, and then the parent gives
+/// up.
 #[test]
 fn x23_hopeless_sub() {
     let mut otp = sup("ofo 3/3600", &["sub sup ofo 0/5", "x@sub", "z"]);
@@ -134,7 +141,8 @@ fn x23_hopeless_sub() {
     assert!(otp.gave_up("s"));
 }
 
-/// Differs (edits converge): An edit of the list starts what is new, stops what is not named any more, touches nothing else, and keeps the window.
+/// Differs (edits converge): An edit of the list starts what is new, stops what is not named any more, touches nothing
+/// else, and keeps the window.
 #[test]
 fn x24_edit() {
     let mut otp = sup("ofo 5/3600", &["a", "b"]);
@@ -169,7 +177,8 @@ fn x25_edit_strategy() {
     }
 }
 
-/// Same: Lowering the intensity below what the window holds does nothing until the next death, which makes the supervisor give up.
+/// Same: Lowering the intensity below what the window holds does nothing until the next death, which makes the
+/// supervisor give up.
 #[test]
 fn x26_lower_intensity() {
     let mut otp = sup("ofo 5/3600", &["a cleanExitCodes:[0,9]", "b"]);

@@ -2,7 +2,7 @@
 //!
 //! Rule: a row of the page is the comment of its test.
 
-use super::sup;
+use super::{Otp, idle, sup};
 use crate::model::window::after;
 
 /// Same: A temporary child that is stopped with its group is not started again.
@@ -18,14 +18,15 @@ fn case_78_temporary_bystander() {
     }
 }
 
-/// Differs (a supervisor is a record): One name is held by one server at a time, whatever ends it; but a supervisor cannot be killed.
+/// Differs (a supervisor is a record): One name is held by one server at a time, whatever ends it; but a supervisor
+/// cannot be killed.
 #[test]
 fn case_79_simple_global_supervisor() {
     let mut otp = sup(
         "ofa 9/60",
         &["mid sup ofa 9/3600", "server@mid identity:Stable"],
     );
-    let name = |otp: &super::Otp| {
+    let name = |otp: &Otp| {
         let mut pods = otp.pods();
         let pod = pods.next().expect("a Pod");
         assert!(pods.next().is_none(), "there is one of that name at most");
@@ -47,7 +48,8 @@ fn case_79_simple_global_supervisor() {
     assert!(otp.is_gone());
 }
 
-/// Same: A stop ends a loop of restarts that fail, a start begins anew, and the end of the tree does not wait for a loop.
+/// Same: A stop ends a loop of restarts that fail, a start begins anew, and the end of the tree does not wait for a
+/// loop.
 #[test]
 fn case_80_hanging_restart_loop() {
     let mut otp = sup("ofo 8/10", &["c1"]);
@@ -72,7 +74,8 @@ fn case_80_hanging_restart_loop() {
     assert!(otp.is_gone());
 }
 
-/// Differs (edits converge): Disabling the child that cannot be restarted ends the loop, and the ones after it are started; the ones before it are not touched.
+/// Differs (edits converge): Disabling the child that cannot be restarted ends the loop, and the ones after it are
+/// started; the ones before it are not touched.
 #[test]
 fn case_81_hanging_restart_loop_rest_for_one() {
     let mut otp = sup("rfo 8/10", &["c1", "c2", "c3"]);
@@ -96,7 +99,8 @@ fn case_81_hanging_restart_loop_rest_for_one() {
     assert!(otp.is_gone());
 }
 
-/// Same: A replica in a loop of restarts that fail is stopped when fewer are asked for, and the end of the tree does not wait for it.
+/// Same: A replica in a loop of restarts that fail is stopped when fewer are asked for, and the end of the tree does
+/// not wait for it.
 #[test]
 fn case_82_hanging_restart_loop_simple() {
     let mut otp = sup("ofo 8/10", &["c x1"]);
@@ -117,7 +121,7 @@ fn case_82_hanging_restart_loop_simple() {
 #[test]
 fn case_87_order_of_children() {
     let names = ["ch7", "ch3", "ch10", "ch2", "ch5"];
-    let mut otp = super::idle("rfo 2/3600", &names);
+    let mut otp = idle("rfo 2/3600", &names);
     otp.run(30);
     assert_eq!(otp.steps(), "+ch7 +ch3 +ch10 +ch2 +ch5");
     otp.exit("ch10", 1);

@@ -28,7 +28,8 @@ fn case_71_count_children() {
     assert!(otp.live("c").is_empty());
 }
 
-/// Differs (replicas): Replicas are Pods, and supervisors are declared one by one; the tree counts its workers, and those that are up.
+/// Differs (replicas): Replicas are Pods, and supervisors are declared one by one; the tree counts its workers, and
+/// those that are up.
 #[test]
 fn case_72_count_children_supervisor() {
     let supervisors: Vec<String> = (0..20).map(|n| format!("sub{n} sup")).collect();
@@ -127,7 +128,8 @@ fn case_88_scale_start_stop_many_children() {
     assert!(many <= few * 10, "{few} writes for 6, {many} for 60");
 }
 
-/// Same: A report names the child, the reason, and what is done about it; what a program says is cut, and never refused.
+/// Same: A report names the child, the reason, and what is done about it; what a program says is cut, and never
+/// refused.
 #[test]
 fn case_89_format_log_1() {
     let mut otp = sup("ofo 2/3600", &["c1"]);

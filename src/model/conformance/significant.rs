@@ -3,7 +3,7 @@
 //! Rule: a row of the page is the comment of its test. What the API server refuses is asked of one elsewhere, under the same
 //! names.
 
-use super::{Otp, sup};
+use super::{Otp, child_mut, sup};
 use crate::api::v1alpha1::AutoShutdown;
 
 const SHUTDOWNS: [&str; 3] = ["autoShutdown:Never", "any", "all"];
@@ -64,7 +64,8 @@ fn case_58_nonsignificant_transient() {
     }
 }
 
-/// Same: Any end by itself of a significant temporary child shuts its supervisor down, a stop that was asked for does not; with `AllSignificant`, the last end does.
+/// Same: Any end by itself of a significant temporary child shuts its supervisor down, a stop that was asked for does
+/// not; with `AllSignificant`, the last end does.
 #[test]
 fn case_59_significant_temporary() {
     for how in ENDS {
@@ -81,7 +82,8 @@ fn case_59_significant_temporary() {
     assert_eq!((otp.up().as_str(), otp.has_shut_down("s")), ("", true));
 }
 
-/// Same: Only a clean end by itself of a significant transient child shuts its supervisor down; after another it is restarted.
+/// Same: Only a clean end by itself of a significant transient child shuts its supervisor down; after another it is
+/// restarted.
 #[test]
 fn case_60_significant_transient() {
     for how in ENDS {
@@ -102,7 +104,8 @@ fn case_60_significant_transient() {
     assert_eq!((otp.up().as_str(), otp.has_shut_down("s")), ("", true));
 }
 
-/// Differs (replicas): Replicas stand below a worker, which has no automatic shutdown of its own; as a significant child it ends with the last of them.
+/// Differs (replicas): Replicas stand below a worker, which has no automatic shutdown of its own; as a significant
+/// child it ends with the last of them.
 #[test]
 fn case_61_significant_simple() {
     for shutdown in ["any", "all"] {
@@ -158,7 +161,8 @@ fn case_64_significant_upgrade_never_any() {
     assert_eq!((otp.up().as_str(), otp.has_shut_down("s")), ("", true));
 }
 
-/// Differs (refused combinations): From `AnySignificant` to `Never`: refused while there are significant children; together with an edit of them, it touches nobody, and an end ends nothing.
+/// Differs (refused combinations): From `AnySignificant` to `Never`: refused while there are significant children;
+/// together with an edit of them, it touches nobody, and an end ends nothing.
 #[test]
 fn case_65_significant_upgrade_any_never() {
     to_never("any");
@@ -187,13 +191,9 @@ fn to_never(shutdown: &str) {
     let mut otp = sup(&format!("ofo 9/3600 {shutdown}"), &["s1 trans sig", "n"]);
     let life = otp.life("s1");
     otp.edit(|spec| {
-        let supervisor = super::child_mut(spec, "s").supervisor.as_mut().unwrap();
+        let supervisor = child_mut(spec, "s").supervisor.as_mut().unwrap();
         supervisor.auto_shutdown = AutoShutdown::Never;
-        super::child_mut(spec, "s1")
-            .worker
-            .as_mut()
-            .unwrap()
-            .significant = false;
+        child_mut(spec, "s1").worker.as_mut().unwrap().significant = false;
     });
     otp.run(30);
     assert_eq!(otp.life("s1"), life);
@@ -228,7 +228,8 @@ fn case_69_significant_upgrade_all_any() {
     assert_eq!((otp.up().as_str(), otp.has_shut_down("s")), ("", true));
 }
 
-/// Same: A child that is made significant counts from then on, and one that is not any more does not; below `Never` it is refused.
+/// Same: A child that is made significant counts from then on, and one that is not any more does not; below `Never` it
+/// is refused.
 #[test]
 fn case_70_significant_upgrade_child() {
     for significant in [true, false] {

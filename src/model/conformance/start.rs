@@ -2,7 +2,9 @@
 //!
 //! Rule: a row of the page is the comment of its test.
 
-use super::{charges, idle, sup};
+use super::{charges, child, idle, sup};
+use crate::api::v1alpha1::{Child, Restart};
+use crate::model::pod::RestartPolicy;
 
 /// Same: A supervisor without children is up, and goes when it is told to.
 #[test]
@@ -14,7 +16,8 @@ fn case_01_sup_start_normal() {
     assert!(otp.is_gone());
 }
 
-/// Differs (no ignore): A supervisor that is not to run is disabled; it keeps its place, nothing of it runs, nothing is charged.
+/// Differs (no ignore): A supervisor that is not to run is disabled; it keeps its place, nothing of it runs, nothing is
+/// charged.
 #[test]
 fn case_02_sup_start_ignore_init() {
     let mut otp = sup("ofo 1/5", &["x sup off", "a@x", "b"]);
@@ -25,7 +28,8 @@ fn case_02_sup_start_ignore_init() {
     assert_eq!(otp.up(), "a b");
 }
 
-/// Differs (no ignore): A child that has nothing to do completes at once; it stays in the list, and the next one starts.
+/// Differs (no ignore): A child that has nothing to do completes at once; it stays in the list, and the next one
+/// starts.
 #[test]
 fn case_03_sup_start_ignore_child() {
     let mut otp = sup("ofo 1/5", &[]);
@@ -60,7 +64,8 @@ fn case_05_sup_start_ignore_temporary_child_start_child() {
     assert_eq!(otp.charged("s"), 0);
 }
 
-/// Differs (no ignore): A temporary replica that ends at once has finished and leaves no Pod; another one is started beside it.
+/// Differs (no ignore): A temporary replica that ends at once has finished and leaves no Pod; another one is started
+/// beside it.
 #[test]
 fn case_06_sup_start_ignore_temporary_child_start_child_simple() {
     let mut otp = idle("ofo 1/5", &["c temp replicas:1"]);
@@ -72,7 +77,8 @@ fn case_06_sup_start_ignore_temporary_child_start_child_simple() {
     assert_eq!(otp.charged("s"), 0);
 }
 
-/// Differs (no ignore): A permanent replica that ends at once is restarted and charged; it does not hold up the end of the tree.
+/// Differs (no ignore): A permanent replica that ends at once is restarted and charged; it does not hold up the end of
+/// the tree.
 #[test]
 fn case_07_sup_start_ignore_permanent_child_start_child_simple() {
     let mut otp = sup("ofo 9/3600", &["c replicas:1"]);
@@ -93,7 +99,8 @@ fn case_09_sup_start_fail() {
     assert_eq!((otp.pods().count(), otp.log.len()), (0, 0));
 }
 
-/// Differs (edits converge): An added child whose start fails is started again, which is charged; its siblings are not touched.
+/// Differs (edits converge): An added child whose start fails is started again, which is charged; its siblings are not
+/// touched.
 #[test]
 fn case_10_sup_start_child_returns_error() {
     let mut otp = sup("ofo 9/3600", &["child2"]);
@@ -131,13 +138,11 @@ fn case_12_sup_start_child_returns_error_simple() {
     assert_eq!(otp.world.tree.status.restarts, 4);
 }
 
-/// Differs (stops): What a child does not say is filled in: permanent, not significant; but a stop has the grace of its Pod.
+/// Differs (stops): What a child does not say is filled in: permanent, not significant; but a stop has the grace of its
+/// Pod.
 #[test]
 fn case_13_sup_start_map() {
-    let spec = |line: &str| -> crate::api::v1alpha1::Child {
-        serde_yaml::from_str(&super::child(line)).unwrap()
-    };
-    use crate::api::v1alpha1::Restart;
+    let spec = |line: &str| -> Child { serde_yaml::from_str(&child(line)).unwrap() };
     let worker = spec("child1").worker.unwrap();
     assert_eq!(
         (worker.restart, worker.significant),
@@ -163,8 +168,5 @@ fn case_14_sup_start_map_simple() {
     assert_eq!(pods.len(), 3);
     pods.dedup_by_key(|pod| (pod.child.clone(), pod.revision.clone(), pod.restart_policy));
     assert_eq!(pods.len(), 1);
-    assert_eq!(
-        pods[0].restart_policy,
-        super::super::pod::RestartPolicy::Never
-    );
+    assert_eq!(pods[0].restart_policy, RestartPolicy::Never);
 }

@@ -69,7 +69,8 @@ fn case_20_sup_stop_brutal_kill_dynamic() {
     assert!(otp.is_gone());
 }
 
-/// Same: What ends by itself while the last child is being stopped is not restarted and not counted, and holds up nothing.
+/// Same: What ends by itself while the last child is being stopped is not restarted and not counted, and holds up
+/// nothing.
 #[test]
 fn case_21_sup_stop_race() {
     let types = ["perm", "trans", "temp"];
@@ -98,7 +99,8 @@ fn case_21_sup_stop_race() {
     assert!(otp.is_gone());
 }
 
-/// Differs (stops): However a child ends that is told to, it is neither restarted nor counted; and it is not reported, its Pod says it.
+/// Differs (stops): However a child ends that is told to, it is neither restarted nor counted; and it is not reported,
+/// its Pod says it.
 #[test]
 fn case_22_sup_stop_non_shutdown_exit_dynamic() {
     for kind in ["perm", "trans", "temp"] {

@@ -35,7 +35,8 @@ fn case_30_one_for_one() {
     assert!(otp.gave_up("s"));
 }
 
-/// Differs (two tiers): Restarts that fail are charged each: after four of them the supervisor gives up, and stops the sibling; by then the kubelet may have begun another one.
+/// Differs (two tiers): Restarts that fail are charged each: after four of them the supervisor gives up, and stops the
+/// sibling; by then the kubelet may have begun another one.
 #[test]
 fn case_31_one_for_one_escalation() {
     let mut otp = sup("ofo 4/3600", &["c1", "c2"]);
@@ -132,7 +133,8 @@ fn case_36_simple_one_for_one_shutdown() {
     assert_eq!(otp.overran, ["c/2"]);
 }
 
-/// Differs (replicas): Replicas have one template and no arguments of their own: one that cannot start again spends the window of its slot, and its siblings run on.
+/// Differs (replicas): Replicas have one template and no arguments of their own: one that cannot start again spends the
+/// window of its slot, and its siblings run on.
 #[test]
 fn case_38_simple_one_for_one_escalation() {
     let mut otp = sup("ofo 4/3600", &["c replicas:2 quorum:1"]);
@@ -163,7 +165,8 @@ fn case_39_simple_one_for_one_corruption() {
     assert_eq!(otp.steps(), "+c +c");
 }
 
-/// Differs (no ignore): A replica that ends cleanly when it is started again has finished; the supervisor goes on, and stops cleanly.
+/// Differs (no ignore): A replica that ends cleanly when it is started again has finished; the supervisor goes on, and
+/// stops cleanly.
 #[test]
 fn case_40_simple_one_for_one_restart_ignore() {
     let mut otp = sup("ofo 10/3600", &["c trans x1"]);

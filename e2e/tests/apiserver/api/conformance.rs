@@ -71,7 +71,8 @@ async fn case_08_sup_start_error_return() {
     assert_eq!(listed, "");
 }
 
-/// Same: A child needs its name and what it is; a field that is not known is dropped with a warning, unless it is to be refused.
+/// Same: A child needs its name and what it is; a field that is not known is dropped with a warning, unless it is to be
+/// refused.
 #[tokio::test]
 async fn case_15_sup_start_map_faulty_specs() {
     let mut nameless = worker("child1");
@@ -106,7 +107,8 @@ async fn case_15_sup_start_map_faulty_specs() {
     assert!(warned.contains("unknown field"), "{warned}");
 }
 
-/// Differs (stops): A wrong value in a field of a child is refused, with its name; all right combinations are accepted, but a grace of 0 is not.
+/// Differs (stops): A wrong value in a field of a child is refused, with its name; all right combinations are accepted,
+/// but a grace of 0 is not.
 #[tokio::test]
 async fn case_26_child_specs() {
     let child = |fields: Value| json!({"children": [with(worker("child1"), &fields)]});
@@ -162,7 +164,8 @@ async fn case_26_child_specs() {
     }
 }
 
-/// Same: Of all combinations of automatic shutdown, type and significance, those are refused in which significance could have no effect.
+/// Same: Of all combinations of automatic shutdown, type and significance, those are refused in which significance
+/// could have no effect.
 #[tokio::test]
 async fn case_27_child_specs_map() {
     for auto_shutdown in ["Never", "AnySignificant", "AllSignificant"] {
