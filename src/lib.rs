@@ -36,6 +36,7 @@
 //!   is next, `observe` is the only reader, `execute` the only writer, `reconcile` joins them.
 //! * [`runtime`]: process plumbing that knows none of our kinds: telemetry, metrics, health, the election of a
 //!   [`leader`](runtime::leader), shutdown.
+//! * `conformance` (for tests only): the page that says how far all this does what Erlang/OTP does.
 //! * `sim` (for tests only): all of this over an API server in memory, in virtual time, on one thread, with everything
 //!   going wrong that can; and the promises of the design as predicates that are judged at every step.
 //!

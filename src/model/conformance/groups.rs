@@ -5,7 +5,7 @@
 use super::{Otp, idle, sup};
 use crate::model::window::after;
 
-/// Same: A temporary child that is stopped with its group is not started again.
+/// Same: A temporary child that is stopped with its group is not started again, until its supervisor is restarted.
 #[test]
 fn case_78_temporary_bystander() {
     for strategy in ["ofa", "rfo"] {
@@ -16,6 +16,16 @@ fn case_78_temporary_bystander() {
         assert_eq!(otp.up(), "c1");
         assert!(!otp.gave_up("s"));
     }
+    // A supervisor is a child like any other.
+    let mut otp = sup("ofa 2/300", &["c1", "c2 sup temp", "x@c2"]);
+    otp.exit("c1", 0);
+    assert_eq!((otp.steps().as_str(), otp.up().as_str()), ("-x +c1", "c1"));
+    let group = ["sub sup ofa 1/300", "c1@sub", "c2@sub temp"];
+    let mut otp = sup("ofo 2/300", &group);
+    otp.exit("c1", 0);
+    assert_eq!(otp.up(), "c1");
+    otp.exit("c1", 0);
+    assert_eq!((otp.charged("s"), otp.up().as_str()), (1, "c1 c2"));
 }
 
 /// Differs (a supervisor is a record): One name is held by one server at a time, whatever ends it; but a supervisor
