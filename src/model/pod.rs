@@ -211,9 +211,19 @@ impl PodView {
             .is_some_and(|c| c.is_true)
     }
 
-    /// Whether all its containers have ended for good.
+    /// Whether all its containers have ended for good. The kubelet may tell that of the containers before it tells it of
+    /// the Pod.
     pub fn is_terminal(&self) -> bool {
-        matches!(self.phase, PodPhase::Succeeded | PodPhase::Failed)
+        matches!(self.phase, PodPhase::Succeeded | PodPhase::Failed) || self.is_spent()
+    }
+
+    /// Whether every container has ended, none runs beside them, and nobody starts them again.
+    fn is_spent(&self) -> bool {
+        let has_ended = |c: &ContainerView| matches!(c.state, ContainerState::Terminated(_));
+        !self.kubelet_restarts()
+            && !self.containers.is_empty()
+            && self.containers.iter().all(has_ended)
+            && !self.init_containers.iter().any(ContainerView::is_running)
     }
 
     /// Whether its last run that ended was under way at that time, or ended just then.

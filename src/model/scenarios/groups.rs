@@ -377,3 +377,25 @@ fn exits_that_are_seen_together_are_judged_in_start_order() {
     );
     assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
 }
+
+/// A kubelet tells that a container has ended before it tells that its Pod has.
+#[test]
+fn a_member_that_has_ended_is_not_stopped_but_kept_to_be_looked_at() {
+    let mut lab = group("strategy: OneForAll", &["a", "b"]);
+    let since = lab.log.len();
+    lab.kill("a", 0, 1);
+    lab.world
+        .workers
+        .get_mut("a")
+        .unwrap()
+        .pods
+        .iter_mut()
+        .for_each(|pod| {
+            std::sync::Arc::make_mut(pod).phase = crate::model::pod::PodPhase::Running;
+        });
+    lab.settle();
+    assert_eq!(trace(&lab, since), "-b");
+    lab.run(20);
+    assert_eq!(trace(&lab, since), "-b +a +b");
+    assert_eq!(lab.pods().filter(|pod| pod.is_terminal()).count(), 1);
+}
