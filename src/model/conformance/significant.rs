@@ -5,6 +5,7 @@
 
 use super::{Otp, child_mut, sup};
 use crate::api::v1alpha1::AutoShutdown;
+use crate::model::lab::Behaviour;
 
 const SHUTDOWNS: [&str; 3] = ["autoShutdown:Never", "any", "all"];
 
@@ -102,6 +103,18 @@ fn case_60_significant_transient() {
     assert_eq!(otp.up(), "s2 n");
     otp.exit("s2", 0);
     assert_eq!((otp.up().as_str(), otp.has_shut_down("s")), ("", true));
+    // One that is being restarted has not ended.
+    let mut otp = sup("ofo 9/3600 all", &["s1 trans sig", "s2 trans sig", "n"]);
+    otp.behave("s2", Behaviour::Hang);
+    otp.kill("s2", 0, 1);
+    otp.run(5);
+    otp.exit("s1", 0);
+    assert_eq!((otp.up().as_str(), otp.has_shut_down("s")), ("n", false));
+    otp.behave("s2", Behaviour::Healthy);
+    otp.run(30);
+    assert_eq!(otp.up(), "s2 n");
+    otp.exit("s2", 0);
+    assert_eq!((otp.up().as_str(), otp.has_shut_down("s")), ("", true));
 }
 
 /// Differs (replicas): Replicas stand below a worker, which has no automatic shutdown of its own; as a significant
@@ -132,6 +145,12 @@ fn case_62_significant_bystander() {
             assert!(!otp.has_shut_down("s"));
         }
     }
+    // A temporary one that is forgotten with its group does not count any more.
+    let mut otp = sup("ofa 9/3600 all", &["a temp sig", "b", "c trans sig"]);
+    otp.exit("b", 137);
+    assert_eq!((otp.up().as_str(), otp.has_shut_down("s")), ("b c", false));
+    otp.exit("c", 0);
+    assert_eq!((otp.up().as_str(), otp.has_shut_down("s")), ("", true));
 }
 
 /// Same: A shutdown goes up through supervisors that are significant, and no further.
