@@ -31,7 +31,8 @@
 //!   wanted), `memory` (what is remembered), `replica` (what the Pods of a slot amount to), `fault`
 //!   (why something failed), `deaths` (which lives have ended), `judge` and `charge` (who is charged, who gives up),
 //!   `supervise` (what supervisors go through), `troubles` (what keeps slots down), `plan` (the next
-//!   writes), `situations` and `report` (what people read), `fit` (how much of it), `decide` (all of it in one function).
+//!   writes), `situations` and `report` (what people read), `fit` (how much of it), `decide` (all of it in one function). `kubelet` is apart: it plays the other side
+//!   where a world is acted out.
 //! * [`controller`]: the shell. `connection` is how the API server is reached, `watches` and `store` keep views of the cluster, `queue` says which tree
 //!   is next, `observe` is the only reader, `execute` the only writer, `reconcile` joins them.
 //! * [`runtime`]: process plumbing that knows none of our kinds: telemetry, metrics, health, the election of a

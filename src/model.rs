@@ -15,6 +15,7 @@ pub mod fault;
 mod fit;
 mod incarnations;
 mod judge;
+pub mod kubelet;
 #[cfg(test)]
 pub(crate) mod lab;
 mod memory;

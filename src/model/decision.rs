@@ -134,10 +134,16 @@ pub struct Notice {
 pub struct Judged {
     /// The child that it befell.
     pub child: String,
+    /// Its slot.
+    pub slot: i32,
     /// Class of the fault.
     pub class: super::fault::Class,
     /// Verdict on it.
     pub verdict: super::fault::Verdict,
     /// Whether the restart that it leads to was charged; `None` when it leads to none.
     pub charged: Option<bool>,
+    /// The evidence in words. The notice of it begins with this, after the replica.
+    pub evidence: String,
+    /// What was decided on it, in words: what was charged, and what follows. The notice of it ends with this.
+    pub decision: String,
 }

@@ -466,9 +466,12 @@ impl Engine<'_> {
         let verdict = death.fault.verdict;
         self.judged.push(Judged {
             child: child.to_owned(),
+            slot: death.slot,
             class,
             verdict,
             charged,
+            evidence: death.fault.message.clone(),
+            decision: decision.to_owned(),
         });
         self.memory.remember_fault(RecentFault {
             time: api_time(death.toll.at),

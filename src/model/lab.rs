@@ -14,9 +14,9 @@ use crate::api::v1alpha1::{SupervisionTreeSpec, SupervisionTreeStatus, WorkerSta
 
 use super::decide;
 use super::decision::{Decision, Write};
+use super::kubelet::{self, back_off_seconds, set_condition};
 use super::pod::{
-    ContainerState, ContainerView, PodCondition, PodConditionType, PodPhase, PodView,
-    RestartPolicy, Termination,
+    ContainerState, ContainerView, PodCondition, PodConditionType, PodPhase, PodView, RestartPolicy,
 };
 use super::window::after;
 use super::world::{NodeView, Refusal, TreeView, Untold, WorkerView, World};
@@ -712,8 +712,7 @@ fn tend(pod: &mut PodView, behaviour: Behaviour, now: Timestamp, last_words: &st
     let ended = container.last.as_ref().and_then(|end| end.finished);
     match &container.state {
         ContainerState::Waiting { reason, .. } if reason == "CrashLoopBackOff" => {
-            let exponent = u32::try_from(container.restarts - 1).unwrap_or(0).min(5);
-            let delay = (10_i64 << exponent).min(300);
+            let delay = back_off_seconds(container.restarts);
             if ended.is_some_and(|end| now.as_second() - end.as_second() >= delay) {
                 container.restarts += 1;
                 container.state = ContainerState::Running { since: Some(now) };
@@ -742,67 +741,5 @@ fn tend(pod: &mut PodView, behaviour: Behaviour, now: Timestamp, last_words: &st
 }
 
 fn end_container(pod: &mut PodView, now: Timestamp, code: i32, last_words: &str) {
-    set_condition(
-        pod,
-        PodConditionType::Ready,
-        false,
-        "ContainersNotReady",
-        "",
-        now,
-    );
-    let restarts = match pod.restart_policy {
-        RestartPolicy::Always => true,
-        RestartPolicy::OnFailure => code != 0,
-        RestartPolicy::Never => false,
-    };
-    let container = &mut pod.containers[0];
-    container.ready = false;
-    let end = Termination {
-        exit_code: code,
-        reason: if code == 0 { "Completed" } else { "Error" }.into(),
-        message: last_words.into(),
-        started: container.running_since(),
-        finished: Some(now),
-        ..Termination::default()
-    };
-    if !restarts {
-        container.state = ContainerState::Terminated(end);
-        pod.phase = if code == 0 {
-            PodPhase::Succeeded
-        } else {
-            PodPhase::Failed
-        };
-    } else if container.restarts == 0 {
-        container.restarts = 1;
-        container.last = Some(end);
-        container.state = ContainerState::Running { since: Some(now) };
-    } else {
-        container.last = Some(end);
-        container.state = ContainerState::Waiting {
-            reason: "CrashLoopBackOff".into(),
-            message: "back-off restarting failed container".into(),
-        };
-    }
-}
-
-fn set_condition(
-    pod: &mut PodView,
-    type_: PodConditionType,
-    is_true: bool,
-    reason: &str,
-    message: &str,
-    now: Timestamp,
-) {
-    let condition = PodCondition {
-        type_,
-        is_true,
-        reason: reason.into(),
-        message: message.into(),
-        changed: Some(now),
-    };
-    match pod.conditions.iter_mut().find(|c| c.type_ == type_) {
-        Some(old) if old.is_true == is_true && old.reason == reason => {}
-        Some(old) => *old = condition,
-        None => pod.conditions.push(condition),
-    }
+    kubelet::end_container(pod, 0, now, kubelet::plain_end(code, last_words));
 }

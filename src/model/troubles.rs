@@ -375,8 +375,11 @@ impl Engine<'_> {
         self.judged.push(Judged {
             child: child.to_owned(),
             class: fault.class,
+            slot,
             verdict: fault.verdict,
             charged: None,
+            evidence: fault.message.clone(),
+            decision: decision.to_owned(),
         });
         self.memory.remember_fault(RecentFault {
             time: api_time(self.now),
