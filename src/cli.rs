@@ -3,6 +3,7 @@
 //! Rule: it says what to do; how it is done is elsewhere.
 
 mod election;
+mod simulate;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use coppice::controller::{ObjectKey, ReleaseOptions, Settings};
 use coppice::runtime::leader::TimingError;
 
 use election::Election;
+pub(crate) use simulate::{Format, Simulate};
 
 /// Erlang/OTP supervision trees for Kubernetes.
 #[derive(Debug, Parser)]
@@ -35,6 +37,9 @@ pub(crate) enum Command {
     /// No Pod is touched. A running operator would put the finalizer back, so stop it first, or let this
     /// command do so with --stop.
     Release(Release),
+    /// Show what would happen to a tree, step by step, without a cluster
+    #[command(long_about = simulate::LONG_ABOUT, after_long_help = simulate::EXAMPLES)]
+    Simulate(Simulate),
 }
 
 /// Look after supervision trees until told to stop.

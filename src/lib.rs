@@ -80,6 +80,7 @@ pub mod api;
 pub mod controller;
 pub mod model;
 pub mod runtime;
+pub mod simulate;
 
 #[cfg(test)]
 mod conformance;

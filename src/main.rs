@@ -19,13 +19,16 @@ use coppice::controller::{self, Released};
 use coppice::runtime::health::Health;
 use coppice::runtime::metrics::Metrics;
 use coppice::runtime::{server, shutdown, telemetry};
+use coppice::simulate;
 
-use cli::{Cli, Command, Controller, Release};
+use cli::{Cli, Command, Controller, Format, Release, Simulate};
 
 /// How long the main loop may be silent before the process counts as dead. It turns every 2 s.
 const MAX_SILENCE: Duration = Duration::from_secs(30);
 /// How long a stop may take; less than the 30 s that Kubernetes gives.
 const STOP_GRACE: Duration = Duration::from_secs(20);
+/// The exit code for a tree, or a plan for it, that is refused.
+const REFUSED: u8 = 2;
 /// What `kubectl apply -f` installs, without the custom resource definitions.
 const INSTALL_MANIFEST: &str = include_str!("../manifests/install.yaml");
 
@@ -63,6 +66,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Crd => print(&crds()),
         Command::Manifests => print(INSTALL_MANIFEST),
         Command::Release(options) => block_on(release(options)),
+        Command::Simulate(options) => simulate(&options),
     }
 }
 
@@ -121,6 +125,29 @@ async fn release(options: Release) -> anyhow::Result<ExitCode> {
         released.len()
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// What cannot be simulated is refused with the code that also stands for a wrong command line.
+fn simulate(options: &Simulate) -> anyhow::Result<ExitCode> {
+    let sources = options.sources()?;
+    let read = || {
+        let trees = sources
+            .iter()
+            .map(|(name, text)| simulate::read(name, text));
+        let trees = trees.collect::<Result<Vec<_>, _>>()?.concat();
+        simulate::simulate(&trees, &options.plan())
+    };
+    match read() {
+        Ok(rows) if options.format() == Format::Json => {
+            let json = serde_json::to_string_pretty(&rows).context("could not print as JSON")?;
+            print(&format!("{json}\n"))
+        }
+        Ok(rows) => print(&simulate::print(&rows)),
+        Err(refusal) => {
+            let _ = writeln!(std::io::stderr(), "coppice: {refusal}");
+            Ok(ExitCode::from(REFUSED))
+        }
+    }
 }
 
 async fn client() -> anyhow::Result<kube::Client> {

@@ -1,0 +1,293 @@
+//! The story: what the decisions say and what the cluster does, as rows of a timeline.
+//!
+//! Rule: nothing is worked out anew; a row repeats what a decision, its writes or the statuses say.
+
+use jiff::Timestamp;
+
+use super::Row;
+use super::cluster::{Cluster, News};
+use super::time::{format_time, relative};
+use crate::api::conditions::types;
+use crate::api::v1alpha1::{OperationKind, SupervisionTreeStatus, SupervisorStatus};
+use crate::model::decision::{Decision, Write};
+use crate::model::world::World;
+
+mod charges;
+mod notices;
+
+/// How a simulation ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Nothing will happen by itself any more.
+    AtRest,
+    /// Everything is as it was then, and goes on as it did from there.
+    Repeats(Timestamp),
+    /// There is more to come.
+    TimeIsUp,
+    /// The engine did not come to rest at one moment.
+    Restless,
+}
+
+/// The rows so far.
+#[derive(Debug)]
+pub(super) struct Story {
+    tree: String,
+    start: Timestamp,
+    now: Timestamp,
+    /// The rows, in the order in which things happened.
+    pub(super) rows: Vec<Row>,
+    /// What the cluster did because of an end that is still to be told.
+    later: Vec<Row>,
+}
+
+impl Story {
+    /// The story of a tree from then on.
+    pub(super) fn new(tree: &str, start: Timestamp) -> Self {
+        Self {
+            tree: tree.to_owned(),
+            start,
+            now: start,
+            rows: Vec::new(),
+            later: Vec::new(),
+        }
+    }
+
+    /// Tells what the cluster did by itself.
+    pub(super) fn news(&mut self, cluster: &mut Cluster) {
+        self.now = cluster.now;
+        for news in std::mem::take(&mut cluster.news) {
+            match news {
+                News::Gone(child, slot) => self.replica(&child, slot, "stopped", ""),
+                News::NodeLost(child, slot, what) => {
+                    self.replica(&child, slot, "node lost", &what);
+                }
+                News::Lifted(child, slot) => {
+                    let why = "what kept it from starting has passed";
+                    self.replica(&child, slot, "starting", why);
+                }
+                News::Restarted(child, slot) => {
+                    let row = self.row(format!("{child}/{slot}"), "restarting");
+                    self.later.push(Row {
+                        why: "by the kubelet, in the same Pod".to_owned(),
+                        ..row
+                    });
+                }
+            }
+        }
+    }
+
+    /// Tells a decision that was carried out. `before` is the world that it was made on.
+    pub(super) fn decision(&mut self, before: &World, cluster: &Cluster, decision: &Decision) {
+        self.now = cluster.now;
+        self.starts(before, decision);
+        self.notices(before, decision);
+        self.operations(&before.tree.status, &decision.tree_status);
+        self.rows.append(&mut self.later);
+        self.writes(cluster, decision);
+        self.warnings(&before.tree.status, &decision.tree_status);
+        self.conditions(&before.tree.status, &decision.tree_status);
+    }
+
+    /// Replicas and supervisors that have started.
+    fn starts(&mut self, before: &World, decision: &Decision) {
+        for child in &before.tree.spec.children {
+            let Some(status) = decision.worker_statuses.get(&child.name) else {
+                continue;
+            };
+            let known = before.workers.get(&child.name).map(|one| &one.status.slots);
+            let had_started = |slot: i32, uid: &str| {
+                let mut known = known.into_iter().flatten();
+                known.any(|one| one.slot == slot && one.started && one.pod_uid == uid)
+            };
+            for slot in &status.slots {
+                if slot.started && !had_started(slot.slot, &slot.pod_uid) {
+                    self.replica(&child.name, slot.slot, "started", "");
+                }
+            }
+        }
+        for record in &decision.tree_status.supervisors {
+            let known = supervisor(&before.tree.status, &record.name);
+            let had_started = known.is_some_and(|known| known.started_time.is_some());
+            if record.started_time.is_some() && !had_started {
+                let row = self.row(record.name.clone(), "started");
+                self.rows.push(Row {
+                    why: "all its children have".to_owned(),
+                    ..row
+                });
+            }
+        }
+    }
+
+    /// Operations that have begun and are not told by a notice.
+    fn operations(&mut self, before: &SupervisionTreeStatus, after: &SupervisionTreeStatus) {
+        for record in &after.supervisors {
+            let known = supervisor(before, &record.name);
+            let known = known.and_then(|known| known.operation.as_ref());
+            let Some(operation) = record
+                .operation
+                .as_ref()
+                .filter(|now| known.is_none_or(|known| known.number != now.number))
+            else {
+                continue;
+            };
+            let event = match operation.kind {
+                OperationKind::Start => "starting",
+                OperationKind::Restart => "group restart",
+                OperationKind::FailStart => "fails to start",
+                OperationKind::Suspend => "suspended",
+                OperationKind::GiveUp | OperationKind::ShutDown => continue,
+            };
+            let members = match operation.children.as_slice() {
+                [] => "all its children".to_owned(),
+                children => children.join(", "),
+            };
+            let next = match operation.kind {
+                OperationKind::Restart => {
+                    format!("{members}: stopped in reverse, then started in order")
+                }
+                OperationKind::Start => String::new(),
+                _ => "what runs is stopped".to_owned(),
+            };
+            let why = relative(&operation.message, self.start);
+            let row = self.row(record.name.clone(), event);
+            self.rows.push(Row { why, next, ..row });
+        }
+    }
+
+    fn writes(&mut self, cluster: &Cluster, decision: &Decision) {
+        for write in &decision.writes {
+            match write {
+                Write::CreatePod { child, slot, .. } => {
+                    let mut refusals = cluster.world.refusals.iter();
+                    if !refusals.any(|one| one.child == *child) {
+                        self.replica(child, *slot, "starting", "");
+                    }
+                }
+                Write::DeletePod {
+                    child, uid, why, ..
+                } => {
+                    let pod = cluster.pods().find(|pod| pod.uid == *uid);
+                    let slot = pod.map_or(0, |pod| pod.slot);
+                    self.replica(child, slot, "stopping", why);
+                }
+                Write::Scale {
+                    child, replicas, ..
+                } => {
+                    let row = self.row(child.clone(), "scaled");
+                    let why = format!("the tree states {replicas} replicas");
+                    self.rows.push(Row { why, ..row });
+                }
+                Write::AddFinalizer
+                | Write::RemoveFinalizer
+                | Write::CreateWorker { .. }
+                | Write::DeleteWorker { .. } => {}
+            }
+        }
+    }
+
+    fn warnings(&mut self, before: &SupervisionTreeStatus, after: &SupervisionTreeStatus) {
+        for warning in &after.warnings {
+            if !before.warnings.contains(warning) {
+                let row = self.row(warning.child.clone(), "warning");
+                let why = format!("{}: {}", warning.reason, warning.message);
+                self.rows.push(Row { why, ..row });
+            }
+        }
+    }
+
+    /// A row whenever the tree stands differently.
+    fn conditions(&mut self, before: &SupervisionTreeStatus, after: &SupervisionTreeStatus) {
+        let state = state(after);
+        if state == self::state(before) || state.is_empty() {
+            return;
+        }
+        let why = self.ready_message(after);
+        let row = self.row(self.tree.clone(), &state);
+        self.rows.push(Row { why, ..row });
+    }
+
+    /// The last rows: what has not happened, how the tree stands, and what would come.
+    pub(super) fn end(&mut self, cluster: &Cluster, ending: Ending) {
+        self.now = cluster.now;
+        for fault in cluster.script.left() {
+            let row = self.row(fault.target.to_string(), "not befallen");
+            let why = format!("{fault} found no such replica running, or starting, at its time");
+            self.rows.push(Row { why, ..row });
+        }
+        let status = &cluster.world.tree.status;
+        let next = match ending {
+            Ending::AtRest => "nothing more happens by itself".to_owned(),
+            Ending::Repeats(before) => format!(
+                "everything is as it was at {}, and so repeats every {}",
+                format_time(self.since_start(before)),
+                format_time(self.since_start(self.now) - self.since_start(before)),
+            ),
+            Ending::TimeIsUp => "the simulation ends here; --for shows more".to_owned(),
+            Ending::Restless => {
+                "the engine does not come to rest, which is a mistake in it: please report this tree"
+                    .to_owned()
+            }
+        };
+        let row = self.row(self.tree.clone(), "end");
+        let message = self.ready_message(status);
+        self.rows.push(Row {
+            why: format!("{}: {message}", state(status)),
+            charges: status.budget.clone(),
+            next,
+            ..row
+        });
+    }
+
+    fn ready_message(&self, status: &SupervisionTreeStatus) -> String {
+        let mut conditions = status.conditions.iter();
+        let ready = conditions.find(|one| one.type_ == types::READY);
+        ready.map_or_else(String::new, |one| relative(&one.message, self.start))
+    }
+
+    fn replica(&mut self, child: &str, slot: i32, event: &str, why: &str) {
+        let row = self.row(format!("{child}/{slot}"), event);
+        self.rows.push(Row {
+            why: why.to_owned(),
+            ..row
+        });
+    }
+
+    fn row(&self, subject: String, event: &str) -> Row {
+        Row {
+            tree: self.tree.clone(),
+            at: self.since_start(self.now),
+            subject,
+            event: event.to_owned(),
+            why: String::new(),
+            charges: String::new(),
+            next: String::new(),
+        }
+    }
+
+    fn since_start(&self, time: Timestamp) -> i64 {
+        time.as_second() - self.start.as_second()
+    }
+}
+
+fn supervisor<'a>(status: &'a SupervisionTreeStatus, name: &str) -> Option<&'a SupervisorStatus> {
+    status.supervisors.iter().find(|one| one.name == name)
+}
+
+/// How the tree stands, for example `Ready (AllUp)`.
+fn state(status: &SupervisionTreeStatus) -> String {
+    let is_true = |type_: &str| {
+        let mut conditions = status.conditions.iter();
+        conditions.any(|one| one.type_ == type_ && one.status == "True")
+    };
+    let mut conditions = status.conditions.iter();
+    let Some(ready) = conditions.find(|one| one.type_ == types::READY) else {
+        return String::new();
+    };
+    let word = match (is_true(types::READY), is_true(types::STALLED)) {
+        (true, false) => "Ready",
+        (true, true) => "Ready, Stalled",
+        (false, true) => "Stalled",
+        (false, false) => "not Ready",
+    };
+    format!("{word} ({})", ready.reason)
+}

@@ -1,0 +1,198 @@
+//! The timeline as a table for people.
+//!
+//! Rule: what happened to many at once in the same way is one line; no line is wider than a screen.
+
+use super::Row;
+use super::time::format_time;
+
+/// The widest that each column may be, in characters: time, who, what, why, charged, next.
+const WIDEST: [usize; 6] = [9, 22, 16, 44, 22, 34];
+const HEADS: [&str; 6] = ["TIME", "WHO", "WHAT", "WHY", "CHARGED", "NEXT"];
+/// Between two columns.
+const GAP: &str = "  ";
+/// Most workers that one line names; more are counted.
+const MOST_NAMES: usize = 4;
+
+/// Prints rows as a table, one for each tree.
+pub fn print(rows: &[Row]) -> String {
+    let trees: Vec<&[Row]> = rows.chunk_by(|a, b| a.tree == b.tree).collect();
+    let tables = trees.iter().map(|rows| {
+        let head = match trees.len() {
+            1 => String::new(),
+            _ => format!("Tree {}\n", rows[0].tree),
+        };
+        head + &of_tree(rows)
+    });
+    tables.collect::<Vec<_>>().join("\n")
+}
+
+fn of_tree(rows: &[Row]) -> String {
+    let groups = rows.chunk_by(|a, b| {
+        (a.at, &a.event, &a.why, &a.charges, &a.next)
+            == (b.at, &b.event, &b.why, &b.charges, &b.next)
+    });
+    let mut last = None;
+    let lines = groups.map(|group| {
+        let Row {
+            at,
+            event,
+            why,
+            charges,
+            next,
+            ..
+        } = &group[0];
+        let time = if last == Some(*at) {
+            String::new()
+        } else {
+            format_time(*at)
+        };
+        last = Some(*at);
+        let cells = [&time, &who(group), event, why, charges, next].map(|cell| cell.clone());
+        cells
+    });
+    let mut lines: Vec<[String; 6]> = lines.collect();
+    lines.insert(0, HEADS.map(str::to_owned));
+    let wrapped: Vec<[Vec<String>; 6]> = lines.iter().map(wrap).collect();
+    let widths = widths(&wrapped);
+    wrapped
+        .iter()
+        .map(|line| print_line(line, &widths))
+        .collect()
+}
+
+/// The subjects of a group: replicas of a worker as a range, workers by name as long as they are few.
+fn who(group: &[Row]) -> String {
+    let mut workers: Vec<(&str, Vec<i32>)> = Vec::new();
+    for row in group {
+        let (name, slot) = match row.subject.rsplit_once('/') {
+            Some((name, slot)) => (name, slot.parse().ok()),
+            None => (row.subject.as_str(), None),
+        };
+        match workers.last_mut() {
+            Some((last, slots)) if *last == name => slots.extend(slot),
+            _ => workers.push((name, slot.into_iter().collect())),
+        }
+    }
+    let names = workers.iter().take(MOST_NAMES);
+    let mut names: Vec<String> = names
+        .map(|(name, slots)| match ranges(slots).as_str() {
+            "" => (*name).to_owned(),
+            ranges => format!("{name}/{ranges}"),
+        })
+        .collect();
+    if workers.len() > MOST_NAMES {
+        names.push(format!("and {} more", workers.len() - MOST_NAMES));
+    }
+    names.join(", ")
+}
+
+/// Numbers as `0-3,5`.
+fn ranges(slots: &[i32]) -> String {
+    let runs = slots.chunk_by(|a, b| a + 1 == *b);
+    let runs = runs.map(|run| match run {
+        [first, .., last] => format!("{first}-{last}"),
+        [one] => one.to_string(),
+        [] => String::new(),
+    });
+    runs.collect::<Vec<_>>().join(",")
+}
+
+fn wrap(line: &[String; 6]) -> [Vec<String>; 6] {
+    std::array::from_fn(|column| wrap_cell(&line[column], WIDEST[column]))
+}
+
+/// The text in lines of at most that many characters, broken between words where it can be.
+fn wrap_cell(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = vec![String::new()];
+    let mut length = 0;
+    for word in text.split_whitespace() {
+        let mut word: Vec<char> = word.chars().collect();
+        if length > 0 && length + 1 + word.len() > width {
+            lines.push(String::new());
+            length = 0;
+        }
+        while word.len() > width {
+            let rest = word.split_off(width);
+            push(&mut lines, &word, &mut length);
+            lines.push(String::new());
+            length = 0;
+            word = rest;
+        }
+        push(&mut lines, &word, &mut length);
+    }
+    lines
+}
+
+fn push(lines: &mut [String], word: &[char], length: &mut usize) {
+    if let Some(line) = lines.last_mut() {
+        if *length > 0 {
+            line.push(' ');
+            *length += 1;
+        }
+        line.extend(word);
+        *length += word.len();
+    }
+}
+
+fn widths(lines: &[[Vec<String>; 6]]) -> [usize; 6] {
+    std::array::from_fn(|column| {
+        let cells = lines.iter().flat_map(|line| &line[column]);
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    })
+}
+
+fn print_line(line: &[Vec<String>; 6], widths: &[usize; 6]) -> String {
+    let height = line.iter().map(Vec::len).max().unwrap_or(0);
+    let printed = (0..height).map(|at| {
+        let cells = line.iter().zip(widths).map(|(cell, width)| {
+            let text = cell.get(at).map_or("", String::as_str);
+            format!("{text:<width$}")
+        });
+        let cells: Vec<String> = cells.collect();
+        format!("{}\n", cells.join(GAP).trim_end())
+    });
+    printed.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(at: i64, subject: &str, event: &str, why: &str) -> Row {
+        Row {
+            tree: "t".to_owned(),
+            at,
+            subject: subject.to_owned(),
+            event: event.to_owned(),
+            why: why.to_owned(),
+            charges: String::new(),
+            next: String::new(),
+        }
+    }
+
+    #[test]
+    fn what_happens_alike_is_one_line() {
+        let mut rows: Vec<Row> = (0..20)
+            .map(|slot| row(0, &format!("a/{slot}"), "starting", ""))
+            .collect();
+        rows.extend((0..6).map(|child| row(0, &format!("b{child}/0"), "starting", "")));
+        rows.push(row(1, "a/3", "started", ""));
+        rows.push(row(1, "a/5", "started", ""));
+        rows.push(row(61, "t", "Ready", ""));
+        assert_eq!(
+            print(&rows),
+            "TIME  WHO                   WHAT      WHY  CHARGED  NEXT\n\
+             0s    a/0-19, b0/0, b1/0,   starting\n      b2/0, and 3 more\n\
+             1s    a/3,5                 started\n\
+             1m1s  t                     Ready\n"
+        );
+    }
+
+    #[test]
+    fn long_texts_are_wrapped_between_words_and_long_words_cut() {
+        assert_eq!(wrap_cell("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap_cell("abcdefgh ij", 3), ["abc", "def", "gh", "ij"]);
+        assert_eq!(wrap_cell("", 3), [""]);
+        assert_eq!(wrap_cell("äöü äöü", 3), ["äöü", "äöü"]);
+    }
+}
