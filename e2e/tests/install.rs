@@ -90,7 +90,11 @@ async fn kubectl_installs_on_an_empty_cluster_and_changes_nothing_the_second_tim
     );
     let samples = ok(&apply_samples(&cluster));
     let files = fs::read_dir(root().join("manifests/samples")).unwrap();
-    assert_eq!(samples.matches(" created").count(), files.count(), "{samples}");
+    assert_eq!(
+        samples.matches(" created").count(),
+        files.count(),
+        "{samples}"
+    );
 
     let again = ok(&kubectl(&cluster, install));
     // Of a budget kubectl always says "configured", because its selector is replaced as a whole; it is the same.

@@ -35,6 +35,7 @@ pub(super) struct Cluster {
     runs: BTreeMap<String, Run>,
     refusals: Vec<ActiveRefusal>,
     names: u32,
+    nodes: u32,
 }
 
 /// Something that happened by itself.
@@ -78,6 +79,7 @@ impl Cluster {
             runs: BTreeMap::new(),
             refusals: Vec::new(),
             names: 0,
+            nodes: 0,
             world: World {
                 tree: Arc::new(TreeView {
                     name: name.to_owned(),
@@ -183,7 +185,8 @@ impl Cluster {
             });
             return;
         }
-        let uid = self.next_name("pod");
+        self.names += 1;
+        let uid = format!("pod-{:06}", self.names);
         let pod = pods::created(body, name.to_owned(), uid, child, slot, self.now);
         if let Some(worker) = self.world.workers.get_mut(child) {
             worker.pods.push(Arc::new(pod));
@@ -201,11 +204,6 @@ impl Cluster {
             None => return false,
         }
         true
-    }
-
-    fn next_name(&mut self, kind: &str) -> String {
-        self.names += 1;
-        format!("{kind}-{:06}", self.names)
     }
 
     /// When something happens by itself next.
@@ -289,7 +287,8 @@ impl Cluster {
     }
 
     fn next_node(&mut self) -> String {
-        let name = self.next_name("node");
+        self.nodes += 1;
+        let name = format!("node-{}", self.nodes);
         let nodes = self.world.nodes.get_or_insert_default();
         nodes.insert(name.clone(), NodeView::default());
         name

@@ -69,13 +69,19 @@ impl Simulation {
             let Some(next) = self.cluster.next_due().into_iter().chain(wake).min() else {
                 return Ending::AtRest;
             };
-            if next > end {
+            if next > end && (is_asked || !self.only_forgets()) {
                 self.cluster.now = end;
                 return Ending::TimeIsUp;
             }
             self.cluster.advance(next);
             self.story.news(&mut self.cluster);
         }
+    }
+
+    /// Whether nothing happens any more but that windows empty, which takes as long as their periods.
+    fn only_forgets(&self) -> bool {
+        let script = &self.cluster.script;
+        !script.has_crash_loops() && self.cluster.next_due().is_none()
     }
 
     /// Decides and carries out until nothing changes any more. `false` when that does not come to an end.

@@ -232,7 +232,10 @@ impl Story {
         let message = self.ready_message(status);
         self.rows.push(Row {
             why: format!("{}: {message}", state(status)),
-            charges: status.budget.clone(),
+            charges: match status.budget.as_str() {
+                "" => String::new(),
+                budget => format!("left: {budget}"),
+            },
             next,
             ..row
         });

@@ -5,8 +5,10 @@
 use super::Row;
 use super::time::format_time;
 
+mod again;
+
 /// The widest that each column may be, in characters: time, who, what, why, charged, next.
-const WIDEST: [usize; 6] = [9, 22, 16, 44, 22, 34];
+const WIDEST: [usize; 6] = [9, 18, 20, 40, 14, 30];
 const HEADS: [&str; 6] = ["TIME", "WHO", "WHAT", "WHY", "CHARGED", "NEXT"];
 /// Between two columns.
 const GAP: &str = "  ";
@@ -26,38 +28,67 @@ pub fn print(rows: &[Row]) -> String {
     tables.collect::<Vec<_>>().join("\n")
 }
 
+/// A line of the table before it is laid out.
+#[derive(Clone, Debug)]
+struct Line {
+    /// From when to when.
+    from: i64,
+    to: i64,
+    /// All columns but the time.
+    cells: [String; 5],
+    /// What makes it the same as another one; `None` for how the tree stands.
+    key: Option<String>,
+}
+
+/// The columns of [`Line::cells`] that are looked at by name.
+const WHAT: usize = 1;
+const CHARGED: usize = 3;
+const NEXT: usize = 4;
+
 fn of_tree(rows: &[Row]) -> String {
     let groups = rows.chunk_by(|a, b| {
         (a.at, &a.event, &a.why, &a.charges, &a.next)
             == (b.at, &b.event, &b.why, &b.charges, &b.next)
     });
+    let lines = again::fold(&groups.map(line).collect::<Vec<_>>());
     let mut last = None;
-    let lines = groups.map(|group| {
-        let Row {
-            at,
-            event,
-            why,
-            charges,
-            next,
-            ..
-        } = &group[0];
-        let time = if last == Some(*at) {
-            String::new()
-        } else {
-            format_time(*at)
+    let cells = lines.into_iter().map(|line| {
+        let time = match (line.from, line.to) {
+            (from, to) if from != to => format!("{} to {}", format_time(from), format_time(to)),
+            (from, _) if last == Some(from) => String::new(),
+            (from, _) => format_time(from),
         };
-        last = Some(*at);
-        let cells = [&time, &who(group), event, why, charges, next].map(|cell| cell.clone());
-        cells
+        last = Some(line.to);
+        let [who, what, why, charged, next] = line.cells;
+        [time, who, what, why, charged, next]
     });
-    let mut lines: Vec<[String; 6]> = lines.collect();
-    lines.insert(0, HEADS.map(str::to_owned));
-    let wrapped: Vec<[Vec<String>; 6]> = lines.iter().map(wrap).collect();
+    let all = std::iter::once(HEADS.map(str::to_owned)).chain(cells);
+    let wrapped: Vec<[Vec<String>; 6]> = all.map(|line| wrap(&line)).collect();
     let widths = widths(&wrapped);
-    wrapped
-        .iter()
-        .map(|line| print_line(line, &widths))
-        .collect()
+    let lines = wrapped.iter().map(|line| print_line(line, &widths));
+    lines.collect()
+}
+
+fn line(group: &[Row]) -> Line {
+    let Row {
+        at,
+        event,
+        why,
+        charges,
+        next,
+        ..
+    } = &group[0];
+    let who = who(group);
+    let is_state = event.ends_with(')');
+    let class = why.split(' ').next().unwrap_or_default();
+    let key = (!is_state).then(|| format!("{who} {event} {class}"));
+    let cells = [&who, event, why, charges, next].map(String::clone);
+    Line {
+        from: *at,
+        to: *at,
+        cells,
+        key,
+    }
 }
 
 /// The subjects of a group: replicas of a worker as a range, workers by name as long as they are few.

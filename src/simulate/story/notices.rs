@@ -38,7 +38,7 @@ impl Story {
         let next = if rest.is_empty() && charged == Some(true) {
             self.due(before, &decision.tree_status, decision, judged)
         } else {
-            relative(&rest.join("; "), self.start)
+            relative(&untold(&rest, decision), self.start)
         };
         let row = self.row(format!("{}/{}", judged.child, judged.slot), event);
         self.rows.push(Row {
@@ -104,14 +104,28 @@ impl Story {
             _ => String::new(),
         };
         let next = if rest.len() > 1 { rest.pop() } else { None };
+        let next = match next {
+            Some(next) if notice.reason == "SupervisorExited" => untold(&[next], decision),
+            next => next.unwrap_or_default().to_owned(),
+        };
         let row = self.row(subject(notice), event);
         self.rows.push(Row {
             why: relative(&rest.join("; "), self.start),
             charges,
-            next: relative(next.unwrap_or_default(), self.start),
+            next: relative(&next, self.start),
             ..row
         });
     }
+}
+
+/// What follows, without what a notice about a give-up repeats.
+fn untold(follows: &[&str], decision: &Decision) -> String {
+    let is_told = |part: &str| {
+        let mut notices = decision.notices.iter().filter(|one| one.action == "GiveUp");
+        notices.any(|notice| notice.message.ends_with(part))
+    };
+    let left = follows.iter().copied().filter(|part| !is_told(part));
+    left.collect::<Vec<_>>().join("; ")
 }
 
 /// Whether a notice is the one about that fault.
