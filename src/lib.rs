@@ -35,6 +35,8 @@
 //!   where a world is acted out.
 //! * [`controller`]: the shell. `connection` is how the API server is reached, `watches` and `store` keep views of the cluster, `queue` says which tree
 //!   is next, `observe` is the only reader, `execute` the only writer, `reconcile` joins them.
+//! * [`simulate`]: the simulation for people, `coppice simulate`: [`model::decide`] is asked about a world in memory, in virtual
+//!   time, and what it answers is told as a timeline. It decides nothing itself.
 //! * [`runtime`]: process plumbing that knows none of our kinds: telemetry, metrics, health, the election of a
 //!   [`leader`](runtime::leader), shutdown.
 //! * `conformance` (for tests only): the page that says how far all this does what Erlang/OTP does.
@@ -43,9 +45,9 @@
 //!
 //! # Invariants
 //!
-//! * Imports go one way: `api ← model ← controller ← main`, and `runtime ← controller`. A test in this
-//!   file enforces it.
-//! * `model` has no client, no clock, no async and no logging; the time is a parameter. The same test
+//! * Imports go one way: `api ← model ← controller ← main`, `runtime ← controller`, and beside the controller
+//!   `model ← simulate ← main`. A test enforces it.
+//! * `model` and `simulate` have no client, no clock, no async and no logging; the time is a parameter. The same test
 //!   enforces it.
 //! * Intent before effect: whatever spends a budget or begins an operation is stored with a
 //!   resourceVersion before any Pod is touched. Replacing a Pod that others deleted spends nothing: an elected leader

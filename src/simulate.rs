@@ -18,8 +18,6 @@ mod schema;
 mod script;
 mod story;
 mod table;
-#[cfg(test)]
-mod tests;
 mod time;
 
 use serde::Serialize;

@@ -6,18 +6,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::pods::{self, Life, Run, Step};
 use super::script::Script;
-use crate::api::labels;
-use crate::api::v1alpha1::{ReadyWhen, SupervisionTreeSpec, SupervisionTreeStatus, WorkerStatus};
-use crate::model::decision::{Decision, Write};
+use crate::api::v1alpha1::{ReadyWhen, SupervisionTreeSpec, SupervisionTreeStatus};
 use crate::model::kubelet::{plain_end, set_condition};
 use crate::model::pod::{PodConditionType, PodView, Termination};
-use crate::model::world::{NodeView, Refusal, TreeView, Untold, WorkerView, World};
+use crate::model::world::{NodeView, Refusal, TreeView, Untold, World};
 
 mod misfortune;
+mod writes;
 
 /// The cluster.
 #[derive(Debug)]
@@ -30,12 +28,22 @@ pub(super) struct Cluster {
     pub(super) script: Script,
     /// What happened by itself since anybody asked.
     pub(super) news: Vec<News>,
-    /// The children in the order of the tree, with what their replicas do.
-    children: Vec<(String, Life, i64)>,
+    /// The workers in the order of the tree.
+    order: Vec<String>,
+    /// What the replicas of each worker do.
+    workers: BTreeMap<String, Nature>,
     runs: BTreeMap<String, Run>,
     refusals: Vec<ActiveRefusal>,
     names: u32,
     nodes: u32,
+}
+
+/// What the replicas of a worker do by themselves.
+#[derive(Clone, Copy, Debug)]
+struct Nature {
+    life: Life,
+    /// `nodeLossSeconds`.
+    patience: i64,
 }
 
 /// Something that happened by itself.
@@ -61,7 +69,7 @@ struct ActiveRefusal {
 impl Cluster {
     /// A cluster with that tree and nothing else.
     pub(super) fn new(name: &str, spec: SupervisionTreeSpec, script: Script) -> Self {
-        let children = spec.children.iter().filter_map(|child| {
+        let workers = spec.children.iter().filter_map(|child| {
             let worker = child.worker.as_ref()?;
             let life = match worker.ready {
                 ReadyWhen::Ready => Life::Ready,
@@ -69,11 +77,13 @@ impl Cluster {
                 ReadyWhen::Completed => Life::Completes,
             };
             let patience = i64::from(worker.node_loss_seconds);
-            Some((child.name.clone(), life, patience))
+            Some((child.name.clone(), Nature { life, patience }))
         });
+        let workers: Vec<(String, Nature)> = workers.collect();
         Self {
             now: script.start(),
-            children: children.collect(),
+            order: workers.iter().map(|(name, _)| name.clone()).collect(),
+            workers: workers.into_iter().collect(),
             script,
             news: Vec::new(),
             runs: BTreeMap::new(),
@@ -100,112 +110,6 @@ impl Cluster {
         }
     }
 
-    /// Stores what a decision says, and makes its writes. Returns whether anything has changed.
-    pub(super) fn carry_out(&mut self, decision: &Decision) -> bool {
-        self.world.refusals.clear();
-        let mut changed = false;
-        if decision.tree_status != self.world.tree.status {
-            Arc::make_mut(&mut self.world.tree).status = decision.tree_status.clone();
-            changed = true;
-        }
-        for (child, status) in &decision.worker_statuses {
-            let stored = self.world.workers.get_mut(child);
-            if let Some(stored) = stored.filter(|stored| *stored.status != *status) {
-                stored.status = Arc::new(status.clone());
-                changed = true;
-            }
-        }
-        for write in &decision.writes {
-            changed = true;
-            if !self.write(write) {
-                break;
-            }
-        }
-        changed
-    }
-
-    /// `false` when a precondition does not hold.
-    fn write(&mut self, write: &Write) -> bool {
-        match write {
-            Write::AddFinalizer => {
-                let tree = Arc::make_mut(&mut self.world.tree);
-                tree.finalizers.push(labels::FINALIZER.to_owned());
-            }
-            Write::RemoveFinalizer => Arc::make_mut(&mut self.world.tree).finalizers.clear(),
-            Write::CreateWorker { child, name, body } => self.create_worker(child, name, body),
-            Write::DeleteWorker { child, .. } => {
-                self.world.workers.remove(child);
-            }
-            Write::Scale {
-                child, replicas, ..
-            } => {
-                if let Some(worker) = self.world.workers.get_mut(child) {
-                    worker.replicas = *replicas;
-                }
-            }
-            Write::CreatePod {
-                child,
-                slot,
-                name,
-                body,
-                ..
-            } => self.create_pod(child, *slot, name, body),
-            Write::DeletePod {
-                child, name, uid, ..
-            } => return self.delete_pod(child, name, uid),
-        }
-        true
-    }
-
-    fn create_worker(&mut self, child: &str, name: &str, body: &Value) {
-        let replicas = body["spec"]["replicas"].as_i64().unwrap_or(1);
-        let worker = WorkerView {
-            name: name.to_owned(),
-            uid: format!("worker-{child}"),
-            generation: 1,
-            deleting: false,
-            replicas: i32::try_from(replicas).unwrap_or(1),
-            status: Arc::new(WorkerStatus::default()),
-            pods: Vec::new(),
-        };
-        self.world.workers.insert(child.to_owned(), worker);
-    }
-
-    fn create_pod(&mut self, child: &str, slot: i32, name: &str, body: &Value) {
-        let refused = |one: &Refusal| one.child == child && one.slot == Some(slot);
-        if self.world.refusals.iter().any(|one| one.child == child) {
-            // What was refused to a child is not tried for the rest of it.
-            return;
-        }
-        self.begin_refusal(child, slot);
-        if let Some(active) = self.refusals.iter().find(|one| refused(&one.refusal)) {
-            self.world.refusals.push(Refusal {
-                at: self.now,
-                ..active.refusal.clone()
-            });
-            return;
-        }
-        self.names += 1;
-        let uid = format!("pod-{:06}", self.names);
-        let pod = pods::created(body, name.to_owned(), uid, child, slot, self.now);
-        if let Some(worker) = self.world.workers.get_mut(child) {
-            worker.pods.push(Arc::new(pod));
-        }
-    }
-
-    fn delete_pod(&mut self, child: &str, name: &str, uid: &str) -> bool {
-        let now = self.now;
-        let Some(worker) = self.world.workers.get_mut(child) else {
-            return false;
-        };
-        let mut pods = worker.pods.iter_mut();
-        match pods.find(|pod| pod.name == name && pod.uid == uid) {
-            Some(pod) => pods::delete(Arc::make_mut(pod), now),
-            None => return false,
-        }
-        true
-    }
-
     /// When something happens by itself next.
     pub(super) fn next_due(&self) -> Option<Timestamp> {
         let steps = self.pods().filter_map(|pod| Some(self.next_step(pod)?.0));
@@ -218,12 +122,17 @@ impl Cluster {
             .min()
     }
 
+    /// Whether creates are refused, so that they are tried again and again.
+    pub(super) fn refuses(&self) -> bool {
+        !self.refusals.is_empty()
+    }
+
     /// The step of a Pod that is due next.
     pub(super) fn next_step(&self, pod: &PodView) -> Option<(Timestamp, Step)> {
-        let (_, life, _) = self.children.iter().find(|(name, ..)| *name == pod.child)?;
+        let life = self.workers.get(&pod.child)?.life;
         let crashes = self.script.is_crash_looping(&pod.child, pod.slot);
         let run = self.runs.get(&pod.uid).cloned().unwrap_or_default();
-        pods::next_step(pod, &run, *life, crashes, self.is_silent(pod))
+        pods::next_step(pod, &run, life, crashes, self.is_silent(pod))
     }
 
     /// Lets that time come, and happen what is due.
@@ -231,14 +140,13 @@ impl Cluster {
         self.now = to;
         self.refusals
             .retain(|one| one.until.is_none_or(|until| until > to));
-        for uid in self.uids() {
-            self.befall(&uid);
-        }
-        for uid in self.uids() {
-            let due = self.pod(&uid).and_then(|pod| self.next_step(pod));
-            if let Some((_, step)) = due.filter(|(due, _)| *due <= to) {
-                self.take_step(&uid, step);
-            }
+        self.befall();
+        let due = self.pods().filter_map(|pod| {
+            let (due, step) = self.next_step(pod)?;
+            (due <= to).then(|| (pod.uid.clone(), step))
+        });
+        for (uid, step) in due.collect::<Vec<_>>() {
+            self.take_step(&uid, step);
         }
     }
 
@@ -325,13 +233,9 @@ impl Cluster {
 
     /// All Pods, in the order of the tree.
     pub(super) fn pods(&self) -> impl Iterator<Item = &PodView> {
-        let workers = self.children.iter();
-        let workers = workers.filter_map(|(child, ..)| self.world.workers.get(child));
+        let workers = self.order.iter();
+        let workers = workers.filter_map(|child| self.world.workers.get(child));
         workers.flat_map(|worker| &worker.pods).map(|pod| &**pod)
-    }
-
-    fn uids(&self) -> Vec<String> {
-        self.pods().map(|pod| pod.uid.clone()).collect()
     }
 
     fn pod(&self, uid: &str) -> Option<&PodView> {
@@ -356,8 +260,7 @@ impl Cluster {
     }
 
     fn patience(&self, child: &str) -> i64 {
-        let found = self.children.iter().find(|(name, ..)| name == child);
-        found.map_or(0, |(_, _, patience)| *patience)
+        self.workers.get(child).map_or(0, |nature| nature.patience)
     }
 
     /// Whether nobody hears of the node of a Pod.

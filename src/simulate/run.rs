@@ -9,6 +9,7 @@ use super::fault::{Fault, Target};
 use super::repeat::Memory;
 use super::script::Script;
 use super::story::{Ending, Story};
+use super::time::LONGEST_SECONDS;
 use super::{DEFAULT_SECONDS, Plan, Row};
 use crate::api::conditions::types;
 use crate::api::v1alpha1::{SupervisionTree, SupervisionTreeSpec};
@@ -81,7 +82,9 @@ impl Simulation {
     /// Whether nothing happens any more but that windows empty, which takes as long as their periods.
     fn only_forgets(&self) -> bool {
         let script = &self.cluster.script;
-        !script.has_crash_loops() && self.cluster.next_due().is_none()
+        let is_quiet = self.cluster.next_due().is_none() && !self.cluster.refuses();
+        let last = after(script.start(), LONGEST_SECONDS);
+        is_quiet && !script.has_crash_loops() && self.cluster.now < last
     }
 
     /// Decides and carries out until nothing changes any more. `false` when that does not come to an end.

@@ -6,27 +6,17 @@ use jiff::Timestamp;
 
 use super::Row;
 use super::cluster::{Cluster, News};
-use super::time::{format_time, relative};
+use super::time::relative;
 use crate::api::conditions::types;
 use crate::api::v1alpha1::{OperationKind, SupervisionTreeStatus, SupervisorStatus};
 use crate::model::decision::{Decision, Write};
 use crate::model::world::World;
 
 mod charges;
+mod ending;
 mod notices;
 
-/// How a simulation ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
-    /// Nothing will happen by itself any more.
-    AtRest,
-    /// Everything is as it was then, and goes on as it did from there.
-    Repeats(Timestamp),
-    /// There is more to come.
-    TimeIsUp,
-    /// The engine did not come to rest at one moment.
-    Restless,
-}
+pub(super) use ending::Ending;
 
 /// The rows so far.
 #[derive(Debug)]
@@ -204,41 +194,6 @@ impl Story {
         let why = self.ready_message(after);
         let row = self.row(self.tree.clone(), &state);
         self.rows.push(Row { why, ..row });
-    }
-
-    /// The last rows: what has not happened, how the tree stands, and what would come.
-    pub(super) fn end(&mut self, cluster: &Cluster, ending: Ending) {
-        self.now = cluster.now;
-        for fault in cluster.script.left() {
-            let row = self.row(fault.target.to_string(), "not befallen");
-            let why = format!("{fault} found no such replica running, or starting, at its time");
-            self.rows.push(Row { why, ..row });
-        }
-        let status = &cluster.world.tree.status;
-        let next = match ending {
-            Ending::AtRest => "nothing more happens by itself".to_owned(),
-            Ending::Repeats(before) => format!(
-                "everything is as it was at {}, and so repeats every {}",
-                format_time(self.since_start(before)),
-                format_time(self.since_start(self.now) - self.since_start(before)),
-            ),
-            Ending::TimeIsUp => "the simulation ends here; --for shows more".to_owned(),
-            Ending::Restless => {
-                "the engine does not come to rest, which is a mistake in it: please report this tree"
-                    .to_owned()
-            }
-        };
-        let row = self.row(self.tree.clone(), "end");
-        let message = self.ready_message(status);
-        self.rows.push(Row {
-            why: format!("{}: {message}", state(status)),
-            charges: match status.budget.as_str() {
-                "" => String::new(),
-                budget => format!("left: {budget}"),
-            },
-            next,
-            ..row
-        });
     }
 
     fn ready_message(&self, status: &SupervisionTreeStatus) -> String {

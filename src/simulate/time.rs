@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 
 /// Longest time that a simulation knows, in seconds: a week.
-const LONGEST_SECONDS: i64 = 7 * 24 * 3600;
+pub(super) const LONGEST_SECONDS: i64 = 7 * 24 * 3600;
 
 /// Seconds of each unit, longest first: the order in which they are written.
 const UNITS: [(char, i64); 3] = [('h', 3600), ('m', 60), ('s', 1)];

@@ -22,23 +22,40 @@ impl Cluster {
     /// When a fault that is due can strike although nothing else happens: two of one replica do not strike at once.
     pub(super) fn left_over_fault(&self) -> Option<Timestamp> {
         let mut script = self.script.clone();
-        let mut hit = self
-            .pods()
-            .filter(|pod| self.can_be_hit(pod))
-            .filter_map(|pod| {
-                let started = self.has_started(pod);
-                script.take_running(&pod.child, pod.slot, started, self.now)
-            });
+        let mut hit = self.targets().into_iter().filter_map(|pod| {
+            let started = self.has_started(pod);
+            script.take_running(&pod.child, pod.slot, started, self.now)
+        });
         hit.next().map(|_| after(self.now, 1))
     }
 
-    /// A Pod that runs meets the fault that is due for it.
-    pub(super) fn befall(&mut self, uid: &str) {
-        let now = self.now;
-        let Some(pod) = self.pod(uid).filter(|pod| self.can_be_hit(pod)).cloned() else {
-            return;
-        };
-        let started = self.has_started(&pod);
+    /// The Pods that something is still to befall, and that it could befall now.
+    fn targets(&self) -> Vec<&PodView> {
+        let mut pods: Vec<&PodView> = Vec::new();
+        for fault in self.script.left() {
+            let worker = self.world.workers.get(&fault.target.child);
+            let slot = fault.target.slot.unwrap_or(0);
+            let all = worker.into_iter().flat_map(|worker| &worker.pods);
+            let hit = all.filter(|pod| pod.slot == slot && self.can_be_hit(pod));
+            for pod in hit.map(|pod| &**pod) {
+                if !pods.iter().any(|one| one.uid == pod.uid) {
+                    pods.push(pod);
+                }
+            }
+        }
+        pods
+    }
+
+    /// Pods that run meet the faults that are due for them, one each.
+    pub(super) fn befall(&mut self) {
+        for pod in self.targets().into_iter().cloned().collect::<Vec<_>>() {
+            self.befall_one(&pod);
+        }
+    }
+
+    fn befall_one(&mut self, pod: &PodView) {
+        let (now, uid) = (self.now, pod.uid.as_str());
+        let started = self.has_started(pod);
         let fault = self.script.take_running(&pod.child, pod.slot, started, now);
         let Some(fault) = fault else {
             return;
@@ -61,13 +78,13 @@ impl Cluster {
                 announce(pod, announced, now);
                 pods::delete(pod, now);
             }),
-            Scene::NodeSilent => self.lose_node(&pod, "does not report any more"),
+            Scene::NodeSilent => self.lose_node(pod, "does not report any more"),
             Scene::NodeOff => {
-                self.lose_node(&pod, "is off, and was put out of service");
+                self.lose_node(pod, "is off, and was put out of service");
                 self.edit(uid, |pod| pods::delete(pod, now));
             }
             Scene::NodeGone => {
-                self.lose_node(&pod, "was removed from the cluster");
+                self.lose_node(pod, "was removed from the cluster");
                 self.edit(uid, |pod| {
                     announce(pod, Some("DeletionByPodGC"), now);
                     pods::delete(pod, now);
@@ -81,7 +98,7 @@ impl Cluster {
             | Scene::Rejected(..)
             | Scene::Refused(..) => {}
         }
-        self.note_node_scene(&pod, fault.scene());
+        self.note_node_scene(pod, fault.scene());
     }
 
     fn note_node_scene(&mut self, pod: &PodView, scene: Scene) {
