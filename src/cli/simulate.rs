@@ -20,7 +20,8 @@ a worker with `ready: Completed` completes after three seconds. Without --fault 
 
 Each line says when something happened, to whom, what and why, what it was charged (`2/3 in 300s at web` is the second
 of three restarts that the window of `web` allows in 300 seconds; `none` could have been charged and was not), and what
-is next. The last line says how the tree stands in the end. The simulation ends when nothing more happens by itself, when
+is next. The last line says how the tree stands in the end, and how many restarts are left in its scarcest window. What
+happens again in the same way is told once, as long as nothing new is charged. The simulation ends when nothing more happens by itself, when
 everything is as it was before and so repeats, or after an hour of its time.";
 
 /// Examples for the end of the help.

@@ -51,7 +51,7 @@ struct Nature {
 pub(super) enum News {
     /// The kubelet has restarted a container in its Pod.
     Restarted(String, i32),
-    /// A Pod is gone.
+    /// A Pod that had not ended is gone.
     Gone(String, i32),
     /// The node of a replica is lost: which one, and how.
     NodeLost(String, i32, String),
@@ -228,7 +228,9 @@ impl Cluster {
         if let Some(worker) = self.world.workers.get_mut(&pod.child) {
             worker.pods.retain(|one| one.uid != uid);
         }
-        self.news.push(News::Gone(pod.child, pod.slot));
+        if !pod.is_terminal() {
+            self.news.push(News::Gone(pod.child, pod.slot));
+        }
     }
 
     /// All Pods, in the order of the tree.

@@ -28,6 +28,8 @@ struct Simulation {
     memory: Memory,
     wake_at: Option<Timestamp>,
     was_ready: bool,
+    /// How many rows there were when the time was up.
+    quiet_since: Option<usize>,
 }
 
 /// Lets a plan happen to a tree.
@@ -42,6 +44,7 @@ pub(super) fn run(tree: &SupervisionTree, plan: &Plan) -> Vec<Row> {
         memory: Memory::default(),
         wake_at: None,
         was_ready: false,
+        quiet_since: None,
     };
     let end = after(start, plan.seconds.unwrap_or(DEFAULT_SECONDS));
     let ending = simulation.play(end, plan.seconds.is_some());
@@ -70,8 +73,8 @@ impl Simulation {
             let Some(next) = self.cluster.next_due().into_iter().chain(wake).min() else {
                 return Ending::AtRest;
             };
-            if next > end && (is_asked || !self.only_forgets()) {
-                self.cluster.now = end;
+            if next > end && (is_asked || !self.only_forgets(next)) {
+                self.cluster.now = self.cluster.now.max(end);
                 return Ending::TimeIsUp;
             }
             self.cluster.advance(next);
@@ -79,12 +82,14 @@ impl Simulation {
         }
     }
 
-    /// Whether nothing happens any more but that windows empty, which takes as long as their periods.
-    fn only_forgets(&self) -> bool {
+    /// Whether nothing is to be told any more until `next`: windows empty and dead Pods are cleared away, which takes as
+    /// long as the longest period.
+    fn only_forgets(&mut self, next: Timestamp) -> bool {
+        let told = self.story.rows.len();
+        let since = *self.quiet_since.get_or_insert(told);
         let script = &self.cluster.script;
-        let is_quiet = self.cluster.next_due().is_none() && !self.cluster.refuses();
-        let last = after(script.start(), LONGEST_SECONDS);
-        is_quiet && !script.has_crash_loops() && self.cluster.now < last
+        let is_quiet = since == told && !self.cluster.refuses() && !script.has_crash_loops();
+        is_quiet && next <= after(script.start(), LONGEST_SECONDS)
     }
 
     /// Decides and carries out until nothing changes any more. `false` when that does not come to an end.

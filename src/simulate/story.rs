@@ -10,6 +10,7 @@ use super::time::relative;
 use crate::api::conditions::types;
 use crate::api::v1alpha1::{OperationKind, SupervisionTreeStatus, SupervisorStatus};
 use crate::model::decision::{Decision, Write};
+use crate::model::pod::PodView;
 use crate::model::world::World;
 
 mod charges;
@@ -156,9 +157,11 @@ impl Story {
                 Write::DeletePod {
                     child, uid, why, ..
                 } => {
-                    let pod = cluster.pods().find(|pod| pod.uid == *uid);
-                    let slot = pod.map_or(0, |pod| pod.slot);
-                    self.replica(child, slot, "stopping", why);
+                    // What has ended is only cleared away.
+                    let runs = |pod: &&PodView| pod.uid == *uid && !pod.is_terminal();
+                    if let Some(pod) = cluster.pods().find(runs) {
+                        self.replica(child, pod.slot, "stopping", why);
+                    }
                 }
                 Write::Scale {
                     child, replicas, ..

@@ -212,11 +212,36 @@ mod tests {
         rows.push(row(61, "t", "Ready", ""));
         assert_eq!(
             print(&rows),
-            "TIME  WHO                   WHAT      WHY  CHARGED  NEXT\n\
-             0s    a/0-19, b0/0, b1/0,   starting\n      b2/0, and 3 more\n\
-             1s    a/3,5                 started\n\
-             1m1s  t                     Ready\n"
+            "TIME  WHO                WHAT      WHY  CHARGED  NEXT\n\
+             0s    a/0-19, b0/0,      starting\n      b1/0, b2/0, and 3\n      more\n\
+             1s    a/3,5              started\n\
+             1m1s  t                  Ready\n"
         );
+    }
+
+    #[test]
+    fn what_happens_again_is_told_once_and_only_what_is_new_is_left() {
+        let round = |at: i64, charges: &str| {
+            let steps =
+                ["died", "stopping", "starting", "started"].map(|event| row(at, "a/0", event, ""));
+            let charged = Row {
+                charges: charges.to_owned(),
+                ..row(at, "b", "exited", "")
+            };
+            steps.into_iter().chain([charged]).collect::<Vec<_>>()
+        };
+        let rows = [round(1, "1/3"), round(2, "2/3"), round(4, "2/3")].concat();
+        let printed = print(&rows);
+        let lines: Vec<String> = printed
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
+        let expected = [
+            "2s … as before the same as from 1s to 1s",
+            "b exited 2/3",
+            "4s … as before the same as from 1s to 1s",
+        ];
+        assert_eq!(lines[6..], expected, "{printed}");
     }
 
     #[test]

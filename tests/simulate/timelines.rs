@@ -39,6 +39,17 @@ fn one_for_all_restarts_the_group() {
 }
 
 #[test]
+fn the_readme_shows_what_is_printed() {
+    let words = "-f manifests/samples/group.yaml --fault left=exit:1";
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    assert!(readme.contains(&format!("cargo run -- simulate {words}\n")));
+    assert!(
+        readme.contains(&printed(words, "")),
+        "the timeline in README.md is stale"
+    );
+}
+
+#[test]
 fn rest_for_one_restarts_what_comes_after() {
     compare(
         "rest-for-one",
