@@ -44,8 +44,8 @@ pub(crate) struct Simulate {
 
     /// Something that befalls a replica: CHILD[/SLOT]=(CLASS|exit:N|signal:N)[@TIME]; may be repeated
     ///
-    /// SLOT is the number of the replica, 0 when left out. CLASS is a class of fault, for example OomKilled, PodDeleted,
-    /// NodeUnreachable or ImageNotFound; a wrong one is answered with all names. exit:N and signal:N end the program with
+    /// SLOT is the number of the replica, 0 when left out. CLASS is a class of fault, for example `OomKilled`,
+    /// `PodDeleted`, `NodeUnreachable` or `ImageNotFound`; a wrong one is answered with all names. exit:N and signal:N end the program with
     /// that exit code or by that signal.
     ///
     /// TIME counts from the start of the simulation, for example 30s, 2m or 1m30s; the fault happens then, or as soon as the

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::cluster::Cluster;
 use crate::api::v1alpha1::{SlotStatus, SupervisorStatus};
-use crate::model::pod::PodView;
+use crate::model::pod::{ContainerView, PodView};
 use crate::model::window::seconds_between;
 
 /// The states that were seen, and when first.
@@ -90,7 +90,7 @@ fn slot(slot: &SlotStatus, now: Timestamp) -> String {
 }
 
 fn pod(pod: &PodView, cluster: &Cluster) -> String {
-    let runs = pod.containers.iter().map(|one| one.is_running());
+    let runs = pod.containers.iter().map(ContainerView::is_running);
     let runs: Vec<bool> = runs.collect();
     let step = cluster.next_step(pod);
     let step = step.map(|(due, step)| (seconds_between(cluster.now, due), step));

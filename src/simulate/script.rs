@@ -31,7 +31,9 @@ impl Script {
     /// The script of a simulation that starts then.
     pub(super) fn new(start: Timestamp, faults: Vec<Fault>, crash_loops: Vec<Target>) -> Self {
         let pending = faults.into_iter().map(|fault| {
-            let at = fault.at.or(fault.scene().is_of_start().then_some(0));
+            let at = fault
+                .at
+                .or_else(|| fault.scene().is_of_start().then_some(0));
             Pending {
                 due: at.map(|at| after(start, at)),
                 fault,

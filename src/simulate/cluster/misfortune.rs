@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{ActiveRefusal, Cluster, News};
 use crate::model::fault::{Class, Verdict};
 use crate::model::kubelet::set_condition;
-use crate::model::pod::{PodConditionType, PodView, Termination};
+use crate::model::pod::{ContainerView, PodConditionType, PodView, Termination};
 use crate::model::window::after;
 use crate::model::world::{NodeView, Refusal};
 use crate::simulate::pods::{self, Run};
@@ -215,7 +215,7 @@ impl Cluster {
         let runs = pod
             .containers
             .first()
-            .is_some_and(|first| first.is_running());
+            .is_some_and(ContainerView::is_running);
         runs && !pod.is_deleting() && !pod.is_terminal() && !self.is_silent(pod)
     }
 

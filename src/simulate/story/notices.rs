@@ -30,12 +30,12 @@ impl Story {
             _ if judged.charged.is_none() && !is_end(judged) => "not created",
             _ => "died",
         };
-        let (charged, rest) = split_charge(&judged.decision);
-        let charges = match charged {
+        let (is_charged, rest) = split_charge(&judged.decision);
+        let charges = match is_charged {
             Some(true) => charges::of_replica(before, decision, &judged.child, judged.slot),
             _ => charges::NONE.to_owned(),
         };
-        let next = if rest.is_empty() && charged == Some(true) {
+        let next = if rest.is_empty() && is_charged == Some(true) {
             self.due(before, &decision.tree_status, decision, judged)
         } else {
             relative(&untold(&rest, decision), self.start)
@@ -95,8 +95,8 @@ impl Story {
             "RetryStarted" => "tried again",
             other => other,
         };
-        let (charged, mut rest) = split_charge(&notice.message);
-        let charges = match charged {
+        let (is_charged, mut rest) = split_charge(&notice.message);
+        let charges = match is_charged {
             Some(true) if notice.reason == "SupervisorExited" => {
                 charges::of_supervisor(before, decision, &notice.child)
             }

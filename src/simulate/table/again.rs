@@ -74,7 +74,7 @@ fn rounds_at(lines: &[Line], steps: &[usize]) -> Option<(usize, usize)> {
                 (Some(first), Some(this)) => first.eq(this),
                 _ => false,
             };
-            let rounds = 1 + (1..).take_while(is_again).count();
+            let rounds = 1 + (1..steps.len()).take_while(is_again).count();
             (rounds > 1).then_some((length, rounds))
         })
 }
