@@ -165,6 +165,12 @@ impl Engine<'_> {
         })
     }
 
+    /// Whether a supervisor stops what had started, because it has failed to start.
+    pub(super) fn has_failed_to_start(&self, supervisor: NodeId) -> bool {
+        let exit = self.exit_of(supervisor);
+        exit.is_some_and(|operation| operation.kind == OperationKind::FailStart)
+    }
+
     /// A supervisor has failed to start: what has started is stopped, then its parent judges.
     pub(super) fn fail_start(&mut self, supervisor: NodeId, why: &str) {
         let operation = self.operation(OperationKind::FailStart, why);

@@ -167,7 +167,8 @@ impl Engine<'_> {
                 self.charge_death(death, others_alive, record)
             }
         };
-        let is_restarted = !matches!(death.fault.verdict, Verdict::Hold | Verdict::Wait);
+        let is_restarted = !matches!(death.fault.verdict, Verdict::Hold | Verdict::Wait)
+            && !self.has_failed_to_start(self.tree.nodes[death.leaf].parent);
         let notice = self.tell(death, is_restarted.then_some(charged), &decision);
         self.notices.insert(place, notice);
         if self.memory.judged.len() == named {

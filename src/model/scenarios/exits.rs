@@ -211,6 +211,7 @@ fn a_first_start_that_fails_takes_what_had_started_down_again() {
     lab.run(12);
     assert_eq!(trace(&lab, 0), "+a +b -a");
     assert_eq!(lab.charges("(root)"), charges(&[]));
+    assert_eq!(lab.judged.last().unwrap().1, None, "nothing is restarted");
     assert_eq!(lab.state(), "FFT GaveUp", "{}", lab.message());
     lab.behave("b", Behaviour::Healthy);
     lab.run(60);
