@@ -8,7 +8,7 @@ export CARGO_TARGET_DIR ?= $(COPPICE_CACHE)/targets/$(shell pwd -P | cksum | cut
 
 LAB = $(CARGO_TARGET_DIR)/debug/lab
 
-.PHONY: help lab cluster down demo test bench soak idle generate lint deny sbom
+.PHONY: help lab cluster down demo test bench soak fuzz idle generate lint deny sbom
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z]*\):.* ## /\1\t/p' Makefile | expand -t 12
@@ -34,6 +34,10 @@ bench: lab ## Measure Coppice beside its peers; a table, and target/bench.json (
 
 soak: ## Run the simulation with as many seeds as wanted (SEEDS=100000, FIRST=20000)
 	@first=$${FIRST:-20000}; SIM_SEEDS=$$first..$$((first + $${SEEDS:-100000})) cargo test --locked -p coppice --lib seeds_of_random_stories
+
+fuzz: ## Run random histories on Erlang/OTP and on the engine, and compare (HISTORIES=100000, FIRST=20000)
+	@./e2e/prepare
+	@first=$${FIRST:-20000}; OTP_SEEDS=$$first..$$((first + $${HISTORIES:-100000})) cargo test --locked -p coppice --lib histories_go_as_in_otp -- --nocapture
 
 idle: lab ## Watch an idle operator for ten minutes: it must write nothing but its Lease
 	@IDLE_SECONDS=600 cargo test --locked -p e2e --features cluster --test cluster -- --nocapture idle

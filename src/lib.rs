@@ -42,6 +42,8 @@
 //! * `conformance` (for tests only): the page that says how far all this does what Erlang/OTP does.
 //! * `sim` (for tests only): all of this over an API server in memory, in virtual time, on one thread, with everything
 //!   going wrong that can; and the promises of the design as predicates that are judged at every step.
+//! * `otp` (for tests only): random trees and histories, run on the supervisor of a real Erlang/OTP and on `model`; both do the
+//!   same, one thing after another. What the design has otherwise is named there by its number.
 //!
 //! # Invariants
 //!
@@ -90,5 +92,7 @@ mod conformance;
 mod dice;
 #[cfg(test)]
 mod layers;
+#[cfg(test)]
+mod otp;
 #[cfg(test)]
 mod sim;

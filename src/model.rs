@@ -19,6 +19,7 @@ pub mod kubelet;
 #[cfg(test)]
 pub(crate) mod lab;
 mod memory;
+pub(crate) mod mistakes;
 pub mod names;
 mod order;
 mod plan;

@@ -11,6 +11,7 @@ use crate::api::v1alpha1::{
 use super::decision::Notice;
 use super::engine::Engine;
 use super::judge::cut;
+use super::mistakes::{Mistake, is_planted};
 use super::tree::NodeId;
 use super::window::{
     Toll, after, api_time, backoff_delay, in_window, next_retry_delay, seconds_between,
@@ -68,7 +69,8 @@ impl Engine<'_> {
             });
         let entry = &mut supervisor.charges[index];
         entry.unstarted |= !charge.was_started;
-        let allowed = usize::try_from(policy.intensity.max_restarts).unwrap_or(0);
+        let allowed = usize::try_from(policy.intensity.max_restarts).unwrap_or(0)
+            + usize::from(is_planted(Mistake::OneMoreRestart));
         charge
             .toll
             .add_to(&mut entry.times, allowed.saturating_sub(elsewhere));

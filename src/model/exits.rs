@@ -10,6 +10,7 @@ use super::charge::Charge;
 use super::decision::Notice;
 use super::engine::{Engine, Mode};
 use super::judge::cut;
+use super::mistakes::{Mistake, is_planted};
 use super::tree::{NodeId, ROOT};
 use super::window::{Toll, api_time};
 
@@ -67,6 +68,11 @@ impl Engine<'_> {
                 self.fail_start(node.parent, &format!("{}: {why}", node.name));
                 self.tell_exit(id, true, "could not start, and neither can its parent", why);
             }
+            (OperationKind::GiveUp, Restart::Transient)
+                if is_planted(Mistake::GiveUpIsAbnormal) =>
+            {
+                self.charge_exit(id, operation);
+            }
             (OperationKind::GiveUp, Restart::Transient | Restart::Temporary)
             | (OperationKind::FailStart, Restart::Temporary) => {
                 self.stay_given_up(id, why);
@@ -88,13 +94,18 @@ impl Engine<'_> {
         };
         let why = format!("{verb} ({})", operation.message);
         let place = self.notices.len();
-        let mut text = self.charge(&Charge {
+        let charge = Charge {
             child: id,
             toll: Toll::one(self.now),
             was_started: started.is_some(),
             since: started.map(|time| time.0),
             why: why.clone(),
-        });
+        };
+        let mut text = if is_planted(Mistake::ExitIsFree) {
+            String::new()
+        } else {
+            self.charge(&charge)
+        };
         if self.mode_from_above(id) == Mode::Up {
             match self.restart_group(id, &format!("{name} {why}")) {
                 Some(group) => text = format!("{text}; {group}"),
@@ -160,6 +171,7 @@ impl Engine<'_> {
         self.memory.supervisor(parent).is_some_and(|record| {
             let operation = record.operation.as_ref();
             policy.on_start_failure == StartFailure::Fail
+                && !is_planted(Mistake::FirstStartIsTriedAgain)
                 && operation.is_some_and(|operation| operation.kind == OperationKind::Start)
                 && !record.backoff.iter().any(|entry| entry.child == name)
         })
@@ -189,6 +201,7 @@ impl Engine<'_> {
         let ends = match self.tree.parent_policy(child).auto_shutdown {
             AutoShutdown::Never => false,
             AutoShutdown::AnySignificant => true,
+            AutoShutdown::AllSignificant if is_planted(Mistake::OneIsAll) => true,
             AutoShutdown::AllSignificant => {
                 !self.enabled_children(node.parent).any(|id| is_active(&id))
             }

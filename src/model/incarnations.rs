@@ -12,6 +12,7 @@ use crate::api::v1alpha1::{
 
 use super::engine::{Engine, Mode};
 use super::judge::cut;
+use super::mistakes::{Mistake, is_planted};
 use super::names;
 use super::replica::Replicas;
 use super::tree::{Leaf, NodeId, ROOT};
@@ -127,7 +128,9 @@ impl Engine<'_> {
             record.incarnation += 1;
             record.started_time = None;
             record.finished = None;
-            record.charges.clear();
+            if !is_planted(Mistake::WindowIsInherited) {
+                record.charges.clear();
+            }
             record.backoff.clear();
             if handled.is_some() {
                 record.handled_restart_time = handled;
@@ -143,6 +146,9 @@ impl Engine<'_> {
         let from = match self.tree.parent_policy(child).strategy {
             Strategy::OneForOne => return None,
             Strategy::OneForAll => *self.tree.nodes[supervisor].children.first()?,
+            Strategy::RestForOne if is_planted(Mistake::RestIsAll) => {
+                *self.tree.nodes[supervisor].children.first()?
+            }
             Strategy::RestForOne => child,
         };
         if self.mode_from_above(child) != Mode::Up {
@@ -277,6 +283,7 @@ impl Engine<'_> {
         let record = self.memory.supervisor(supervisor);
         let operation = record.and_then(|record| record.operation.as_ref());
         let is_forgotten = is_temporary
+            && !is_planted(Mistake::TemporaryComesBack)
             && operation.is_some_and(|operation| {
                 operation.kind == OperationKind::Restart && operation.number == number
             });
@@ -304,8 +311,10 @@ impl Engine<'_> {
             slot.down_time = None;
             slot.started = false;
             slot.gone |= !slot.pod_uid.is_empty();
-            slot.finished
-                .take_if(|finished| !is_temporary || (finished.stopped && !is_forgotten));
+            slot.finished.take_if(|finished| {
+                let runs_again = !is_temporary || (finished.stopped && !is_forgotten);
+                runs_again && !is_planted(Mistake::FinishedForEver)
+            });
         }
         self.memory.intend_worker(name);
         self.sort_again(id, leaf);

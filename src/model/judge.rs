@@ -16,6 +16,7 @@ use super::deaths::Death;
 use super::decision::{Judged, Notice};
 use super::engine::{Engine, Mode};
 use super::fault::{Class, Verdict};
+use super::mistakes::{Mistake, is_planted};
 use super::replica::{Life, SlotView};
 use super::tree::NodeId;
 use super::window::{
@@ -87,6 +88,7 @@ impl Engine<'_> {
     fn is_absorbed(&self, death: &Death) -> bool {
         let worker = self.memory.workers.get(self.name(death.leaf));
         worker.is_some_and(|worker| death.incarnation < worker.incarnation)
+            && !is_planted(Mistake::JudgeAbsorbed)
     }
 
     fn judge_one(&mut self, death: &Death, others_alive: usize) {
@@ -180,7 +182,7 @@ impl Engine<'_> {
     fn is_allowed_end(&self, death: &Death) -> bool {
         match self.tree.nodes[death.leaf].restart {
             Restart::Permanent => false,
-            Restart::Transient => death.clean,
+            Restart::Transient => death.clean && !is_planted(Mistake::CleanEndIsDeath),
             // A first start that fails is no end, but the failure of its supervisor, where the spec says so.
             Restart::Temporary => {
                 let leaf = self.tree.leaf(death.leaf);

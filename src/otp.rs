@@ -1,0 +1,21 @@
+//! The differential test: random trees and histories, run on the supervisor of Erlang/OTP and on our engine.
+//!
+//! `history` says what a history is and `generate` draws one from a seed; `oracle` runs it on OTP (`oracle.erl`), `engine`
+//! on ours, in OTP's profile (`spec`); both answer with a `trace`, and `compare` finds where they differ. `shrink` makes a
+//! history that differs as small as it can. OTP comes from the Debian package `erlang-base`.
+//!
+//! Rule: nothing is left out of the comparison but what the design (§4) says is not as in OTP; each such place names the
+//! number.
+
+mod compare;
+mod engine;
+mod generate;
+mod golden;
+mod history;
+mod oracle;
+mod pods;
+mod shrink;
+mod spec;
+mod terms;
+mod tests;
+mod trace;

@@ -1,0 +1,131 @@
+//! Where two traces of one history differ.
+//!
+//! Rule: all is compared, in order, up to where OTP itself leaves it to chance.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::history::{Action, History};
+use super::trace::{Event, Followed, Trace, parents};
+
+/// The first step after which the two sides differ, 0 being the start of the tree.
+pub(super) fn difference(history: &History, otp: &Trace, ours: &Trace) -> Option<usize> {
+    let mut compared = 0..compared(history, otp);
+    compared.find(|number| {
+        ours.get(*number)
+            .is_none_or(|own| differ(history, *number, otp, own))
+    })
+}
+
+/// How many steps are compared.
+pub(super) fn compared(history: &History, otp: &Trace) -> usize {
+    let excluded = otp.iter().position(|followed| followed.excluded);
+    let last = (0..otp.len()).find(|number| is_last(history, otp, *number));
+    let all = [excluded, last.map(|last| last + 1), Some(otp.len())];
+    all.into_iter().flatten().min().unwrap_or_default()
+}
+
+/// Whether the comparison ends with that step.
+///
+/// Design 4.8: deaths seen together are judged before any start. OTP judges one, starts again what it has to, and looks at
+/// the next then. When a supervisor gives up over them, OTP has started some children once more than we have; from then
+/// on the scripts, which count starts, say different things.
+fn is_last(history: &History, otp: &Trace, number: usize) -> bool {
+    let followed = &otp[number];
+    let exits = |event: &Event| matches!(event, Event::Exited(..));
+    followed.excluded || dead(history, otp, number).len() > 1 && followed.events.iter().any(exits)
+}
+
+/// The workers that ended by themselves in that step.
+fn dead<'a>(history: &'a History, otp: &Trace, number: usize) -> Vec<&'a str> {
+    let Some(before) = number.checked_sub(1) else {
+        return Vec::new();
+    };
+    let Action::Exit(deaths) = &history.steps[before].action else {
+        return Vec::new();
+    };
+    let names = deaths.iter().map(|(name, _)| name.as_str());
+    names
+        .filter(|name| otp[before].up.contains(*name))
+        .collect()
+}
+
+fn differ(history: &History, number: usize, otp: &Trace, ours: &Followed) -> bool {
+    let theirs = &otp[number];
+    if !is_last(history, otp, number) {
+        let same = if theirs.several {
+            by_supervisor(history, &theirs.events) == by_supervisor(history, &ours.events)
+        } else {
+            theirs.events == ours.events
+        };
+        return !same || theirs.up != ours.up;
+    }
+    let failed = |event: &Event| matches!(event, Event::Failed(_));
+    if theirs.several || theirs.events.iter().any(failed) {
+        return false;
+    }
+    let dead = dead(history, otp, number);
+    without_haste(&theirs.events, &dead) != without_haste(&ours.events, &dead)
+        || theirs.up != ours.up
+}
+
+/// The events of each supervisor's children, in order.
+fn by_supervisor<'a>(history: &History, events: &'a [Event]) -> BTreeMap<String, Vec<&'a Event>> {
+    let parents = parents(history);
+    let mut found: BTreeMap<String, Vec<&Event>> = BTreeMap::new();
+    for event in events {
+        let parent = parents.get(event.subject()).cloned();
+        found
+            .entry(parent.unwrap_or_default())
+            .or_default()
+            .push(event);
+    }
+    found
+}
+
+/// Without what OTP had started again between two deaths of one instant, and had to stop at once.
+fn without_haste<'a>(events: &'a [Event], dead: &[&str]) -> Vec<&'a Event> {
+    let exit = events
+        .iter()
+        .position(|event| matches!(event, Event::Exited(..)));
+    let (before, after) = events.split_at(exit.unwrap_or(0));
+    let rest = before
+        .iter()
+        .filter(|event| !dead.contains(&event.subject()));
+    rest.chain(after).collect()
+}
+
+/// A history and both traces, side by side.
+pub(super) fn side_by_side(history: &History, otp: &Trace, ours: &Trace) -> String {
+    let mut text = format!("{history}\n  {:<44}OURS\n", "OTP");
+    for (number, theirs) in otp.iter().enumerate() {
+        let nothing = Followed::default();
+        let own = ours.get(number).unwrap_or(&nothing);
+        let what = match number.checked_sub(1) {
+            None => "first start".to_owned(),
+            Some(index) => history.steps[index].action.to_string(),
+        };
+        let skipped = if theirs.skipped { " (cannot be)" } else { "" };
+        let mark = if differ(history, number, otp, own) {
+            " <<<"
+        } else {
+            ""
+        };
+        writeln!(text, "{number}. {what}{skipped}{mark}").expect("a string takes all");
+        let (left, right) = (lines(theirs), lines(own));
+        for row in 0..left.len().max(right.len()) {
+            let cell = |lines: &[String]| lines.get(row).cloned().unwrap_or_default();
+            let (left, right) = (cell(&left), cell(&right));
+            let sign = if left == right { ' ' } else { '|' };
+            writeln!(text, "  {left:<42}{sign} {right}").expect("a string takes all");
+        }
+    }
+    text
+}
+
+fn lines(followed: &Followed) -> Vec<String> {
+    let mut lines: Vec<String> = followed.events.iter().map(ToString::to_string).collect();
+    let up: Vec<&str> = followed.up.iter().map(String::as_str).collect();
+    lines.push(format!("up: {}", up.join(" ")));
+    lines
+}

@@ -1,0 +1,171 @@
+//! The test itself: as many histories as wanted, on both sides.
+//!
+//! Rule: a history that cannot be run is a failure, and so is a kind of history that is rare.
+
+use std::env;
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use crate::model::mistakes::{self, Mistake};
+
+use super::compare::{difference, side_by_side};
+use super::engine;
+use super::history::History;
+use super::oracle::{NoTrace, Oracle};
+use super::shrink::shrink;
+use super::trace::{Coverage, Trace};
+
+/// How many histories run in one VM at a time.
+const BATCH: u64 = 10_000;
+/// Of how many failures the smallest history is looked for.
+const SHOWN: usize = 8;
+
+/// A history that ran on both sides.
+struct Ran {
+    history: History,
+    otp: Result<Trace, NoTrace>,
+    fails: bool,
+}
+
+/// The first histories, for all tests that need some.
+static FIRST: LazyLock<Vec<Ran>> = LazyLock::new(|| run(&mut Oracle::start(), 0..2000));
+
+fn run(oracle: &mut Oracle, seeds: Range<u64>) -> Vec<Ran> {
+    let histories: Vec<History> = seeds.map(History::of).collect();
+    let traces = oracle.run(&histories);
+    let pairs = histories.into_iter().zip(traces);
+    let ran = pairs.map(|(history, otp)| Ran {
+        fails: fails(&history, &otp),
+        history,
+        otp,
+    });
+    ran.collect()
+}
+
+/// `OTP_SEEDS=20000..120000` says which others.
+#[test]
+fn histories_go_as_in_otp() {
+    let mut tally = Tally::default();
+    match env::var("OTP_SEEDS") {
+        Err(_) => tally.add(&FIRST),
+        Ok(seeds) => {
+            let (first, last) = seeds.split_once("..").expect("two seeds, as in 0..2000");
+            let (first, last): (u64, u64) = (first.parse().unwrap(), last.parse().unwrap());
+            let mut oracle = Oracle::start();
+            for begin in (first..last).step_by(usize::try_from(BATCH).unwrap()) {
+                tally.add(&run(&mut oracle, begin..last.min(begin + BATCH)));
+            }
+        }
+    }
+    tally.judge();
+}
+
+#[test]
+fn planted_mistakes_are_found() {
+    let sound: Vec<&Ran> = FIRST.iter().filter(|ran| !ran.fails).collect();
+    for mistake in MISTAKES {
+        let found = mistakes::with(mistake, || {
+            sound.iter().find(|ran| fails(&ran.history, &ran.otp))
+        });
+        let found = found.unwrap_or_else(|| panic!("{mistake:?} is not found"));
+        println!("{mistake:?} is found by seed {}", found.history.seed);
+    }
+}
+
+const MISTAKES: [Mistake; 14] = [
+    Mistake::WindowEndsEarly,
+    Mistake::OneMoreRestart,
+    Mistake::WindowIsInherited,
+    Mistake::RestIsAll,
+    Mistake::StopInStartOrder,
+    Mistake::StartTogether,
+    Mistake::JudgeAbsorbed,
+    Mistake::CleanEndIsDeath,
+    Mistake::FinishedForEver,
+    Mistake::TemporaryComesBack,
+    Mistake::GiveUpIsAbnormal,
+    Mistake::FirstStartIsTriedAgain,
+    Mistake::OneIsAll,
+    Mistake::ExitIsFree,
+];
+
+/// What has come of histories.
+#[derive(Default)]
+struct Tally {
+    coverage: Coverage,
+    failed: Vec<History>,
+    unrun: usize,
+}
+
+impl Tally {
+    fn add(&mut self, all: &[Ran]) {
+        for ran in all {
+            match &ran.otp {
+                Ok(trace) => self.coverage.add(&ran.history, trace),
+                Err(_) => self.unrun += 1,
+            }
+        }
+        let failed = all.iter().filter(|ran| ran.fails);
+        self.failed.extend(failed.map(|ran| ran.history.clone()));
+        println!(
+            "{}; {} differ, {} not run",
+            self.coverage,
+            self.failed.len(),
+            self.unrun
+        );
+    }
+
+    /// Fails unless all is as in OTP, with the smallest histories that are like the first ones that are not.
+    fn judge(&self) {
+        let seeds: Vec<u64> = self.failed.iter().map(|history| history.seed).collect();
+        let shown = &self.failed[..SHOWN.min(self.failed.len())];
+        assert!(
+            seeds.is_empty(),
+            "{} histories go differently; seeds {:?}\n\n{}",
+            seeds.len(),
+            &seeds[..seeds.len().min(50)],
+            explain(shown).join("\n")
+        );
+        let unrun = self.unrun;
+        assert_eq!(
+            unrun, 0,
+            "histories were not run: this machine is too busy for real time"
+        );
+        let few = self.coverage.lacks();
+        assert!(few.is_empty(), "in less than a tenth: {}", few.join(", "));
+    }
+}
+
+/// Whether a history goes differently, or cannot be run.
+fn fails(history: &History, otp: &Result<Trace, NoTrace>) -> bool {
+    match otp.as_ref().map(|otp| (otp, engine::run(history, otp))) {
+        Ok((otp, Ok(ours))) => difference(history, otp, &ours).is_some(),
+        Ok((_, Err(_))) | Err(NoTrace::Hung | NoTrace::Broken(_)) => true,
+        Err(NoTrace::TooBusy) => false,
+    }
+}
+
+/// The smallest histories that fail like those, and how they go on both sides.
+fn explain(histories: &[History]) -> Vec<String> {
+    let mut oracle = Oracle::start();
+    let smallest = shrink(histories, |smaller| {
+        let traces = oracle.run(smaller);
+        let pairs = smaller.iter().zip(&traces);
+        pairs
+            .map(|(history, trace)| fails(history, trace))
+            .collect()
+    });
+    let traces = oracle.run(&smallest);
+    let pairs = smallest.iter().zip(traces);
+    pairs
+        .map(|(history, trace)| explain_one(history, trace))
+        .collect()
+}
+
+fn explain_one(history: &History, otp: Result<Trace, NoTrace>) -> String {
+    match otp.map(|otp| (engine::run(history, &otp), otp)) {
+        Ok((Ok(ours), otp)) => side_by_side(history, &otp, &ours),
+        Ok((Err(why), otp)) => format!("OURS: {why}\n{}", side_by_side(history, &otp, &Vec::new())),
+        Err(why) => format!("OTP: {why:?}\n{history}"),
+    }
+}
