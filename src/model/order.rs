@@ -154,9 +154,12 @@ impl Engine<'_> {
             group.push(id);
             group.sort_unstable();
         }
+        // Only what was made since then shows how far the start has come: what was moved here runs already.
+        let began = group.iter().find_map(|member| self.start_of(*member));
+        let began = began.map_or(Timestamp::MIN, |operation| operation.since_time.0);
         let reached = group
             .iter()
-            .rposition(|member| self.has_live_pods(*member))
+            .rposition(|member| self.has_live_pods(*member, began))
             .unwrap_or(0);
         let place = group.iter().position(|member| *member == id).unwrap_or(0);
         place <= reached
@@ -171,17 +174,18 @@ impl Engine<'_> {
         children.filter(|id| self.start_of(*id).is_some()).collect()
     }
 
-    fn has_live_pods(&self, id: NodeId) -> bool {
+    /// Whether a node has live Pods that were created since that time.
+    fn has_live_pods(&self, id: NodeId, since: Timestamp) -> bool {
         match self.tree.leaf(id) {
             Some(_) => self.replicas.get(&id).is_some_and(|replicas| {
                 replicas
                     .pods()
-                    .any(|pod| !pod.is_deleting() && !pod.is_terminal())
+                    .any(|pod| pod.created >= since && !pod.is_deleting() && !pod.is_terminal())
             }),
             None => self.tree.nodes[id]
                 .children
                 .iter()
-                .any(|child| self.has_live_pods(*child)),
+                .any(|child| self.has_live_pods(*child, since)),
         }
     }
 

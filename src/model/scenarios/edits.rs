@@ -245,3 +245,31 @@ fn an_order_that_is_taken_back_makes_no_death() {
         assert_eq!(lab.world.tree.status.restarts, 0, "{:?}", lab.events);
     }
 }
+
+#[test]
+fn what_is_moved_into_a_group_does_not_hurry_its_start() {
+    let worker = |name: &str, parent: &str| {
+        format!(
+            "- {{name: {name}, parent: {parent}, worker: {{template: {{spec: {{containers: [{{name: app, image: one}}]}}}}}}}}\n"
+        )
+    };
+    let spec = format!(
+        "children:\n- {{name: g, supervisor: {{strategy: OneForAll}}}}\n{}{}- {{name: h, supervisor: {{}}}}\n{}",
+        worker("a", "g"),
+        worker("b", "g"),
+        worker("c", "h")
+    );
+    let mut lab = Lab::new(&spec);
+    lab.run(30);
+    lab.behave("a", Behaviour::Hang);
+    lab.kill("b", 0, 1);
+    lab.run(10);
+    assert_eq!(lab.live("a"), [0]);
+    lab.edit(|spec| spec.children[4].parent = Some("g".into()));
+    lab.run(10);
+    assert!(lab.live("b").is_empty(), "a has not started");
+    assert_eq!(lab.live("c"), [0], "it keeps running");
+    lab.behave("a", Behaviour::Healthy);
+    lab.run(20);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+}
