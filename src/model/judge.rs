@@ -163,6 +163,10 @@ impl Engine<'_> {
                 }
                 let text = self.brake(death);
                 let group = is_childs.then(|| self.restart_group_of(death)).flatten();
+                if group.is_some() {
+                    // The operation absorbs the death, so that the tree has to remember what it began with.
+                    self.memory.judged.push(record);
+                }
                 group.map_or(text, |group| format!("not charged; {group}"))
             }
             Verdict::Application | Verdict::Unknown => {

@@ -312,11 +312,18 @@ fn a_member_that_others_delete_takes_its_group_along_uncharged() {
 
 #[test]
 fn a_crash_at_every_write_of_a_restart_changes_nothing() {
-    for strategy in ["OneForAll", "RestForOne"] {
+    let died: fn(&mut Lab) = |lab| lab.kill("b", 0, 1);
+    let deleted: fn(&mut Lab) = |lab| lab.delete_by_hand("b", 0);
+    for (strategy, ends) in [
+        ("OneForAll", died),
+        ("RestForOne", died),
+        ("OneForAll", deleted),
+        ("RestForOne", deleted),
+    ] {
         let story = |crash_in: Option<usize>| {
             let mut lab = group(&format!("strategy: {strategy}"), &["a", "b", "c"]);
             let since = lab.log.len();
-            lab.kill("b", 0, 1);
+            ends(&mut lab);
             lab.crash_in = crash_in;
             let before = lab.writes;
             lab.run(40);
@@ -325,10 +332,11 @@ fn a_crash_at_every_write_of_a_restart_changes_nothing() {
             (texts, writes, lab.world.tree.status.restarts)
         };
         let (expected, writes, restarts) = story(None);
+        assert_eq!(restarts, 1);
         for crash_in in 0..writes {
             let (found, _, counted) = story(Some(crash_in));
             assert_eq!(found, expected, "{strategy}, crash before write {crash_in}");
-            assert_eq!(counted, restarts);
+            assert_eq!(counted, restarts, "{strategy}, crash before {crash_in}");
         }
     }
 }
