@@ -45,6 +45,12 @@ pub fn decide(world: &World, now: Timestamp) -> Decision {
 
 fn supervise(tree: &Tree<'_>, world: &World, now: Timestamp) -> Decision {
     let mut engine = Engine::new(tree, world, now);
+    if engine.note_news_of_workers() {
+        // What is seen of the tree is older than what is seen below it: an operation that its Workers go through is not
+        // in it. The write is refused then, and the tree is read again.
+        engine.wake_at = Some(now);
+        return engine.into_decision(Vec::new());
+    }
     if engine.note_moves() {
         // What happens from now on is judged at the new place.
         engine.wake_at = Some(now);

@@ -228,6 +228,19 @@ impl Engine<'_> {
         })
     }
 
+    /// Operations are stored in the tree before the Workers go through them. Says whether a Worker has been through one
+    /// that the tree does not know of; nothing may be begun on that.
+    pub(super) fn note_news_of_workers(&mut self) -> bool {
+        let workers = self.memory.workers.values();
+        let last = workers.map(|worker| worker.operation).max().unwrap_or(0);
+        let is_behind = last > self.memory.tree.operations;
+        if is_behind {
+            self.memory.tree.operations = last;
+            self.memory.intend_tree();
+        }
+        is_behind
+    }
+
     /// Workers that were moved keep their Pods: what supervisors are in the middle of there does not concern them. Says
     /// whether there are any; that is to be stored before anything else happens there.
     pub(super) fn note_moves(&mut self) -> bool {

@@ -311,6 +311,24 @@ fn a_member_that_others_delete_takes_its_group_along_uncharged() {
 }
 
 #[test]
+fn nothing_is_begun_on_a_tree_that_is_seen_older_than_its_workers() {
+    let mut lab = group("strategy: OneForAll", &["a", "b"]);
+    let before = lab.world.tree.status.clone();
+    lab.kill("a", 0, 1);
+    lab.settle();
+    let mut stale = lab.world.clone();
+    std::sync::Arc::make_mut(&mut stale.tree).status = before;
+    let decision = crate::model::decide(&stale, lab.now);
+    assert!(decision.writes.is_empty());
+    assert!(
+        decision.tree_intent && decision.worker_intents.is_empty(),
+        "the tree is written first, which is refused when the view of it is old"
+    );
+    let known = lab.world.tree.status.operations;
+    assert_eq!(decision.tree_status.operations, known);
+}
+
+#[test]
 fn a_crash_at_every_write_of_a_restart_changes_nothing() {
     let died: fn(&mut Lab) = |lab| lab.kill("b", 0, 1);
     let deleted: fn(&mut Lab) = |lab| lab.delete_by_hand("b", 0);
