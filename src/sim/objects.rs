@@ -2,6 +2,7 @@
 //!
 //! Rule: independent of the operator's own code, but for the names that it computes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -93,9 +94,12 @@ pub(super) fn is_enabled(tree: &Value, child: &Value) -> bool {
 
 pub(super) fn quorum(tree: &Value, worker: &Value) -> usize {
     let child = spec_of(tree, child_of(worker));
+    // What runs to completion has to complete as a whole.
+    let completes = child.is_some_and(|child| child["worker"]["ready"] == "Completed");
     let wanted = child
         .and_then(|child| child["worker"]["quorum"].as_i64())
         .unwrap_or(1);
+    let wanted = if completes { i64::MAX } else { wanted };
     usize::try_from(wanted.min(replicas_of(worker))).unwrap_or(0)
 }
 
@@ -189,6 +193,41 @@ pub(super) fn slot_entry(worker: &Value, slot: i64) -> Option<&Value> {
         .as_array()?
         .iter()
         .find(|entry| entry["slot"] == slot)
+}
+
+/// The incarnation of its worker that a Pod belongs to.
+pub(super) fn incarnation_of(pod: &Value) -> i64 {
+    let label = pod["metadata"]["labels"][labels::INCARNATION].as_str();
+    label.and_then(|label| label.parse().ok()).unwrap_or(1)
+}
+
+/// The incarnation of a worker; one of which nothing is stored yet is in its first.
+pub(super) fn incarnation(worker: &Value) -> i64 {
+    worker["status"]["incarnation"].as_i64().unwrap_or(0).max(1)
+}
+
+/// The slots whose replica has ended as its type allows, and is not to run again.
+pub(super) fn finished_slots(tree: &Value, worker: &Value) -> BTreeSet<i64> {
+    let Some(child) = spec_of(tree, child_of(worker)) else {
+        return BTreeSet::new();
+    };
+    let wanted = wanted_revision(child);
+    let is_temporary = child["worker"]["restart"] == "Temporary";
+    let slots = worker["status"]["slots"].as_array().into_iter().flatten();
+    let finished = slots.filter(|slot| {
+        let finished = &slot["finished"];
+        !finished.is_null() && (is_temporary || finished["revision"] == wanted.as_str())
+    });
+    finished.filter_map(|slot| slot["slot"].as_i64()).collect()
+}
+
+/// Whether a supervisor above a child has ended as its type allows.
+pub(super) fn is_over(tree: &Value, child: &Value) -> bool {
+    let above = lineage(tree, child);
+    above
+        .iter()
+        .filter_map(|supervisor| record_of(tree, supervisor))
+        .any(|record| !record["finished"].is_null())
 }
 
 /// A condition of a tree.

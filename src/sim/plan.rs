@@ -52,6 +52,22 @@ pub(super) enum Mistake {
     ForgetPatience,
     /// A new tree is told what happened to another one.
     InheritHistory,
+    /// A group is restarted before that is stored.
+    RestartBeforeIntent,
+    /// Nobody waits for what stops of a former incarnation.
+    StartBesideFormer,
+    /// Deaths that an operation absorbs are charged.
+    ChargeAbsorbed,
+    /// What is stopped together is stopped at once.
+    StopTogether,
+    /// What is started together is started at once.
+    StartTogether,
+    /// What has finished is forgotten.
+    ForgetEnds,
+    /// An operation is begun again when it has been begun.
+    RepeatOperation,
+    /// A restart takes those along that are before the one that died.
+    RestartTooMany,
 }
 
 /// News that come late: a change is not told until that many further changes have happened, or some time has passed.

@@ -8,16 +8,18 @@
 //! | S1 slot uniqueness | a slot has at most one Pod that is live (not ended, no deletionTimestamp); a `Stable` one at most one that is not proven dead |
 //! | S2 no blind kill | a delete carries the UID of what it hits, which a tree owns by UID; of a Pod its resourceVersion too, unless what is stored says that it goes whatever its state, and then it is one too many, in a crash loop, or on a node that has been lost for long enough; no Worker goes that the spec names |
 //! | S3 availability | a replica that is up is taken down for its template only while all its siblings are up |
-//! | S4 intensity | the charges in a window are never more than `maxRestarts`, unless that supervisor has given up; and never more than there were deaths; what was given up is not tried again before its time |
-//! | S5 order | in an ordered start no Pod is created before all earlier siblings have started; when a tree goes, none is stopped before the later ones |
+//! | S4 intensity | the charges in a window are never more than `maxRestarts`, unless that supervisor has given up; and never more than there were deaths, of which those that an operation ordered or absorbed, and those that a type allows, are none; a group restart is charged once; what was given up is not tried again before its time |
+//! | S5 order | in an ordered start or restart no Pod is created before all earlier siblings have started in their present incarnation; none of a group is created while one of its former incarnation runs; what is stopped together and in order waits for all later siblings, and all of it for a `Stable` one that cannot be proven dead |
 //! | S6 confinement | what is written is a tree's status or finalizer, its Workers, their Pods, Events about it, and the own Lease; all in the tree's namespace |
 //! | S8 monotone status | `observedGeneration` never falls; Ready without Reconciling is said only of what was so |
 //! | S9 no resurrection | no Pod is created for a tree that is being deleted; the first status of a tree remembers nothing of one of the same name |
-//! | S10 intent before effect | a Pod that died by itself is replaced, or deleted for its crash loop, only after its death is stored; one that is Ready is stopped only after what stops it is stored |
+//! | S10 intent before effect | a Pod that died by itself is replaced, or deleted for its crash loop, only after its death is stored; one that is Ready is stopped only after what stops it is stored: the operation in its tree and the incarnation in its Worker; none is started before its incarnation is stored |
+//! | once | an operation has a number of its own, restarts what the strategy names because something there ended, and begins one incarnation of what goes through it |
+//! | finished | a replica has finished only when its program ended as its type allows; it runs again only with its group or supervisor, for another template, or when it is asked for |
 //! | counted | a tree shows no more deaths than it has counted |
 //! | S11 quiescence | at the end nothing is written any more, Leases excepted |
 //!
-//! L1: it is as the spec asks. L2: what fails for ever ends in the give-up that `onGiveUp` names. L3: what is deleted is
+//! L1: it is as the spec asks: what is to run runs, what has finished stays so, and nothing is left half done. L2: what fails for ever ends in the give-up that `onGiveUp` names. L3: what is deleted is
 //! gone. L4: whatever the history, the same good spec leads to the same state. These are what a run compares at its end.
 
 use std::collections::BTreeMap;
@@ -28,16 +30,19 @@ use serde_json::Value;
 
 use super::kind::{Call, Kind, Part, Verb};
 use super::objects::{
-    child_of, condition, controller_uid, died_by_itself, has_ended, is_crash_looping, is_live,
-    is_ready, is_stable, owners, pods_of, replicas_of, slot_of, uid_of,
+    child_of, condition, controller_uid, died_by_itself, has_ended, incarnation, incarnation_of,
+    is_crash_looping, is_live, is_ready, is_stable, owners, pods_of, replicas_of, slot_of, uid_of,
 };
 use super::plan::Plan;
 use super::server::{Actor, Answer, Server};
 
 mod confinement;
 mod facts;
+mod finished;
 mod give_ups;
+mod once;
 mod order;
+mod stops;
 #[cfg(test)]
 mod tests;
 mod windows;
@@ -61,6 +66,8 @@ pub(super) struct Monitor {
     pub(super) violations: Vec<Violation>,
     facts: Facts,
     windows: windows::Windows,
+    once: once::Once,
+    finished: finished::Finished,
 }
 
 /// How long news, a decision and a request may take when nothing is wrong.
@@ -74,6 +81,8 @@ impl Monitor {
             violations: Vec::new(),
             facts: Facts::default(),
             windows: windows::Windows::default(),
+            once: once::Once::default(),
+            finished: finished::Finished::default(),
         }
     }
 
@@ -143,7 +152,9 @@ impl Monitor {
         };
         let versioned = call.body["preconditions"]["resourceVersion"].is_string();
         let unwanted = self.facts.is_unwanted(server, &worker, pod, self.slack);
-        let goes = facts::goes_whatever_its_state(server, &tree, &worker, pod);
+        let goes = stops::is_or_was(server, &tree, &worker, self.slack, |tree, worker| {
+            stops::goes_whatever_its_state(server, tree, worker, pod)
+        });
         if !versioned && !unwanted && !goes {
             let (predicate, what) = if is_ready(pod) {
                 ("S10 intent before effect", "before what stops it is stored")
@@ -170,7 +181,11 @@ impl Monitor {
         {
             self.broken(server, "S3 availability", what);
         }
-        if let Some(what) = order::stopped_too_early(server, &self.facts, &tree, pod, self.slack) {
+        let individually = versioned || unwanted;
+        if let Some(what) =
+            order::stopped_too_early(server, &self.facts, &tree, &worker, pod, self.slack)
+                .filter(|_| !individually)
+        {
             self.broken(server, "S5 order", what);
         }
         // Of too many Pods those that are not alive go first, whatever they died of. This one is not live any more.
@@ -178,7 +193,7 @@ impl Monitor {
         let live = pods_of(server, uid_of(&worker)).filter(|pod| is_live(pod));
         let was_one_too_many = i64::try_from(live.count()).is_ok_and(|live| live >= replicas);
         let looping = versioned && is_crash_looping(pod) && !was_one_too_many;
-        if looping && !facts::is_stored(&tree, &worker, pod) {
+        if looping && !stops::is_stored(&tree, &worker, pod) {
             let what =
                 format!("Pod {name} is deleted for its crash loop before its death is stored");
             self.broken(server, "S10 intent before effect", what);
@@ -203,6 +218,15 @@ impl Monitor {
         }
         for what in self.windows.changed(server, &change, self.slack) {
             self.broken(server, "S4 intensity", what);
+        }
+        for what in self.once.changed(server, &change) {
+            self.broken(server, "once", what);
+        }
+        for what in self
+            .finished
+            .changed(server, &self.facts, &change, self.slack)
+        {
+            self.broken(server, "finished", what);
         }
         self.facts.changed(server, &change);
     }
@@ -257,14 +281,22 @@ impl Monitor {
                 format!("{place} is created although the tree is being deleted"),
             );
         }
-        if let Some(what) =
-            order::started_too_early(server, &self.facts, &tree, &worker, pod, self.slack)
-        {
+        let early = order::started_too_early(server, &self.facts, &tree, &worker, pod, self.slack);
+        let beside =
+            order::started_beside_former(server, &self.facts, &tree, &worker, pod, self.slack);
+        for what in early.into_iter().chain(beside) {
             self.broken(server, "S5 order", what);
+        }
+        if let Some(what) = finished::started_again(&tree, &worker, pod) {
+            self.broken(server, "finished", what);
+        }
+        if incarnation_of(pod) > incarnation(&worker) {
+            let what = format!("{place} is started before its incarnation is stored");
+            self.broken(server, "S10 intent before effect", what);
         }
         if let Some(dead) = self.facts.predecessor(pod)
             && died_by_itself(&dead)
-            && !facts::is_stored(&tree, &worker, &dead)
+            && !stops::is_stored(&tree, &worker, &dead)
         {
             let what = format!(
                 "{place} replaces {} before its death is stored",
@@ -303,10 +335,13 @@ impl Monitor {
         }
         let restarts = new["status"]["restarts"].as_u64().unwrap_or_default();
         let faults = new["status"]["recentFaults"].as_array();
-        // What keeps a Pod from being created or from running is shown too, and is no death.
+        // What keeps a Pod from being created or from running is shown too, and is no death; an end that its type allows
+        // restarts nothing.
         let is_death = |fault: &&Value| {
-            let is_block = fault["decision"] == "tried again; not charged";
-            fault["verdict"] != "Hold" && fault["verdict"] != "Wait" && !is_block
+            let decision = fault["decision"].as_str().unwrap_or_default();
+            let is_block = decision == "tried again; not charged";
+            let is_end = decision.starts_with("not restarted");
+            fault["verdict"] != "Hold" && fault["verdict"] != "Wait" && !is_block && !is_end
         };
         let deaths = faults.into_iter().flatten().filter(is_death).count();
         if u64::try_from(deaths).is_ok_and(|deaths| deaths > restarts) {

@@ -2,21 +2,16 @@
 //!
 //! Rule: one thread, virtual time, and no choice that is not in the plan, so that a run can be had again.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use serde_json::Value;
 use tokio::time::Instant;
 
-use super::history::{letters, timeline};
-use super::kind::Kind;
-use super::objects::{
-    child_of, condition, controller_uid, is_deleting, is_enabled, slot_of, spec_of, uid_of,
-};
+use super::ends::{cost, half_done, left_over, not_whole, state, summary};
+use super::history::timeline;
 use super::operator::Operator;
 use super::plan::Plan;
-use super::predicates::{standing, wrong_give_ups};
+use super::predicates::wrong_give_ups;
 use super::scenario::{Scenario, Step, create_tree};
 use super::server::{Actor, Address, Change};
 use super::world::{Shared, World};
@@ -152,8 +147,16 @@ impl Scenario {
         }
         if ends.starts_with("TFF") {
             wrong.extend(not_whole(world));
+            wrong.extend(half_done(world));
         }
         wrong.extend(left_over(world));
+        let cost = cost(world);
+        if !self.cost.is_empty() && cost != self.cost {
+            wrong.push(format!(
+                "S4 cost: it has cost {cost:?}, not {:?}",
+                self.cost
+            ));
+        }
         let behaviours = &world.cluster.behaviours;
         wrong.extend(wrong_give_ups(&world.server, |who| {
             behaviours.get(who).copied()
@@ -242,140 +245,4 @@ impl Operators {
             }
         }
     }
-}
-
-/// Conditions and reason of the tree.
-fn summary(world: &World) -> String {
-    let Some((_, tree)) = world.server.all(Kind::Tree).next() else {
-        return "no tree".to_owned();
-    };
-    let ready = condition(tree, "Ready");
-    let text = |field: &str| {
-        ready
-            .map_or("", |ready| ready[field].as_str().unwrap_or(""))
-            .to_owned()
-    };
-    format!("{} {}: {}", letters(tree), text("reason"), text("message"))
-}
-
-/// Slots that should be up and are not, judged by the spec and the Pods alone.
-fn not_whole(world: &World) -> Vec<String> {
-    let mut missing = Vec::new();
-    for (_, worker) in world.server.all(Kind::Worker) {
-        let tree = tree_of(world, worker);
-        let specs =
-            tree.and_then(|tree| tree["spec"]["children"].as_array().map(|all| (tree, all)));
-        let wanted = specs.is_some_and(|(tree, all)| {
-            all.iter()
-                .any(|spec| spec["name"] == child_of(worker) && is_enabled(tree, spec))
-        });
-        let replicas = worker["spec"]["replicas"].as_i64().unwrap_or(1);
-        let standing = standing(&world.server, uid_of(worker));
-        if !wanted {
-            continue;
-        }
-        if has_fixed_slots(world, worker) {
-            let slots = (0..replicas).filter(|slot| standing.get(slot) != Some(&"ready"));
-            missing.extend(slots.map(|slot| format!("L1: {}/{slot} is not up", child_of(worker))));
-            continue;
-        }
-        let up = standing.values().filter(|stands| **stands == "ready");
-        let up = up.count();
-        if usize::try_from(replicas) != Ok(up) || standing.len() != up {
-            let child = child_of(worker);
-            missing.push(format!(
-                "L1: of {replicas} replicas of {child} these stand: {standing:?}"
-            ));
-        }
-    }
-    missing
-}
-
-/// Whether the spec says which slots a worker has. With `Stable` the highest are dropped; else those that are not alive
-/// go first, so that the numbers that are left depend on what happened.
-fn has_fixed_slots(world: &World, worker: &Value) -> bool {
-    tree_of(world, worker)
-        .and_then(|tree| spec_of(tree, child_of(worker)).cloned())
-        .is_some_and(|spec| spec["worker"]["identity"] == "Stable")
-}
-
-/// Workers whose tree is gone although they name it as their owner.
-fn left_over(world: &World) -> Vec<String> {
-    let workers = world.server.all(Kind::Worker).map(|(_, worker)| worker);
-    workers
-        .filter(|worker| !controller_uid(worker).is_empty() && tree_of(world, worker).is_none())
-        .map(|worker| format!("L3: Worker {} is left over", worker["metadata"]["name"]))
-        .collect()
-}
-
-fn tree_of<'a>(world: &'a World, worker: &Value) -> Option<&'a std::sync::Arc<Value>> {
-    let mut trees = world.server.all(Kind::Tree).map(|(_, tree)| tree);
-    trees.find(|tree| uid_of(tree) == controller_uid(worker))
-}
-
-/// What is so in the end, for comparing: nothing in it depends on when something was.
-fn state(world: &World) -> String {
-    let mut text = String::new();
-    for (_, tree) in world.server.all(Kind::Tree) {
-        let reason =
-            condition(tree, "Ready").map_or("", |ready| ready["reason"].as_str().unwrap_or(""));
-        let _ = writeln!(
-            text,
-            "{} {reason}, generation {}",
-            letters(tree),
-            tree["status"]["observedGeneration"]
-        );
-        for record in tree["status"]["supervisors"]
-            .as_array()
-            .into_iter()
-            .flatten()
-        {
-            let gave_up: Vec<&Value> = record["gaveUp"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .map(|g| &g["child"])
-                .collect();
-            let operation = &record["operation"]["kind"];
-            let _ = writeln!(
-                text,
-                "  supervisor {}: {operation}, gave up {gave_up:?}",
-                record["name"]
-            );
-        }
-    }
-    for ((_, _, name), worker) in world.server.all(Kind::Worker) {
-        let tree = world
-            .server
-            .all(Kind::Tree)
-            .find(|(_, tree)| uid_of(tree) == controller_uid(worker));
-        let enabled = tree.is_some_and(|(_, tree)| {
-            let specs = tree["spec"]["children"].as_array();
-            specs
-                .into_iter()
-                .flatten()
-                .any(|spec| spec["name"] == child_of(worker) && is_enabled(tree, spec))
-        });
-        let pods = standing(&world.server, uid_of(worker));
-        let spec = &worker["spec"]["replicas"];
-        let pods = if has_fixed_slots(world, worker) {
-            format!("{pods:?}")
-        } else {
-            let mut pods: Vec<&str> = pods.into_values().collect();
-            pods.sort_unstable();
-            format!("{pods:?}")
-        };
-        let _ = writeln!(
-            text,
-            "  worker {name}: enabled {enabled}, replicas {spec}, {pods}"
-        );
-    }
-    let ownerless = world
-        .server
-        .all(Kind::Pod)
-        .filter(|(_, pod)| controller_uid(pod).is_empty() || slot_of(pod) < 0)
-        .filter(|(_, pod)| !is_deleting(pod))
-        .count();
-    let _ = writeln!(text, "  strangers: {ownerless}");
-    text
 }

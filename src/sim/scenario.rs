@@ -2,6 +2,7 @@
 //!
 //! Rule: a step is made at its time, whatever the operators do; one that finds nothing to act on says so in the timeline.
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::cluster::{Behaviour, nodes, register_node};
@@ -23,6 +24,9 @@ pub(super) struct Scenario {
     pub(super) seconds: u64,
     /// What must be so in the end: letters of Ready, Reconciling, Stalled and the reason; empty: there is no tree.
     pub(super) ends: &'static str,
+    /// What it must have cost in the end, whatever goes wrong; empty where that depends on which deaths are seen together.
+    /// See `account`.
+    pub(super) cost: &'static str,
 }
 
 impl Scenario {
@@ -40,7 +44,13 @@ impl Scenario {
             steps,
             seconds,
             ends,
+            cost: "",
         }
+    }
+
+    /// The same story, with what it must cost.
+    pub(super) fn costs(self, cost: &'static str) -> Self {
+        Self { cost, ..self }
     }
 }
 
@@ -85,6 +95,8 @@ pub(super) enum Step {
     DeleteWorker(&'static str),
     /// The tree is asked to try again, now.
     Retry,
+    /// A child, or with an empty name the tree, is asked to restart, in that many seconds.
+    RestartIn(&'static str, i64),
     /// The machine of a replica goes off; comes back; its Node is deleted; is said to be out of service when it is off.
     PowerOff(&'static str),
     PowerOn(&'static str),
@@ -238,6 +250,7 @@ impl Step {
                 let now = crate::sim::server::time(world.server.now);
                 change_spec(world, |spec| spec["retryAt"] = now.into())?;
             }
+            Self::RestartIn(child, seconds) => ask_for_restart(world, child, *seconds)?,
             other => other.befall(world),
         }
         Ok(())
@@ -314,6 +327,20 @@ fn at<'a>(spec: &'a mut Value, path: &str) -> &'a mut Value {
             .find(|item| item["name"] == part)
             .expect("the path of a scenario names a child"),
         other => &mut other[part],
+    })
+}
+
+/// Asks a child, or with an empty name the tree, to restart in that many seconds.
+fn ask_for_restart(world: &mut World, child: &str, seconds: i64) -> Result<(), &'static str> {
+    let then = world.server.now + SignedDuration::from_secs(seconds);
+    let then = crate::sim::server::time(then);
+    change_spec(world, |spec| {
+        let place = if child.is_empty() {
+            spec
+        } else {
+            at(spec, &format!("children.{child}"))
+        };
+        place["restartAt"] = then.into();
     })
 }
 

@@ -5,11 +5,16 @@
 
 use super::scenario::Scenario;
 
+mod asked;
 mod deaths;
 mod edits;
 mod ends;
+mod escalation;
+mod groups;
 mod healthy;
+mod operations;
 mod strangers;
+mod types;
 
 /// All is up.
 const HEALTHY: &str = "TFF";
@@ -60,6 +65,14 @@ pub(super) fn all() -> Vec<Scenario> {
         ends::nodes(),
         strangers::strangers(),
         strangers::operators(),
+        groups::deaths(),
+        groups::deaths_in_operations(),
+        escalation::escalations(),
+        types::ends(),
+        types::ends_of_supervisors(),
+        asked::suspended(),
+        asked::restarts(),
+        operations::edits(),
     ]
     .concat()
 }

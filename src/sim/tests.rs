@@ -147,7 +147,7 @@ fn check_every(what: &str, plans: impl Fn(&Outcome) -> Vec<Plan>) {
 #[test]
 fn every_scenario_keeps_every_promise() {
     let all = scenarios::all();
-    assert!(all.len() >= 30, "there are {} scenarios", all.len());
+    assert!(all.len() >= 120, "there are {} scenarios", all.len());
     check_all("scenarios", &all, |scenario| {
         let plan = Plan {
             away: Duration::from_millis(300),

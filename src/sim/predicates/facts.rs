@@ -8,12 +8,14 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::sim::cluster::nodes::has_taint;
+use super::stops::{goes_anyway, is_or_was};
+use crate::sim::cluster::nodes::{OUT_OF_SERVICE, has_taint};
 use crate::sim::kind::Kind;
 use crate::sim::objects::{
-    child_of, children, condition, controller_uid, ended_runs, is_deleting, is_enabled, is_live,
-    is_ready, is_stable, lineage, owners, pods_of, quorum, record_of, replicas_of, revision_of,
-    slot_entry, slot_of, spec_of, uid_of, wanted_revision, worker_of,
+    child_of, children, condition, controller_uid, finished_slots, has_ended, incarnation,
+    incarnation_of, is_deleting, is_enabled, is_live, is_over, is_ready, is_stable, owners,
+    pods_of, quorum, replicas_of, revision_of, slot_of, spec_of, uid_of, wanted_revision,
+    worker_of,
 };
 use crate::sim::server::{Actor, Change, Server};
 
@@ -28,9 +30,11 @@ pub(super) struct Facts {
     ended: BTreeMap<String, Timestamp>,
     /// Until when a Pod was Ready, when it no longer is.
     ready_until: BTreeMap<String, Timestamp>,
-    /// Children that have started, by tree and name, and since when they are stopped again. A Worker that somebody
-    /// deletes is made anew; the child is the same.
-    started: BTreeMap<(String, String), Option<Timestamp>>,
+    /// Children that have started, by tree and name. A Worker that somebody deletes is made anew; the child is the same.
+    started: BTreeMap<(String, String), Started>,
+    /// When an object was made, and since when a worker is in its incarnation: by UID.
+    born: BTreeMap<String, Timestamp>,
+    begun: BTreeMap<String, Timestamp>,
     /// The last Pod of each slot, as it was last seen: by Worker and slot.
     last: BTreeMap<(String, i64), Vec<Arc<Value>>>,
     /// Trees that are as their spec asks.
@@ -39,6 +43,8 @@ pub(super) struct Facts {
     matched: BTreeMap<String, Timestamp>,
     /// Pods that somebody else deleted.
     by_others: BTreeSet<String>,
+    /// Pods of children that were disabled: enabled again, these start as new.
+    disabled: BTreeSet<String>,
     /// Numbers of replicas that Workers had, and until when.
     scaled: BTreeMap<String, Vec<(Timestamp, i64)>>,
     /// When the spec of a tree, and the owners of an object, were changed last: by UID.
@@ -46,8 +52,18 @@ pub(super) struct Facts {
     moved: BTreeMap<String, Timestamp>,
     /// Nodes from which Kubernetes evicts because they do not report: since when they are not Ready, and until when.
     lost: BTreeMap<String, (Timestamp, Option<Timestamp>)>,
+    /// Since when nodes do not answer.
+    silent: BTreeMap<String, Timestamp>,
     /// The enabled workers of a tree, by its UID and generation, with the revisions of their templates.
     wanted: BTreeMap<(String, i64), Vec<(String, String)>>,
+}
+
+/// A child that has started.
+struct Started {
+    /// In which incarnation.
+    incarnation: i64,
+    /// Since when it is stopped again.
+    stopped: Option<Timestamp>,
 }
 
 impl Facts {
@@ -57,6 +73,9 @@ impl Facts {
             return;
         };
         let uid = uid_of(object).to_owned();
+        if change.before.is_none() {
+            self.born.insert(uid.clone(), server.now);
+        }
         let was_deleting = change.before.as_deref().is_some_and(is_deleting);
         if is_deleting(object) && !was_deleting || change.after.is_none() {
             self.ending.entry(uid.clone()).or_insert(server.now);
@@ -74,16 +93,19 @@ impl Facts {
             }
             if change.address.0 == Kind::Tree && old["spec"] != new["spec"] {
                 self.edited.insert(uid.clone(), server.now);
+                self.note_disabled(server, new);
             }
         }
         if let (Kind::Worker, Some(old), Some(new)) =
             (change.address.0, &change.before, &change.after)
-            && replicas_of(old) != replicas_of(new)
         {
-            self.scaled
-                .entry(uid.clone())
-                .or_default()
-                .push((server.now, replicas_of(old)));
+            if replicas_of(old) != replicas_of(new) {
+                let known = self.scaled.entry(uid.clone()).or_default();
+                known.push((server.now, replicas_of(old)));
+            }
+            if incarnation(old) != incarnation(new) {
+                self.begun.insert(uid.clone(), server.now);
+            }
         }
         if change.address.0 == Kind::Pod {
             self.pod(server, change, object, &uid);
@@ -96,12 +118,21 @@ impl Facts {
                 controller_uid(object).to_owned(),
                 child_of(object).to_owned(),
             );
-            if let Some(stopped) = self.started.get_mut(&child) {
-                stopped.get_or_insert(server.now);
+            if let Some(started) = self.started.get_mut(&child) {
+                started.stopped.get_or_insert(server.now);
             }
         }
         if matches!(change.address.0, Kind::Pod | Kind::Tree | Kind::Worker) {
             self.note_match(server);
+        }
+    }
+
+    fn note_disabled(&mut self, server: &Server, tree: &Value) {
+        let disabled = children(tree).iter().filter(|spec| !is_enabled(tree, spec));
+        let workers = disabled.filter_map(|spec| worker_of(server, tree, spec["name"].as_str()?));
+        for worker in workers {
+            let pods = pods_of(server, uid_of(&worker));
+            self.disabled.extend(pods.map(|pod| uid_of(pod).to_owned()));
         }
     }
 
@@ -127,23 +158,36 @@ impl Facts {
         let Some((tree, worker)) = owners(server, pod) else {
             return;
         };
+        let incarnation = incarnation_of(pod);
         let ready = pods_of(server, &owner)
-            .filter(|pod| is_ready(pod) && !is_deleting(pod))
+            .filter(|pod| is_ready(pod) && !is_deleting(pod) && incarnation_of(pod) == incarnation)
             .count();
         let live = pods_of(server, &owner).filter(|pod| is_live(pod)).count();
         let child = (uid_of(&tree).to_owned(), child_of(pod).to_owned());
-        if ready >= quorum(&tree, &worker) {
-            self.started.insert(child, None);
+        // What runs to completion has started only then, which its Worker remembers.
+        let completes = spec_of(&tree, child_of(pod))
+            .is_some_and(|spec| spec["worker"]["ready"] == "Completed");
+        if ready >= quorum(&tree, &worker) && !completes {
+            let started = Started {
+                incarnation,
+                stopped: None,
+            };
+            self.started.insert(child, started);
         } else if live == 0
             && matches!(change.actor, Actor::Operator(_))
-            && let Some(stopped) = self.started.get_mut(&child)
+            && let Some(started) = self.started.get_mut(&child)
         {
-            stopped.get_or_insert(server.now);
+            started.stopped.get_or_insert(server.now);
         }
     }
 
     fn node(&mut self, server: &Server, name: &str, node: Option<&Value>) {
         let silent = node.filter(|node| has_taint(node, "node.kubernetes.io/unreachable"));
+        if silent.is_some() {
+            self.silent.entry(name.to_owned()).or_insert(server.now);
+        } else {
+            self.silent.remove(name);
+        }
         let ready = silent.and_then(|node| condition(node, "Ready"));
         let since = ready.and_then(|ready| ready["lastTransitionTime"].as_str()?.parse().ok());
         match since {
@@ -211,7 +255,9 @@ impl Facts {
             let up = pods_of(server, uid_of(&worker))
                 .filter(|pod| is_ready(pod) && !is_deleting(pod) && revision_of(pod) == revision)
                 .count();
-            up >= quorum(tree, &worker)
+            let finished = finished_slots(tree, &worker).len();
+            up + finished >= quorum(tree, &worker)
+                || spec_of(tree, child).is_some_and(|spec| is_over(tree, spec))
         })
     }
 
@@ -253,11 +299,59 @@ impl Facts {
         self.ended.get(uid).copied()
     }
 
-    /// Whether a child has started, and was not stopped before that.
-    pub(super) fn has_started(&self, tree: &Value, child: &str, since: Timestamp) -> bool {
+    /// Whether a child has started in that incarnation or a later one, and was not stopped before that time.
+    pub(super) fn has_started(
+        &self,
+        tree: &Value,
+        child: &str,
+        incarnation: i64,
+        since: Timestamp,
+    ) -> bool {
         let child = (uid_of(tree).to_owned(), child.to_owned());
-        let stopped = self.started.get(&child);
-        stopped.is_some_and(|stopped| stopped.is_none_or(|stopped| stopped >= since))
+        self.started.get(&child).is_some_and(|started| {
+            started.incarnation >= incarnation
+                && started.stopped.is_none_or(|stopped| stopped >= since)
+        })
+    }
+
+    /// Whether an object was made a moment ago.
+    pub(super) fn is_new(&self, server: &Server, object: &Value, slack: SignedDuration) -> bool {
+        let born = self.born.get(uid_of(object));
+        born.is_some_and(|born| server.now.duration_since(*born) <= slack)
+    }
+
+    /// Whether a worker began its incarnation a moment ago.
+    pub(super) fn was_begun_lately(
+        &self,
+        server: &Server,
+        worker: &Value,
+        slack: SignedDuration,
+    ) -> bool {
+        let begun = self.begun.get(uid_of(worker));
+        begun.is_some_and(|begun| server.now.duration_since(*begun) <= slack)
+    }
+
+    /// Whether the number of replicas of a worker was ever changed.
+    pub(super) fn was_scaled(&self, worker: &Value) -> bool {
+        self.scaled.contains_key(uid_of(worker))
+    }
+
+    /// Whether a Pod has been on its way out, on a node that does not answer and that nobody says is off, for more than a
+    /// moment.
+    pub(super) fn waits_for_fence(
+        &self,
+        server: &Server,
+        pod: &Value,
+        slack: SignedDuration,
+    ) -> bool {
+        let name = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+        let node = server.get(Kind::Node, "", name);
+        let is_off = node.is_none_or(|node| has_taint(node, OUT_OF_SERVICE));
+        let long = |since: Option<&Timestamp>| {
+            since.is_some_and(|since| server.now.duration_since(*since) > slack)
+        };
+        let asked = self.ending.get(uid_of(pod));
+        is_deleting(pod) && !has_ended(pod) && !is_off && long(self.silent.get(name)) && long(asked)
     }
 
     /// Whether a slot is not wanted, whatever the state of its Pod, by the number of replicas that there is or was a moment
@@ -358,21 +452,28 @@ impl Facts {
             .iter()
             .rev()
             .find(|known| uid_of(known) != uid_of(pod))?;
-        (!self.by_others.contains(uid_of(dead))).then(|| Arc::clone(dead))
+        if incarnation_of(dead) < incarnation_of(pod) {
+            // Its end was ordered, whatever it died of.
+            return None;
+        }
+        let uid = uid_of(dead);
+        let is_excused = self.by_others.contains(uid) || self.disabled.contains(uid);
+        (!is_excused).then(|| Arc::clone(dead))
     }
 
     /// Whether a Pod that is up is taken down for its template while a sibling is not up.
     pub(super) fn takes_down_too_many(
         &self,
         server: &Server,
-        tree: &Value,
-        worker: &Value,
+        tree: &Arc<Value>,
+        worker: &Arc<Value>,
         pod: &Value,
         slack: SignedDuration,
     ) -> Option<String> {
         let child = spec_of(tree, child_of(pod))?;
         let outdated = revision_of(pod) != wanted_revision(child);
-        if !is_ready(pod) || !outdated || goes_anyway(tree, worker, pod) {
+        let goes = |tree: &Value, worker: &Value| goes_anyway(tree, worker, pod);
+        if !is_ready(pod) || !outdated || is_or_was(server, tree, worker, slack, goes) {
             return None;
         }
         // A Pod that is gone by now may have been up a moment ago, too.
@@ -382,8 +483,9 @@ impl Facts {
             pods.any(|pod| self.was_up(server, pod, slack))
         };
         let replicas = replicas_of(worker);
+        let finished = finished_slots(tree, worker);
         (0..replicas)
-            .filter(|slot| *slot != slot_of(pod))
+            .filter(|slot| *slot != slot_of(pod) && !finished.contains(slot))
             .find(|slot| !is_up(*slot))
             .map(|slot| {
                 format!(
@@ -393,75 +495,4 @@ impl Facts {
                 )
             })
     }
-}
-
-/// Whether what is stored says that this Pod is stopped, whatever its state.
-pub(super) fn goes_whatever_its_state(
-    server: &Server,
-    tree: &Value,
-    worker: &Value,
-    pod: &Value,
-) -> bool {
-    if is_to_stop(tree, worker, pod) {
-        return true;
-    }
-    let Some(child) = spec_of(tree, child_of(pod)) else {
-        return true;
-    };
-    let entry = slot_entry(worker, slot_of(pod));
-    let is_over =
-        entry.is_some_and(|entry| entry["podUID"] == uid_of(pod) && entry["gone"] == true);
-    let filled = pods_of(server, uid_of(worker)).any(|other| {
-        slot_of(other) == slot_of(pod) && uid_of(other) != uid_of(pod) && is_live(other)
-    });
-    let parked = entry.is_some_and(|entry| !entry["parked"].is_null());
-    let cannot_return = matches!(
-        pod["status"]["phase"].as_str(),
-        Some("Failed" | "Succeeded")
-    );
-    cannot_return || is_over || filled || parked || revision_of(pod) != wanted_revision(child)
-}
-
-/// Whether what is stored says that this Pod's child, tree or slot goes.
-fn goes_anyway(tree: &Value, worker: &Value, pod: &Value) -> bool {
-    slot_of(pod) >= replicas_of(worker) || is_to_stop(tree, worker, pod)
-}
-
-/// Whether what is stored says that this Pod's child or tree goes, or its identity.
-fn is_to_stop(tree: &Value, worker: &Value, pod: &Value) -> bool {
-    let Some(child) = spec_of(tree, child_of(pod)) else {
-        return true;
-    };
-    let stable = child["worker"]["identity"] == "Stable";
-    let is_stable = pod["metadata"]["name"]
-        == format!(
-            "{}-{}",
-            worker["metadata"]["name"].as_str().unwrap_or(""),
-            slot_of(pod)
-        );
-    is_deleting(tree)
-        || tree["spec"]["suspend"] == true
-        || !is_enabled(tree, child)
-        || stable != is_stable
-        || lineage(tree, child).iter().any(|supervisor| {
-            let record = record_of(tree, supervisor);
-            record.is_some_and(|record| {
-                !record["operation"].is_null() || has_items(&record["gaveUp"])
-            })
-        })
-}
-
-fn has_items(list: &Value) -> bool {
-    list.as_array().is_some_and(|list| !list.is_empty())
-}
-
-/// Whether the last death of this Pod is stored, with its Worker or with the tree.
-pub(super) fn is_stored(tree: &Value, worker: &Value, pod: &Value) -> bool {
-    let ends = ended_runs(pod);
-    let counts = |entry: &Value| {
-        let deaths = entry["deaths"].as_i64().unwrap_or_default();
-        entry["podUID"] == uid_of(pod) && (entry["gone"] == true || deaths >= ends)
-    };
-    let judged = tree["status"]["judgedDeaths"].as_array();
-    slot_entry(worker, slot_of(pod)).is_some_and(counts) || judged.into_iter().flatten().any(counts)
 }

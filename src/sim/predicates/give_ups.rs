@@ -6,6 +6,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use super::stops::start_of;
 use crate::model::tree::ROOT_NAME;
 use crate::sim::cluster::Behaviour;
 use crate::sim::kind::Kind;
@@ -98,7 +99,13 @@ pub(super) fn tried_too_soon(server: &Server, old: &Value, new: &Value) -> Vec<S
             });
             let is_due = retry.is_some_and(|retry| retry <= server.now);
             let is_asked_for = child.is_empty() || is_child(new, child, name);
-            if !waits && !is_due && is_asked_for && record["incarnation"] == now["incarnation"] {
+            // The death of one before it restarts it, too.
+            let supervisor = if name == ROOT_NAME { "" } else { name };
+            let restarts = start_of(new, supervisor, child).is_some_and(|operation| {
+                operation["kind"] == "Restart" && *operation != record["operation"]
+            });
+            let is_begun = restarts || record["incarnation"] != now["incarnation"];
+            if !waits && !is_due && is_asked_for && !is_begun {
                 wrong.push(format!(
                     "{child:?} of {name} is tried again before {time:?}"
                 ));
@@ -125,8 +132,14 @@ fn wrong_waits(server: &Server, tree: &Value, supervisor: &str) -> Vec<String> {
         let child = entry["child"].as_str().unwrap_or_default();
         let time = entry["retryTime"].as_str();
         let retry: Option<Timestamp> = time.and_then(|time| time.parse().ok());
-        let fits = if child.is_empty() {
-            says == "Stop" && retry.is_none()
+        let settings = settings(tree, supervisor);
+        // Where the strategy has children depend on each other, all of them may have been given up.
+        let fits = if child.is_empty() && says == "Stop" {
+            retry.is_none()
+        } else if child.is_empty() && settings["strategy"] == "OneForOne" {
+            false
+        } else if stays_down(tree, child) && retry.is_none() {
+            record_of(tree, child).is_some_and(|record| record["operation"]["kind"] == "GiveUp")
         } else {
             let overdue = retry.is_none_or(|retry| server.now.duration_since(retry) > LATE);
             says == "Retry" && !overdue
@@ -145,6 +158,13 @@ fn wrong_waits(server: &Server, tree: &Value, supervisor: &str) -> Vec<String> {
         );
     }
     wrong
+}
+
+/// Whether a supervisor that gave up is left so by its type.
+fn stays_down(tree: &Value, child: &str) -> bool {
+    let spec = spec_of(tree, child).filter(|spec| spec["supervisor"].is_object());
+    let restart = spec.and_then(|spec| spec["supervisor"]["restart"].as_str());
+    restart.is_some_and(|restart| restart != "Permanent")
 }
 
 /// A Pod below that supervisor that runs although nothing should.

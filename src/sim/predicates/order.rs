@@ -1,6 +1,6 @@
 //! S5: the order of starts and stops.
 //!
-//! Rule: only ordered supervisors are judged; for starts, only while they start, and only a child that has not started.
+//! Rule: only what a supervisor starts or stops together is judged, and the order only of those that are ordered.
 
 use std::sync::Arc;
 
@@ -8,9 +8,15 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::facts::Facts;
+use super::stops::{
+    goes_alone, is_former, is_ordered, is_stopped_with_siblings, place, start_of, steps_up,
+};
+use crate::sim::cluster::nodes::{OUT_OF_SERVICE, has_taint};
+use crate::sim::kind::Kind;
 use crate::sim::objects::{
-    child_of, children, has_ended, is_deleting, is_enabled, is_lost, lineage, pods_of, quorum,
-    record_of, replicas_of, spec_of, uid_of, worker_of,
+    child_of, children, finished_slots, has_ended, incarnation, incarnation_of, is_deleting,
+    is_enabled, is_lost, is_stable, pods_of, quorum, record_of, replicas_of, spec_of, uid_of,
+    worker_of,
 };
 use crate::sim::server::Server;
 
@@ -24,49 +30,140 @@ pub(super) fn started_too_early(
     slack: SignedDuration,
 ) -> Option<String> {
     let lately = server.now - slack;
-    if facts.has_started(tree, child_of(pod), lately) || worker["status"]["started"] == true {
+    let present = incarnation(worker);
+    if facts.has_started(tree, child_of(pod), present, lately)
+        || worker["status"]["started"] == true
+    {
         // A replica among others, or one that is restarted by itself.
         return None;
     }
-    let child = spec_of(tree, child_of(pod))?;
+    let steps = steps_up(tree, spec_of(tree, child_of(pod))?);
+    let starts = |(supervisor, branch): &&(String, String)| {
+        is_ordered_supervisor(tree, supervisor) && start_of(tree, supervisor, branch).is_some()
+    };
     // What started during this start, and was stopped since for a reason of its own, is not waited for again: its death is
     // judged at once, and the operation goes on from the right place, which under `OneForOne` is where it was.
-    let began = lineage(tree, child)
+    let began = steps
         .iter()
-        .filter_map(|supervisor| begin_of_start(tree, supervisor))
+        .filter_map(|(supervisor, branch)| begin(start_of(tree, supervisor, branch)?))
         .min()?;
-    let starts = |supervisor: &str| begin_of_start(tree, supervisor).is_some();
-    let earlier = ordered_siblings(tree, child, starts, |sibling, own| sibling < own);
-    let waits_for = earlier.into_iter().find(|sibling| {
-        let worker = worker_of(server, tree, sibling);
-        let nothing =
-            worker.is_some_and(|worker| quorum(tree, &worker) == 0 || replicas_of(&worker) == 0);
-        !nothing && !facts.has_started(tree, sibling, lately.min(began))
-    })?;
+    let waits_for = steps
+        .iter()
+        .filter(starts)
+        .find_map(|(supervisor, branch)| {
+            let mut earlier = siblings(tree, supervisor)
+                .filter(|sibling| place(tree, name(sibling)) < place(tree, branch))
+                .filter(|sibling| start_of(tree, supervisor, name(sibling)).is_some())
+                .flat_map(|sibling| workers_below(tree, sibling, true));
+            earlier.find(|sibling| !stands(server, facts, tree, sibling, lately.min(began)))
+        })?;
     Some(format!(
         "{} is started before {waits_for} has started",
         child_of(pod)
     ))
 }
 
-/// When the start of a supervisor that is under way began.
-fn begin_of_start(tree: &Value, supervisor: &str) -> Option<Timestamp> {
-    let operation = &record_of(tree, supervisor)?["operation"];
-    let begin = operation["sinceTime"]
-        .as_str()
-        .and_then(|time| time.parse().ok());
-    begin.filter(|_| operation["kind"] == "Start")
+/// Whether a worker has started in its present incarnation, or has nothing to start.
+fn stands(server: &Server, facts: &Facts, tree: &Value, child: &str, since: Timestamp) -> bool {
+    let Some(worker) = worker_of(server, tree, child) else {
+        return facts.has_started(tree, child, 1, since);
+    };
+    let finished = i64::try_from(finished_slots(tree, &worker).len()).unwrap_or(0);
+    quorum(tree, &worker) == 0
+        || finished >= replicas_of(&worker)
+        || facts.has_started(tree, child, incarnation(&worker), since)
 }
 
-/// What is wrong with the stop of that Pod of a tree that goes: a later sibling that has not stopped.
-pub(super) fn stopped_too_early(
+/// When an operation began.
+fn begin(operation: &Value) -> Option<Timestamp> {
+    operation["sinceTime"].as_str()?.parse().ok()
+}
+
+/// What is wrong with the creation of that Pod: something of the group runs that belongs to a former incarnation.
+pub(super) fn started_beside_former(
+    server: &Server,
+    facts: &Facts,
+    tree: &Value,
+    worker: &Value,
+    pod: &Value,
+    slack: SignedDuration,
+) -> Option<String> {
+    let (own, stored) = (incarnation_of(pod), incarnation(worker));
+    if own < stored {
+        let is_news = facts.was_begun_lately(server, worker, slack);
+        return (!is_news).then(|| {
+            format!(
+                "{} is started in incarnation {own}, and is in its {stored}",
+                child_of(pod)
+            )
+        });
+    }
+    let former = steps_up(tree, spec_of(tree, child_of(pod))?)
+        .into_iter()
+        .filter(|(supervisor, branch)| start_of(tree, supervisor, branch).is_some())
+        .flat_map(|(supervisor, _)| {
+            siblings(tree, &supervisor)
+                .filter(|sibling| start_of(tree, &supervisor, name(sibling)).is_some())
+                .flat_map(|sibling| workers_below(tree, sibling, false))
+                .collect::<Vec<_>>()
+        })
+        .find_map(|child| {
+            let worker = worker_of(server, tree, &child)?;
+            let mut pods = pods_of(server, uid_of(&worker));
+            pods.find(|pod| {
+                is_former(tree, &worker, pod)
+                    && !has_stopped(server, facts, tree, pod, slack)
+                    && !facts.is_new(server, pod, slack)
+            })
+            .cloned()
+        })?;
+    Some(format!(
+        "{} is started before {} of the former incarnation has stopped",
+        child_of(pod),
+        former["metadata"]["name"]
+    ))
+}
+
+/// Whether nothing of a Pod runs any more, or may not be waited for any longer.
+fn has_stopped(
     server: &Server,
     facts: &Facts,
     tree: &Value,
     pod: &Value,
     slack: SignedDuration,
+) -> bool {
+    has_ended(pod)
+        || is_proven_dead(server, pod)
+        || (!is_stable(server, pod) && is_deleting(pod) && facts.is_lost(server, tree, pod, slack))
+}
+
+/// Whether the node of a Pod is gone, or somebody says that it is off; or the Pod never had one.
+fn is_proven_dead(server: &Server, pod: &Value) -> bool {
+    let node = pod["spec"]["nodeName"].as_str();
+    let Some(node) = node.map(|name| server.get(Kind::Node, "", name)) else {
+        return is_deleting(pod);
+    };
+    node.is_none_or(|node| has_taint(node, OUT_OF_SERVICE))
+}
+
+/// What is wrong with the stop of that Pod: a sibling that is stopped with it, and before it, has not stopped; or one of
+/// them cannot be proven dead, so that none is to be stopped.
+pub(super) fn stopped_too_early(
+    server: &Server,
+    facts: &Facts,
+    tree: &Value,
+    worker: &Value,
+    pod: &Value,
+    slack: SignedDuration,
 ) -> Option<String> {
-    if !is_deleting(tree) || held_by_collector(tree) || is_deleting(pod) {
+    if held_by_collector(tree)
+        || is_deleting(pod)
+        || has_ended(pod)
+        || !is_ordered(tree, worker, pod)
+        || !is_deleting(tree)
+            && !is_former(tree, worker, pod)
+            && goes_alone(server, tree, worker, pod)
+    {
         return None;
     }
     let lately = server.now - slack;
@@ -78,16 +175,42 @@ pub(super) fn stopped_too_early(
         return None;
     }
     let child = spec_of(tree, child_of(pod))?;
-    let later = ordered_siblings(tree, child, |_| true, |sibling, own| sibling > own);
-    let runs = |pod: &&Arc<Value>| !has_ended(pod) && !is_lost(server, pod);
-    let still = later.into_iter().find(|sibling| {
-        worker_of(server, tree, sibling)
-            .is_some_and(|worker| pods_of(server, uid_of(&worker)).any(|pod| runs(&pod)))
-    })?;
-    Some(format!(
-        "{} is stopped before {still} has stopped",
-        child_of(pod)
-    ))
+    let impatient =
+        is_deleting(tree) || tree["spec"]["suspend"] == true || !is_enabled(tree, child);
+    for (supervisor, branch) in steps_up(tree, child) {
+        if !is_stopped_with_siblings(tree, &supervisor, &branch) {
+            continue;
+        }
+        let ordered = is_ordered_supervisor(tree, &supervisor);
+        for sibling in siblings(tree, &supervisor).filter(|sibling| name(sibling) != branch) {
+            let is_later = ordered && place(tree, name(sibling)) > place(tree, &branch);
+            let below = workers_below(tree, sibling, false);
+            let workers = below
+                .iter()
+                .filter_map(|name| worker_of(server, tree, name));
+            for worker in workers.collect::<Vec<_>>() {
+                let stops = |other: &&Arc<Value>| {
+                    is_ordered(tree, &worker, other)
+                        && !has_ended(other)
+                        && !facts.is_new(server, other, slack)
+                };
+                let waits = |other: &&Arc<Value>| {
+                    let fenced = facts.waits_for_fence(server, other, slack);
+                    let fenced = fenced && is_stable(server, other) && !impatient;
+                    fenced || is_later && !is_lost(server, other)
+                };
+                let mut others = pods_of(server, uid_of(&worker)).filter(stops);
+                if let Some(other) = others.find(waits) {
+                    return Some(format!(
+                        "{} is stopped before {} has stopped",
+                        child_of(pod),
+                        child_of(other)
+                    ));
+                }
+            }
+        }
+    }
+    None
 }
 
 fn held_by_collector(tree: &Value) -> bool {
@@ -98,38 +221,19 @@ fn held_by_collector(tree: &Value) -> bool {
         .any(|name| name == "foregroundDeletion" || name == "orphan")
 }
 
-/// The enabled workers in subtrees that are siblings of this child, or of a supervisor above it, under an ordered
-/// supervisor of which that is so, and whose place in the list compares so with its own.
-fn ordered_siblings(
-    tree: &Value,
-    child: &Value,
-    counts: impl Fn(&str) -> bool,
-    compare: fn(usize, usize) -> bool,
-) -> Vec<String> {
-    let place = |name: &str| {
-        children(tree)
-            .iter()
-            .position(|spec| spec["name"] == name)
-            .unwrap_or(0)
-    };
-    let mut found = Vec::new();
-    let mut own = child["name"].as_str().unwrap_or_default().to_owned();
-    for supervisor in lineage(tree, child) {
-        if is_ordered(tree, &supervisor) && counts(&supervisor) {
-            for sibling in children(tree) {
-                let name = sibling["name"].as_str().unwrap_or_default();
-                let parent = sibling["parent"].as_str().unwrap_or_default();
-                if parent == supervisor && name != own && compare(place(name), place(&own)) {
-                    found.extend(workers_below(tree, sibling));
-                }
-            }
-        }
-        own = supervisor;
-    }
-    found
+fn name(child: &Value) -> &str {
+    child["name"].as_str().unwrap_or_default()
 }
 
-fn is_ordered(tree: &Value, supervisor: &str) -> bool {
+/// The children of a supervisor.
+fn siblings<'a>(tree: &'a Value, supervisor: &str) -> impl Iterator<Item = &'a Value> {
+    let parent = supervisor.to_owned();
+    children(tree)
+        .iter()
+        .filter(move |child| child["parent"].as_str().unwrap_or_default() == parent)
+}
+
+fn is_ordered_supervisor(tree: &Value, supervisor: &str) -> bool {
     let settings = if supervisor.is_empty() {
         &tree["spec"]
     } else {
@@ -146,18 +250,20 @@ fn is_ordered(tree: &Value, supervisor: &str) -> bool {
     }
 }
 
-fn workers_below(tree: &Value, child: &Value) -> Vec<String> {
-    let name = child["name"].as_str().unwrap_or_default();
+/// The workers at or below a child; with `run` only those that are to run.
+fn workers_below(tree: &Value, child: &Value, run: bool) -> Vec<String> {
     if child["worker"].is_object() {
-        return if is_enabled(tree, child) {
-            vec![name.to_owned()]
+        return if !run || is_enabled(tree, child) {
+            vec![name(child).to_owned()]
         } else {
             Vec::new()
         };
     }
-    children(tree)
-        .iter()
-        .filter(|spec| spec["parent"] == name)
-        .flat_map(|spec| workers_below(tree, spec))
+    let record = record_of(tree, name(child));
+    if run && record.is_some_and(|record| !record["finished"].is_null()) {
+        return Vec::new();
+    }
+    siblings(tree, name(child))
+        .flat_map(|spec| workers_below(tree, spec, run))
         .collect()
 }

@@ -3,10 +3,12 @@
 //! Rule: a death is what the kubelet, or whoever ended a Pod, did; a charge is what is stored.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use super::stops::{exits, is_former, is_stored};
 use crate::model::tree::ROOT_NAME;
 use crate::sim::kind::{Kind, Part};
 use crate::sim::objects::{
@@ -27,6 +29,8 @@ pub(super) struct Windows {
     charges: BTreeMap<(String, String), usize>,
     /// The largest limits that a supervisor ever had: an edit does not undo charges.
     limits: BTreeMap<(String, String), usize>,
+    /// Ends that cost nothing as long as the spec stays as it is, by tree and child: the Pods.
+    allowed: BTreeMap<(String, String), Vec<Arc<Value>>>,
     /// Since when Pods have started, by UID.
     started: BTreeMap<String, Timestamp>,
     /// How long an operator may not know of something.
@@ -46,6 +50,9 @@ impl Windows {
             (Kind::Tree, before, Some(tree)) => {
                 self.note_limits(tree);
                 let old = before.as_deref().unwrap_or(&Value::Null);
+                if old["spec"] != tree["spec"] {
+                    self.judge_again(server, tree);
+                }
                 if change.part == Part::Status {
                     return self.told(server, old, tree);
                 }
@@ -102,12 +109,44 @@ impl Windows {
         if !(ended || stopped) {
             return;
         }
-        let worker = server
-            .all(Kind::Worker)
-            .find(|(_, worker)| uid_of(worker) == controller_uid(old));
-        if let Some((_, worker)) = worker {
-            let key = (controller_uid(worker).to_owned(), child_of(old).to_owned());
+        let Some((tree, worker)) = owners(server, old) else {
+            return;
+        };
+        let spec = spec_of(&tree, child_of(old));
+        let above = spec.map_or_else(Vec::new, |spec| lineage(&tree, spec));
+        let is_ordered = is_deleting(&tree)
+            || is_former(&tree, &worker, old)
+            || above.iter().any(|supervisor| exits(&tree, supervisor));
+        if is_ordered {
+            return;
+        }
+        let key = (uid_of(&tree).to_owned(), child_of(old).to_owned());
+        let clean = new.is_some_and(|new| state(new)["terminated"]["exitCode"] == 0);
+        let is_allowed = match spec.and_then(|spec| spec["worker"]["restart"].as_str()) {
+            Some("Temporary") => true,
+            Some("Transient") => clean,
+            _ => false,
+        };
+        if let Some(new) = new.filter(|_| is_allowed) {
+            let known = self.allowed.entry(key).or_default();
+            known.push(Arc::new(new.clone()));
+        } else {
             *self.deaths.entry(key).or_default() += 1;
+        }
+    }
+
+    /// After an edit, ends that nobody has judged yet may be judged by another type.
+    fn judge_again(&mut self, server: &Server, tree: &Value) {
+        for (key, pods) in &mut self.allowed {
+            if key.0 != uid_of(tree) {
+                continue;
+            }
+            let is_judged = |pod: &Arc<Value>| {
+                owners(server, pod).is_some_and(|(tree, worker)| is_stored(&tree, &worker, pod))
+            };
+            let all = pods.len();
+            pods.retain(is_judged);
+            *self.deaths.entry(key.clone()).or_default() += all - pods.len();
         }
     }
 
@@ -139,6 +178,7 @@ impl Windows {
             {
                 wrong.extend(lost(server, name, &settings(tree, name), before, record));
             }
+            wrong.extend(before.and_then(|before| not_one(server, tree, name, before, record)));
             for (child, times) in times(record) {
                 let had = before.map(|before| {
                     let known = self::times(before);
@@ -261,7 +301,7 @@ fn same_story(old: &Value, new: &Value, before: &Value, now: &Value) -> bool {
     old["metadata"]["generation"] == new["metadata"]["generation"]
         && judged(old)
         && before["incarnation"] == now["incarnation"]
-        && before["operation"].is_null()
+        && (before["operation"].is_null() || before["operation"]["kind"] == "Restart")
         && !gave_up
 }
 
@@ -269,6 +309,38 @@ fn same_story(old: &Value, new: &Value, before: &Value, now: &Value) -> bool {
 fn settings(tree: &Value, supervisor: &str) -> Value {
     spec_of(tree, supervisor)
         .map_or_else(|| tree["spec"].clone(), |spec| spec["supervisor"].clone())
+}
+
+/// Where children are restarted together, a charge and a restart of the group, or its end, belong together: what is wrong with
+/// the charges that were entered between two statuses.
+fn not_one(
+    server: &Server,
+    tree: &Value,
+    name: &str,
+    before: &Value,
+    now: &Value,
+) -> Option<String> {
+    let strategy = settings(tree, name)["strategy"].clone();
+    if strategy != "OneForAll" && strategy != "RestForOne" {
+        return None;
+    }
+    let had = times(before);
+    let had = |child: &str| had.iter().find(|(known, _)| known == child);
+    let fresh = times(now).into_iter().map(|(child, times)| {
+        let known = had(&child).map_or(&[][..], |(_, times)| times);
+        added(known, &times)
+    });
+    let fresh: usize = fresh.sum();
+    let same = ["operation", "gaveUp", "incarnation"]
+        .iter()
+        .all(|field| before[*field] == now[*field]);
+    if fresh > 0 && same {
+        return Some(format!("{name} is charged, and does not restart its group"));
+    }
+    // Where a kubelet restarts, more lives than one may have ended before anybody looked.
+    let mut pods = server.all(Kind::Pod);
+    let kubelet_restarts = pods.any(|(_, pod)| pod["spec"]["restartPolicy"] != "Never");
+    (fresh > 1 && !kubelet_restarts).then(|| format!("{name} is charged {fresh} times at once"))
 }
 
 /// Charges that are gone although they are not old enough.

@@ -123,3 +123,59 @@ fn planted_overwrite_of_newer_data_is_found() {
         "S8",
     );
 }
+
+#[test]
+fn planted_restart_of_a_group_before_it_is_stored_is_found() {
+    let mistake = Mistake::RestartBeforeIntent;
+    let scenario = "one_for_all_restarts_all";
+    finds(mistake, scenario, Plan::default(), "S10");
+}
+
+#[test]
+fn planted_start_beside_a_former_incarnation_is_found() {
+    let mistake = Mistake::StartBesideFormer;
+    let scenario = "group_that_starts_together";
+    finds(mistake, scenario, Plan::default(), "S5");
+}
+
+#[test]
+fn planted_charge_of_an_absorbed_death_is_found() {
+    let mistake = Mistake::ChargeAbsorbed;
+    let scenario = "one_for_all_a_sibling_dies_in_the_stop";
+    finds(mistake, scenario, Plan::default(), "S4");
+}
+
+#[test]
+fn planted_stop_without_order_is_found() {
+    let mistake = Mistake::StopTogether;
+    let scenario = "rest_for_one_restarts_the_rest";
+    finds(mistake, scenario, Plan::default(), "S5");
+}
+
+#[test]
+fn planted_start_without_order_is_found() {
+    let mistake = Mistake::StartTogether;
+    let scenario = "rest_for_one_restarts_the_rest";
+    finds(mistake, scenario, Plan::default(), "S5");
+}
+
+#[test]
+fn planted_loss_of_an_end_is_found() {
+    let mistake = Mistake::ForgetEnds;
+    let scenario = "ends_in_a_group_disturb_nobody";
+    finds(mistake, scenario, Plan::default(), "finished");
+}
+
+#[test]
+fn planted_repetition_of_an_operation_is_found() {
+    let mistake = Mistake::RepeatOperation;
+    let scenario = "one_for_all_restarts_all";
+    finds(mistake, scenario, Plan::default(), "once");
+}
+
+#[test]
+fn planted_restart_of_too_many_is_found() {
+    let mistake = Mistake::RestartTooMany;
+    let scenario = "rest_for_one_restarts_the_rest";
+    finds(mistake, scenario, Plan::default(), "once");
+}

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 use super::check_all;
 use crate::sim::plan::Plan;
-use crate::sim::scenario::Scenario;
 use crate::sim::story::Story;
 
 /// How many seeds are run when nobody says which.
@@ -17,8 +16,8 @@ const SEEDS: std::ops::Range<u64> = 0..20_000;
 fn seeds_of_random_stories_end_as_they_must() {
     let asked = std::env::var("SIM_SEEDS").ok();
     let seeds: Vec<u64> = asked.map_or_else(|| SEEDS.collect(), |text| parse(&text));
-    let good: BTreeMap<&str, String> = Story::good_specs()
-        .map(|spec| (spec, undisturbed(spec)))
+    let good: BTreeMap<&str, String> = Story::good_lives()
+        .map(|life| (life.tree, comparable(&life.run(&Plan::default(), 0).state)))
         .collect();
     check_all("seeds, each a random story", &seeds, |seed| {
         let story = Story::of(*seed);
@@ -49,19 +48,8 @@ fn parse(text: &str) -> Vec<u64> {
     ranges.flatten().collect()
 }
 
-/// The state of a tree that was only ever asked for that spec.
-fn undisturbed(spec: &'static str) -> String {
-    let scenario = Scenario {
-        name: "undisturbed",
-        tree: spec,
-        steps: Vec::new(),
-        seconds: 90,
-        ends: "TFF",
-    };
-    comparable(&scenario.run(&Plan::default(), 0).state)
-}
-
-/// L4 compares what is so, not how often the spec was edited or what strangers there are.
+/// L4 compares what is so, not how often the spec was edited or what strangers there are; and what has finished by then, as
+/// its type allows, is as good as up.
 fn comparable(state: &str) -> String {
     let lines = state
         .lines()
@@ -70,6 +58,7 @@ fn comparable(state: &str) -> String {
         .filter(|line| !line.contains("strangers"))
         .collect::<Vec<_>>()
         .join("\n")
+        .replace("finished", "ready")
 }
 
 fn wrong(story: &Story, good: &BTreeMap<&str, String>) -> Option<String> {
