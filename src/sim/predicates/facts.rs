@@ -32,7 +32,7 @@ pub(super) struct Facts {
     ready_until: BTreeMap<String, Timestamp>,
     /// Children that have started, by tree and name. A Worker that somebody deletes is made anew; the child is the same.
     started: BTreeMap<(String, String), Started>,
-    /// When an object was made, and since when a worker is in its incarnation: by UID.
+    /// When an object was made; when a worker began its incarnation, or something in a tree an operation: by UID.
     born: BTreeMap<String, Timestamp>,
     begun: BTreeMap<String, Timestamp>,
     /// The last Pod of each slot, as it was last seen: by Worker and slot.
@@ -90,6 +90,10 @@ impl Facts {
             let owners = |object: &Value| object["metadata"]["ownerReferences"].clone();
             if owners(old) != owners(new) {
                 self.moved.insert(uid.clone(), server.now);
+            }
+            let begun = |object: &Value| object["status"]["operations"].clone();
+            if change.address.0 == Kind::Tree && begun(old) != begun(new) {
+                self.begun.insert(uid.clone(), server.now);
             }
             if change.address.0 == Kind::Tree && old["spec"] != new["spec"] {
                 self.edited.insert(uid.clone(), server.now);
@@ -320,14 +324,14 @@ impl Facts {
         born.is_some_and(|born| server.now.duration_since(*born) <= slack)
     }
 
-    /// Whether a worker began its incarnation a moment ago.
+    /// Whether a worker began its incarnation, or something in a tree an operation, a moment ago.
     pub(super) fn was_begun_lately(
         &self,
         server: &Server,
-        worker: &Value,
+        object: &Value,
         slack: SignedDuration,
     ) -> bool {
-        let begun = self.begun.get(uid_of(worker));
+        let begun = self.begun.get(uid_of(object));
         begun.is_some_and(|begun| server.now.duration_since(*begun) <= slack)
     }
 

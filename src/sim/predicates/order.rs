@@ -29,6 +29,10 @@ pub(super) fn started_too_early(
     pod: &Value,
     slack: SignedDuration,
 ) -> Option<String> {
+    if facts.was_edited_lately(server, tree, slack) {
+        // Who does not know of the edit goes by the order that was there before.
+        return None;
+    }
     let lately = server.now - slack;
     let present = incarnation(worker);
     if facts.has_started(tree, child_of(pod), present, lately)
@@ -89,8 +93,9 @@ pub(super) fn started_beside_former(
     slack: SignedDuration,
 ) -> Option<String> {
     let (own, stored) = (incarnation_of(pod), incarnation(worker));
-    if own < stored {
-        let is_news = facts.was_begun_lately(server, worker, slack);
+    if own < stored || is_former(tree, worker, pod) {
+        let is_news = facts.was_begun_lately(server, worker, slack)
+            || facts.was_begun_lately(server, tree, slack);
         return (!is_news).then(|| {
             format!(
                 "{} is started in incarnation {own}, and is in its {stored}",
@@ -157,6 +162,7 @@ pub(super) fn stopped_too_early(
     slack: SignedDuration,
 ) -> Option<String> {
     if held_by_collector(tree)
+        || !is_deleting(tree) && facts.was_edited_lately(server, tree, slack)
         || is_deleting(pod)
         || has_ended(pod)
         || !is_ordered(tree, worker, pod)

@@ -68,9 +68,6 @@ children:
         story(
             "intensity_in_the_stop",
             vec![(21, Set("children.g.supervisor.intensity.maxRestarts", "0"))],
-        )
-        .costs(
-            "1 death; (root) #1 0 charges; g #1 1 charge; h #1 0 charges; a #2, b #2, c #2, d #2, x #1, y #1",
         ),
         story(
             "type_in_the_stop",

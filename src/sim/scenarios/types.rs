@@ -77,6 +77,7 @@ children:
 const FAIL: &str = "
 strategy: OneForAll
 onStartFailure: Fail
+intensity: {maxRestarts: 20, periodSeconds: 600}
 children:
 - {name: a, worker: {}}
 - {name: b, worker: {}}
