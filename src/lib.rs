@@ -30,9 +30,10 @@
 //! * [`model`]: the pure core. In reading order: `world` and `pod` (what is seen), `tree` (what is
 //!   wanted), `memory` (what is remembered), `replica` (what the Pods of a slot amount to), `fault`
 //!   (why something failed), `deaths` (which lives have ended), `judge` and `charge` (who is charged, who gives up),
-//!   `supervise` (what supervisors go through), `troubles` (what keeps slots down), `plan` (the next
-//!   writes), `situations` and `report` (what people read), `fit` (how much of it), `decide` (all of it in one function). `kubelet` is apart: it plays the other side
-//!   where a world is acted out.
+//!   `incarnations` (what an operation of a supervisor starts anew), `exits` (supervisors that end), `waits` (what is tried
+//!   again, and when), `supervise` (what is forgotten, and starts that have succeeded), `troubles` (what keeps slots down),
+//!   `order` (whose turn it is), `plan` (the next writes), `situations`, `warnings` and `report` (what people read), `fit` (how
+//!   much of it), `decide` (all of it in one function). `kubelet` is apart: it plays the other side where a world is acted out.
 //! * [`controller`]: the shell. `connection` is how the API server is reached, `watches` and `store` keep views of the cluster, `queue` says which tree
 //!   is next, `observe` is the only reader, `execute` the only writer, `reconcile` joins them.
 //! * [`simulate`]: the simulation for people, `coppice simulate`: [`model::decide`] is asked about a world in memory, in virtual
@@ -58,6 +59,11 @@
 //!   and the Worker; the tree is written first and names the death in `judgedDeaths`, so that a crash
 //!   between the two writes is repaired by the next decision. A death that only its Worker remembers is counted by the
 //!   tree after it; what a crash leaves out there, the counts of the Workers make up for, as long as none of them is gone.
+//! * What a supervisor is in the middle of is an operation with a number, stored in the tree. A worker that is to go through
+//!   it and has not yet shows that by a lower number in its Worker; then it begins a new incarnation, and Pods that are
+//!   labelled with an earlier one are stopped in their turn, whatever they die of. How far an operation has come is read off
+//!   the Pods. So a crash after any write is continued and not repeated, and a tree that is seen older than its Workers is
+//!   noticed by their numbers.
 //! * Every Pod name is computed, every delete carries a UID, and no decision is made on a view older than
 //!   our own last write to that tree. A status that another operator wrote has the whole tree read before the next write.
 //! * Two operators at once do no harm. Which of them works is agreed on by a Lease, and that only saves work: safety
