@@ -133,9 +133,9 @@ impl Once {
         let fits = match strategy {
             "OneForAll" => members == own,
             "RestForOne" => !members.is_empty() && own.ends_with(&members),
-            _ => waited,
+            _ => false,
         };
-        if !fits {
+        if !fits && !waited {
             return Some(format!(
                 "{name} restarts {members:?} of {own:?} under {strategy}"
             ));

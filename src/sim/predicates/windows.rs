@@ -117,7 +117,8 @@ impl Windows {
         let is_ordered = is_deleting(&tree)
             || is_former(&tree, &worker, old)
             || above.iter().any(|supervisor| exits(&tree, supervisor));
-        if is_ordered {
+        // What misses its deadline was charged before its stop was ordered.
+        if is_ordered && !stopped {
             return;
         }
         let key = (uid_of(&tree).to_owned(), child_of(old).to_owned());
