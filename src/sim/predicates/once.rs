@@ -140,7 +140,11 @@ impl Once {
                 "{name} restarts {members:?} of {own:?} under {strategy}"
             ));
         }
-        if waited {
+        // What misses its deadline has not ended yet when its supervisor judges that.
+        let may_be_late = children(new)
+            .iter()
+            .any(|child| child["worker"]["startDeadlineSeconds"].is_i64());
+        if waited || may_be_late {
             return None;
         }
         // Under `RestForOne` the first of them is the one that died.
