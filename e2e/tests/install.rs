@@ -70,6 +70,12 @@ fn apply_samples(cluster: &Cluster) -> Output {
     kubectl(cluster, "apply -f manifests/samples")
 }
 
+/// Each is a tree in a file of its own.
+fn count_samples() -> usize {
+    let files = fs::read_dir(root().join("manifests/samples")).unwrap();
+    files.count()
+}
+
 #[track_caller]
 fn assert_definitions_are_there(cluster: &Cluster) {
     let found = ok(&kubectl(cluster, "get customresourcedefinitions -o name"));
@@ -89,8 +95,7 @@ async fn kubectl_installs_on_an_empty_cluster_and_changes_nothing_the_second_tim
         "{created}"
     );
     let samples = ok(&apply_samples(&cluster));
-    let files = fs::read_dir(root().join("manifests/samples")).unwrap();
-    let trees = files.count();
+    let trees = count_samples();
     assert_eq!(samples.matches(" created").count(), trees, "{samples}");
 
     let again = ok(&kubectl(&cluster, install));
@@ -126,7 +131,7 @@ async fn helm_keeps_definitions_and_trees_on_uninstall_and_takes_them_over_again
         ok(&kubectl(&cluster, "get supervisiontrees -o name"))
             .lines()
             .count(),
-        3
+        count_samples()
     );
     let all = "deployments,poddisruptionbudgets,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings,\
                validatingadmissionpolicies,validatingadmissionpolicybindings";

@@ -180,7 +180,8 @@ impl Engine<'_> {
             return;
         };
         let goes = self.world.tree.deleting || !self.is_enabled(id) || leaf.is_stable();
-        let stops = |pod: &&PodView| !pod.is_deleting() && (goes || !pod.is_terminal());
+        let stops =
+            |pod: &&PodView| !pod.is_deleting() && (goes || !(pod.is_terminal() || pod.is_spent()));
         let pods: Vec<&PodView> = replicas.pods().filter(stops).collect();
         for pod in pods {
             writes.push(delete(pod, None, "an ordered stop"));
@@ -246,7 +247,7 @@ impl Engine<'_> {
     fn plan_former(&self, id: NodeId, former: &[&PodView], writes: &mut Vec<Write>) {
         let is_turn = self.may_stop(id);
         for pod in former.iter().filter(|pod| !pod.is_deleting()) {
-            if is_turn || pod.is_terminal() {
+            if pod.is_terminal() || (is_turn && !pod.is_spent()) {
                 writes.push(delete(pod, None, "an ordered stop, to be started again"));
             }
         }

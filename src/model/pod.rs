@@ -211,14 +211,14 @@ impl PodView {
             .is_some_and(|c| c.is_true)
     }
 
-    /// Whether all its containers have ended for good. The kubelet may tell that of the containers before it tells it of
-    /// the Pod.
+    /// Whether all its containers have ended for good.
     pub fn is_terminal(&self) -> bool {
-        matches!(self.phase, PodPhase::Succeeded | PodPhase::Failed) || self.is_spent()
+        matches!(self.phase, PodPhase::Succeeded | PodPhase::Failed)
     }
 
-    /// Whether every container has ended, none runs beside them, and nobody starts them again.
-    fn is_spent(&self) -> bool {
+    /// Whether every container has ended, none runs beside them, and nobody starts them again: the kubelet will tell in a
+    /// moment that the Pod is over.
+    pub fn is_spent(&self) -> bool {
         let has_ended = |c: &ContainerView| matches!(c.state, ContainerState::Terminated(_));
         !self.kubelet_restarts()
             && !self.containers.is_empty()

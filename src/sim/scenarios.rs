@@ -55,6 +55,11 @@ children:
 
 /// All named stories.
 pub(super) fn all() -> Vec<Scenario> {
+    [plain(), of_strategies()].concat()
+}
+
+/// The stories of trees whose children do not depend on each other.
+pub(super) fn plain() -> Vec<Scenario> {
     [
         healthy::lives(),
         deaths::healed(),
@@ -65,6 +70,13 @@ pub(super) fn all() -> Vec<Scenario> {
         ends::nodes(),
         strangers::strangers(),
         strangers::operators(),
+    ]
+    .concat()
+}
+
+/// The stories of groups, restart types, exits, and what is asked for by hand.
+fn of_strategies() -> Vec<Scenario> {
+    [
         groups::deaths(),
         groups::deaths_in_operations(),
         escalation::escalations(),

@@ -419,8 +419,21 @@ fn a_member_that_has_ended_is_not_stopped_but_kept_to_be_looked_at() {
         .for_each(|pod| {
             std::sync::Arc::make_mut(pod).phase = crate::model::pod::PodPhase::Running;
         });
-    lab.settle();
-    assert_eq!(trace(&lab, since), "-b");
+    lab.run(5);
+    assert_eq!(
+        trace(&lab, since),
+        "-b",
+        "nothing is made before the Pod is over"
+    );
+    lab.world
+        .workers
+        .get_mut("a")
+        .unwrap()
+        .pods
+        .iter_mut()
+        .for_each(|pod| {
+            std::sync::Arc::make_mut(pod).phase = crate::model::pod::PodPhase::Failed;
+        });
     lab.run(20);
     assert_eq!(trace(&lab, since), "-b +a +b");
     assert_eq!(lab.pods().filter(|pod| pod.is_terminal()).count(), 1);

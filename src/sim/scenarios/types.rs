@@ -207,8 +207,7 @@ pub(super) fn ends_of_supervisors() -> Vec<Scenario> {
                 (80, Kill("a", 0, 1)),
                 (150, Kill("a", 0, 0)),
             ],
-        )
-        .costs("1 death; (root) #1 1 charge; a #1, b #1, c #1"),
+        ),
         Scenario::new(
             "a_shutdown_ends_the_supervisor_above",
             CASCADE,
