@@ -25,13 +25,9 @@ struct Cast {
     names: &'static [&'static str],
     /// Edits of the spec that keep it legal.
     edits: &'static [(&'static str, &'static str)],
-    /// Workers that run to completion.
-    completes: &'static [&'static str],
-    /// Supervisors that may shut themselves down, and have to be asked for then.
-    ends: &'static [&'static str],
 }
 
-const CASTS: [Cast; 6] = [
+const CASTS: [Cast; 3] = [
     Cast {
         tree: "
 startup: Ordered
@@ -65,11 +61,7 @@ children:
             ),
             ("children.db.worker.identity", "Interchangeable"),
             ("startup", "Parallel"),
-            ("children.web.supervisor.strategy", "OneForAll"),
-            ("strategy", "RestForOne"),
         ],
-        completes: &[],
-        ends: &[],
     },
     Cast {
         tree: "
@@ -99,10 +91,7 @@ children:
             ("onGiveUp", "Retry"),
             ("intensity.maxRestarts", "0"),
             ("startup", "Ordered"),
-            ("strategy", "OneForAll"),
         ],
-        completes: &[],
-        ends: &[],
     },
     Cast {
         tree: "
@@ -132,158 +121,9 @@ children:
                 "children.y.worker.template.spec.containers.app.image",
                 "two",
             ),
-            ("children.two.supervisor.strategy", "RestForOne"),
         ],
-        completes: &[],
-        ends: &[],
-    },
-    Cast {
-        tree: "
-strategy: OneForAll
-intensity: {maxRestarts: 3, periodSeconds: 60}
-children:
-- {name: a, worker: {replicas: 1}}
-- {name: b, worker: {restart: Transient, replicas: 2, quorum: 2}}
-- {name: c, worker: {restart: Temporary}}
-- {name: d, worker: {identity: Stable}}
-",
-        children: &["a", "b", "c", "d"],
-        sized: &["a", "b"],
-        names: &["t-d-0"],
-        edits: &[
-            ("strategy", "RestForOne"),
-            ("strategy", "OneForOne"),
-            ("strategy", "OneForAll"),
-            ("startup", "Parallel"),
-            ("onStartFailure", "Fail"),
-            ("onGiveUp", "Stop"),
-            ("intensity.maxRestarts", "0"),
-            ("intensity.maxRestarts", "9"),
-            ("children.a.worker.replicas", "3"),
-            ("children.b.worker.replicas", "1"),
-            ("children.a.worker.restart", "Transient"),
-            ("children.b.worker.restart", "Permanent"),
-            ("children.c.worker.restart", "Permanent"),
-            ("children.b.enabled", "false"),
-            ("children.b.enabled", "true"),
-            ("children.d.enabled", "false"),
-            ("children.d.enabled", "true"),
-            (
-                "children.a.worker.template.spec.containers.app.image",
-                "two",
-            ),
-            (
-                "children.d.worker.template.spec.containers.app.image",
-                "two",
-            ),
-        ],
-        completes: &[],
-        ends: &[],
-    },
-    Cast {
-        tree: "
-strategy: RestForOne
-intensity: {maxRestarts: 2, periodSeconds: 60}
-children:
-- {name: db, worker: {identity: Stable}}
-- name: web
-  supervisor: {strategy: OneForAll, intensity: {maxRestarts: 1, periodSeconds: 60}}
-- {name: api, parent: web, worker: {replicas: 2}}
-- name: edge
-  parent: web
-  supervisor: {strategy: RestForOne, intensity: {maxRestarts: 1, periodSeconds: 60}}
-- {name: x, parent: edge, worker: {restart: Transient}}
-- {name: y, parent: edge, worker: {startDeadlineSeconds: 15}}
-- {name: log, worker: {}}
-",
-        children: &["db", "api", "x", "y", "log"],
-        sized: &["api"],
-        names: &["t-db-0"],
-        edits: &[
-            ("strategy", "OneForAll"),
-            ("strategy", "OneForOne"),
-            ("children.web.supervisor.strategy", "RestForOne"),
-            ("children.web.supervisor.strategy", "OneForOne"),
-            ("children.edge.supervisor.strategy", "OneForAll"),
-            ("children.web.supervisor.onGiveUp", "Retry"),
-            ("children.web.supervisor.onGiveUp", "Stop"),
-            ("children.edge.supervisor.restart", "Transient"),
-            ("children.edge.supervisor.onStartFailure", "Fail"),
-            ("children.edge.supervisor.startup", "Parallel"),
-            ("children.x.parent", "web"),
-            ("children.y.parent", "null"),
-            ("children.log.parent", "web"),
-            ("children.edge.enabled", "false"),
-            ("children.edge.enabled", "true"),
-            ("children.api.worker.replicas", "1"),
-            (
-                "children.api.worker.template.spec.containers.app.image",
-                "two",
-            ),
-            (
-                "children.db.worker.template.spec.containers.app.image",
-                "two",
-            ),
-        ],
-        completes: &[],
-        ends: &[],
-    },
-    Cast {
-        tree: "
-startup: Ordered
-intensity: {maxRestarts: 3, periodSeconds: 60}
-children:
-- {name: db, worker: {replicas: 2}}
-- {name: job, worker: {restart: Transient, ready: Completed}}
-- name: s
-  supervisor:
-    restart: Transient
-    strategy: OneForAll
-    autoShutdown: AnySignificant
-    intensity: {maxRestarts: 1, periodSeconds: 60}
-- {name: p, parent: s, worker: {}}
-- {name: q, parent: s, worker: {restart: Transient, significant: true}}
-- {name: r, parent: s, worker: {restart: Temporary}}
-",
-        children: &["db", "p", "q", "r", "q"],
-        sized: &["db"],
-        names: &[],
-        edits: &[
-            ("strategy", "RestForOne"),
-            ("children.s.supervisor.strategy", "OneForOne"),
-            ("children.s.supervisor.strategy", "RestForOne"),
-            ("children.s.supervisor.autoShutdown", "AllSignificant"),
-            ("children.s.supervisor.onStartFailure", "Fail"),
-            ("children.s.supervisor.restart", "Permanent"),
-            ("children.s.enabled", "false"),
-            ("children.s.enabled", "true"),
-            ("children.db.worker.replicas", "1"),
-            (
-                "children.job.worker.template.spec.containers.app.image",
-                "two",
-            ),
-            (
-                "children.q.worker.template.spec.containers.app.image",
-                "two",
-            ),
-        ],
-        completes: &["job"],
-        ends: &["s"],
     },
 ];
-
-impl Cast {
-    /// What runs to completion does so from then on.
-    fn completions(&self, second: u64) -> Vec<(u64, Step)> {
-        let completes = self.completes.iter();
-        completes
-            .map(|child| (second, Step::Behave(child, COMPLETES)))
-            .collect()
-    }
-}
-
-/// How a program behaves that runs to completion.
-const COMPLETES: Behaviour = Behaviour::Crash(2, 0);
 
 /// A story.
 #[derive(Clone)]
@@ -308,13 +148,11 @@ impl Story {
             .into_iter()
             .map(|time| (time, dice.step(cast)))
             .collect();
-        steps.splice(0..0, cast.completions(0));
         let bad = steps.len();
         let well = BAD_TIMES + 20;
         for child in cast.children {
             steps.push((well, Step::Behave(child, Behaviour::Healthy)));
         }
-        steps.extend(cast.completions(well));
         for node in NODES {
             steps.push((well, Step::PowerOn(node)));
         }
@@ -324,9 +162,6 @@ impl Story {
         steps.push((well + 60, Step::Create(cast.tree)));
         steps.push((well + 61, Step::Apply(cast.tree)));
         steps.push((well + 70, Step::Retry));
-        for supervisor in cast.ends {
-            steps.push((well + 71, Step::RestartIn(supervisor, 0)));
-        }
         let seconds = well + COME_BACK;
         let scenario = Scenario::new("a random story", cast.tree, seconds, "TFF", steps);
         Self {
@@ -341,17 +176,12 @@ impl Story {
     pub(super) fn good_lives() -> impl Iterator<Item = Scenario> {
         CASTS
             .iter()
-            .map(|cast| Scenario::new("undisturbed", cast.tree, 90, "TFF", cast.completions(0)))
+            .map(|cast| Scenario::new("undisturbed", cast.tree, 90, "TFF", Vec::new()))
     }
 
     /// The same story with one thing less, in every way.
     pub(super) fn shorter(&self) -> Vec<Self> {
-        // What runs to completion does so in every story.
-        let is_bad = |step: &usize| {
-            let completes = |step| matches!(step, Step::Behave(_, how) if how == COMPLETES);
-            !completes(self.scenario.steps[*step].1)
-        };
-        let fewer_steps = (0..self.bad).filter(is_bad).map(|step| {
+        let fewer_steps = (0..self.bad).map(|step| {
             let mut story = self.clone();
             story.scenario.steps.remove(step);
             story.bad -= 1;
@@ -421,9 +251,9 @@ impl Dice {
         let child = self.one_of(cast.children);
         let slot = self.one_of(&[0, 0, 0, 1, 2]);
         let node = self.one_of(&NODES);
-        match self.below(42) {
+        match self.below(36) {
             0..=3 => Step::Kill(child, slot, 1),
-            4 | 32 | 33 => Step::Kill(child, slot, 0),
+            4 => Step::Kill(child, slot, 0),
             5 | 6 => Step::DeletePod(child, slot),
             7 => Step::Vanish(child, slot),
             8 => Step::Evict(child, slot),
@@ -451,9 +281,6 @@ impl Dice {
             29 if !cast.names.is_empty() => Step::Squat(self.one_of(cast.names)),
             30 => Step::Scale(self.one_of(cast.sized), self.one_of(&[0, 1, 2, 4])),
             31 => Step::DeleteNode(node),
-            34 => Step::Behave(child, Behaviour::Crash(self.one_of(&[2, 20]), 0)),
-            35 => Step::RestartIn(self.one_of(&["", child]), self.one_of(&[0, 0, 5])),
-            36 => Step::Set("suspend", self.one_of(&["true", "false"])),
             _ => {
                 let (path, value) = self.one_of(cast.edits);
                 Step::Set(path, value)
