@@ -114,8 +114,8 @@ impl Windows {
         };
         let spec = spec_of(&tree, child_of(old));
         let above = spec.map_or_else(Vec::new, |spec| lineage(&tree, spec));
-        let is_ordered = is_deleting(&tree)
-            || is_former(&tree, &worker, old)
+        // An operator may not know yet that the tree is to go, and charges what dies until it does.
+        let is_ordered = is_former(&tree, &worker, old)
             || above.iter().any(|supervisor| exits(&tree, supervisor));
         // What misses its deadline was charged before its stop was ordered.
         if is_ordered && !stopped {
