@@ -106,7 +106,7 @@ pub(super) fn collect(
             deaths.extend(place.vanished(memory));
             continue;
         };
-        if pod.incarnation < place.incarnation(memory) {
+        if pod.incarnation < memory.incarnation(child) {
             // Its end was ordered, or absorbed by the operation that began the present incarnation.
             memory.slot_mut(child, view.slot).end_pod(&pod.uid);
             continue;
@@ -136,12 +136,6 @@ pub(super) fn collect(
 }
 
 impl Place<'_> {
-    /// The present incarnation of the worker.
-    fn incarnation(&self, memory: &Memory) -> i64 {
-        let worker = memory.workers.get(self.child);
-        worker.map_or(1, |worker| worker.incarnation)
-    }
-
     /// A Pod that we knew and that is not there any more: somebody deleted it without leaving evidence.
     fn vanished(&self, memory: &mut Memory) -> Option<Death> {
         let (child, slot) = (self.child, self.view.slot);
@@ -163,7 +157,7 @@ impl Place<'_> {
             return None;
         }
         let message = "the Pod is gone, and nothing says how it ended";
-        Some(self.deleted(known, self.incarnation(memory), message))
+        Some(self.deleted(known, memory.incarnation(child), message))
     }
 
     /// A Pod that others deleted, and that was replaced before that was written down: the name of its successor, on which
@@ -182,7 +176,7 @@ impl Place<'_> {
             return None;
         }
         let message = "the Pod was deleted, and has been replaced";
-        let unseen = self.deleted(known, self.incarnation(memory), message);
+        let unseen = self.deleted(known, memory.incarnation(child), message);
         let former = self.view.others.iter().find(|pod| pod.uid == known.pod_uid);
         let Some(former) = former else {
             return Some(unseen);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::api::v1alpha1::{GaveUpStatus, SlotStatus};
+use crate::api::v1alpha1::{GaveUpStatus, OperationStatus, SlotStatus};
 
 use super::decision::{Judged, Notice};
 use super::memory::Memory;
@@ -129,6 +129,12 @@ impl<'a> Engine<'a> {
                 .map(|view| (view.clone(), self.life(id, view)))
                 .collect()
         })
+    }
+
+    /// What a supervisor is in the middle of.
+    pub(super) fn operation_of(&self, supervisor: NodeId) -> Option<&OperationStatus> {
+        let record = self.memory.supervisor(self.name(supervisor))?;
+        record.operation.as_ref()
     }
 
     /// What the children of a supervisor go through because of it, or of a supervisor above it.

@@ -21,8 +21,8 @@ impl Engine<'_> {
     }
 
     fn exit_of(&self, id: NodeId) -> Option<&OperationStatus> {
-        let operation = self.memory.supervisor(self.name(id))?.operation.as_ref()?;
-        operation.kind.exits().then_some(operation)
+        let operation = self.operation_of(id);
+        operation.filter(|operation| operation.kind.exits())
     }
 
     /// Supervisors that exit and have stopped: their parents judge that as a death. What is below comes first, so that an exit
@@ -230,9 +230,8 @@ impl Engine<'_> {
 
     /// `suspend` ends what supervisors are in the middle of or wait for; taken back, everything begins anew.
     pub(super) fn suspend(&mut self) {
-        let root = self.memory.supervisor(self.name(ROOT));
-        let is_suspended = root
-            .and_then(|record| record.operation.as_ref())
+        let is_suspended = self
+            .operation_of(ROOT)
             .is_some_and(|operation| operation.kind == OperationKind::Suspend);
         match (self.tree.suspended, is_suspended) {
             (true, false) => {

@@ -221,11 +221,8 @@ impl Engine<'_> {
     /// The operations that a node goes through because of the supervisors above it, nearest first.
     fn operations_above(&self, id: NodeId) -> impl Iterator<Item = &OperationStatus> {
         let path = std::iter::once(id).chain(self.tree.ancestors(id));
-        path.filter(|node| *node != ROOT).filter_map(|node| {
-            let above = self.name(self.tree.nodes[node].parent);
-            let operation = self.memory.supervisor(above)?.operation.as_ref()?;
-            Self::is_member(operation, self.name(node)).then_some(operation)
-        })
+        path.filter(|node| *node != ROOT)
+            .filter_map(|node| self.start_of(node))
     }
 
     /// Operations are stored in the tree before the Workers go through them. Says whether a Worker has been through one
@@ -292,9 +289,7 @@ impl Engine<'_> {
         let name = self.tree.nodes[id].name;
         let is_temporary = leaf.settings.restart == Restart::Temporary;
         // OTP forgets a temporary child that is stopped with its group, and starts it with a new supervisor.
-        let supervisor = self.name(self.tree.nodes[id].parent);
-        let record = self.memory.supervisor(supervisor);
-        let operation = record.and_then(|record| record.operation.as_ref());
+        let operation = self.operation_of(self.tree.nodes[id].parent);
         let is_forgotten = is_temporary
             && !is_planted(Mistake::TemporaryComesBack)
             && operation.is_some_and(|operation| {

@@ -109,9 +109,7 @@ impl Engine<'_> {
             !ordered && matches!(death.fault.verdict, Verdict::Application | Verdict::Unknown);
 
         let slot = self.memory.slot_mut(child, death.slot);
-        if slot.pod_uid != death.pod_uid {
-            slot.begin_pod(&death.pod_uid);
-        }
+        slot.turn_to(&death.pod_uid);
         slot.deaths = death.ended_runs;
         // A held Pod that has ended is left as it is, because a new one would not help either.
         let held = death.fault.verdict == Verdict::Hold && !death.is_deleting;

@@ -131,6 +131,13 @@ impl Memory {
         self.intend_worker(child);
     }
 
+    /// The present incarnation of a worker.
+    pub(super) fn incarnation(&self, child: &str) -> i64 {
+        self.workers
+            .get(child)
+            .map_or(1, |worker| worker.incarnation)
+    }
+
     /// What is remembered of a supervisor.
     pub(super) fn supervisor(&self, name: &str) -> Option<&SupervisorStatus> {
         self.tree.supervisors.iter().find(|s| s.name == name)
@@ -260,20 +267,25 @@ impl SlotStatus {
         self.started = false;
     }
 
-    /// The end of that Pod is nothing to be judged: the tree ordered it.
-    pub(super) fn end_pod(&mut self, uid: &str) {
-        if self.pod_uid != uid {
+    /// Turns to that Pod, unless the slot stands on it already. Says whether it is a new one.
+    pub(super) fn turn_to(&mut self, uid: &str) -> bool {
+        let is_new = self.pod_uid != uid;
+        if is_new {
             self.begin_pod(uid);
         }
+        is_new
+    }
+
+    /// The end of that Pod is nothing to be judged: the tree ordered it.
+    pub(super) fn end_pod(&mut self, uid: &str) {
+        self.turn_to(uid);
         self.gone = true;
         self.started = false;
     }
 
     /// Runs of that Pod have ended that are nothing to be judged.
     pub(super) fn note_runs(&mut self, uid: &str, ended_runs: i64) {
-        if self.pod_uid != uid {
-            self.begin_pod(uid);
-        }
+        self.turn_to(uid);
         self.deaths = self.deaths.max(ended_runs);
     }
 

@@ -54,9 +54,8 @@ impl Engine<'_> {
 
     /// What a supervisor is in the middle of that starts that child of it.
     pub(super) fn start_of(&self, child: NodeId) -> Option<&OperationStatus> {
-        let parent = self.name(self.tree.nodes[child].parent);
-        let operation = self.memory.supervisor(parent)?.operation.as_ref()?;
-        Self::is_member(operation, self.name(child)).then_some(operation)
+        let operation = self.operation_of(self.tree.nodes[child].parent);
+        operation.filter(|operation| Self::is_member(operation, self.name(child)))
     }
 
     /// Whether it is this node's turn to stop: under `Ordered` the later siblings that stop, too, have stopped. Only a

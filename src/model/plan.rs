@@ -64,15 +64,8 @@ impl Engine<'_> {
     }
 
     /// Workers whose child is not in the spec any more: their Pods stop, then they go.
-    fn plan_removed(&mut self, writes: &mut Vec<Write>) {
-        for (child, worker) in &self.world.workers {
-            if self
-                .tree
-                .find(child)
-                .is_some_and(|id| self.tree.leaf(id).is_some())
-            {
-                continue;
-            }
+    fn plan_removed(&self, writes: &mut Vec<Write>) {
+        for (child, worker) in self.removed() {
             let is_turn = self.may_stop_removed(worker);
             for pod in worker.pods.iter().filter(|pod| !pod.is_deleting()) {
                 if is_turn || pod.is_terminal() {
@@ -91,18 +84,13 @@ impl Engine<'_> {
 
     pub(super) fn removed_have_stopped(&self) -> bool {
         self.removed()
-            .all(|worker| self.has_removed_stopped(worker))
+            .all(|(_, worker)| self.has_removed_stopped(worker))
     }
 
     /// The Workers whose child is not in the spec any more.
-    fn removed(&self) -> impl Iterator<Item = &WorkerView> {
-        let is_worker = |child: &String| {
-            let found = self.tree.find(child);
-            found.is_some_and(|id| self.tree.leaf(id).is_some())
-        };
+    pub(super) fn removed(&self) -> impl Iterator<Item = (&String, &WorkerView)> {
         let all = self.world.workers.iter();
-        all.filter(move |(child, _)| !is_worker(child))
-            .map(|(_, worker)| worker)
+        all.filter(|(child, _)| !self.tree.has_worker(child))
     }
 
     fn has_removed_stopped(&self, worker: &WorkerView) -> bool {
@@ -114,8 +102,8 @@ impl Engine<'_> {
     fn may_stop_removed(&self, worker: &WorkerView) -> bool {
         let mut later = self
             .removed()
-            .filter(|other| is_after(&other.status.order, &worker.status.order));
-        later.all(|other| self.has_removed_stopped(other))
+            .filter(|(_, other)| is_after(&other.status.order, &worker.status.order));
+        later.all(|(_, other)| self.has_removed_stopped(other))
     }
 
     fn plan_worker_object(&mut self, id: NodeId, leaf: &Leaf<'_>, writes: &mut Vec<Write>) {
@@ -427,12 +415,10 @@ impl Engine<'_> {
     fn retire(&mut self, id: NodeId, slot: i32, pod: &PodView) {
         let child = self.tree.nodes[id].name;
         let memory = self.memory.slot_mut(child, slot);
-        if memory.pod_uid != pod.uid {
-            memory.begin_pod(&pod.uid);
+        if memory.turn_to(&pod.uid) {
             memory.deaths = ended_runs(pod, None);
         }
-        memory.gone = true;
-        memory.started = false;
+        memory.end_pod(&pod.uid);
         self.memory.intend_worker(child);
     }
 
@@ -512,7 +498,7 @@ impl Engine<'_> {
             policy: self.tree.parent_policy(id),
             worker,
             slot: view.slot,
-            incarnation: self.memory.workers.get(child).map_or(1, |w| w.incarnation),
+            incarnation: self.memory.incarnation(child),
             memory,
             now: self.now,
         };

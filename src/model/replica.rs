@@ -75,8 +75,7 @@ impl<'a> Replicas<'a> {
         memory: &Memory,
     ) -> Self {
         let mut replicas = Self::default();
-        let known = memory.workers.get(child);
-        let incarnation = known.map_or(1, |worker| worker.incarnation);
+        let incarnation = memory.incarnation(child);
         let mut fitting: Vec<&PodView> = Vec::with_capacity(worker.pods.len());
         for pod in &worker.pods {
             let is_stable = names::is_stable_pod_name(&pod.name, tree, child, pod.slot);

@@ -74,12 +74,7 @@ impl Engine<'_> {
                 Some(_) => self.worker_situations(id, leaf, &mut all),
             }
         }
-        let removed = self.world.workers.iter().filter(|(child, _)| {
-            self.tree
-                .find(child)
-                .is_none_or(|id| self.tree.leaf(id).is_none())
-        });
-        all.extend(removed.filter_map(|(child, worker)| {
+        all.extend(self.removed().filter_map(|(child, worker)| {
             let all_lost = worker.pods.iter().all(|pod| self.is_out_of_reach(pod));
             if all_lost && !worker.pods.is_empty() {
                 // Nothing is left to be done about them, and nobody waits for them.

@@ -46,10 +46,8 @@ impl Engine<'_> {
                 }
             }
         }
-        self.memory.tree.refused.retain(|r| {
-            tree.find(&r.child)
-                .is_some_and(|id| tree.leaf(id).is_some())
-        });
+        let refused = &mut self.memory.tree.refused;
+        refused.retain(|r| tree.has_worker(&r.child));
         for id in 1..tree.nodes.len() {
             if !self.is_enabled(id) && self.has_stopped(id) {
                 self.forget_node(id);

@@ -229,6 +229,11 @@ impl<'a> Tree<'a> {
         self.nodes.iter().position(|node| node.name == name)
     }
 
+    /// Whether there is a worker of that name.
+    pub fn has_worker(&self, name: &str) -> bool {
+        self.find(name).is_some_and(|id| self.leaf(id).is_some())
+    }
+
     /// The policy of a supervisor; `None` for a worker.
     pub fn policy(&self, id: NodeId) -> Option<&Policy> {
         match &self.nodes[id].kind {

@@ -126,8 +126,7 @@ impl Engine<'_> {
     /// What was removed stops by order, even if it is declared again before it has stopped.
     fn note_removed(&mut self) {
         for (child, worker) in &self.world.workers {
-            let is_worker = |id| self.tree.leaf(id).is_some();
-            if self.tree.find(child).is_some_and(is_worker) {
+            if self.tree.has_worker(child) {
                 continue;
             }
             for pod in worker.pods.iter().filter(|pod| pod.slot >= 0) {
@@ -161,21 +160,13 @@ impl Engine<'_> {
         let Some(pod) = view.current else {
             return;
         };
-        if pod.incarnation
-            < self
-                .memory
-                .workers
-                .get(self.name(id))
-                .map_or(1, |w| w.incarnation)
-        {
+        let child = self.tree.nodes[id].name;
+        if pod.incarnation < self.memory.incarnation(child) {
             // It is kept to be looked at, and its slot does not stand on it.
             return;
         }
-        let child = self.tree.nodes[id].name;
         let memory = self.memory.slot_mut(child, view.slot);
-        if memory.pod_uid != pod.uid {
-            memory.begin_pod(&pod.uid);
-        }
+        memory.turn_to(&pod.uid);
         if let Some(failed_inits) = pod.failed_inits() {
             memory.failed_inits = failed_inits;
         }

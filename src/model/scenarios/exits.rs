@@ -2,13 +2,11 @@
 //!
 //! Rule: a trace names stops (`-a`) and starts (`+a`), see `groups`.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::lab::{Behaviour, Lab};
 use super::super::window::after;
-use super::groups::trace;
+use super::groups::{charges, trace, until_charged};
 use crate::api::v1alpha1::SupervisionTreeSpec;
 
 fn worker(name: &str, parent: &str, settings: &str) -> String {
@@ -36,12 +34,6 @@ fn lab(root: &str, children: &[String]) -> Lab {
     let mut lab = Lab::new(&format!("{root}\nchildren:\n{}", children.concat()));
     lab.run(30);
     lab
-}
-
-fn charges(of: &[(&str, usize)]) -> BTreeMap<String, usize> {
-    of.iter()
-        .map(|(child, count)| ((*child).into(), *count))
-        .collect()
 }
 
 const SIGNIFICANT: &str = "restart: Transient, significant: true";
@@ -224,9 +216,7 @@ fn a_first_start_that_fails_takes_what_had_started_down_again() {
     lab.kill("c", 0, 1);
     lab.run(3);
     lab.behave("b", Behaviour::Crash(0, 1));
-    while !lab.charges("(root)").contains_key("b") {
-        lab.run(1);
-    }
+    until_charged(&mut lab, "b");
     lab.behave("b", Behaviour::Healthy);
     lab.run(60);
     assert!(

@@ -34,10 +34,17 @@ fn group(settings: &str, names: &[&str]) -> Lab {
     lab
 }
 
-fn charges(of: &[(&str, usize)]) -> BTreeMap<String, usize> {
+pub(super) fn charges(of: &[(&str, usize)]) -> BTreeMap<String, usize> {
     of.iter()
         .map(|(child, count)| ((*child).into(), *count))
         .collect()
+}
+
+/// Lets time go by until the root is charged for that child.
+pub(super) fn until_charged(lab: &mut Lab, child: &str) {
+    while !lab.charges("(root)").contains_key(child) {
+        lab.run(1);
+    }
 }
 
 #[test]
@@ -121,9 +128,7 @@ fn a_failed_restart_begins_at_the_first_under_one_for_all() {
     let since = lab.log.len();
     lab.kill("c", 0, 1);
     lab.behave("b", Behaviour::Crash(0, 1));
-    while !lab.charges("(root)").contains_key("b") {
-        lab.run(1);
-    }
+    until_charged(&mut lab, "b");
     lab.behave("b", Behaviour::Healthy);
     lab.run(30);
     assert_eq!(trace(&lab, since), "-b -a +a +b -a +a +b +c");
@@ -137,9 +142,7 @@ fn a_failed_restart_goes_on_from_the_one_that_failed_under_rest_for_one() {
     let since = lab.log.len();
     lab.kill("a", 0, 1);
     lab.behave("b", Behaviour::Crash(0, 1));
-    while !lab.charges("(root)").contains_key("b") {
-        lab.run(1);
-    }
+    until_charged(&mut lab, "b");
     lab.behave("b", Behaviour::Healthy);
     lab.run(30);
     assert_eq!(trace(&lab, since), "-c +a +b +b +c");
