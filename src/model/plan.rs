@@ -514,7 +514,7 @@ impl Engine<'_> {
 
 /// What the kubelet started again although the replica has finished is stopped. What has ended stays to be looked at.
 fn plan_finished(view: &SlotView<'_>, writes: &mut Vec<Write>) {
-    let live = view.current.filter(|pod| !is_over(pod));
+    let live = view.current.filter(|pod| !is_over(pod) && !pod.is_spent());
     writes.extend(live.map(|pod| delete(pod, None, "its replica has finished")));
 }
 

@@ -216,14 +216,18 @@ impl PodView {
         matches!(self.phase, PodPhase::Succeeded | PodPhase::Failed)
     }
 
-    /// Whether every container has ended, none runs beside them, and nobody starts them again: the kubelet will tell in a
-    /// moment that the Pod is over.
+    /// Whether every container has ended and nobody starts one again: the kubelet stops what runs beside them, and will
+    /// tell in a moment that the Pod is over.
     pub fn is_spent(&self) -> bool {
-        let has_ended = |c: &ContainerView| matches!(c.state, ContainerState::Terminated(_));
-        !self.kubelet_restarts()
-            && !self.containers.is_empty()
-            && self.containers.iter().all(has_ended)
-            && !self.init_containers.iter().any(ContainerView::is_running)
+        let has_ended = |c: &ContainerView| match &c.state {
+            ContainerState::Terminated(end) => match self.restart_policy {
+                RestartPolicy::Never => true,
+                RestartPolicy::OnFailure => end.exit_code == 0,
+                RestartPolicy::Always => false,
+            },
+            _ => false,
+        };
+        !self.containers.is_empty() && self.containers.iter().all(has_ended)
     }
 
     /// Whether its last run that ended was under way at that time, or ended just then.

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::kit::{Kit, SOON, restarts, tree, uids, worker};
 
-/// Every sample is applied as it is, and becomes Ready with all the Pods that it asks for.
+/// Every sample is applied as it is, and becomes Ready with all the Pods that it asks for; one that has run to completion
+/// is still there to be looked at.
 pub async fn each_becomes_ready(kit: Arc<Kit>) {
     let namespace = kit.namespace("samples").await;
     kit.kubectl(&format!("apply -n {namespace} -f manifests/samples"))
@@ -22,9 +23,13 @@ pub async fn each_becomes_ready(kit: Arc<Kit>) {
         kit.ready(&namespace, name).await;
         kit.condition(&namespace, name, "Reconciling=False").await;
     }
-    let wanted: u64 = samples.iter().map(replicas).sum();
     let pods = kit.pods(&namespace).await;
-    assert_eq!(pods.len() as u64, wanted);
+    for sample in &samples {
+        let name = &sample["metadata"]["name"];
+        let of_tree = |pod: &&Value| pod["metadata"]["labels"]["coppice.dev/tree"] == *name;
+        let count = pods.iter().filter(of_tree).count() as u64;
+        assert_eq!(count, replicas(sample), "Pods of {name}");
+    }
     assert_eq!(restarts(&pods), 0);
 }
 

@@ -3,7 +3,7 @@
 //! Rule: who brought an end about is asked first, and only then how the program ended.
 
 use super::super::lab::{Behaviour, Lab};
-use crate::model::pod::{ContainerState, ContainerView, PodPhase, Termination};
+use crate::model::pod::{ContainerState, ContainerView, PodPhase, PodView, Termination};
 
 /// What became of an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,5 +223,18 @@ fn a_lost_node_charges_nobody() {
             .unwrap()
             .insert("node-a".into(), super::super::lab::healthy_node());
         assert_eq!(outcome(&mut lab), expected, "{restart}");
+    }
+}
+
+/// A kubelet tells that the containers have ended before it tells that their Pod has.
+#[test]
+fn what_has_ended_cleanly_is_kept_to_be_looked_at() {
+    for strategy in ["OneForOne", "OneForAll"] {
+        let mut lab = lab(strategy, "Transient");
+        let state = run(5, Some((0, "Completed")), &lab);
+        lab.pod_mut("a", 0).containers[0].state = state;
+        assert_eq!(outcome(&mut lab), Finished, "{strategy}");
+        assert_eq!(lab.pods().count(), 1, "{strategy}: the Pod is kept");
+        assert!(!lab.pods().any(PodView::is_deleting), "{strategy}");
     }
 }
