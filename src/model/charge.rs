@@ -240,6 +240,11 @@ impl Engine<'_> {
         let is_all = scope == [supervisor];
         let rest = !is_all && !is_one;
         let is_within = |child: &str| is_all || names.contains(&child);
+        let number = if is_all || rest {
+            self.memory.next_operation()
+        } else {
+            0
+        };
         let record = self.memory.supervisor_mut(tree.nodes[supervisor].name);
         record.charges.retain(|c| is_one && !is_within(&c.child));
         record.backoff.retain(|b| !is_within(&b.child));
@@ -257,6 +262,7 @@ impl Engine<'_> {
                 names[0].to_owned()
             },
             rest,
+            number,
             since_time: api_time(self.now),
             retry_time: retry.map(api_time),
             delay_seconds: if retry.is_some() { delay } else { 0 },

@@ -66,6 +66,7 @@ fn supervise(tree: &Tree<'_>, world: &World, now: Timestamp) -> Decision {
     engine.judge_deaths();
     engine.note_refusals();
     engine.finish_exits();
+    engine.stop_workers();
     engine.note_slots();
     engine.finish_starts();
     let writes = engine.plan();

@@ -147,6 +147,7 @@ impl Engine<'_> {
         let entry = GaveUpStatus {
             child: self.tree.nodes[id].name.to_owned(),
             rest: false,
+            number: 0,
             since_time: api_time(self.now),
             retry_time: None,
             delay_seconds: 0,

@@ -43,11 +43,9 @@ impl Engine<'_> {
 
     /// A new operation, with the next number.
     pub(super) fn operation(&mut self, kind: OperationKind, why: &str) -> OperationStatus {
-        self.memory.tree.operations += 1;
-        self.memory.intend_tree();
         OperationStatus {
             kind,
-            number: self.memory.tree.operations,
+            number: self.memory.next_operation(),
             children: Vec::new(),
             since_time: api_time(self.now),
             message: cut(why, 1024),
@@ -326,6 +324,55 @@ impl Engine<'_> {
         }
         self.memory.intend_worker(name);
         self.sort_again(id, leaf);
+    }
+
+    /// Workers whose supervisors stop them, because they exit, were given up or are suspended: what is to be stopped is
+    /// marked before it is, so that whoever sees it end, wherever the worker is by then, does not take that for a death.
+    pub(super) fn stop_workers(&mut self) {
+        let stops = self.stops();
+        if stops.is_empty() {
+            return;
+        }
+        for (id, _) in self.tree.leaves() {
+            let is_above = |(scope, _): &&(NodeId, i64)| self.tree.is_within(*scope, id);
+            let last_stop = stops.iter().filter(is_above).map(|(_, number)| *number);
+            let starts = self.operations_above(id).map(|operation| operation.number);
+            let last_start = starts.max().unwrap_or(0);
+            let name = self.tree.nodes[id].name;
+            let done = self.memory.workers.get(name).map(|worker| worker.operation);
+            let number = last_stop.max().unwrap_or(0);
+            let is_news = done.is_some_and(|done| number > done.max(last_start));
+            if is_news && self.mode(id) == Mode::Down {
+                self.stop_worker(name, number);
+            }
+        }
+    }
+
+    fn stop_worker(&mut self, name: &str, number: i64) {
+        if let Some(worker) = self.memory.workers.get_mut(name) {
+            worker.operation = number;
+            for slot in &mut worker.slots {
+                slot.gone |= !slot.pod_uid.is_empty();
+            }
+            self.memory.intend_worker(name);
+        }
+    }
+
+    /// What supervisors have stopped because they exit, were given up or are suspended, and the number of that operation.
+    fn stops(&self) -> Vec<(NodeId, i64)> {
+        let mut stops = Vec::new();
+        for id in self.tree.supervisors() {
+            let Some(record) = self.memory.supervisor(self.name(id)) else {
+                continue;
+            };
+            let operation = record.operation.iter().filter(|one| !one.kind.starts());
+            stops.extend(operation.map(|operation| (id, operation.number)));
+            for entry in record.gave_up.iter().filter(|entry| entry.waiting) {
+                let scope = self.scope(id, entry).into_iter();
+                stops.extend(scope.map(|node| (node, entry.number)));
+            }
+        }
+        stops
     }
 
     /// An edit of the template ends what slots wait for.

@@ -181,6 +181,13 @@ impl Memory {
         &mut slots[index]
     }
 
+    /// The number of a new operation, which is to be stored before anything is done about it.
+    pub(super) fn next_operation(&mut self) -> i64 {
+        self.tree.operations += 1;
+        self.intend_tree();
+        self.tree.operations
+    }
+
     /// The status of the tree must be stored before the next effect.
     pub(super) fn intend_tree(&mut self) {
         self.tree_intent = true;

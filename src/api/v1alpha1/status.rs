@@ -273,6 +273,11 @@ pub struct GaveUpStatus {
     #[serde(default, skip_serializing_if = "is_false")]
     pub rest: bool,
 
+    /// number of the operation that stops the scope, as operations count; left out when nothing is stopped by it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0))]
+    pub number: i64,
+
     /// sinceTime is when it was given up.
     pub since_time: Time,
 

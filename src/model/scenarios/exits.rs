@@ -8,6 +8,7 @@ use super::super::lab::{Behaviour, Lab};
 use super::super::window::after;
 use super::groups::{charges, trace, until_charged};
 use crate::api::v1alpha1::SupervisionTreeSpec;
+use crate::model::decide::decide;
 
 fn worker(name: &str, parent: &str, settings: &str) -> String {
     let parent = if parent.is_empty() {
@@ -335,4 +336,65 @@ fn restart_at_restarts_once() {
     assert_eq!(lab.state(), "TFF AllUp");
     lab.run(600);
     assert_eq!(trace(&lab, since), "-c -b -a -a +a +a +b +c");
+}
+
+/// Another operator may see the tree as it was before, and the Workers and Pods as they are.
+#[test]
+fn what_is_stopped_is_no_death_for_who_sees_an_older_tree() {
+    let template = "template: {spec: {containers: [{name: app, image: one}]}}";
+    let shut_down = "autoShutdown: AnySignificant";
+    let significant = "restart: Transient, significant: true, ";
+    let give_up = "intensity: {maxRestarts: 0, periodSeconds: 60}";
+    for (what, root, supervisor, kind, exit_code, suspends) in [
+        ("GiveUp", "", give_up, "", 1, false),
+        ("ShutDown", "", shut_down, significant, 0, false),
+        ("Suspend", "", "", "", 0, true),
+        (
+            "all",
+            "",
+            "onGiveUp: Retry, strategy: OneForAll, intensity: {maxRestarts: 0, periodSeconds: 60}",
+            "",
+            1,
+            false,
+        ),
+        (
+            "rest",
+            "",
+            "onGiveUp: Retry, strategy: RestForOne, intensity: {maxRestarts: 0, periodSeconds: 60}",
+            "",
+            1,
+            false,
+        ),
+    ] {
+        let mut lab = Lab::new(&format!(
+            "
+{root}
+children:
+- {{name: web, supervisor: {{{supervisor}}}}}
+- {{name: a, parent: web, worker: {{{kind}{template}}}}}
+- {{name: b, parent: web, worker: {{{template}}}}}
+"
+        ));
+        lab.run(20);
+        let before = lab.world.tree.status.clone();
+        if suspends {
+            lab.edit(|spec| spec.suspend = true);
+        } else {
+            lab.kill("a", 0, exit_code);
+        }
+        lab.settle();
+        let uid = |pod: &crate::model::pod::PodView| (pod.child.clone(), pod.is_deleting());
+        assert!(
+            lab.pods().any(|pod| uid(pod) == ("b".into(), true)),
+            "{what}: b is stopped"
+        );
+        let restarts = before.restarts;
+        lab.tree_mut().status = before;
+        lab.tree_mut().spec.suspend = false;
+        let decision = decide(&lab.world, lab.now);
+        assert_eq!(decision.writes, [], "{what}");
+        assert_eq!(decision.tree_status.restarts, restarts, "{what}");
+        let known = &lab.world.workers["b"].status;
+        assert_eq!(decision.worker_statuses["b"], **known, "{what}");
+    }
 }
