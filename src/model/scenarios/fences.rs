@@ -2,6 +2,7 @@
 //!
 //! Rule: only what cannot be proven dead is waited for, and only by those that may not run beside it.
 
+use super::stable;
 use crate::model::lab::{Behaviour, Lab};
 use crate::model::window::after;
 use crate::model::world::NodeView;
@@ -240,4 +241,36 @@ fn a_lost_replica_of_a_former_template_is_left_to_the_rollout() {
     lab.run(300);
     let lost = lab.log.iter().filter(|l| l.contains("has been lost"));
     assert_eq!(lost.count(), 0, "{:?}", lab.log);
+}
+
+#[test]
+fn a_stable_pod_on_a_lost_node_waits_for_a_fence() {
+    let mut lab = Lab::new(&stable());
+    lab.run(6);
+    let now = lab.now;
+    let node = lab.world.nodes.as_mut().unwrap().get_mut("node-a").unwrap();
+    node.not_ready_since = Some(now);
+    node.unreachable = true;
+    let forever = after(now, 10_000);
+    lab.pod_mut("a", 0).deletion = Some(forever);
+    lab.run(120);
+    assert_eq!(lab.live("a"), [1], "never two of one name");
+    assert_eq!(lab.state(), "FFT WaitingForFence", "{}", lab.message());
+    lab.world
+        .nodes
+        .as_mut()
+        .unwrap()
+        .get_mut("node-a")
+        .unwrap()
+        .out_of_service = true;
+    for worker in lab.world.workers.values_mut() {
+        worker.pods.retain(|p| !p.is_deleting());
+    }
+    lab.world
+        .nodes
+        .as_mut()
+        .unwrap()
+        .insert("node-a".into(), NodeView::default());
+    lab.run(10);
+    assert_eq!(lab.live("a"), [0, 1]);
 }

@@ -1,0 +1,154 @@
+//! A crash of the operator at every write of a story.
+//!
+//! Rule: it changes nothing in the end.
+
+use super::{NESTED, ONE, many};
+use crate::model::lab::{Behaviour, Lab};
+
+/// A name, a cluster, and what happens to it.
+type Story = (&'static str, fn() -> Lab, fn(&mut Lab));
+
+/// The stories whose every write is a point to crash at.
+fn stories() -> Vec<Story> {
+    vec![
+        ("start", || Lab::new(NESTED), |lab| lab.run(60)),
+        (
+            "heal",
+            || Lab::new(NESTED),
+            |lab| {
+                lab.run(40);
+                lab.kill("db", 0, 1);
+                lab.run(20);
+                lab.delete_by_hand("api", 1);
+                lab.run(60);
+            },
+        ),
+        (
+            "crash loop",
+            || Lab::new(ONE),
+            |lab| {
+                lab.behave("a", Behaviour::Crash(1, 1));
+                lab.run(30);
+                lab.behave("a", Behaviour::Healthy);
+                lab.run(90);
+            },
+        ),
+        (
+            "escalate",
+            || Lab::new(NESTED),
+            |lab| {
+                lab.run(40);
+                lab.behave("ui", Behaviour::Crash(1, 1));
+                lab.run(40);
+                lab.behave("ui", Behaviour::Healthy);
+                lab.edit_template("ui", "two");
+                lab.run(60);
+            },
+        ),
+        (
+            "park",
+            || {
+                Lab::new(&format!(
+                    "intensity: {{maxRestarts: 1, periodSeconds: 300}}{}",
+                    many(3, 1)
+                ))
+            },
+            |lab| {
+                lab.run(10);
+                lab.kill("a", 2, 1);
+                lab.run(10);
+                lab.kill("a", 2, 1);
+                lab.run(120);
+            },
+        ),
+        (
+            "lose the quorum",
+            || Lab::new(&many(3, 2)),
+            |lab| {
+                lab.run(10);
+                lab.kill("a", 0, 1);
+                lab.kill("a", 1, 1);
+                lab.run(60);
+            },
+        ),
+        (
+            "scale",
+            || Lab::new(&many(4, 2)),
+            |lab| {
+                lab.run(10);
+                lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(2));
+                lab.run(20);
+                lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(5));
+                lab.run(40);
+            },
+        ),
+        (
+            "edit",
+            || Lab::new(&many(3, 2)),
+            |lab| {
+                lab.run(10);
+                lab.edit_template("a", "two");
+                lab.run(90);
+            },
+        ),
+        (
+            "delete",
+            || Lab::new(NESTED),
+            |lab| {
+                lab.run(40);
+                lab.tree_mut().deleting = true;
+                lab.run(40);
+            },
+        ),
+    ]
+}
+
+/// What must be the same at the end, whatever crashed in between.
+fn end_state(lab: &Lab) -> String {
+    let state = lab.state();
+    let mut live: Vec<(String, i32)> = lab
+        .pods()
+        .filter(|p| !p.is_deleting() && !p.is_terminal())
+        .map(|p| (p.child.clone(), p.slot))
+        .collect();
+    live.sort();
+    let charges: Vec<_> = lab
+        .world
+        .tree
+        .status
+        .supervisors
+        .iter()
+        .map(|s| lab.charges(&s.name))
+        .collect();
+    let incarnations: i64 = lab
+        .world
+        .tree
+        .status
+        .supervisors
+        .iter()
+        .map(|s| s.incarnation)
+        .sum();
+    format!("{state} {live:?} {charges:?} {incarnations}")
+}
+
+#[test]
+fn a_crash_at_any_write_changes_nothing_in_the_end() {
+    let mut runs = 0;
+    for (name, lab, story) in stories() {
+        let mut undisturbed = lab();
+        story(&mut undisturbed);
+        for crash in 0..undisturbed.writes {
+            let mut disturbed = lab();
+            disturbed.crash_in = Some(crash);
+            story(&mut disturbed);
+            assert_eq!(
+                end_state(&disturbed),
+                end_state(&undisturbed),
+                "story {name}, crash before write {crash}"
+            );
+            runs += 1;
+        }
+    }
+    println!("{runs} crashes");
+    assert!(runs > 100, "{runs} runs");
+}

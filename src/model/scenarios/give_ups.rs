@@ -1,0 +1,168 @@
+//! Giving up: when a supervisor does so, what it takes down, and what ends the wait after it.
+//!
+//! Rule: a tree that gave up says so until what it gave up on is up again or was edited.
+
+use super::{NESTED, ONE};
+use crate::model::lab::{Behaviour, Lab};
+use crate::model::window::{after, api_time};
+
+#[test]
+fn a_crash_loop_gives_up_at_the_fourth_death_and_is_tried_again() {
+    let mut lab = Lab::new(ONE);
+    lab.behave("a", Behaviour::Crash(1, 1));
+    let start = lab.now;
+    while lab.world.tree.status.restarts < 4 {
+        lab.run(1);
+        assert!(
+            lab.now < after(start, 20),
+            "gives up in time: {}",
+            lab.message()
+        );
+    }
+    lab.run(3);
+    assert_eq!(lab.world.tree.status.restarts, 4);
+    assert_eq!(lab.state(), "FFT GaveUp", "{}", lab.message());
+    assert_eq!(lab.live("a"), [] as [i32; 0]);
+    assert!(
+        lab.message().contains("tried again at"),
+        "{}",
+        lab.message()
+    );
+    lab.behave("a", Behaviour::Healthy);
+    lab.run(34);
+    assert_eq!(lab.live("a"), [0], "the retry starts it after 30 s");
+    assert_eq!(
+        lab.state(),
+        "FFT GaveUp",
+        "a retry alone changes no condition"
+    );
+    lab.run(40);
+    assert_eq!(lab.state(), "TFF AllUp");
+}
+
+#[test]
+fn retries_of_a_hopeless_child_double() {
+    let mut lab = Lab::new(ONE);
+    lab.behave("a", Behaviour::Crash(1, 1));
+    lab.run(900);
+    let record = &lab.world.tree.status.supervisors[0];
+    assert!(record.gave_up[0].delay_seconds >= 240, "{record:?}");
+    assert_eq!(lab.state(), "FFT GaveUp");
+}
+
+#[test]
+fn ten_restarts_in_ten_minutes_give_up_at_the_eleventh_death_within_four_minutes() {
+    let mut lab = Lab::new(&format!(
+        "intensity: {{maxRestarts: 10, periodSeconds: 600}}{ONE}"
+    ));
+    lab.behave("a", Behaviour::Crash(1, 1));
+    lab.settle();
+    lab.run_until("FFT GaveUp", 240);
+    assert_eq!(lab.world.tree.status.restarts, 11);
+}
+
+#[test]
+fn no_restarts_allowed_means_that_the_first_death_gives_up() {
+    let mut lab = Lab::new(&format!("intensity: {{maxRestarts: 0}}{ONE}"));
+    lab.run(5);
+    assert!(
+        !lab.pod_mut("a", 0).kubelet_restarts(),
+        "the kubelet must not restart what may not be restarted"
+    );
+    lab.kill("a", 0, 1);
+    lab.run(2);
+    assert_eq!(lab.state(), "FFT GaveUp", "{}", lab.message());
+}
+
+#[test]
+fn an_edit_of_the_template_ends_the_wait() {
+    let mut lab = Lab::new(ONE);
+    lab.behave("a", Behaviour::Crash(1, 1));
+    lab.run(25);
+    assert_eq!(lab.state(), "FFT GaveUp");
+    lab.behave("a", Behaviour::Healthy);
+    lab.edit_template("a", "two");
+    lab.settle();
+    assert_eq!(lab.state(), "FTF Starting", "{}", lab.message());
+    lab.run(4);
+    assert_eq!(lab.state(), "TFF AllUp");
+}
+
+#[test]
+fn retry_at_ends_the_wait_once_and_leaves_the_fault_row() {
+    let mut lab = Lab::new(ONE);
+    lab.behave("a", Behaviour::Crash(1, 1));
+    lab.run(25);
+    assert_eq!(lab.state(), "FFT GaveUp");
+    lab.behave("a", Behaviour::Healthy);
+    let now = lab.now;
+    lab.edit(|spec| spec.retry_at = Some(api_time(now)));
+    lab.settle();
+    assert_eq!(lab.state(), "FTF Starting", "{}", lab.message());
+    lab.run(4);
+    assert_eq!(lab.state(), "TFF AllUp");
+}
+
+#[test]
+fn stop_stays_stopped_until_an_edit() {
+    let mut lab = Lab::new(&format!(
+        "onGiveUp: Stop\nintensity: {{maxRestarts: 1}}{ONE}"
+    ));
+    lab.behave("a", Behaviour::Crash(1, 1));
+    lab.run(900);
+    assert_eq!(lab.state(), "FFT GaveUp");
+    assert_eq!(lab.live("a"), [] as [i32; 0]);
+    lab.behave("a", Behaviour::Healthy);
+    lab.edit_template("a", "two");
+    lab.run(10);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+}
+
+#[test]
+fn giving_up_escalates_and_siblings_of_the_root_stay() {
+    let mut lab = Lab::new(NESTED);
+    lab.run(30);
+    let db = lab.pod_mut("db", 0).uid.clone();
+    lab.behave("ui", Behaviour::Crash(1, 7));
+    // 2 deaths of ui exceed web's window; twice that exceeds the root's.
+    lab.run_until("FFT GaveUp", 60);
+    assert_eq!(
+        lab.pod_mut("db", 0).uid,
+        db,
+        "a sibling in the root is not touched"
+    );
+    assert_eq!(
+        lab.live("api"),
+        [] as [i32; 0],
+        "the supervisor that gave up is stopped"
+    );
+    assert_eq!(
+        lab.world.tree.status.restarts, 4,
+        "two levels of one restart each: the fourth death gives up"
+    );
+    let told: Vec<&str> = lab.events.iter().map(String::as_str).collect();
+    let of_a_death = [
+        "ChildAppExitedNonZero",
+        "ChildAppExitedNonZero",
+        "SupervisorEscalated",
+    ];
+    let first = [&of_a_death[..], &["SupervisorExited"]].concat();
+    let second = [&of_a_death[..], &["SupervisorExited", "ChildGivenUp"]].concat();
+    assert_eq!(told, [first, second].concat(), "causes come first");
+    lab.behave("ui", Behaviour::Healthy);
+    lab.edit_template("ui", "two");
+    lab.run(20);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    let web = lab
+        .world
+        .tree
+        .status
+        .supervisors
+        .iter()
+        .find(|s| s.name == "web")
+        .unwrap();
+    assert_eq!(
+        web.incarnation, 3,
+        "one restart by the root, one by the edit"
+    );
+}

@@ -1,0 +1,83 @@
+//! Workers of several replicas: which deaths are a slot's own and which are the worker's, and slots that are parked.
+//!
+//! Rule: a slot that fails takes no worker down that has its quorum without it.
+
+use std::collections::BTreeMap;
+
+use super::many;
+use crate::model::lab::Lab;
+
+#[test]
+fn a_death_that_leaves_a_quorum_is_charged_to_its_slot() {
+    let mut lab = Lab::new(&many(3, 2));
+    lab.run(6);
+    lab.kill("a", 1, 1);
+    lab.settle();
+    assert_eq!(lab.charges("(root)"), BTreeMap::new());
+    assert_eq!(
+        lab.state(),
+        "TTF Restarting",
+        "a quorum is up, so the tree stays Ready"
+    );
+    let slot = lab.world.workers["a"]
+        .status
+        .slots
+        .iter()
+        .find(|s| s.slot == 1)
+        .unwrap();
+    assert_eq!(slot.charges.len(), 1);
+}
+
+#[test]
+fn a_death_that_leaves_less_than_a_quorum_is_the_childs() {
+    let mut lab = Lab::new(&many(3, 2));
+    lab.run(6);
+    lab.kill("a", 0, 1);
+    lab.kill("a", 1, 1);
+    lab.settle();
+    assert_eq!(lab.charges("(root)"), BTreeMap::from([("a".into(), 1)]));
+    assert_eq!(lab.state(), "FTF Restarting");
+    lab.run(10);
+    assert_eq!(lab.state(), "TFF AllUp");
+}
+
+#[test]
+fn an_exhausted_slot_is_parked_and_does_not_take_the_worker_down() {
+    let mut lab = Lab::new(&format!(
+        "intensity: {{maxRestarts: 1, periodSeconds: 300}}{}",
+        many(3, 1)
+    ));
+    lab.run(6);
+    lab.kill("a", 2, 1);
+    lab.run(5);
+    lab.kill("a", 2, 1);
+    lab.run(3);
+    assert_eq!(lab.state(), "TFT SlotParked", "{}", lab.message());
+    assert_eq!(lab.live("a"), [0, 1]);
+    lab.run(70);
+    assert_eq!(lab.live("a"), [0, 1, 2], "a parked slot is tried again");
+    assert_eq!(lab.state(), "TFF AllUp");
+}
+
+#[test]
+fn a_parked_slot_that_stayed_up_is_parked_as_if_for_the_first_time() {
+    let mut lab = Lab::new(&format!(
+        "intensity: {{maxRestarts: 1, periodSeconds: 60}}{}",
+        many(3, 1)
+    ));
+    lab.run(6);
+    lab.kill("a", 2, 1);
+    lab.run(5);
+    lab.kill("a", 2, 1);
+    lab.run(40);
+    assert_eq!(lab.live("a"), [0, 1, 2]);
+    lab.run(70);
+    let parked = |lab: &Lab| {
+        lab.world.workers["a"]
+            .status
+            .slots
+            .iter()
+            .any(|s| s.parked.is_some())
+    };
+    assert!(!parked(&lab), "the delay is forgotten");
+}

@@ -1,0 +1,138 @@
+//! Starts that do not come about: images and nodes that are missing, deadlines, and programs that do not become ready.
+//!
+//! Rule: what the program cannot help charges nobody.
+
+use std::collections::BTreeMap;
+
+use super::ONE;
+use crate::model::fault::Verdict;
+use crate::model::lab::{Behaviour, Lab};
+use crate::model::pod::{ContainerState, ContainerView, Termination};
+
+#[test]
+fn a_missing_image_is_held_and_charges_nothing() {
+    let mut lab = Lab::new(ONE);
+    lab.behave("a", Behaviour::NoImage);
+    lab.run(10);
+    assert_eq!(lab.state(), "FTF Held", "{}", lab.message());
+    lab.run(60);
+    assert_eq!(lab.state(), "FFT Held", "{}", lab.message());
+    let writes = lab.writes;
+    lab.run(3600);
+    assert_eq!(lab.state(), "FFT Held", "{}", lab.message());
+    assert_eq!(lab.writes, writes, "a hold that lasts is told once");
+    assert_eq!(lab.world.tree.status.restarts, 0);
+    let creates = lab.log.iter().filter(|l| l.starts_with("create")).count();
+    assert_eq!(creates, 1, "the Pod is left alone");
+    assert_eq!(
+        lab.judged,
+        [(Verdict::Hold, None)],
+        "it is counted once, and not as a restart"
+    );
+    lab.behave("a", Behaviour::Healthy);
+    lab.edit_template("a", "two");
+    lab.run(5);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+}
+
+#[test]
+fn missing_capacity_is_waited_for_without_a_charge() {
+    let mut lab = Lab::new(ONE);
+    lab.behave("a", Behaviour::NoCapacity);
+    lab.run(60);
+    assert_eq!(lab.state(), "FTF WaitingForCapacity", "{}", lab.message());
+    lab.run(600);
+    assert_eq!(lab.state(), "FFT NotUp", "{}", lab.message());
+    assert!(
+        lab.message().contains("Insufficient cpu"),
+        "{}",
+        lab.message()
+    );
+    lab.behave("a", Behaviour::Healthy);
+    lab.run(5);
+    assert_eq!(lab.state(), "TFF AllUp");
+    assert_eq!(lab.world.tree.status.restarts, 0);
+}
+
+#[test]
+fn a_start_that_takes_too_long_is_a_failed_start() {
+    let mut lab = Lab::new(&ONE.replace("worker: {", "worker: {startDeadlineSeconds: 20, "));
+    lab.behave("a", Behaviour::Hang);
+    lab.run(30);
+    assert_eq!(lab.world.tree.status.restarts, 1);
+    assert_eq!(
+        lab.state(),
+        "FFT StartDeadlineExceeded",
+        "{}",
+        lab.message()
+    );
+    assert_eq!(lab.live("a"), [0], "a new Pod tries again");
+}
+
+#[test]
+fn a_failed_init_container_is_a_failed_start() {
+    let mut lab = Lab::new(&format!("intensity: {{maxRestarts: 1}}{ONE}"));
+    lab.behave("a", Behaviour::NoImage);
+    lab.run(2);
+    lab.behave("a", Behaviour::Hang);
+    let now = lab.now;
+    let fail = |lab: &mut Lab, restarts| {
+        let pod = lab.pod_mut("a", 0);
+        pod.containers[0].state = ContainerState::Waiting {
+            reason: "PodInitializing".into(),
+            message: String::new(),
+        };
+        pod.init_containers = vec![ContainerView {
+            name: "setup".into(),
+            judged: true,
+            state: ContainerState::Waiting {
+                reason: "CrashLoopBackOff".into(),
+                message: String::new(),
+            },
+            last: Some(Termination {
+                exit_code: 2,
+                started: Some(now),
+                finished: Some(now),
+                ..Default::default()
+            }),
+            restarts,
+            ready: false,
+        }];
+        lab.settle();
+    };
+    fail(&mut lab, 0);
+    assert_eq!(lab.charges("(root)"), BTreeMap::from([("a".into(), 1)]));
+    assert_eq!(lab.world.tree.status.restarts, 1);
+    let fault = &lab.world.tree.status.recent_faults[0];
+    assert!(
+        fault.message.starts_with("init container setup"),
+        "{fault:?}"
+    );
+    assert_eq!(lab.live("a"), [0], "it is tried again");
+    fail(&mut lab, 0);
+    assert_eq!(lab.state(), "FFT GaveUp", "{}", lab.message());
+}
+
+#[test]
+fn unreadiness_after_the_start_is_no_death() {
+    let mut lab = Lab::new(ONE);
+    lab.run(5);
+    lab.behave("a", Behaviour::Hang);
+    let now = lab.now;
+    let pod = lab.pod_mut("a", 0);
+    pod.conditions[0].is_true = false;
+    pod.conditions[0].changed = Some(now);
+    lab.run(120);
+    assert_eq!(lab.state(), "FTF NotUp", "{}", lab.message());
+    assert_eq!(lab.world.tree.status.restarts, 0);
+    lab.run(600);
+    assert_eq!(
+        lab.state(),
+        "FFT NotUp",
+        "after `startDeadlineSeconds` a person should look"
+    );
+    assert_eq!(
+        lab.log.iter().filter(|l| l.starts_with("delete")).count(),
+        0
+    );
+}
