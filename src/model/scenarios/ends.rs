@@ -4,6 +4,7 @@
 
 use super::super::lab::{Behaviour, Lab};
 use crate::model::pod::{ContainerState, ContainerView, PodPhase, PodView, Termination};
+use crate::model::world::NodeView;
 
 /// What became of an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,7 +222,7 @@ fn a_lost_node_charges_nobody() {
             .nodes
             .as_mut()
             .unwrap()
-            .insert("node-a".into(), super::super::lab::healthy_node());
+            .insert("node-a".into(), NodeView::default());
         assert_eq!(outcome(&mut lab), expected, "{restart}");
     }
 }

@@ -1,0 +1,199 @@
+//! The API server of the lab: what becomes of a write.
+//!
+//! Rule: it refuses what a real one refuses; what nobody should ask for fails the test.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::Lab;
+use crate::api::labels;
+use crate::api::v1alpha1::WorkerStatus;
+use crate::model::decision::Write;
+use crate::model::pod::{
+    ContainerState, ContainerView, PodCondition, PodConditionType, PodPhase, PodView, RestartPolicy,
+};
+use crate::model::window::after;
+use crate::model::world::{Refusal, WorkerView};
+
+/// How long Kubernetes waits for a Pod that does not say, in seconds.
+const DEFAULT_GRACE: i64 = 30;
+
+impl Lab {
+    /// `false` when a precondition does not hold.
+    pub(super) fn execute(&mut self, write: Write) -> bool {
+        match write {
+            Write::AddFinalizer => {
+                self.log.push("finalizer on".into());
+                self.tree_mut().finalizers.push(labels::FINALIZER.into());
+            }
+            Write::RemoveFinalizer => {
+                self.log.push("finalizer off".into());
+                self.tree_mut().finalizers.clear();
+            }
+            Write::CreateWorker { child, name, body } => {
+                let replicas = body["spec"]["replicas"].as_i64().unwrap_or(1);
+                self.uid += 1;
+                let worker = WorkerView {
+                    name,
+                    uid: format!("worker-{child}-{}", self.uid),
+                    generation: 1,
+                    deleting: false,
+                    replicas: replicas.try_into().unwrap(),
+                    status: WorkerStatus::default().into(),
+                    pods: Vec::new(),
+                };
+                assert!(
+                    self.world.workers.insert(child, worker).is_none(),
+                    "a Worker was created twice"
+                );
+            }
+            Write::DeleteWorker { uid, .. } => self.world.workers.retain(|_, w| w.uid != uid),
+            Write::Scale {
+                child,
+                replicas,
+                notice,
+                ..
+            } => {
+                self.events.extend(notice.map(|notice| notice.reason));
+                self.log.push(format!("scale {child} {replicas}"));
+                self.world.workers.get_mut(&child).unwrap().replicas = replicas;
+            }
+            Write::CreatePod {
+                child,
+                slot,
+                name,
+                body,
+                ..
+            } => self.create_pod(&child, slot, name, &body),
+            Write::DeletePod {
+                name,
+                uid,
+                resource_version,
+                why,
+                ..
+            } => {
+                let is_as_seen = |pod: &PodView| {
+                    pod.uid == uid
+                        && resource_version
+                            .as_ref()
+                            .is_none_or(|version| *version == pod.resource_version)
+                };
+                if !self.pods().any(is_as_seen) {
+                    return false;
+                }
+                self.log
+                    .push(format!("delete {} ({why})", self.slot_name(&uid)));
+                self.delete(&name, &uid);
+            }
+        }
+        true
+    }
+
+    fn slot_name(&self, uid: &str) -> String {
+        self.pods()
+            .find(|p| p.uid == uid)
+            .map_or_else(String::new, |p| format!("{}/{}", p.child, p.slot))
+    }
+
+    fn create_pod(&mut self, child: &str, slot: i32, name: String, body: &Value) {
+        let refused = self.refuse_creates.clone();
+        let of_slot = |r: &Refusal| r.child == child && r.slot.is_none_or(|named| named == slot);
+        if let Some(refusal) = refused.filter(of_slot) {
+            self.log.push(format!("refused {child}/{slot}"));
+            self.world.refusals.push(Refusal {
+                at: self.now,
+                slot: Some(slot),
+                ..refusal
+            });
+            return;
+        }
+        self.log.push(format!("create {child}/{slot}"));
+        let grace = body["spec"]["terminationGracePeriodSeconds"].as_i64();
+        self.graces
+            .insert(name.clone(), grace.unwrap_or(DEFAULT_GRACE));
+        self.uid += 1;
+        let now = self.now;
+        let worker = self.world.workers.get_mut(child).unwrap();
+        assert!(
+            worker.pods.iter().all(|p| p.name != name),
+            "the name {name} is taken"
+        );
+        let live = worker
+            .pods
+            .iter()
+            .filter(|p| p.slot == slot && !p.is_deleting() && !p.is_terminal());
+        assert_eq!(
+            live.count(),
+            0,
+            "slot {child}/{slot} has a live Pod already"
+        );
+        worker.pods.push(Arc::new(PodView {
+            name,
+            uid: format!("pod-{:032}", self.uid),
+            resource_version: self.uid.to_string(),
+            owner_uid: worker.uid.clone(),
+            child: child.into(),
+            slot,
+            revision: body["metadata"]["labels"][labels::REVISION]
+                .as_str()
+                .unwrap()
+                .into(),
+            node: None,
+            created: now,
+            deletion: None,
+            deletion_grace_seconds: None,
+            phase: PodPhase::Pending,
+            reason: None,
+            message: None,
+            incarnation: body["metadata"]["labels"][labels::INCARNATION]
+                .as_str()
+                .unwrap()
+                .parse()
+                .unwrap(),
+            restart_policy: RestartPolicy::of(body["spec"]["restartPolicy"].as_str().unwrap()),
+            conditions: vec![PodCondition {
+                type_: PodConditionType::Ready,
+                is_true: false,
+                reason: String::new(),
+                message: String::new(),
+                changed: Some(now),
+            }],
+            containers: vec![ContainerView {
+                name: "app".into(),
+                judged: true,
+                state: ContainerState::Waiting {
+                    reason: "ContainerCreating".into(),
+                    message: String::new(),
+                },
+                last: None,
+                restarts: 0,
+                ready: false,
+            }],
+            init_containers: Vec::new(),
+        }));
+    }
+
+    pub(super) fn delete(&mut self, name: &str, uid: &str) {
+        let now = self.now;
+        let grace = self.graces.get(name).copied().unwrap_or(DEFAULT_GRACE);
+        for worker in self.world.workers.values_mut() {
+            for pod in worker.pods.iter_mut().filter(|p| p.name == name) {
+                let pod = Arc::make_mut(pod);
+                assert_eq!(pod.uid, uid, "the UID precondition holds");
+                let slot = format!("{}/{}", pod.child, pod.slot);
+                let takes = self
+                    .stopping
+                    .get(&slot)
+                    .or_else(|| self.stopping.get(&pod.child));
+                let takes = takes.copied().unwrap_or(1);
+                if takes > grace && pod.deletion.is_none() {
+                    self.overran.push(slot);
+                }
+                let end = after(now, takes.min(grace));
+                pod.deletion = pod.deletion.or(Some(end));
+                pod.deletion_grace_seconds = Some(1);
+            }
+        }
+    }
+}
