@@ -1,0 +1,219 @@
+//! Situations of workers: why a slot is not up, and what is still being done about one that is.
+//!
+//! Rule: of a slot that is up, only what is not as the spec asks is told.
+
+use super::{Situation, Weight, reason_of, working};
+use crate::api::conditions::Reason;
+use crate::api::v1alpha1::{SlotStatus, TroubleStatus};
+use crate::model::engine::{Engine, Mode};
+use crate::model::pod::PodView;
+use crate::model::replica::{Life, SlotView};
+use crate::model::tree::{Leaf, NodeId};
+use crate::model::window::{after, seconds_between};
+
+impl Engine<'_> {
+    pub(super) fn missing_worker(&mut self, id: NodeId, all: &mut Vec<Situation>) {
+        let name = self.name(id);
+        match self
+            .memory
+            .tree
+            .refused
+            .iter()
+            .find(|r| r.child == name)
+            .cloned()
+        {
+            None => all.push(working(Reason::Starting, format!("{name} is being set up"))),
+            Some(refused) => {
+                let reason = reason_of(&refused.reason);
+                let message = format!(
+                    "the Worker of {name} cannot be created: {}",
+                    refused.message
+                );
+                let since = refused.since_time.0;
+                all.push(if reason == Reason::WaitingForCapacity {
+                    working(reason, message)
+                } else {
+                    self.held(reason, since, message)
+                });
+            }
+        }
+    }
+
+    pub(super) fn worker_situations(
+        &mut self,
+        id: NodeId,
+        leaf: &Leaf<'_>,
+        all: &mut Vec<Situation>,
+    ) {
+        let name = self.name(id);
+        if self.mode(id) == Mode::Down {
+            // The supervisor that gave up speaks for it.
+            if !self.has_stopped(id) {
+                all.push(working(
+                    Reason::Stopping,
+                    format!("{name} is being stopped"),
+                ));
+            }
+            return;
+        }
+        let held = self.mode(id) == Mode::Held;
+        for (view, life) in self.lives(id) {
+            self.slot_situation(id, leaf, &view, life, held, all);
+        }
+        let Some(replicas) = self.replicas.get(&id) else {
+            return;
+        };
+        let stops =
+            |pod: &&&PodView| !self.pod_has_stopped(leaf, pod) && !self.is_out_of_reach(pod);
+        if replicas
+            .surplus
+            .iter()
+            .chain(&replicas.misfits)
+            .any(|pod| stops(&pod))
+        {
+            all.push(working(
+                Reason::Scaling,
+                format!("surplus replicas of {name} are being stopped"),
+            ));
+        }
+    }
+
+    fn slot_situation(
+        &mut self,
+        id: NodeId,
+        leaf: &Leaf<'_>,
+        view: &SlotView<'_>,
+        life: Life,
+        held: bool,
+        all: &mut Vec<Situation>,
+    ) {
+        let memory = self.slot(id, view.slot);
+        let has_trouble = memory.is_some_and(|memory| memory.trouble.is_some());
+        if life.finished || (life.up && !has_trouble && !is_outdated(view, leaf)) {
+            return;
+        }
+        let memory = memory.cloned().unwrap_or_default();
+        let who = format!("{}/{}", self.name(id), view.slot);
+        let trouble = memory.trouble.as_ref();
+        let trouble = trouble.map(|trouble| self.trouble_situation(&who, trouble));
+        let told = trouble
+            .as_ref()
+            .map(|trouble| (trouble.weight, trouble.message.clone()));
+        all.extend(trouble);
+        if held || life.up {
+            if life.up && is_outdated(view, leaf) {
+                all.push(working(
+                    Reason::Updating,
+                    format!("{who} still runs its former template"),
+                ));
+            }
+            return;
+        }
+        if told
+            .as_ref()
+            .is_some_and(|(weight, _)| *weight >= Weight::Fault)
+        {
+            // It says why, and nothing more would be said by that it is not up.
+            return;
+        }
+        if let Some(down) = &memory.down_time {
+            let limit = i64::from(leaf.settings.start_deadline_seconds);
+            let runs = |pod: &PodView| leaf.completes() && !pod.is_deleting() && pod.node.is_some();
+            let is_patient = match view.current {
+                Some(pod) => runs(pod),
+                // Those that it waits for speak for themselves.
+                None => !self.may_start(id),
+            };
+            if seconds_between(down.0, self.now) >= limit && !is_patient {
+                let why = told.map_or_else(String::new, |(_, why)| format!(" ({why})"));
+                all.push(Situation {
+                    weight: Weight::Fault,
+                    reason: Reason::NotUp,
+                    message: format!("{who} has not been up since {}{why}", down.0),
+                });
+                return;
+            }
+            self.wake(after(down.0, limit));
+        }
+        if told.is_none() {
+            all.push(self.working_slot(id, view, life, &memory, &who));
+        }
+    }
+
+    /// What keeps a slot down, as it was noted.
+    fn trouble_situation(&mut self, who: &str, trouble: &TroubleStatus) -> Situation {
+        let reason = reason_of(&trouble.reason);
+        let what = if trouble.message.is_empty() {
+            &trouble.reason
+        } else {
+            &trouble.message
+        };
+        let message = format!("{who}: {what}");
+        match reason {
+            Reason::WaitingForCapacity => working(reason, message),
+            Reason::Held | Reason::CreateRefused | Reason::NameCollision => {
+                self.held(reason, trouble.since_time.0, message)
+            }
+            _ => Situation {
+                weight: Weight::Fault,
+                reason,
+                message,
+            },
+        }
+    }
+
+    fn working_slot(
+        &self,
+        id: NodeId,
+        view: &SlotView<'_>,
+        life: Life,
+        memory: &SlotStatus,
+        who: &str,
+    ) -> Situation {
+        let name = self.name(id);
+        let parent = self
+            .memory
+            .supervisor(self.name(self.tree.nodes[id].parent));
+        let charged = parent.is_some_and(|s| s.charges.iter().any(|c| c.child == name));
+        let restarting = charged || !memory.charges.is_empty() || memory.brake.is_some();
+        if life.alive {
+            return working(Reason::NotUp, format!("{who} was up and is not Ready now"));
+        }
+        if restarting {
+            let due = self.due(id, view.slot).filter(|due| *due > self.now);
+            let next = due.map_or_else(String::new, |due| {
+                format!("; the next restart is due at {due}")
+            });
+            let last = self
+                .memory
+                .tree
+                .recent_faults
+                .iter()
+                .find(|f| f.child == name && f.slot == view.slot);
+            let why = last.map_or_else(String::new, |f| format!(": {}", f.message));
+            return working(
+                Reason::Restarting,
+                format!("{who} is being restarted{why}{next}"),
+            );
+        }
+        let scaling = self.memory.workers.get(name).is_some_and(|w| w.started);
+        let reason = if scaling {
+            Reason::Scaling
+        } else {
+            Reason::Starting
+        };
+        let completes = self.tree.leaf(id).is_some_and(Leaf::completes);
+        let message = match view.current {
+            Some(pod) if completes => format!("{who} has not completed yet (Pod {})", pod.name),
+            Some(pod) => format!("{who} is starting (Pod {})", pod.name),
+            None if !self.may_start(id) => format!("{who} waits for the children before it"),
+            None => format!("{who} is being created"),
+        };
+        working(reason, message)
+    }
+}
+
+pub(in crate::model) fn is_outdated(view: &SlotView<'_>, leaf: &Leaf<'_>) -> bool {
+    view.current
+        .is_some_and(|pod: &PodView| pod.revision != leaf.revision)
+}
