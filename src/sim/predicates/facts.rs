@@ -1,6 +1,11 @@
-//! What is so, and since when: read off the objects, independently of the operator's own code.
+//! What is so, and since when: read off the objects, independently of the operator's own code. Here it is noted, and
+//! asked when something was; `matching`, `nodes` and `slots` answer the rest.
 //!
 //! Rule: the status of trees and Workers is read only where a promise is about what was stored.
+
+mod matching;
+mod nodes;
+mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,19 +13,12 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::stops::{goes_anyway, is_or_was};
-use crate::sim::cluster::nodes::{OUT_OF_SERVICE, has_taint};
 use crate::sim::kind::Kind;
 use crate::sim::objects::{
-    child_of, children, condition, controller_uid, finished_slots, has_ended, incarnation,
-    incarnation_of, is_deleting, is_enabled, is_live, is_over, is_ready, is_stable, owners,
-    pods_of, quorum, replicas_of, revision_of, slot_of, spec_of, uid_of, wanted_revision,
-    worker_of,
+    child_of, children, controller_uid, incarnation, incarnation_of, is_deleting, is_enabled,
+    is_live, is_ready, owners, pods_of, quorum, replicas_of, slot_of, spec_of, uid_of, worker_of,
 };
 use crate::sim::server::{Actor, Change, Server};
-
-/// How long a Pod stays bound to a lost node where the spec does not say it, in seconds.
-const NODE_LOSS_SECONDS: i64 = 60;
 
 /// What must be remembered because the objects do not say it.
 #[derive(Default)]
@@ -185,94 +183,6 @@ impl Facts {
         }
     }
 
-    fn node(&mut self, server: &Server, name: &str, node: Option<&Value>) {
-        let silent = node.filter(|node| has_taint(node, "node.kubernetes.io/unreachable"));
-        if silent.is_some() {
-            self.silent.entry(name.to_owned()).or_insert(server.now);
-        } else {
-            self.silent.remove(name);
-        }
-        let ready = silent.and_then(|node| condition(node, "Ready"));
-        let since = ready.and_then(|ready| ready["lastTransitionTime"].as_str()?.parse().ok());
-        match since {
-            Some(since) => drop(self.lost.insert(name.to_owned(), (since, None))),
-            None => {
-                if let Some((_, until)) = self.lost.get_mut(name) {
-                    until.get_or_insert(server.now);
-                }
-            }
-        }
-    }
-
-    /// Whether the node of a Pod has been lost for as long as the Pod is to stay bound to it, or was a moment ago.
-    pub(super) fn is_lost(
-        &self,
-        server: &Server,
-        tree: &Value,
-        pod: &Value,
-        slack: SignedDuration,
-    ) -> bool {
-        let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
-        let Some((since, until)) = self.lost.get(node) else {
-            return false;
-        };
-        let worker = spec_of(tree, child_of(pod)).map(|child| &child["worker"]);
-        let patience = worker.and_then(|worker| worker["nodeLossSeconds"].as_i64());
-        let patience = SignedDuration::from_secs(patience.unwrap_or(NODE_LOSS_SECONDS));
-        let ended = until.unwrap_or(server.now);
-        ended.duration_since(*since) >= patience && server.now.duration_since(ended) <= slack
-    }
-
-    fn note_match(&mut self, server: &Server) {
-        for (_, tree) in server.all(Kind::Tree) {
-            let uid = uid_of(tree);
-            if self.matches(server, tree) {
-                self.matching.insert(uid.to_owned());
-            } else if self.matching.remove(uid) {
-                self.matched.insert(uid.to_owned(), server.now);
-            }
-        }
-    }
-
-    /// Whether all that the spec asks for is up on the wanted template.
-    fn matches(&mut self, server: &Server, tree: &Value) -> bool {
-        if tree["spec"]["suspend"] == true {
-            return true;
-        }
-        let generation = tree["metadata"]["generation"].as_i64().unwrap_or_default();
-        let wanted = self
-            .wanted
-            .entry((uid_of(tree).to_owned(), generation))
-            .or_insert_with(|| {
-                let enabled = children(tree)
-                    .iter()
-                    .filter(|child| child["worker"].is_object() && is_enabled(tree, child));
-                let name = |child: &Value| child["name"].as_str().unwrap_or_default().to_owned();
-                enabled
-                    .map(|child| (name(child), wanted_revision(child)))
-                    .collect()
-            });
-        wanted.iter().all(|(child, revision)| {
-            let Some(worker) = worker_of(server, tree, child) else {
-                return false;
-            };
-            let up = pods_of(server, uid_of(&worker))
-                .filter(|pod| is_ready(pod) && !is_deleting(pod) && revision_of(pod) == revision)
-                .count();
-            let finished = finished_slots(tree, &worker).len();
-            up + finished >= quorum(tree, &worker)
-                || spec_of(tree, child).is_some_and(|spec| is_over(tree, spec))
-        })
-    }
-
-    /// When that tree was last as its spec asks: now, or when that ended.
-    pub(super) fn last_match(&mut self, server: &Server, tree: &Value) -> Option<Timestamp> {
-        if self.matches(server, tree) {
-            return Some(server.now);
-        }
-        self.matched.get(uid_of(tree)).copied()
-    }
-
     pub(super) fn ending(&self, uid: &str) -> Option<Timestamp> {
         self.ending.get(uid).copied()
     }
@@ -284,8 +194,7 @@ impl Facts {
         tree: &Value,
         slack: SignedDuration,
     ) -> bool {
-        let edited = self.edited.get(uid_of(tree));
-        edited.is_some_and(|edited| server.now.duration_since(*edited) <= slack)
+        is_lately(server, self.edited.get(uid_of(tree)), slack)
     }
 
     /// Whether an object was given to another owner, or to none, a moment ago.
@@ -295,8 +204,7 @@ impl Facts {
         object: &Value,
         slack: SignedDuration,
     ) -> bool {
-        let moved = self.moved.get(uid_of(object));
-        moved.is_some_and(|moved| server.now.duration_since(*moved) <= slack)
+        is_lately(server, self.moved.get(uid_of(object)), slack)
     }
 
     pub(super) fn ended(&self, uid: &str) -> Option<Timestamp> {
@@ -320,8 +228,7 @@ impl Facts {
 
     /// Whether an object was made a moment ago.
     pub(super) fn is_new(&self, server: &Server, object: &Value, slack: SignedDuration) -> bool {
-        let born = self.born.get(uid_of(object));
-        born.is_some_and(|born| server.now.duration_since(*born) <= slack)
+        is_lately(server, self.born.get(uid_of(object)), slack)
     }
 
     /// Whether a worker began its incarnation, or something in a tree an operation, a moment ago.
@@ -331,172 +238,11 @@ impl Facts {
         object: &Value,
         slack: SignedDuration,
     ) -> bool {
-        let begun = self.begun.get(uid_of(object));
-        begun.is_some_and(|begun| server.now.duration_since(*begun) <= slack)
+        is_lately(server, self.begun.get(uid_of(object)), slack)
     }
+}
 
-    /// Whether the number of replicas of a worker was ever changed.
-    pub(super) fn was_scaled(&self, worker: &Value) -> bool {
-        self.scaled.contains_key(uid_of(worker))
-    }
-
-    /// Whether a Pod has been on its way out, on a node that does not answer and that nobody says is off, for more than a
-    /// moment.
-    pub(super) fn waits_for_fence(
-        &self,
-        server: &Server,
-        pod: &Value,
-        slack: SignedDuration,
-    ) -> bool {
-        let name = pod["spec"]["nodeName"].as_str().unwrap_or_default();
-        let node = server.get(Kind::Node, "", name);
-        let is_off = node.is_none_or(|node| has_taint(node, OUT_OF_SERVICE));
-        let long = |since: Option<&Timestamp>| {
-            since.is_some_and(|since| server.now.duration_since(*since) > slack)
-        };
-        let asked = self.ending.get(uid_of(pod));
-        is_deleting(pod) && !has_ended(pod) && !is_off && long(self.silent.get(name)) && long(asked)
-    }
-
-    /// Whether a slot is not wanted, whatever the state of its Pod, by the number of replicas that there is or was a moment
-    /// ago, before another operator changed it.
-    pub(super) fn is_unwanted(
-        &self,
-        server: &Server,
-        worker: &Value,
-        pod: &Value,
-        slack: SignedDuration,
-    ) -> bool {
-        self.replicas_lately(server, worker, slack)
-            .any(|replicas| self.goes_by_number(server, worker, pod, replicas, slack))
-    }
-
-    /// The numbers of replicas that a Worker has, and had until a moment ago.
-    fn replicas_lately(
-        &self,
-        server: &Server,
-        worker: &Value,
-        slack: SignedDuration,
-    ) -> impl Iterator<Item = i64> {
-        let now = server.now;
-        let known = self.scaled.get(uid_of(worker)).into_iter().flatten();
-        let lately = known.filter(move |(until, _)| now.duration_since(*until) <= slack);
-        lately
-            .map(|(_, replicas)| *replicas)
-            .chain([replicas_of(worker)])
-    }
-
-    /// Whether there are, besides that of this Pod, as many slots as replicas, or were when there were fewer a moment ago.
-    pub(super) fn is_one_too_many(
-        &self,
-        server: &Server,
-        worker: &Value,
-        pod: &Value,
-        slack: SignedDuration,
-    ) -> bool {
-        let fewest = self.replicas_lately(server, worker, slack).min();
-        let stored = worker["status"]["slots"].as_array().into_iter().flatten();
-        let stored = stored.filter_map(|slot| slot["slot"].as_i64());
-        let live = pods_of(server, uid_of(worker)).filter(|pod| is_live(pod));
-        let slots: BTreeSet<i64> = stored.chain(live.map(|pod| slot_of(pod))).collect();
-        let others = slots.iter().filter(|slot| **slot != slot_of(pod));
-        i64::try_from(others.count()).is_ok_and(|others| Some(others) >= fewest)
-    }
-
-    /// Whether a slot goes when there are so many replicas, whatever the state of its Pod. Of an `Interchangeable` worker
-    /// those that are not alive go first, then those that are not Ready, then the highest: so it goes in any case only
-    /// when enough lower ones are up.
-    fn goes_by_number(
-        &self,
-        server: &Server,
-        worker: &Value,
-        pod: &Value,
-        replicas: i64,
-        slack: SignedDuration,
-    ) -> bool {
-        if is_stable(server, pod) {
-            return slot_of(pod) >= replicas;
-        }
-        let lower = (0..slot_of(pod)).filter(|slot| {
-            let pods = self.last.get(&(uid_of(worker).to_owned(), *slot));
-            let mut pods = pods.into_iter().flatten();
-            pods.any(|pod| self.was_up(server, pod, slack))
-        });
-        lower.count() >= usize::try_from(replicas).unwrap_or(0)
-    }
-
-    /// Whether a Pod is Ready and not being deleted, or was a moment ago.
-    fn was_up(&self, server: &Server, pod: &Value, slack: SignedDuration) -> bool {
-        let until = self.ready_until.get(uid_of(pod)).copied();
-        match until {
-            None => is_ready(pod) && !is_deleting(pod),
-            Some(until) => {
-                let stored = pods_of(server, controller_uid(pod))
-                    .find(|stored| uid_of(stored) == uid_of(pod));
-                stored.is_some_and(|pod| is_ready(pod) && !is_deleting(pod))
-                    || server.now.duration_since(until) <= slack
-            }
-        }
-    }
-
-    /// The Pod that this new one follows in its slot, unless somebody else deleted it.
-    pub(super) fn predecessor(&self, pod: &Value) -> Option<Arc<Value>> {
-        // A slot that was dropped is forgotten; what fills it later is no replacement.
-        let dropped = self.scaled.get(controller_uid(pod)).into_iter().flatten();
-        if dropped
-            .into_iter()
-            .any(|(_, replicas)| *replicas <= slot_of(pod))
-        {
-            return None;
-        }
-        let history = self
-            .last
-            .get(&(controller_uid(pod).to_owned(), slot_of(pod)))?;
-        let dead = history
-            .iter()
-            .rev()
-            .find(|known| uid_of(known) != uid_of(pod))?;
-        if incarnation_of(dead) < incarnation_of(pod) {
-            // Its end was ordered, whatever it died of.
-            return None;
-        }
-        let uid = uid_of(dead);
-        let is_excused = self.by_others.contains(uid) || self.disabled.contains(uid);
-        (!is_excused).then(|| Arc::clone(dead))
-    }
-
-    /// Whether a Pod that is up is taken down for its template while a sibling is not up.
-    pub(super) fn takes_down_too_many(
-        &self,
-        server: &Server,
-        tree: &Arc<Value>,
-        worker: &Arc<Value>,
-        pod: &Value,
-        slack: SignedDuration,
-    ) -> Option<String> {
-        let child = spec_of(tree, child_of(pod))?;
-        let outdated = revision_of(pod) != wanted_revision(child);
-        let goes = |tree: &Value, worker: &Value| goes_anyway(tree, worker, pod);
-        if !is_ready(pod) || !outdated || is_or_was(server, tree, worker, slack, goes) {
-            return None;
-        }
-        // A Pod that is gone by now may have been up a moment ago, too.
-        let is_up = |slot: i64| {
-            let pods = self.last.get(&(uid_of(worker).to_owned(), slot));
-            let mut pods = pods.into_iter().flatten();
-            pods.any(|pod| self.was_up(server, pod, slack))
-        };
-        let replicas = replicas_of(worker);
-        let finished = finished_slots(tree, worker);
-        (0..replicas)
-            .filter(|slot| *slot != slot_of(pod) && !finished.contains(slot))
-            .find(|slot| !is_up(*slot))
-            .map(|slot| {
-                format!(
-                    "{}/{} is taken down for its template while {slot} is not up",
-                    child_of(pod),
-                    slot_of(pod)
-                )
-            })
-    }
+/// Whether a time that is known was a moment ago.
+fn is_lately(server: &Server, time: Option<&Timestamp>, slack: SignedDuration) -> bool {
+    time.is_some_and(|time| server.now.duration_since(*time) <= slack)
 }
