@@ -1,0 +1,247 @@
+//! A spec is read into a tree, or refused in words that say what to fix.
+//!
+//! Rule: nothing is repaired here; what cannot be carried out as it is written is refused as a whole.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{Kind, Leaf, Node, NodeId, Policy, ROOT, ROOT_NAME, Tree};
+use crate::api::v1alpha1::{
+    AutoShutdown, Child, GiveUp, Intensity, ReadyWhen, Restart, RootGiveUp, Startup, Strategy,
+    SupervisionTreeSpec, SupervisorSettings, WorkerSettings,
+};
+use crate::model::names;
+use crate::model::window::{backoff_total, whole_second};
+
+/// Longest name of tree and child together.
+const MAX_NAMES: usize = 50;
+
+/// A spec that cannot be carried out, in words that say what to fix.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SpecError(pub String);
+
+impl<'a> Tree<'a> {
+    /// Reads a spec. The API server checks most of this already, but a stored tree may be older than
+    /// today's rules.
+    pub fn parse(name: &str, spec: &'a SupervisionTreeSpec) -> Result<Self, SpecError> {
+        let root = Policy {
+            strategy: spec.strategy,
+            intensity: spec.intensity,
+            ordered: is_ordered(spec.startup, spec.strategy),
+            backoff: spec.backoff,
+            on_start_failure: spec.on_start_failure,
+            on_give_up: match spec.on_give_up {
+                RootGiveUp::Retry => GiveUp::Retry,
+                RootGiveUp::Stop => GiveUp::Stop,
+            },
+            auto_shutdown: spec.auto_shutdown,
+        };
+        check_policy("the root", &root)?;
+        let mut tree = Self {
+            nodes: vec![Node {
+                name: ROOT_NAME,
+                parent: ROOT,
+                enabled: true,
+                restart: Restart::Permanent,
+                significant: false,
+                restart_at: whole(spec.restart_at.as_ref()),
+                children: Vec::new(),
+                kind: Kind::Supervisor(root),
+            }],
+            suspended: spec.suspend,
+        };
+        for child in &spec.children {
+            tree.add(name, child)?;
+        }
+        Ok(tree)
+    }
+
+    fn add(&mut self, tree_name: &str, child: &'a Child) -> Result<(), SpecError> {
+        let name = child.name.as_str();
+        if self.find(name).is_some() {
+            return Err(SpecError(format!(
+                "child '{name}' is declared twice in `children`; names must be unique"
+            )));
+        }
+        if tree_name.len() + name.len() > MAX_NAMES {
+            return Err(SpecError(format!(
+                "the names of the tree '{tree_name}' and its child '{name}' together must not be longer than {MAX_NAMES} characters"
+            )));
+        }
+        let parent = match child.parent.as_deref() {
+            None => ROOT,
+            Some(wanted) => self.find(wanted).filter(|id| self.policy(*id).is_some()).ok_or_else(|| {
+                SpecError(format!(
+                    "the `parent` of child '{name}' must name a supervisor declared earlier in `children`, but is '{wanted}'"
+                ))
+            })?,
+        };
+        let kind = kind_of(child)?;
+        let (restart, significant) = type_of(child);
+        self.check_significance(name, parent, restart, significant)?;
+        let id = self.nodes.len();
+        self.nodes.push(Node {
+            name,
+            parent,
+            enabled: child.enabled,
+            restart,
+            significant,
+            restart_at: whole(child.restart_at.as_ref()),
+            children: Vec::new(),
+            kind,
+        });
+        self.nodes[parent].children.push(id);
+        Ok(())
+    }
+
+    /// OTP's `bad_combination`: what never ends, or whose end counts for nobody, is not significant.
+    fn check_significance(
+        &self,
+        name: &str,
+        parent: NodeId,
+        restart: Restart,
+        significant: bool,
+    ) -> Result<(), SpecError> {
+        if !significant {
+            return Ok(());
+        }
+        if restart == Restart::Permanent {
+            return Err(SpecError(format!(
+                "child '{name}' is `significant`, which needs `restart: Transient` or `restart: Temporary`: a Permanent child never ends"
+            )));
+        }
+        let counts = self
+            .policy(parent)
+            .is_some_and(|policy| policy.auto_shutdown != AutoShutdown::Never);
+        if !counts {
+            let parent = self.nodes[parent].name;
+            return Err(SpecError(format!(
+                "child '{name}' is `significant`, which needs `autoShutdown: AnySignificant` or `AllSignificant` on its supervisor '{parent}'"
+            )));
+        }
+        Ok(())
+    }
+}
+
+fn kind_of(child: &Child) -> Result<Kind<'_>, SpecError> {
+    let name = &child.name;
+    match (&child.supervisor, &child.worker) {
+        (Some(settings), None) => {
+            let policy = Policy::of(settings);
+            check_policy(&format!("supervisor '{name}'"), &policy)?;
+            Ok(Kind::Supervisor(policy))
+        }
+        (None, Some(settings)) => {
+            check_worker(name, settings)?;
+            check_completion(name, settings)?;
+            Ok(Kind::Worker(Leaf {
+                settings,
+                revision: names::revision(&settings.template.0),
+            }))
+        }
+        _ => Err(SpecError(format!(
+            "child '{name}' must have exactly one of `supervisor` and `worker`"
+        ))),
+    }
+}
+
+impl Policy {
+    fn of(settings: &SupervisorSettings) -> Self {
+        Self {
+            strategy: settings.strategy,
+            intensity: settings.intensity,
+            ordered: is_ordered(settings.startup, settings.strategy),
+            backoff: settings.backoff,
+            on_start_failure: settings.on_start_failure,
+            on_give_up: settings.on_give_up,
+            auto_shutdown: settings.auto_shutdown,
+        }
+    }
+}
+
+/// Left out, the strategy decides: members of a group depend on each other.
+fn is_ordered(startup: Option<Startup>, strategy: Strategy) -> bool {
+    startup.map_or(strategy != Strategy::OneForOne, |startup| {
+        startup == Startup::Ordered
+    })
+}
+
+/// What is stored has no fractions of a second.
+fn whole(time: Option<&Time>) -> Option<Timestamp> {
+    time.map(|time| whole_second(time.0))
+}
+
+/// Restart type and significance of a child.
+fn type_of(child: &Child) -> (Restart, bool) {
+    match (&child.supervisor, &child.worker) {
+        (Some(settings), _) => (settings.restart, settings.significant),
+        (None, Some(settings)) => (settings.restart, settings.significant),
+        (None, None) => (Restart::Permanent, false),
+    }
+}
+
+fn check_completion(name: &str, settings: &WorkerSettings) -> Result<(), SpecError> {
+    if settings.ready == ReadyWhen::Completed && settings.restart == Restart::Permanent {
+        return Err(SpecError(format!(
+            "worker '{name}' has `ready: Completed`, which needs `restart: Transient` or `restart: Temporary`: a Permanent worker is started again when it has completed"
+        )));
+    }
+    Ok(())
+}
+
+fn check_policy(who: &str, policy: &Policy) -> Result<(), SpecError> {
+    let Intensity {
+        max_restarts,
+        period_seconds,
+    } = policy.intensity;
+    if max_restarts < 0 || period_seconds < 1 {
+        return Err(SpecError(format!(
+            "`intensity` of {who} must have `maxRestarts` of at least 0 and `periodSeconds` of at least 1"
+        )));
+    }
+    let delays = backoff_total(&policy.backoff, max_restarts);
+    if delays > i64::from(period_seconds) {
+        return Err(SpecError(format!(
+            "the `backoff` of {who} delays {max_restarts} restarts by {delays} seconds in all, which must fit into `periodSeconds` {period_seconds}; otherwise it could never give up: lower `backoff.maxSeconds` or `intensity.maxRestarts`, or raise `intensity.periodSeconds`"
+        )));
+    }
+    Ok(())
+}
+
+fn check_worker(name: &str, settings: &WorkerSettings) -> Result<(), SpecError> {
+    if settings
+        .replicas
+        .is_some_and(|replicas| !(0..=1000).contains(&replicas))
+    {
+        return Err(SpecError(format!(
+            "`replicas` of worker '{name}' must be from 0 to 1000"
+        )));
+    }
+    if settings.quorum < 1 {
+        return Err(SpecError(format!(
+            "`quorum` of worker '{name}' must be at least 1"
+        )));
+    }
+    let template = &settings.template.0;
+    let containers = template
+        .pointer("/spec/containers")
+        .and_then(serde_json::Value::as_array);
+    if containers.is_none_or(Vec::is_empty) {
+        return Err(SpecError(format!(
+            "`template.spec.containers` of worker '{name}' must have at least one container"
+        )));
+    }
+    for field in ["labels", "annotations"] {
+        let reserved = template
+            .pointer(&format!("/metadata/{field}"))
+            .and_then(serde_json::Value::as_object)
+            .and_then(|map| map.keys().find(|key| key.starts_with("coppice.dev/")));
+        if let Some(key) = reserved {
+            return Err(SpecError(format!(
+                "`template.metadata.{field}` of worker '{name}' must not use '{key}': names under coppice.dev/ are set by Coppice"
+            )));
+        }
+    }
+    Ok(())
+}
