@@ -13,10 +13,12 @@ mod exits;
 mod fences;
 mod give_ups;
 pub(super) mod groups;
+mod init_containers;
 mod kinds;
 mod order;
 mod quorum;
 mod random;
+mod replacements;
 mod sizes;
 mod starts;
 

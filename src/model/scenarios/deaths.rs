@@ -1,10 +1,10 @@
-//! Deaths of single replicas: what replaces them, how soon, and what is charged.
+//! Deaths of single replicas: who heals them, and what is charged.
 //!
 //! Rule: who heals first, the kubelet or the tree, changes nothing in what a death costs.
 
 use std::collections::BTreeMap;
 
-use super::{ONE, stable};
+use super::ONE;
 use crate::model::lab::Lab;
 use crate::model::pod::{ContainerState, Termination};
 use crate::model::window::after;
@@ -29,62 +29,6 @@ fn a_killed_container_is_restarted_by_the_kubelet_and_charged_once() {
         BTreeMap::new(),
         "the charge leaves the window"
     );
-}
-
-#[test]
-fn a_deleted_pod_is_replaced_at_once_and_not_charged() {
-    let mut lab = Lab::new(ONE);
-    lab.run(5);
-    lab.delete_by_hand("a", 0);
-    lab.settle();
-    assert_eq!(
-        lab.live("a"),
-        [0],
-        "the successor exists beside the one that stops"
-    );
-    assert_eq!(lab.charges("(root)"), BTreeMap::new());
-    lab.run(5);
-    assert_eq!(lab.state(), "TFF AllUp");
-    assert!(
-        lab.events.contains(&"ChildPodDeleted".to_owned()),
-        "{:?}",
-        lab.events
-    );
-}
-
-#[test]
-fn repeated_uncharged_replacement_is_slowed() {
-    let mut lab = Lab::new(ONE);
-    lab.run(5);
-    for _ in 0..4 {
-        lab.delete_by_hand("a", 0);
-        while lab.live("a").is_empty() {
-            lab.run(1);
-        }
-    }
-    let start = lab.now;
-    lab.delete_by_hand("a", 0);
-    while lab.live("a").is_empty() {
-        lab.run(1);
-    }
-    assert!(
-        lab.now >= after(start, 8),
-        "the fifth replacement waits 8 s"
-    );
-}
-
-#[test]
-fn a_stable_pod_is_replaced_only_when_the_old_one_is_gone() {
-    let mut lab = Lab::new(&stable());
-    lab.run(6);
-    let names: Vec<String> = lab.pods().map(|p| p.name.clone()).collect();
-    assert_eq!(names, ["t-a-0", "t-a-1"]);
-    lab.delete_by_hand("a", 0);
-    lab.settle();
-    assert_eq!(lab.live("a"), [1], "the old Pod is not gone yet");
-    lab.run(6);
-    assert_eq!(lab.live("a"), [0, 1]);
-    assert_eq!(lab.charges("(root)"), BTreeMap::new());
 }
 
 #[test]

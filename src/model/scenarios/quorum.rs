@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::many;
-use crate::model::lab::Lab;
+use crate::model::lab::{Behaviour, Lab};
+use crate::model::window::after;
 
 #[test]
 fn a_death_that_leaves_a_quorum_is_charged_to_its_slot() {
@@ -80,4 +81,49 @@ fn a_parked_slot_that_stayed_up_is_parked_as_if_for_the_first_time() {
             .any(|s| s.parked.is_some())
     };
     assert!(!parked(&lab), "the delay is forgotten");
+}
+
+#[test]
+fn a_moment_of_unreadiness_is_no_absence() {
+    let mut lab = Lab::new(&many(2, 1));
+    lab.run(60);
+    lab.behave("a", Behaviour::Hang);
+    lab.set_ready("a", 0, false);
+    lab.settle();
+    lab.now = after(lab.now, 5);
+    lab.kill("a", 1, 1);
+    lab.now = after(lab.now, 1);
+    lab.set_ready("a", 0, true);
+    lab.settle();
+    assert_eq!(lab.charges("(root)"), BTreeMap::new(), "a quorum was alive");
+}
+
+#[test]
+fn deaths_that_were_healed_one_by_one_while_nobody_looked_are_the_slots() {
+    let mut lab = Lab::new(&many(3, 1));
+    lab.run(60);
+    for slot in 0..3 {
+        lab.kill("a", slot, 1);
+        lab.go_by(30);
+    }
+    lab.settle();
+    assert_eq!(
+        lab.charges("(root)"),
+        BTreeMap::new(),
+        "never more than one was down"
+    );
+    assert_eq!(lab.world.tree.status.restarts, 3);
+}
+
+#[test]
+fn a_replica_that_never_started_is_no_part_of_a_quorum() {
+    let mut lab = Lab::new(&many(2, 1));
+    lab.run(20);
+    lab.delete_by_hand("a", 1);
+    lab.behave("a", Behaviour::Hang);
+    lab.run(40);
+    lab.kill("a", 0, 1);
+    lab.kill("a", 1, 1);
+    lab.settle();
+    assert_eq!(lab.charges("(root)"), BTreeMap::from([("a".into(), 1)]));
 }

@@ -2,12 +2,9 @@
 //!
 //! Rule: what the program cannot help charges nobody.
 
-use std::collections::BTreeMap;
-
 use super::ONE;
 use crate::model::fault::Verdict;
 use crate::model::lab::{Behaviour, Lab};
-use crate::model::pod::{ContainerState, ContainerView, Termination};
 
 #[test]
 fn a_missing_image_is_held_and_charges_nothing() {
@@ -67,50 +64,6 @@ fn a_start_that_takes_too_long_is_a_failed_start() {
         lab.message()
     );
     assert_eq!(lab.live("a"), [0], "a new Pod tries again");
-}
-
-#[test]
-fn a_failed_init_container_is_a_failed_start() {
-    let mut lab = Lab::new(&format!("intensity: {{maxRestarts: 1}}{ONE}"));
-    lab.behave("a", Behaviour::NoImage);
-    lab.run(2);
-    lab.behave("a", Behaviour::Hang);
-    let now = lab.now;
-    let fail = |lab: &mut Lab, restarts| {
-        let pod = lab.pod_mut("a", 0);
-        pod.containers[0].state = ContainerState::Waiting {
-            reason: "PodInitializing".into(),
-            message: String::new(),
-        };
-        pod.init_containers = vec![ContainerView {
-            name: "setup".into(),
-            judged: true,
-            state: ContainerState::Waiting {
-                reason: "CrashLoopBackOff".into(),
-                message: String::new(),
-            },
-            last: Some(Termination {
-                exit_code: 2,
-                started: Some(now),
-                finished: Some(now),
-                ..Default::default()
-            }),
-            restarts,
-            ready: false,
-        }];
-        lab.settle();
-    };
-    fail(&mut lab, 0);
-    assert_eq!(lab.charges("(root)"), BTreeMap::from([("a".into(), 1)]));
-    assert_eq!(lab.world.tree.status.restarts, 1);
-    let fault = &lab.world.tree.status.recent_faults[0];
-    assert!(
-        fault.message.starts_with("init container setup"),
-        "{fault:?}"
-    );
-    assert_eq!(lab.live("a"), [0], "it is tried again");
-    fail(&mut lab, 0);
-    assert_eq!(lab.state(), "FFT GaveUp", "{}", lab.message());
 }
 
 #[test]
