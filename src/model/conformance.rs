@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::ops::{Deref, DerefMut};
 
 use super::lab::Lab;
-use super::scenarios::groups::trace;
+use super::scenarios::trace;
 use crate::api::v1alpha1::{Child, SupervisionTreeSpec, SupervisorStatus};
 
 mod administration;

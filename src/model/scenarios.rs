@@ -1,5 +1,5 @@
 //! The engine in action: whole stories in virtual time. The folder has the stories of one kind each; here are those in
-//! which nothing goes wrong, and the trees that several kinds use.
+//! which nothing goes wrong, and what several kinds use: trees, and what is read off a lab.
 //!
 //! Rule: a story asserts the state of the world, not the calls that led to it.
 
@@ -12,15 +12,18 @@ mod evidence;
 mod exits;
 mod fences;
 mod give_ups;
-pub(super) mod groups;
+mod groups;
 mod init_containers;
 mod kinds;
+mod nested_groups;
 mod order;
 mod quorum;
 mod random;
 mod replacements;
 mod sizes;
 mod starts;
+
+use std::collections::BTreeMap;
 
 use super::lab::Lab;
 use super::world::Unseen;
@@ -56,6 +59,55 @@ children:
 
 fn stable() -> String {
     many(2, 1).replace("replicas", "identity: Stable\n    replicas")
+}
+
+/// A line of the list of children: a worker, below that supervisor or, with an empty name, below the root, with these
+/// settings besides its template.
+fn worker(name: &str, parent: &str, settings: &str) -> String {
+    let place = place(name, parent);
+    let comma = if settings.is_empty() { "" } else { ", " };
+    let template = "template: {spec: {containers: [{name: app, image: one}]}}";
+    format!("- {{{place}worker: {{{settings}{comma}{template}}}}}\n")
+}
+
+/// The same for a supervisor.
+fn supervisor(name: &str, parent: &str, settings: &str) -> String {
+    let place = place(name, parent);
+    format!("- {{{place}supervisor: {{{settings}}}}}\n")
+}
+
+fn place(name: &str, parent: &str) -> String {
+    match parent {
+        "" => format!("name: {name}, "),
+        parent => format!("name: {name}, parent: {parent}, "),
+    }
+}
+
+/// What was stopped by order (`-a`) and what was started (`+a`) since that entry of the log.
+pub(super) fn trace(lab: &Lab, since: usize) -> String {
+    let steps = lab.log[since..].iter().filter_map(|entry| {
+        let (verb, rest) = entry.split_once(' ')?;
+        let child = rest.split('/').next()?;
+        match verb {
+            "create" => Some(format!("+{child}")),
+            "delete" if rest.contains("an ordered stop") => Some(format!("-{child}")),
+            _ => None,
+        }
+    });
+    steps.collect::<Vec<_>>().join(" ")
+}
+
+fn charges(of: &[(&str, usize)]) -> BTreeMap<String, usize> {
+    of.iter()
+        .map(|(child, count)| ((*child).into(), *count))
+        .collect()
+}
+
+/// Lets time go by until the root is charged for that child.
+fn until_charged(lab: &mut Lab, child: &str) {
+    while !lab.charges("(root)").contains_key(child) {
+        lab.run(1);
+    }
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! Rule: a crash changes nothing in the end.
 
-use super::{NESTED, ONE, many};
+use super::groups::group;
+use super::{NESTED, ONE, many, trace};
 use crate::model::lab::{Behaviour, Lab};
 
 /// A name, a cluster, and what happens to it.
@@ -189,5 +190,36 @@ children:
         told.sort_unstable();
         // What was to be told is not known any more when the crash came right after the Worker was stored.
         assert!(told == ["a", "b"] || told == ["a"], "{crash}: {told:?}");
+    }
+}
+
+#[test]
+fn a_crash_at_every_write_of_a_restart_changes_nothing() {
+    let died: fn(&mut Lab) = |lab| lab.kill("b", 0, 1);
+    let deleted: fn(&mut Lab) = |lab| lab.delete_by_hand("b", 0);
+    for (strategy, ends) in [
+        ("OneForAll", died),
+        ("RestForOne", died),
+        ("OneForAll", deleted),
+        ("RestForOne", deleted),
+    ] {
+        let story = |crash_in: Option<usize>| {
+            let mut lab = group(&format!("strategy: {strategy}"), &["a", "b", "c"]);
+            let since = lab.log.len();
+            ends(&mut lab);
+            lab.crash_in = crash_in;
+            let before = lab.writes;
+            lab.run(40);
+            let writes = lab.writes - before;
+            let texts = (trace(&lab, since), lab.state(), lab.charges("(root)"));
+            (texts, writes, lab.world.tree.status.restarts)
+        };
+        let (expected, writes, restarts) = story(None);
+        assert_eq!(restarts, 1);
+        for crash_in in 0..writes {
+            let (found, _, counted) = story(Some(crash_in));
+            assert_eq!(found, expected, "{strategy}, crash before write {crash_in}");
+            assert_eq!(counted, restarts, "{strategy}, crash before {crash_in}");
+        }
     }
 }

@@ -1,35 +1,14 @@
 //! Exits of supervisors: automatic shutdown, first starts that fail, giving up by type, and what is asked for by hand.
 //!
-//! Rule: a trace names stops (`-a`) and starts (`+a`), see `groups`.
+//! Rule: a trace names stops (`-a`) and starts (`+a`).
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::super::lab::{Behaviour, Lab};
-use super::super::window::after;
-use super::groups::{charges, trace, until_charged};
+use super::{charges, supervisor, trace, until_charged, worker};
 use crate::api::v1alpha1::SupervisionTreeSpec;
 use crate::model::decide::decide;
-
-fn worker(name: &str, parent: &str, settings: &str) -> String {
-    let parent = if parent.is_empty() {
-        String::new()
-    } else {
-        format!("parent: {parent}, ")
-    };
-    let comma = if settings.is_empty() { "" } else { ", " };
-    format!(
-        "- {{name: {name}, {parent}worker: {{{settings}{comma}template: {{spec: {{containers: [{{name: app, image: one}}]}}}}}}}}\n"
-    )
-}
-
-fn supervisor(name: &str, parent: &str, settings: &str) -> String {
-    let parent = if parent.is_empty() {
-        String::new()
-    } else {
-        format!("parent: {parent}, ")
-    };
-    format!("- {{name: {name}, {parent}supervisor: {{{settings}}}}}\n")
-}
+use crate::model::lab::{Behaviour, Lab};
+use crate::model::window::after;
 
 fn lab(root: &str, children: &[String]) -> Lab {
     let mut lab = Lab::new(&format!("{root}\nchildren:\n{}", children.concat()));

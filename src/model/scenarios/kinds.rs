@@ -1,20 +1,17 @@
 //! Kinds of children: what is restarted after which end, and what counts as finished.
 //!
-//! Rule: a trace names stops (`-a`) and starts (`+a`), see `groups`.
+//! Rule: a trace names stops (`-a`) and starts (`+a`).
 
 use std::collections::BTreeMap;
 
-use super::super::lab::{Behaviour, Lab};
-use super::groups::trace;
+use super::{trace, worker};
+use crate::model::lab::{Behaviour, Lab};
 
 fn lab(root: &str, children: &[(&str, &str)]) -> Lab {
-    let child = |(name, settings): &(&str, &str)| {
-        let comma = if settings.is_empty() { "" } else { ", " };
-        let template = "template: {spec: {containers: [{name: app, image: one}]}}";
-        format!("- {{name: {name}, worker: {{{settings}{comma}{template}}}}}")
-    };
-    let list: Vec<String> = children.iter().map(child).collect();
-    let list = list.join("\n");
+    let list = children
+        .iter()
+        .map(|(name, settings)| worker(name, "", settings));
+    let list: String = list.collect();
     let mut lab = Lab::new(&format!("{root}\nchildren:\n{list}"));
     lab.run(20);
     lab
