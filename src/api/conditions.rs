@@ -62,7 +62,7 @@ reasons! {
     Starting,
     /// A child died and is being restarted.
     Restarting,
-    /// The number of replicas is being changed.
+    /// Replicas that are not wanted any more are being stopped.
     Scaling,
     /// Pods with an old template are being replaced.
     Updating,

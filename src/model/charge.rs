@@ -14,8 +14,7 @@ use super::judge::cut;
 use super::mistakes::{Mistake, is_planted};
 use super::tree::NodeId;
 use super::window::{
-    Toll, after, api_time, backoff_delay, in_window, next_retry_delay, seconds_between,
-    whole_second,
+    Toll, after, api_time, backoff_delay, next_retry_delay, seconds_between, whole_second,
 };
 
 /// A charge to a supervisor for one of its children.
@@ -42,11 +41,7 @@ impl Engine<'_> {
         let child = self.name(charge.child).to_owned();
         let supervisor = self.memory.supervisor_mut(self.tree.nodes[parent].name);
         for entry in &mut supervisor.charges {
-            if !entry.unstarted {
-                entry
-                    .times
-                    .retain(|time| in_window(time, at, &policy.intensity));
-            }
+            entry.forget_old(at, &policy.intensity);
         }
         supervisor.charges.retain(|entry| !entry.times.is_empty());
         let elsewhere: usize = supervisor
@@ -63,17 +58,23 @@ impl Engine<'_> {
                 supervisor.charges.push(ChargeStatus {
                     child: child.clone(),
                     times: Vec::new(),
-                    unstarted: false,
+                    failed_starts: 0,
                 });
                 supervisor.charges.len() - 1
             });
         let entry = &mut supervisor.charges[index];
-        entry.unstarted |= !charge.was_started;
+        if charge.was_started {
+            entry.failed_starts = 0;
+        } else {
+            entry.failed_starts += charge.toll.count;
+        }
         let allowed = usize::try_from(policy.intensity.max_restarts).unwrap_or(0)
             + usize::from(is_planted(Mistake::OneMoreRestart));
         charge
             .toll
             .add_to(&mut entry.times, allowed.saturating_sub(elsewhere));
+        let most = i64::try_from(entry.times.len()).unwrap_or(i64::MAX);
+        entry.failed_starts = entry.failed_starts.min(most);
         let spent = elsewhere + entry.times.len();
 
         let step = supervisor
@@ -184,7 +185,7 @@ impl Engine<'_> {
         }
         let child = match strategy {
             Strategy::RestForOne => Some(charge.child),
-            _ => self.worst_child(supervisor),
+            _ => self.worst_child(supervisor).or(Some(charge.child)),
         };
         let Some(child) = child else {
             return (self.name(supervisor).to_owned(), String::new());
@@ -214,9 +215,11 @@ impl Engine<'_> {
             .charges
             .iter()
             .filter(|c| {
-                // A child that was removed or has moved is not this supervisor's to give up.
-                tree.find(&c.child)
-                    .is_some_and(|id| tree.nodes[id].parent == supervisor)
+                // A child that was removed or has moved is not this supervisor's to give up, and one that has ended is well.
+                tree.find(&c.child).is_some_and(|id| {
+                    let node = &tree.nodes[id];
+                    node.parent == supervisor && node.enabled && !self.has_finished(id)
+                })
             })
             .max_by_key(|c| (c.times.len(), c.times.last().map(|t| t.0)))?;
         tree.find(&worst.child)

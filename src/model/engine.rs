@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::api::v1alpha1::{GaveUpStatus, OperationStatus, SlotStatus};
+use crate::api::v1alpha1::{GaveUpStatus, OperationStatus, Restart, SlotStatus};
 
 use super::decision::{Judged, Notice};
 use super::memory::Memory;
@@ -293,11 +293,21 @@ impl<'a> Engine<'a> {
             Some(leaf) => self.worker(id).is_some() && self.alive(id) >= self.quorum(id, leaf),
             None => {
                 self.has_finished(id)
+                    || self.stays_given_up(id)
                     || (self.memory.supervisor(self.name(id)).is_some()
                         && !self.is_shut(id)
                         && self.enabled_children(id).all(child_has))
             }
         }
+    }
+
+    /// Whether a supervisor has given up and its type leaves it so: nobody waits for it to start any more.
+    fn stays_given_up(&self, id: NodeId) -> bool {
+        let is_final = self.tree.nodes[id].restart != Restart::Permanent;
+        is_final
+            && self
+                .given_up(id)
+                .is_some_and(|entry| entry.retry_time.is_none())
     }
 
     /// Since when a node is alive; `None` while it is not.

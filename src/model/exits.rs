@@ -58,7 +58,14 @@ impl Engine<'_> {
     fn judge_exit(&mut self, id: NodeId, operation: &OperationStatus) {
         let node = &self.tree.nodes[id];
         let why = &operation.message;
-        match (operation.kind, node.restart) {
+        let record = self.memory.supervisor(node.name);
+        let has_started = record.is_some_and(|record| record.started_time.is_some());
+        let kind = match operation.kind {
+            // OTP: to exceed the intensity before everything has started is to fail the start.
+            OperationKind::GiveUp if !has_started => OperationKind::FailStart,
+            kind => kind,
+        };
+        match (kind, node.restart) {
             (OperationKind::ShutDown, Restart::Transient | Restart::Temporary) => {
                 self.finish_supervisor(id, false);
                 self.tell_exit(id, false, "has shut itself down, and is not restarted", why);
@@ -163,19 +170,29 @@ impl Engine<'_> {
         self.memory.intend_tree();
     }
 
-    /// Whether the start of that child is the first one in this incarnation of its parent, which then has failed to
-    /// start, too.
+    /// Whether a start of that child that fails is the first one in this incarnation of its parent, which then has failed
+    /// to start, too.
     pub(super) fn fails_first_start(&self, child: NodeId) -> bool {
-        let name = self.name(child);
         let parent = self.name(self.tree.nodes[child].parent);
-        let policy = self.tree.parent_policy(child);
-        self.memory.supervisor(parent).is_some_and(|record| {
-            let operation = record.operation.as_ref();
-            policy.on_start_failure == StartFailure::Fail
-                && !is_planted(Mistake::FirstStartIsTriedAgain)
-                && operation.is_some_and(|operation| operation.kind == OperationKind::Start)
-                && !record.backoff.iter().any(|entry| entry.child == name)
-        })
+        let record = self.memory.supervisor(parent);
+        self.tree.parent_policy(child).on_start_failure == StartFailure::Fail
+            && !is_planted(Mistake::FirstStartIsTriedAgain)
+            && record.is_some_and(|record| record.started_time.is_none())
+            && !self.has_ever_started(child)
+    }
+
+    /// Whether a child has started at all in this incarnation of its parent.
+    pub(super) fn has_ever_started(&self, child: NodeId) -> bool {
+        let (name, parent) = (self.name(child), self.name(self.tree.nodes[child].parent));
+        let incarnation = self
+            .memory
+            .supervisor(parent)
+            .map(|record| record.incarnation);
+        let started_in = match self.memory.workers.get(name) {
+            Some(worker) => Some(worker.started_in),
+            None => self.memory.supervisor(name).map(|record| record.started_in),
+        };
+        incarnation.is_some() && started_in == incarnation
     }
 
     /// Whether a supervisor stops what had started, because it has failed to start.

@@ -121,8 +121,10 @@ impl Engine<'_> {
             }
             let handled = self.due_restart(id).map(api_time);
             let record = self.memory.supervisor_mut(node.name);
-            // A whole-supervisor retry keeps its entry, which remembers the last delay.
-            record.gave_up.retain(|g| id == scope && g.child.is_empty());
+            // A retry of the whole supervisor is on its way, and its entry remembers the last delay.
+            record
+                .gave_up
+                .retain(|g| id == scope && g.child.is_empty() && !g.waiting);
             record.incarnation += 1;
             record.started_time = None;
             record.finished = None;
@@ -149,16 +151,30 @@ impl Engine<'_> {
             }
             Strategy::RestForOne => child,
         };
-        if self.mode_from_above(child) != Mode::Up {
+        if self.mode_from_above(child) != Mode::Up || self.starts_alone(child) {
             return None;
         }
-        let others = self.tree.from_child(from).len() - 1;
+        let begins = |id: &&NodeId| {
+            let node = &self.tree.nodes[**id];
+            **id != child && node.enabled && node.restart != Restart::Temporary
+        };
+        let others = self.tree.from_child(from).iter().filter(begins).count();
         self.begin_restart(supervisor, from, why);
         Some(match others {
             0 => "restarted".to_owned(),
             1 => "restarted with 1 sibling".to_owned(),
             _ => format!("restarted with {others} siblings"),
         })
+    }
+
+    /// Whether a child was added, or enabled, when the others ran already, and has not started since: that it cannot start is
+    /// nothing to them (OTP: a `start_child` that fails leaves the others alone).
+    fn starts_alone(&self, child: NodeId) -> bool {
+        let parent = self.name(self.tree.nodes[child].parent);
+        let record = self.memory.supervisor(parent);
+        record.is_some_and(|record| record.started_time.is_some())
+            && self.start_of(child).is_none()
+            && !self.has_ever_started(child)
     }
 
     /// The children of a supervisor from that one on are stopped in reverse order and started again in order.
@@ -256,6 +272,7 @@ impl Engine<'_> {
             is_news |= !worker.place.is_empty();
             worker.place = place;
             worker.operation = operations;
+            worker.started_in = 0;
             self.memory.intend_worker(name);
         }
         is_news
@@ -301,6 +318,7 @@ impl Engine<'_> {
                     revision: leaf.revision.clone(),
                     time: api_time(self.now),
                     stopped: true,
+                    failed: false,
                 };
                 let memory = self.memory.slot_mut(name, slot);
                 memory.finished.get_or_insert(finished);

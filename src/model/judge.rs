@@ -18,7 +18,7 @@ use super::engine::{Engine, Mode};
 use super::fault::{Class, Verdict};
 use super::mistakes::{Mistake, is_planted};
 use super::replica::{Life, SlotView};
-use super::tree::NodeId;
+use super::tree::{Leaf, NodeId};
 use super::window::{
     Toll, after, api_time, backoff_delay, brake_delay, in_window, next_retry_delay, resets_brake,
     seconds_between,
@@ -155,7 +155,7 @@ impl Engine<'_> {
             Verdict::Infrastructure => {
                 let leaf = self.tree.leaf(death.leaf);
                 let is_childs =
-                    leaf.is_some_and(|leaf| others_alive < self.quorum(death.leaf, leaf));
+                    leaf.is_some_and(|leaf| self.is_of_child(death.leaf, leaf, others_alive));
                 if let Some(worker) = self.memory.workers.get_mut(child).filter(|_| is_childs) {
                     worker.started = false;
                 }
@@ -205,6 +205,7 @@ impl Engine<'_> {
             revision: death.revision.clone(),
             time: api_time(death.toll.at),
             stopped: false,
+            failed: !death.clean,
         };
         let slot = self.memory.slot_mut(child, death.slot);
         slot.end_pod(&death.pod_uid);
@@ -314,7 +315,7 @@ impl Engine<'_> {
         let single = self.replicas_wanted(death.leaf, leaf) == 1;
         let started = self.memory.workers.get(child).is_some_and(|w| w.started);
         let quorum = self.quorum(death.leaf, leaf);
-        if single || (started && others_alive < quorum) {
+        if self.is_of_child(death.leaf, leaf, others_alive) {
             self.memory.judged.push(record);
             let charge = Charge {
                 child: death.leaf,
@@ -363,6 +364,15 @@ impl Engine<'_> {
             Some(group) => format!("{text}; {group}"),
             None => text,
         }
+    }
+
+    /// Whether the end of a replica is the end of its worker: it is the only one, or leaves less than a quorum. While a worker
+    /// starts, what ends is its slots'.
+    fn is_of_child(&self, id: NodeId, leaf: &Leaf<'_>, others_alive: usize) -> bool {
+        let worker = self.memory.workers.get(self.name(id));
+        let has_started = worker.is_some_and(|worker| worker.started);
+        let is_single = self.replicas_wanted(id, leaf) == 1;
+        is_single || (has_started && others_alive < self.quorum(id, leaf))
     }
 
     fn unparked(&self, id: NodeId) -> usize {

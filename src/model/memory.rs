@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::api::v1alpha1::{
-    JudgedDeath, RecentFault, SlotStatus, SupervisionTreeStatus, SupervisorStatus, WorkerStatus,
+    ChargeStatus, Intensity, JudgedDeath, RecentFault, SlotStatus, SupervisionTreeStatus,
+    SupervisorStatus, WorkerStatus,
 };
 
 use super::decision::OfWorkers;
-use super::window::api_time;
+use super::window::{api_time, in_window};
 use super::world::World;
 
 /// Most faults kept in the status of a tree.
@@ -262,6 +263,19 @@ fn place_of(slots: &[SlotStatus], slot: i32) -> Result<usize, usize> {
 fn is_same(one: &RecentFault, other: &RecentFault) -> bool {
     let key = |fault: &RecentFault| (fault.slot, fault.time.clone());
     key(one) == key(other) && one.child == other.child && one.class == other.class
+}
+
+impl ChargeStatus {
+    /// Forgets the charges that have left the window by then; starts that failed stay.
+    pub(super) fn forget_old(&mut self, at: Timestamp, intensity: &Intensity) {
+        let sticky = usize::try_from(self.failed_starts).unwrap_or(0);
+        let aging = self.times.len().saturating_sub(sticky);
+        let mut place = 0;
+        self.times.retain(|time| {
+            place += 1;
+            place > aging || in_window(time, at, intensity)
+        });
+    }
 }
 
 impl SlotStatus {

@@ -71,7 +71,7 @@ impl Engine<'_> {
         if is_former && self.waits_for_fence(&self.group_of(parent)) {
             return false;
         }
-        let patient = self.is_enabled(parent) && !self.tree.suspended && (all_stop || is_restarted);
+        let patient = self.is_enabled(id) && !self.tree.suspended && (all_stop || is_restarted);
         let is_later = |sibling| {
             let is_later = sibling > id;
             is_later != is_planted(Mistake::StopInStartOrder) && sibling != id

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::api::conditions::Reason;
 use crate::api::labels;
+use crate::api::v1alpha1::Restart;
 
 use super::build;
 use super::decision::{Notice, Write};
@@ -170,8 +171,14 @@ impl Engine<'_> {
         let goes = self.world.tree.deleting || !self.is_enabled(id) || leaf.is_stable();
         let stops =
             |pod: &&PodView| !pod.is_deleting() && (goes || !(pod.is_terminal() || pod.is_spent()));
-        let pods: Vec<&PodView> = replicas.pods().filter(stops).collect();
-        for pod in pods {
+        let pods: Vec<PodView> = replicas.pods().filter(stops).cloned().collect();
+        for pod in &pods {
+            let slot = self.slot(id, pod.slot);
+            let stands = slot.is_some_and(|slot| slot.pod_uid == pod.uid && !slot.gone);
+            if stands && !self.world.tree.deleting {
+                // The order may be taken back before it is seen to be carried out.
+                self.retire(id, pod.slot, pod);
+            }
             writes.push(delete(pod, None, "an ordered stop"));
         }
     }
@@ -234,9 +241,16 @@ impl Engine<'_> {
     /// Pods of a former incarnation stop in their turn.
     fn plan_former(&self, id: NodeId, former: &[&PodView], writes: &mut Vec<Write>) {
         let is_turn = self.may_stop(id);
+        // OTP does not start a temporary child again with its group.
+        let is_last = self.tree.nodes[id].restart == Restart::Temporary && self.has_finished(id);
+        let why = if is_last {
+            "an ordered stop with its group; it is Temporary, and not started again"
+        } else {
+            "an ordered stop, to be started again"
+        };
         for pod in former.iter().filter(|pod| !pod.is_deleting()) {
             if pod.is_terminal() || (is_turn && !pod.is_spent()) {
-                writes.push(delete(pod, None, "an ordered stop, to be started again"));
+                writes.push(delete(pod, None, why));
             }
         }
     }

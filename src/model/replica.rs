@@ -194,7 +194,7 @@ impl<'a> SlotView<'a> {
     /// The current life, given what is remembered of the slot.
     pub(super) fn life(&self, leaf: &Leaf<'_>, memory: Option<&SlotStatus>, world: &World) -> Life {
         if let Some(finished) = memory.filter(|slot| leaf.has_finished(slot)) {
-            return Life::finished(finished);
+            return Life::finished(finished, leaf);
         }
         let Some(pod) = self.current else {
             return Life::default();
@@ -236,17 +236,19 @@ impl<'a> SlotView<'a> {
 }
 
 impl Life {
-    /// That of a slot whose replica has finished.
-    fn finished(slot: &SlotStatus) -> Self {
+    /// That of a slot whose replica has finished. One that was to complete and has failed has not started.
+    fn finished(slot: &SlotStatus, leaf: &Leaf<'_>) -> Self {
+        let finished = slot.finished.as_ref();
+        let is_well = !finished.is_some_and(|end| end.failed && leaf.completes());
         Self {
             finished: true,
-            started: true,
+            started: is_well,
             run_ended: true,
             over: true,
-            alive: true,
-            up: true,
-            alive_since: slot.finished.as_ref().map(|finished| finished.time.0),
-            started_since: Some(Timestamp::MIN),
+            alive: is_well,
+            up: is_well,
+            alive_since: finished.filter(|_| is_well).map(|end| end.time.0),
+            started_since: is_well.then_some(Timestamp::MIN),
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Rule: the same situation gives the same text, so that nothing is written when nothing changed.
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::api::conditions::{Reason, types};
@@ -13,18 +14,14 @@ use super::names;
 use super::situations::{Situation, Weight, is_outdated, main_situation};
 use super::tree::{Leaf, NodeId, ROOT, SpecError};
 use super::warnings;
-use super::window::{after, api_time};
+use super::window::{after, api_time, seconds_between};
 use super::world::World;
 
 /// Longest message of a condition, in bytes.
 pub(super) const MESSAGE_BYTES: usize = 1024;
 
 /// The status of a tree whose spec cannot be carried out: nothing else changes.
-pub(super) fn refused(
-    world: &World,
-    error: &SpecError,
-    now: jiff::Timestamp,
-) -> SupervisionTreeStatus {
+pub(super) fn refused(world: &World, error: &SpecError, now: Timestamp) -> SupervisionTreeStatus {
     let mut status = world.tree.status.clone();
     status.observed_generation = world.tree.generation;
     let situation = Situation {
@@ -103,33 +100,53 @@ impl Engine<'_> {
         self.mode(id) != Mode::Down && lives.len() >= self.quorum(id, leaf)
     }
 
-    /// Restarts left in the scarcest window.
+    /// Restarts left in the scarcest window: of a supervisor, or of a slot of a worker of several replicas. One that never
+    /// allows a restart says nothing, and what was given up has none left to tell of.
     fn budget(&mut self) -> String {
         let mut scarcest: Option<(i32, String)> = None;
-        for id in self.tree.supervisors().collect::<Vec<_>>() {
-            let (Some(policy), Some(record)) = (
-                self.tree.policy(id).copied(),
-                self.memory.supervisor(self.name(id)),
-            ) else {
+        let mut windows = Vec::new();
+        for id in self.tree.supervisors() {
+            let record = self.memory.supervisor(self.name(id));
+            let (Some(policy), Some(record)) = (self.tree.policy(id), record) else {
                 continue;
             };
-            let times: Vec<_> = record
-                .charges
-                .iter()
-                .flat_map(|c| &c.times)
-                .map(|t| t.0)
-                .collect();
-            let max = policy.intensity.max_restarts;
-            let left = (max - count(times.len())).max(0);
-            let period = policy.intensity.period_seconds;
+            if !self.is_shut(id) {
+                let charges = record.charges.iter().flat_map(|charge| &charge.times);
+                windows.push((
+                    policy,
+                    charges.map(|time| time.0).collect(),
+                    self.name(id).to_owned(),
+                ));
+            }
+        }
+        for (id, _) in self.tree.leaves() {
+            let worker = self.memory.workers.get(self.name(id));
+            for slot in worker.into_iter().flat_map(|worker| &worker.slots) {
+                let is_parked = slot.parked.as_ref().is_some_and(|parked| parked.waiting);
+                if !slot.charges.is_empty() && !is_parked {
+                    let charges: Vec<Timestamp> = slot.charges.iter().map(|time| time.0).collect();
+                    let who = format!("{}/{}", self.name(id), slot.slot);
+                    windows.push((self.tree.parent_policy(id), charges, who));
+                }
+            }
+        }
+        let mut wakes = Vec::new();
+        for (policy, charges, who) in windows {
+            let (max, period) = (
+                policy.intensity.max_restarts,
+                policy.intensity.period_seconds,
+            );
+            let inside = |time: &&Timestamp| seconds_between(**time, self.now) <= i64::from(period);
+            let left = (max - count(charges.iter().filter(inside).count())).max(0);
             // The window changes by itself when its oldest entry leaves it.
-            if let Some(oldest) = times.iter().min() {
-                self.wake(after(*oldest, i64::from(period) + 1));
+            let oldest = charges.iter().filter(inside).min();
+            wakes.extend(oldest.map(|oldest| after(*oldest, i64::from(period) + 1)));
+            if max > 0 && scarcest.as_ref().is_none_or(|(least, _)| left < *least) {
+                scarcest = Some((left, format!("{left}/{max} in {period}s at {who}")));
             }
-            let text = format!("{left}/{max} in {period}s at {}", self.name(id));
-            if scarcest.as_ref().is_none_or(|(least, _)| left < *least) {
-                scarcest = Some((left, text));
-            }
+        }
+        for time in wakes {
+            self.wake(time);
         }
         scarcest.map_or_else(String::new, |(_, text)| cut(&text, 128))
     }
@@ -144,7 +161,7 @@ fn set_conditions(
     generation: i64,
     main: &Situation,
     quorums_are_up: bool,
-    now: jiff::Timestamp,
+    now: Timestamp,
 ) {
     let ready = quorums_are_up && main.weight != Weight::GivenUp;
     let reconciling = main.weight == Weight::Working;
@@ -163,7 +180,7 @@ fn set_suspended(
     status: &mut SupervisionTreeStatus,
     generation: i64,
     suspended: bool,
-    now: jiff::Timestamp,
+    now: Timestamp,
 ) {
     let texts = if suspended {
         (Reason::Suspended, "`suspend` is true")
@@ -180,7 +197,7 @@ fn set_condition(
     is_true: bool,
     (reason, message): (Reason, String),
     generation: i64,
-    now: jiff::Timestamp,
+    now: Timestamp,
 ) {
     let wanted = if is_true { "True" } else { "False" };
     let previous = status.conditions.iter().find(|c| c.type_ == type_);

@@ -11,6 +11,7 @@ mod ends;
 mod evidence;
 mod exits;
 mod fences;
+mod first_starts;
 mod give_ups;
 mod groups;
 mod init_containers;

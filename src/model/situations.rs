@@ -10,7 +10,7 @@ use super::engine::Engine;
 use super::judge::cut;
 use super::report::MESSAGE_BYTES;
 use super::supervise::SETTLED_SECONDS;
-use super::tree::ROOT;
+use super::tree::{NodeId, ROOT};
 use super::window::{after, seconds_between};
 use super::world::Unseen;
 use crate::api::conditions::Reason;
@@ -97,7 +97,7 @@ impl Engine<'_> {
             return Situation {
                 weight: Weight::Fine,
                 reason: Reason::Suspended,
-                message: "the tree is suspended and stopped; take `suspend` back to start it"
+                message: "the tree is suspended and stopped; set `suspend: false` to start it"
                     .to_owned(),
             };
         }
@@ -130,19 +130,28 @@ impl Engine<'_> {
             return finished;
         }
         let workers = self.tree.leaves().count();
-        let enabled = self
-            .tree
-            .leaves()
-            .filter(|(id, _)| self.is_enabled(*id))
-            .count();
-        let (reason, message) = match (workers, enabled) {
+        let enabled = self.tree.leaves().filter(|(id, _)| self.is_enabled(*id));
+        let (over, running): (Vec<NodeId>, Vec<NodeId>) =
+            enabled.map(|(id, _)| id).partition(|id| self.is_over(*id));
+        let ended = match over.as_slice() {
+            [] => String::new(),
+            [only] => format!("; {} has ended", self.name(*only)),
+            [first, ..] => format!(
+                "; {} and {} more have ended",
+                self.name(*first),
+                over.len() - 1
+            ),
+        };
+        let (reason, message) = match (workers, running.len()) {
             (0, _) => (Reason::NoChildren, "the tree has no workers".to_owned()),
             (_, 0) => (
                 Reason::AllDisabled,
                 "every worker is disabled and stopped".to_owned(),
             ),
-            (_, 1) => (Reason::AllUp, "its worker is up".to_owned()),
-            (_, n) => (Reason::AllUp, format!("all {n} workers are up")),
+            (1, 1) => (Reason::AllUp, "its worker is up".to_owned()),
+            (_, 1) => (Reason::AllUp, format!("1 worker is up{ended}")),
+            (all, n) if all == n => (Reason::AllUp, format!("all {n} workers are up")),
+            (_, n) => (Reason::AllUp, format!("{n} workers are up{ended}")),
         };
         Situation {
             weight: Weight::Fine,

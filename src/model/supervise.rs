@@ -3,11 +3,11 @@
 //! Rule: each step looks at the present state only, so that a decision may be made again after a crash
 //! at any point and comes to the same end.
 
-use crate::api::v1alpha1::OperationKind;
+use crate::api::v1alpha1::{OperationKind, StartFailure};
 
 use super::engine::{Engine, Mode};
-use super::tree::NodeId;
-use super::window::{api_time, in_window};
+use super::tree::{NodeId, ROOT};
+use super::window::api_time;
 
 /// A fault row of the conditions is left when what it names has been alive this long, in seconds.
 pub(super) const SETTLED_SECONDS: i64 = 30;
@@ -35,7 +35,9 @@ impl Engine<'_> {
                 .gave_up
                 .retain(|g| g.child.is_empty() || is_child(&g.child));
             for entry in &mut record.charges {
-                entry.unstarted &= is_child(&entry.child);
+                if !is_child(&entry.child) {
+                    entry.failed_starts = 0;
+                }
             }
             if let Some(operation) = &mut record.operation
                 && !operation.children.is_empty()
@@ -71,12 +73,12 @@ impl Engine<'_> {
         }
         if let Some(worker) = self.memory.workers.get_mut(name) {
             worker.started = false;
+            worker.started_in = 0;
             worker.slots.clear();
         }
     }
 
-    /// Workers with a quorum have started, and supervisors with all children started have, too. Charges
-    /// for failed starts of a child that has started age like any others from now on.
+    /// Workers with a quorum have started, and supervisors with all children started have, too.
     pub(super) fn finish_starts(&mut self) {
         let has_started = self.started();
         for (id, leaf) in self.tree.leaves() {
@@ -86,43 +88,81 @@ impl Engine<'_> {
                 // Without replicas there is nothing whose death could leave less than a quorum.
                 worker.started = quorum > 0 && (worker.started || started);
             }
+            if started && self.mode(id) == Mode::Up {
+                self.note_first_start(id);
+            }
         }
         for id in self.tree.supervisors().rev().collect::<Vec<_>>() {
-            let children: Vec<NodeId> = self.tree.nodes[id].children.clone();
-            let started: Vec<&str> = children
-                .iter()
-                .filter(|child| has_started[**child])
-                .map(|child| self.tree.nodes[*child].name)
-                .collect();
-            let all = self.mode(id) == Mode::Up && has_started[id] && !self.has_former(id);
-            let now = self.now;
-            let period = self.tree.policy(id).map(|p| p.intensity);
-            let name = self.tree.nodes[id].name;
-            if self.memory.supervisor(name).is_none() {
-                continue;
-            }
-            let record = self.memory.supervisor_mut(name);
-            for entry in &mut record.charges {
-                entry.unstarted &= !started.contains(&entry.child.as_str());
-                if let (Some(intensity), false) = (period, entry.unstarted) {
-                    entry.times.retain(|time| in_window(time, now, &intensity));
-                }
-            }
-            record.charges.retain(|entry| !entry.times.is_empty());
-            let kind = record.operation.as_ref().map(|o| o.kind);
-            let is_done = match kind {
-                Some(OperationKind::Start) => all,
-                Some(OperationKind::Restart) => self.has_restarted(id, &has_started),
-                _ => false,
-            };
-            let record = self.memory.supervisor_mut(name);
-            if is_done {
-                record.operation = None;
-            }
-            if all && record.operation.is_none() && record.started_time.is_none() {
-                record.started_time = Some(api_time(now));
+            if self.memory.supervisor(self.name(id)).is_some() {
+                self.age_charges(id, &has_started);
+                self.finish_start(id, &has_started);
             }
         }
+    }
+
+    fn finish_start(&mut self, id: NodeId, has_started: &[bool]) {
+        let name = self.tree.nodes[id].name;
+        let all = self.mode(id) == Mode::Up && has_started[id] && !self.has_former(id);
+        let is_done = match self.operation_of(id).map(|operation| operation.kind) {
+            Some(OperationKind::Start) => all,
+            Some(OperationKind::Restart) => self.has_restarted(id, has_started),
+            _ => false,
+        };
+        let now = api_time(self.now);
+        let record = self.memory.supervisor_mut(name);
+        if is_done {
+            record.operation = None;
+        }
+        if all && record.operation.is_none() && record.finished.is_none() {
+            record.started_time.get_or_insert(now);
+            self.note_first_start(id);
+        }
+    }
+
+    /// Remembers that a child has started in this incarnation of its parent; what follows from a later start that fails
+    /// may depend on it.
+    fn note_first_start(&mut self, id: NodeId) {
+        if id == ROOT || self.has_ever_started(id) {
+            return;
+        }
+        let (name, parent) = (self.tree.nodes[id].name, self.tree.nodes[id].parent);
+        let Some(record) = self.memory.supervisor(self.name(parent)) else {
+            return;
+        };
+        let incarnation = record.incarnation;
+        let fails = self.tree.parent_policy(id).on_start_failure == StartFailure::Fail;
+        let decides = (fails && record.started_time.is_none()) || self.start_of(id).is_none();
+        if let Some(worker) = self.memory.workers.get_mut(name) {
+            worker.started_in = incarnation;
+            if decides {
+                self.memory.intend_worker(name);
+            }
+        } else {
+            self.memory.supervisor_mut(name).started_in = incarnation;
+            if decides {
+                self.memory.intend_tree();
+            }
+        }
+    }
+
+    /// Charges for starts that failed age like any others once the child has started.
+    fn age_charges(&mut self, id: NodeId, has_started: &[bool]) {
+        let is_started = |child: &str| {
+            let mut children = self.tree.nodes[id].children.iter();
+            children.any(|id| self.tree.nodes[*id].name == child && has_started[*id])
+        };
+        let Some(policy) = self.tree.policy(id) else {
+            return;
+        };
+        let (now, intensity) = (self.now, policy.intensity);
+        let record = self.memory.supervisor_mut(self.tree.nodes[id].name);
+        for entry in &mut record.charges {
+            if is_started(&entry.child) {
+                entry.failed_starts = 0;
+            }
+            entry.forget_old(now, &intensity);
+        }
+        record.charges.retain(|entry| !entry.times.is_empty());
     }
 
     /// Whether everything that a supervisor restarts has started.

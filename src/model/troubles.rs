@@ -348,6 +348,10 @@ impl Engine<'_> {
         }
         // While its Pod stops, all that is remembered is that this is no death.
         for (slot, pod, ended_runs) in leaving {
+            let known = self.slot(id, slot);
+            if !known.is_some_and(|known| known.gone && known.pod_uid == pod.uid) {
+                self.memory.intend_worker(name);
+            }
             let memory = self.memory.slot_mut(name, slot);
             memory.begin_pod(&pod.uid);
             memory.failed_inits = ended_runs - pod.ended_runs();

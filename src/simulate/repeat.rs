@@ -58,7 +58,7 @@ fn supervisor(record: &SupervisorStatus, now: Timestamp) -> String {
         .map(|one| (one.kind, &one.children));
     let charges = record.charges.iter();
     let charges: Vec<_> = charges
-        .map(|one| (&one.child, ago(&one.times, now), one.unstarted))
+        .map(|one| (&one.child, ago(&one.times, now), one.failed_starts))
         .collect();
     let backoff = record.backoff.iter();
     let backoff: Vec<_> = backoff

@@ -21,9 +21,10 @@ const WITHOUT_DEFAULT: [&str; 9] = [
 ];
 
 /// Numbers that only count: they stop at the end of their type.
-const COUNTERS: [&str; 10] = [
+const COUNTERS: [&str; 11] = [
     "restarts",
     "incarnation",
+    "startedIn",
     "number",
     "operation",
     "operations",

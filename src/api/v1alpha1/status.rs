@@ -106,6 +106,12 @@ pub struct SupervisorStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_time: Option<Time>,
 
+    /// startedIn is the incarnation of its parent in which this supervisor has started at least once; a start that fails
+    /// later is no first start.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0))]
+    pub started_in: i64,
+
     /// operation is what the supervisor is in the middle of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<OperationStatus>,
@@ -238,10 +244,11 @@ pub struct ChargeStatus {
     #[schemars(length(max = 101))]
     pub times: Vec<Time>,
 
-    /// unstarted says that the child has not started once since the oldest of these charges; they then
-    /// stay in the window whatever their age.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub unstarted: bool,
+    /// failedStarts is how many of these, the last ones, are starts that failed: they stay in the window whatever their
+    /// age, until the child has started once.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0, max = 101))]
+    pub failed_starts: i64,
 }
 
 /// How far a child is in its delays.

@@ -101,6 +101,12 @@ pub struct WorkerStatus {
     #[serde(default)]
     pub started: bool,
 
+    /// startedIn is the incarnation of its supervisor in which this worker has started at least once; a start that fails
+    /// later is no first start.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0))]
+    pub started_in: i64,
+
     /// slots is what must be remembered of single replicas. Slots with nothing to remember are left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 2000))]
@@ -196,6 +202,11 @@ pub struct FinishedReplica {
     /// with again: a new incarnation of its supervisor starts it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub stopped: bool,
+
+    /// failed says that it did not end cleanly. With `ready: Completed` it has not started then, and what comes after it is
+    /// not started.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub failed: bool,
 }
 
 /// A charged death on a node.

@@ -27,7 +27,8 @@ impl Lab {
         );
     }
 
-    fn decide_once(&mut self) -> bool {
+    /// Decides and carries that out, as far as a crash that is planned lets it. Says whether anything changed.
+    pub(crate) fn decide_once(&mut self) -> bool {
         let decision = decide(&self.world, self.now);
         assert_eq!(
             decision,

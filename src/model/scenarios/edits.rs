@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{ONE, many};
+use super::{ONE, many, trace, worker};
 use crate::model::lab::{Behaviour, Lab};
 use crate::model::world::Refusal;
 
@@ -272,4 +272,58 @@ fn what_is_moved_into_a_group_does_not_hurry_its_start() {
     lab.behave("a", Behaviour::Healthy);
     lab.run(20);
     assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+}
+
+/// An order to stop that is taken back before it is seen to be carried out is still the tree's.
+#[test]
+fn a_stop_that_is_taken_back_is_no_death() {
+    for identity in ["Interchangeable", "Stable"] {
+        let stable = format!("identity: {identity}");
+        let children = [worker("a", "", ""), worker("b", "", &stable)].concat();
+        let mut lab = Lab::new(&format!("strategy: OneForAll\nchildren:\n{children}"));
+        lab.stopping.insert("b".into(), 10);
+        lab.run(30);
+        lab.edit(|spec| spec.children[1].enabled = false);
+        while lab.live("b") == [0] {
+            lab.decide_before(|_| ());
+        }
+        let since = lab.log.len();
+        lab.edit(|spec| spec.children[1].enabled = true);
+        lab.run(40);
+        assert_eq!(trace(&lab, since), "+b", "{identity}");
+        assert_eq!(lab.world.tree.status.restarts, 0, "{identity}");
+    }
+}
+
+#[test]
+fn a_scale_down_that_is_taken_back_is_no_death_whenever_the_operator_crashes() {
+    for crash in 0..12 {
+        let stable = "identity: Stable, replicas: 2, quorum: 2";
+        let children = [worker("a", "", ""), worker("b", "", stable)].concat();
+        let mut lab = Lab::new(&format!("strategy: OneForAll\nchildren:\n{children}"));
+        lab.stopping.insert("b".into(), 10);
+        lab.run(30);
+        let replicas = |lab: &mut Lab, count| {
+            lab.edit(|spec| spec.children[1].worker.as_mut().unwrap().replicas = Some(count));
+        };
+        replicas(&mut lab, 1);
+        lab.crash_in = Some(crash);
+        for _ in 0..6 {
+            if lab.crash_in.is_some() {
+                lab.decide_once();
+            }
+        }
+        let has_crashed = lab.crash_in.take().is_none();
+        replicas(&mut lab, 2);
+        lab.run(40);
+        assert_eq!(
+            lab.world.tree.status.restarts, 0,
+            "crash before write {crash}"
+        );
+        assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+        if !has_crashed {
+            return;
+        }
+    }
+    panic!("it always crashed");
 }

@@ -2,7 +2,7 @@
 //!
 //! Rule: only what cannot be proven dead is waited for, and only by those that may not run beside it.
 
-use super::stable;
+use super::{stable, worker};
 use crate::model::lab::{Behaviour, Lab};
 use crate::model::window::after;
 use crate::model::world::NodeView;
@@ -273,4 +273,29 @@ fn a_stable_pod_on_a_lost_node_waits_for_a_fence() {
         .insert("node-a".into(), NodeView::default());
     lab.run(10);
     assert_eq!(lab.live("a"), [0, 1]);
+}
+
+/// `enabled: false` waits for no fence, whatever the group is in the middle of.
+#[test]
+fn a_disabled_member_of_a_group_that_waits_is_stopped() {
+    let children = [
+        worker("a", "", ""),
+        worker("b", "", ""),
+        worker("c", "", "identity: Stable"),
+        worker("d", "", ""),
+    ];
+    let mut lab = Lab::new(&format!(
+        "strategy: OneForAll\nchildren:\n{}",
+        children.concat()
+    ));
+    lab.stopping.insert("d".into(), 20);
+    lab.run(30);
+    lab.kill("b", 0, 1);
+    lab.run(2);
+    lose(&mut lab, "c", 0);
+    lab.run(30);
+    assert_eq!(lab.live("a"), [0], "the restart waits for the fence");
+    lab.edit(|spec| spec.children[0].enabled = false);
+    lab.run(5);
+    assert!(lab.live("a").is_empty());
 }

@@ -2,7 +2,7 @@
 //!
 //! Rule: a tree that gave up says so until what it gave up on is up again or was edited.
 
-use super::{NESTED, ONE};
+use super::{NESTED, ONE, charges, worker};
 use crate::model::lab::{Behaviour, Lab};
 use crate::model::window::{after, api_time};
 
@@ -165,4 +165,43 @@ fn giving_up_escalates_and_siblings_of_the_root_stay() {
         web.incarnation, 3,
         "one restart by the root, one by the edit"
     );
+}
+
+/// What has ended as its type allows is well, however often it died before.
+#[test]
+fn a_child_that_has_finished_is_not_given_up() {
+    let children = [
+        worker("a", "", "restart: Transient, cleanExitCodes: [0, 9]"),
+        worker("b", "", "cleanExitCodes: [0, 9]"),
+    ];
+    let backoff = "backoff: {initialSeconds: 0}";
+    let mut lab = Lab::new(&format!("{backoff}\nchildren:\n{}", children.concat()));
+    lab.run(30);
+    for _ in 0..3 {
+        lab.kill("a", 0, 1);
+        lab.run(6);
+    }
+    lab.kill("a", 0, 0);
+    lab.run(5);
+    lab.kill("b", 0, 1);
+    lab.run(6);
+    assert!(lab.message().contains("gave up on b"), "{}", lab.message());
+}
+
+/// Starts that failed stay in the window until the child has started once; deaths before them age.
+#[test]
+fn a_death_before_a_failed_start_leaves_the_window() {
+    let policy = "intensity: {maxRestarts: 2, periodSeconds: 10}\nbackoff: {initialSeconds: 0}";
+    let children = worker("a", "", "cleanExitCodes: [0, 9]");
+    let mut lab = Lab::new(&format!("{policy}\nchildren:\n{children}"));
+    lab.run(30);
+    lab.behave("a", Behaviour::Hang);
+    lab.kill("a", 0, 1);
+    lab.run(5);
+    lab.kill("a", 0, 1);
+    lab.run(300);
+    assert_eq!(lab.charges("(root)"), charges(&[("a", 1)]));
+    lab.kill("a", 0, 1);
+    lab.run(5);
+    assert_eq!(lab.charges("(root)"), charges(&[("a", 2)]));
 }

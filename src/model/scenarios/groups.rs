@@ -258,3 +258,20 @@ fn a_member_that_has_ended_is_not_stopped_but_kept_to_be_looked_at() {
     assert_eq!(trace(&lab, since), "-b +a +b");
     assert_eq!(lab.pods().filter(|pod| pod.is_terminal()).count(), 1);
 }
+
+/// While a worker starts, what ends is its slots', whatever it ends of.
+#[test]
+fn a_replica_that_is_evicted_while_its_worker_starts_restarts_nobody_else() {
+    let children = [
+        worker("a", "", ""),
+        worker("b", "", "replicas: 3, quorum: 3"),
+    ]
+    .concat();
+    let mut lab = Lab::new(&format!("strategy: OneForAll\nchildren:\n{children}"));
+    lab.behave("b", Behaviour::Hang);
+    lab.run(20);
+    let since = lab.log.len();
+    lab.evict("b", 1);
+    lab.run(10);
+    assert_eq!(trace(&lab, since), "+b");
+}

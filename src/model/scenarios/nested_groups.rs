@@ -112,3 +112,32 @@ fn exits_that_are_seen_together_are_judged_in_start_order() {
     );
     assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
 }
+
+/// A wider scope takes over a narrower one: what a member waits for is over when its group is restarted.
+#[test]
+fn a_member_that_was_given_up_is_restarted_with_its_group() {
+    for policy in ["Stop", "Retry"] {
+        for root in ["OneForAll", "RestForOne"] {
+            let sub = format!(
+                "strategy: OneForAll, onGiveUp: {policy}, intensity: {{maxRestarts: 0, periodSeconds: 300}}"
+            );
+            let children = [
+                worker("q", "", ""),
+                supervisor("sub", "", &sub),
+                worker("x", "sub", ""),
+                worker("z", "", ""),
+            ];
+            let root = format!("strategy: {root}\nchildren:\n{}", children.concat());
+            let mut lab = Lab::new(&root);
+            lab.run(30);
+            lab.kill("x", 0, 1);
+            lab.run(3);
+            assert_eq!(lab.state(), "FFT GaveUp");
+            let since = lab.log.len();
+            lab.kill("q", 0, 1);
+            lab.run(20);
+            assert_eq!(trace(&lab, since), "-z +q +x +z", "{policy}, {root}");
+            assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+        }
+    }
+}

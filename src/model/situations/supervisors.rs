@@ -31,11 +31,7 @@ impl Engine<'_> {
             all.push(Situation {
                 weight: Weight::GivenUp,
                 reason: Reason::GaveUp,
-                message: format!(
-                    "{name} gave up on {}: {}; {next}",
-                    scope_name(entry),
-                    entry.message
-                ),
+                message: format!("{}; {next}", self.give_up_text(id, entry)),
             });
         }
         let operation = record.operation.filter(|_| self.mode(id) == Mode::Up);
@@ -44,6 +40,17 @@ impl Engine<'_> {
         {
             all.push(situation);
         }
+    }
+
+    /// What was given up by whom and why. That of a child begins with the name of the child.
+    fn give_up_text(&self, supervisor: NodeId, entry: &GaveUpStatus) -> String {
+        let (name, why) = (self.name(supervisor), &entry.message);
+        if entry.child.is_empty() {
+            return format!("{name} gave up on all its children: {why}");
+        }
+        let prefix = format!("{}: ", entry.child);
+        let why = why.strip_prefix(&prefix).unwrap_or(why);
+        format!("{name} gave up on {}: {why}", scope_name(entry))
     }
 
     /// What a supervisor is in the middle of. A first start is told by the workers.
@@ -55,20 +62,22 @@ impl Engine<'_> {
                 let members = match operation.children.as_slice() {
                     [] => "all its children".to_owned(),
                     [only] => only.clone(),
-                    [first, rest @ ..] => format!("{first} and the {} after it", rest.len()),
+                    [first, next] => format!("{first} and {next}"),
+                    [first, .., last] => format!("{first} to {last}"),
                 };
                 let step = self.restart_step(id);
                 let message = format!("{name} restarts {members}, because {why}; {step}");
                 working(Reason::Restarting, message)
             }
             OperationKind::GiveUp => {
-                let message =
-                    format!("{name} gave up and is being stopped, then its parent judges: {why}");
+                let parent = self.name(self.tree.nodes[id].parent);
+                let message = format!(
+                    "{name} gives up and stops its children, then {parent} decides what is restarted: {why}"
+                );
                 working(Reason::Restarting, message)
             }
             OperationKind::FailStart => {
-                let message =
-                    format!("{name} could not start, and what had started is being stopped: {why}");
+                let message = format!("{name} could not start, and stops what had started: {why}");
                 working(Reason::Restarting, message)
             }
             OperationKind::ShutDown => {

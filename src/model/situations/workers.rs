@@ -4,11 +4,11 @@
 
 use super::{Situation, Weight, reason_of, working};
 use crate::api::conditions::Reason;
-use crate::api::v1alpha1::{SlotStatus, TroubleStatus};
+use crate::api::v1alpha1::{OperationKind, SlotStatus, TroubleStatus};
 use crate::model::engine::{Engine, Mode};
 use crate::model::pod::PodView;
-use crate::model::replica::{Life, SlotView};
-use crate::model::tree::{Leaf, NodeId};
+use crate::model::replica::{Life, SlotView, node_of};
+use crate::model::tree::{Leaf, NodeId, ROOT};
 use crate::model::window::{after, seconds_between};
 
 impl Engine<'_> {
@@ -47,8 +47,9 @@ impl Engine<'_> {
     ) {
         let name = self.name(id);
         if self.mode(id) == Mode::Down {
-            // The supervisor that gave up speaks for it.
-            if !self.has_stopped(id) {
+            // The supervisor that exits, or gave up, speaks for it.
+            let is_told = self.tree.ancestors(id).any(|up| self.is_shut(up));
+            if !is_told && !self.has_stopped(id) {
                 all.push(working(
                     Reason::Stopping,
                     format!("{name} is being stopped"),
@@ -89,11 +90,22 @@ impl Engine<'_> {
     ) {
         let memory = self.slot(id, view.slot);
         let has_trouble = memory.is_some_and(|memory| memory.trouble.is_some());
-        if life.finished || (life.up && !has_trouble && !is_outdated(view, leaf)) {
+        if life.up && (life.finished || !has_trouble && !is_outdated(view, leaf)) {
             return;
         }
         let memory = memory.cloned().unwrap_or_default();
         let who = format!("{}/{}", self.name(id), view.slot);
+        if life.finished {
+            all.push(Situation {
+                weight: Weight::Fault,
+                reason: Reason::NotUp,
+                message: format!(
+                    "{who} was to complete and has failed{}; it is Temporary, so it is not run again: set `enabled: false` and then `true` to run it once more",
+                    self.last_fault(id, view.slot)
+                ),
+            });
+            return;
+        }
         let trouble = memory.trouble.as_ref();
         let trouble = trouble.map(|trouble| self.trouble_situation(&who, trouble));
         let told = trouble
@@ -135,7 +147,7 @@ impl Engine<'_> {
             }
             self.wake(after(down.0, limit));
         }
-        if told.is_none() {
+        if told.is_none() && !self.is_restarted_with_others(id) {
             all.push(self.working_slot(id, view, life, &memory, &who));
         }
     }
@@ -175,33 +187,23 @@ impl Engine<'_> {
             .memory
             .supervisor(self.name(self.tree.nodes[id].parent));
         let charged = parent.is_some_and(|s| s.charges.iter().any(|c| c.child == name));
-        let restarting = charged || !memory.charges.is_empty() || memory.brake.is_some();
+        let has_died = charged || !memory.charges.is_empty() || !memory.pod_uid.is_empty();
+        let restarting =
+            has_died && (charged || !memory.charges.is_empty() || memory.brake.is_some());
         if life.alive {
-            return working(Reason::NotUp, format!("{who} was up and is not Ready now"));
+            return working(Reason::NotUp, self.unready(&who, view));
         }
         if restarting {
             let due = self.due(id, view.slot).filter(|due| *due > self.now);
             let next = due.map_or_else(String::new, |due| {
                 format!("; the next restart is due at {due}")
             });
-            let last = self
-                .memory
-                .tree
-                .recent_faults
-                .iter()
-                .find(|f| f.child == name && f.slot == view.slot);
-            let why = last.map_or_else(String::new, |f| format!(": {}", f.message));
+            let why = self.last_fault(id, view.slot);
             return working(
                 Reason::Restarting,
                 format!("{who} is being restarted{why}{next}"),
             );
         }
-        let scaling = self.memory.workers.get(name).is_some_and(|w| w.started);
-        let reason = if scaling {
-            Reason::Scaling
-        } else {
-            Reason::Starting
-        };
         let completes = self.tree.leaf(id).is_some_and(Leaf::completes);
         let message = match view.current {
             Some(pod) if completes => format!("{who} has not completed yet (Pod {})", pod.name),
@@ -209,7 +211,37 @@ impl Engine<'_> {
             None if !self.may_start(id) => format!("{who} waits for the children before it"),
             None => format!("{who} is being created"),
         };
-        working(reason, message)
+        working(Reason::Starting, message)
+    }
+
+    /// Whether a supervisor above restarts several children, this one among them: it tells how far it has come.
+    fn is_restarted_with_others(&self, id: NodeId) -> bool {
+        let path = std::iter::once(id).chain(self.tree.ancestors(id));
+        let mut operations = path
+            .filter(|node| *node != ROOT)
+            .filter_map(|node| self.start_of(node));
+        operations.any(|operation| operation.kind == OperationKind::Restart)
+    }
+
+    /// What happened last to a slot, as the end of a sentence; empty when nothing did.
+    fn last_fault(&self, id: NodeId, slot: i32) -> String {
+        let mut faults = self.memory.tree.recent_faults.iter();
+        let last = faults.find(|fault| fault.child == self.name(id) && fault.slot == slot);
+        last.map_or_else(String::new, |fault| format!(": {}", fault.message))
+    }
+
+    /// Why a replica that has started is not up.
+    fn unready(&self, who: &str, view: &SlotView<'_>) -> String {
+        let node = view.current.and_then(|pod| {
+            let lost = node_of(pod, self.world).and_then(|node| node.not_ready_since)?;
+            Some((pod.node.as_deref().unwrap_or("?"), lost))
+        });
+        match node {
+            Some((node, since)) => {
+                format!("{who} is on node {node}, which has not been ready since {since}")
+            }
+            None => format!("{who} was up and is not Ready now"),
+        }
     }
 }
 

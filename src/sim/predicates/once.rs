@@ -183,7 +183,30 @@ fn operations(tree: &Value) -> i64 {
     tree["status"]["operations"].as_i64().unwrap_or_default()
 }
 
-/// A worker begins an incarnation by an operation that is stored in its tree, once for each.
+/// Whether that operation only stops what is below a supervisor above the child.
+fn stops_by(tree: &Value, child: &str, number: i64) -> bool {
+    let Some(spec) = spec_of(tree, child) else {
+        return false;
+    };
+    let above = lineage(tree, spec);
+    let records = tree["status"]["supervisors"].as_array();
+    let mut records = records.into_iter().flatten().filter(|record| {
+        let name = record["name"].as_str().unwrap_or_default();
+        name == "(root)" || above.iter().any(|supervisor| supervisor == name)
+    });
+    records.any(|record| {
+        let operation = &record["operation"];
+        let starts = ["Start", "Restart"]
+            .map(Value::from)
+            .contains(&operation["kind"]);
+        let waits = record["gaveUp"].as_array().into_iter().flatten();
+        let mut stops = waits.filter(|entry| entry["waiting"] == true);
+        !starts && operation["number"] == number || stops.any(|entry| entry["number"] == number)
+    })
+}
+
+/// A worker begins an incarnation by an operation that is stored in its tree, once for each. One that its supervisor stops
+/// for good goes through that, too.
 fn told_by_worker(server: &Server, old: &Value, new: &Value) -> Vec<String> {
     let number = |worker: &Value, field: &str| worker["status"][field].as_i64().unwrap_or_default();
     if old["status"]["place"].is_null() {
@@ -206,7 +229,9 @@ fn told_by_worker(server: &Server, old: &Value, new: &Value) -> Vec<String> {
             operations(tree)
         ));
     }
-    if begun < 0 || passed < 0 || begun > passed || begun == 0 && passed > 0 && !is_moved {
+    let is_stopped = stops_by(tree, child, number(new, "operation"));
+    let goes_through_nothing = begun == 0 && passed > 0 && !is_moved && !is_stopped;
+    if begun < 0 || passed < 0 || begun > passed || goes_through_nothing {
         wrong.push(format!(
             "{child} begins {begun} incarnations by {passed} operations"
         ));
