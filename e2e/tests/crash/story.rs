@@ -3,27 +3,32 @@
 //! Rule: the operator may die at any moment of it; it is started again, and that is all that is done about it.
 #![allow(
     dead_code,
+    unused_imports,
     reason = "two test programs include this file, and not each uses all of it"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+// A file that is included by its path has its modules looked for beside it; these are in a folder of their own.
+#[path = "story/operator.rs"]
+mod operator;
+#[path = "story/sight.rs"]
+mod sight;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use e2e::cluster::Cluster;
-use e2e::process::{Process, Program};
+use e2e::current;
 use e2e::proxy::Proxy;
-use e2e::proxy::rule::{Fault, Filter, Rule, RuleId};
-use e2e::{current, operator};
+use e2e::proxy::rule::Rule;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 
-use crate::support::{self, OPERATOR, Space, is_current};
+use crate::support::{Space, is_current};
+pub(crate) use operator::{Operator, grant_rights, kubeconfig, program};
 
 const WITHIN: Duration = Duration::from_mins(3);
 /// A tree is at rest when the operator wrote nothing for this long; what only reports waits for one second.
@@ -124,30 +129,6 @@ pub(crate) async fn tell(
     (outcome, writes)
 }
 
-/// The operator's program.
-pub(crate) fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| operator::program().expect("the operator compiles"))
-}
-
-/// The credentials of the operator's service account, made once.
-pub(crate) async fn kubeconfig(cluster: &Cluster) -> &'static Path {
-    static KUBECONFIG: OnceCell<PathBuf> = OnceCell::const_new();
-    let make = async || {
-        let lifetime = Duration::from_hours(2);
-        let made = cluster.kubeconfig_for_service_account(support::SYSTEM, "coppice", lifetime);
-        made.await.expect("a token")
-    };
-    KUBECONFIG.get_or_init(make).await
-}
-
-/// Applies the service account and the roles of the chart.
-pub(crate) fn grant_rights(cluster: &Cluster) {
-    support::ok(cluster, &["create", "namespace", support::SYSTEM], "");
-    let templates = ["serviceaccount.yaml", "rbac.yaml"];
-    operator::apply_from_chart(cluster, support::SYSTEM, &[], &templates).expect("rights");
-}
-
 struct Story {
     space: Space<'static>,
     place: Where,
@@ -158,87 +139,6 @@ struct Story {
 impl Drop for Story {
     fn drop(&mut self) {
         self.operator.end();
-    }
-}
-
-/// The operator as a process that is started again when its trap has sprung.
-pub(crate) struct Operator {
-    cluster: &'static Cluster,
-    /// Its name in logs and files.
-    name: String,
-    arguments: [String; 4],
-    proxy: Proxy,
-    lives: Arc<Mutex<Vec<Process>>>,
-    trap: Mutex<Option<RuleId>>,
-}
-
-impl Operator {
-    pub(crate) fn start(cluster: &'static Cluster, namespace: &str, proxy: Proxy) -> Arc<Self> {
-        let operator = Self {
-            cluster,
-            name: format!("operator-{namespace}"),
-            arguments: [
-                "controller".to_owned(),
-                "--leader-elect=false".to_owned(),
-                "--listen=127.0.0.1:0".to_owned(),
-                format!("--watch-namespace={namespace}"),
-            ],
-            proxy,
-            lives: Arc::default(),
-            trap: Mutex::default(),
-        };
-        let written = operator.proxy.write_kubeconfig(&operator.kubeconfig());
-        written.expect("a kubeconfig");
-        operator.begin_life();
-        Arc::new(operator)
-    }
-
-    fn kubeconfig(&self) -> PathBuf {
-        let name = format!("{}.kubeconfig", self.name);
-        self.cluster.run().dir().join(name)
-    }
-
-    fn begin_life(&self) {
-        let log = self.cluster.run().log(&self.name);
-        let program = Program::new(&self.name, program(), log)
-            .env("KUBECONFIG", self.kubeconfig())
-            .args(&self.arguments);
-        let life = self.cluster.run().spawn(program);
-        let life = life.expect("the operator starts");
-        self.lives.lock().unwrap().push(life);
-    }
-
-    /// Kills the operator right after its `n`-th write from now, before it hears that the write was stored, and starts
-    /// it again.
-    pub(crate) fn die_after(self: &Arc<Self>, n: u64) {
-        let victim = self.lives.lock().unwrap().last().unwrap().pid();
-        let rule = Rule::after(Filter::writes(), Fault::Kill(victim));
-        let trap = self.proxy.add(rule.skip(n - 1).times(1));
-        *self.trap.lock().unwrap() = Some(trap);
-        let this = Arc::clone(self);
-        tokio::spawn(async move {
-            this.proxy.until_hits(trap, 1).await;
-            this.begin_life();
-        });
-    }
-
-    /// Takes the trap away; whether it was still set.
-    pub(crate) fn remove_trap(&self) -> bool {
-        let trap = self.trap.lock().unwrap().take();
-        trap.is_some_and(|trap| self.proxy.remove(trap) == 0)
-    }
-
-    pub(crate) fn deaths(&self) -> usize {
-        let lives = self.lives.lock().unwrap();
-        lives.iter().filter(|life| life.ended().is_some()).count()
-    }
-}
-
-impl Operator {
-    pub(crate) fn end(&self) {
-        for life in self.lives.lock().unwrap().iter() {
-            life.kill();
-        }
     }
 }
 
@@ -365,119 +265,6 @@ impl Story {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
-
-    /// What is left when the tree is gone: nothing.
-    async fn left(&self) -> Value {
-        let begun = Instant::now();
-        loop {
-            let pods = self
-                .space
-                .pods()
-                .list(&ListParams::default())
-                .await
-                .unwrap();
-            let workers = self.space.ours("Worker");
-            let workers = workers.list(&ListParams::default()).await.unwrap();
-            let left = pods.items.len() + workers.items.len();
-            if left == 0 || begun.elapsed() > WITHIN {
-                return json!({"left": left});
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-    }
-
-    /// What a person can see of the tree, without names and times that differ from run to run.
-    async fn seen(&self) -> Value {
-        let tree = self.space.tree("tree").await;
-        let status = &tree["status"];
-        let conditions: BTreeMap<String, Value> = ["Ready", "Reconciling", "Stalled"]
-            .iter()
-            .map(|name| {
-                let one = support::condition(&tree, name);
-                ((*name).to_owned(), json!([one["status"], one["reason"]]))
-            })
-            .collect();
-        let supervisors: Vec<Value> = list(&status["supervisors"])
-            .map(|one| {
-                let charges: BTreeMap<String, usize> = list(&one["charges"])
-                    .map(|charge| (text(&charge["child"]), list(&charge["times"]).count()))
-                    .collect();
-                json!({"name": one["name"], "incarnation": one["incarnation"], "charges": charges, "operation": one["operation"]["kind"], "gaveUp": one["gaveUp"]})
-            })
-            .collect();
-        let mut workers = BTreeMap::new();
-        for child in CHILDREN {
-            workers.insert(child, self.worker(child).await);
-        }
-        json!({"conditions": conditions, "restarts": status["restarts"], "supervisors": supervisors, "workers": workers})
-    }
-
-    async fn faults(&self) -> Vec<String> {
-        let tree = self.space.tree("tree").await;
-        let mut faults: Vec<String> = list(&tree["status"]["recentFaults"])
-            .map(|fault| {
-                format!(
-                    "{} {} {}",
-                    text(&fault["child"]),
-                    fault["slot"],
-                    text(&fault["verdict"])
-                )
-            })
-            .collect();
-        faults.sort();
-        faults
-    }
-
-    async fn worker(&self, child: &str) -> Value {
-        let worker = self.space.worker("tree", child).await;
-        let charges: BTreeMap<String, usize> = list(&worker["status"]["slots"])
-            .map(|slot| (slot["slot"].to_string(), list(&slot["charges"]).count()))
-            .filter(|(_, charges)| *charges > 0)
-            .collect();
-        let pods = self.space.pods_of("tree", child).await;
-        let live: Vec<&Pod> = pods
-            .iter()
-            .filter(|pod| pod.metadata.deletion_timestamp.is_none())
-            .collect();
-        let slots: BTreeSet<&String> = live
-            .iter()
-            .filter_map(|pod| pod.labels().get("coppice.dev/slot"))
-            .collect();
-        assert_eq!(
-            slots.len(),
-            live.len(),
-            "a slot of {child} in {} has two Pods",
-            self.space.name
-        );
-        json!({"replicas": worker["spec"]["replicas"], "up": worker["status"]["up"], "restarts": worker["status"]["restarts"], "charges": charges, "slots": slots})
-    }
-
-    /// What the operator did to Pods here, by the API server's own record.
-    fn touched(&self) -> BTreeMap<(String, String), usize> {
-        let mut touched = BTreeMap::new();
-        let requests = support::requests_of(self.space.cluster, OPERATOR);
-        let ours = requests.into_iter().filter(|request| {
-            request.namespace == self.space.name
-                && request.resource == "pods"
-                && request.succeeded()
-        });
-        for request in ours.filter(support::Request::is_write) {
-            let child = CHILDREN
-                .iter()
-                .find(|child| request.name.starts_with(&format!("tree-{child}-")));
-            let child = (*child.unwrap_or(&"unknown")).to_owned();
-            *touched.entry((request.verb, child)).or_default() += 1;
-        }
-        touched
-    }
-}
-
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
 }
 
 const CHILDREN: [&str; 4] = ["lone", "left", "right", "last"];
