@@ -38,3 +38,12 @@ pub use worker::{
 
 /// The API group of Coppice.
 pub const GROUP: &str = "coppice.dev";
+
+/// Whether a number is left out.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it by reference"
+)]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
+}

@@ -2,10 +2,14 @@
 //!
 //! Rule: its spec is `replicas` and nothing else; the template stays in the tree.
 
+use std::ops::Not;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::is_zero;
 
 /// spec is how many replicas the worker should have.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -139,11 +143,11 @@ pub struct SlotStatus {
     pub failed_inits: i64,
 
     /// gone says that the end of that Pod as a whole has been judged: it is to be replaced or was.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "Not::not")]
     pub gone: bool,
 
     /// started says that the current life of that Pod has started.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "Not::not")]
     pub started: bool,
 
     /// finished is set when the replica has ended as its type allows, and is not started again.
@@ -200,12 +204,12 @@ pub struct FinishedReplica {
 
     /// stopped says that it has not ended by itself, but was stopped with its group, which a Temporary one is not started
     /// with again: a new incarnation of its supervisor starts it.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "Not::not")]
     pub stopped: bool,
 
     /// failed says that it did not end cleanly. With `ready: Completed` it has not started then, and what comes after it is
     /// not started.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "Not::not")]
     pub failed: bool,
 }
 
@@ -269,20 +273,4 @@ pub struct BrakeStatus {
 
 fn one() -> i32 {
     1
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde calls it by reference"
-)]
-fn is_zero(number: &i64) -> bool {
-    *number == 0
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde calls it by reference"
-)]
-fn is_false(flag: &bool) -> bool {
-    !*flag
 }
