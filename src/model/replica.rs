@@ -2,19 +2,26 @@
 //!
 //! Rule: a slot stands on at most one Pod; every other Pod of it is stopped or kept as evidence.
 
+mod ends;
+mod slots;
+
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::api::v1alpha1::{ReadyWhen, Restart, SlotStatus};
-
-use super::build;
 use super::memory::Memory;
 use super::names;
-use super::pod::{PodConditionType, PodView, Termination};
+use super::pod::{ContainerView, PodConditionType, PodView};
 use super::tree::Leaf;
-use super::window::{after, seconds_between};
-use super::world::{NodeView, WorkerView, World};
+use super::world::{WorkerView, World};
+use crate::api::v1alpha1::{ReadyWhen, SlotStatus};
+use ends::has_run_ended;
+use slots::wanted_slots;
+
+pub(super) use ends::{
+    ended_runs, has_ended, has_stopped, is_over, loss_ends_at, node_is_gone, node_of,
+    waits_for_fence,
+};
 
 /// One wanted slot and its Pods.
 #[derive(Clone, Debug)]
@@ -201,7 +208,7 @@ impl<'a> SlotView<'a> {
         };
         let memory = memory.filter(|m| m.pod_uid == pod.uid);
         let ready = leaf.settings.ready == ReadyWhen::Ready;
-        let running = pod.judged().all(super::pod::ContainerView::is_running);
+        let running = pod.judged().all(ContainerView::is_running);
         let started_now = match leaf.settings.ready {
             ReadyWhen::Ready => pod.is_ready(),
             ReadyWhen::Running => running,
@@ -253,120 +260,8 @@ impl Life {
     }
 }
 
-/// Whether the current run of the app containers has ended: one of them is enough, unless it ended cleanly and the type
-/// allows that; then the others go on until they have ended, too.
-fn has_run_ended(pod: &PodView, leaf: &Leaf<'_>) -> bool {
-    let ends = || pod.judged().map(super::pod::ContainerView::end);
-    let is_end = |end: Option<&Termination>| {
-        end.is_some_and(|end| {
-            leaf.settings.restart == Restart::Permanent || !leaf.is_clean(end.exit_code)
-        })
-    };
-    let all_ended = pod.judged().count() > 0 && ends().all(|end| end.is_some());
-    all_ended || ends().any(is_end)
-}
-
-/// Whether a Pod has ended or is on its way out.
-pub(super) fn is_over(pod: &PodView) -> bool {
-    pod.is_deleting() || pod.is_terminal()
-}
-
-/// How many lives of the Pod have ended so far, failed starts in init containers included. It never becomes less.
-pub(super) fn ended_runs(pod: &PodView, memory: Option<&SlotStatus>) -> i64 {
-    let known = memory.filter(|m| m.pod_uid == pod.uid);
-    let failed_inits = pod.failed_inits().or_else(|| known.map(|m| m.failed_inits));
-    pod.ended_runs() + failed_inits.unwrap_or(0)
-}
-
-/// Whether the Pod as a whole has ended: it is terminal, or somebody deleted it. A `Stable` one that is
-/// being deleted has ended only when that is proven.
-pub(super) fn has_ended(pod: &PodView, leaf: &Leaf<'_>, world: &World) -> bool {
-    pod.is_terminal() || (pod.is_deleting() && (!leaf.is_stable() || is_proven_dead(pod, world)))
-}
-
-/// Whether no container of the Pod can be running any more.
-pub(super) fn is_proven_dead(pod: &PodView, world: &World) -> bool {
-    let all_ended = !pod.containers.is_empty()
-        && pod.is_deleting()
-        && pod
-            .containers
-            .iter()
-            .all(|c| matches!(c.state, super::pod::ContainerState::Terminated(_)));
-    let never_bound = pod.is_deleting() && pod.node.is_none();
-    pod.is_terminal()
-        || all_ended
-        || never_bound
-        || node_is_gone(pod, world)
-        || node_of(pod, world).is_some_and(|node| node.out_of_service)
-}
-
-/// Whether the Pod is on its way out on a node that does not answer, and may still run there.
-pub(super) fn waits_for_fence(pod: &PodView, world: &World) -> bool {
-    let unreachable = node_of(pod, world).is_some_and(|node| node.unreachable);
-    pod.is_deleting() && unreachable && !is_proven_dead(pod, world)
-}
-
-/// Whether an ordered stop of the Pod is finished although its object is still there.
-pub(super) fn has_stopped(pod: &PodView, leaf: &Leaf<'_>, world: &World, now: Timestamp) -> bool {
-    if is_proven_dead(pod, world) {
-        return true;
-    }
-    let patience = i64::from(leaf.settings.node_loss_seconds);
-    if world.nodes.is_none() && !leaf.is_stable() {
-        // Nobody can say whether its node still answers.
-        return pod
-            .deletion
-            .is_some_and(|end| seconds_between(end, now) >= patience);
-    }
-    let lost_since = node_of(pod, world)
-        .filter(|node| node.unreachable)
-        .and_then(|node| node.not_ready_since);
-    !leaf.is_stable()
-        && pod.is_deleting()
-        && lost_since.is_some_and(|since| {
-            seconds_between(since, now) >= i64::from(leaf.settings.node_loss_seconds)
-        })
-}
-
-/// When a Pod on a lost node has been bound to it for long enough, so that it is to be deleted; `None` when the tree
-/// leaves that to others.
-///
-/// Kubernetes deletes the Pods of that node, too, but it begins some seconds later and takes one after the other: a
-/// hundred take it more than ten seconds. What this rule spares is that wait and nothing else, so it asks for:
-/// - The taint by which Kubernetes itself evicts. It holds back with it when most nodes of a zone have gone silent at
-///   once. No world can see that by itself: it knows the nodes of one tree, often a single one.
-/// - A Pod that is not Ready. Kubernetes marks those on a silent node so, and a kubelet that is back takes it back; so
-///   an old view of the nodes alone does not end a Pod that runs well.
-/// - A Pod older than the silence. One that was bound to the node since shows that the view of the node is old.
-/// - A Pod made from the present template, which shows whether the user tolerates the loss in another way.
-pub(super) fn loss_ends_at(pod: &PodView, leaf: &Leaf<'_>, world: &World) -> Option<Timestamp> {
-    let node = node_of(pod, world).filter(|node| node.unreachable && node.evicting)?;
-    if leaf.is_stable() || is_over(pod) || pod.is_ready() {
-        return None;
-    }
-    let since = node.not_ready_since.filter(|since| pod.created < *since)?;
-    let follows_setting =
-        pod.revision == leaf.revision && !build::tolerates_unreachable(&leaf.settings.template.0);
-    follows_setting.then(|| after(since, i64::from(leaf.settings.node_loss_seconds)))
-}
-
-/// The node of a Pod, when it is known.
-pub(super) fn node_of<'a>(pod: &PodView, world: &'a World) -> Option<&'a NodeView> {
-    world.nodes.as_ref()?.get(pod.node.as_ref()?)
-}
-
-/// Whether the Pod's node is known not to exist any more.
-pub(super) fn node_is_gone(pod: &PodView, world: &World) -> bool {
-    match (&world.nodes, &pod.node) {
-        (Some(nodes), Some(node)) => !nodes.contains_key(node),
-        _ => false,
-    }
-}
-
 fn running_since(pod: &PodView) -> Option<Timestamp> {
-    pod.judged()
-        .filter_map(super::pod::ContainerView::running_since)
-        .max()
+    pod.judged().filter_map(ContainerView::running_since).max()
 }
 
 fn alive_since(pod: &PodView, ready: bool) -> Option<Timestamp> {
@@ -375,58 +270,4 @@ fn alive_since(pod: &PodView, ready: bool) -> Option<Timestamp> {
         .condition(PodConditionType::Ready)
         .filter(|c| ready && c.is_true);
     condition.and_then(|c| c.changed).max(running)
-}
-
-/// The slots that a worker of `count` replicas fills. `Stable` ones are the lowest numbers;
-/// `Interchangeable` ones keep the slots there are, drop first those not alive, then not Ready, then the
-/// highest, and add the lowest free numbers. They come in order, none twice. Returns with them the slots that are dropped and would be kept if their Pods
-/// were alive and Ready.
-fn wanted_slots(
-    leaf: &Leaf<'_>,
-    count: i32,
-    child: &str,
-    views: &[SlotView<'_>],
-    memory: &Memory,
-) -> (Vec<i32>, BTreeSet<i32>) {
-    if leaf.is_stable() {
-        return ((0..count).collect(), BTreeSet::new());
-    }
-    let remembered = memory.workers.get(child).into_iter().flat_map(|w| &w.slots);
-    let mut slots: Vec<i32> = views
-        .iter()
-        .filter(|view| view.current.is_some_and(|pod| !pod.is_terminal()))
-        .map(|view| view.slot)
-        .chain(remembered.map(|s| s.slot))
-        .collect();
-    slots.sort_unstable();
-    slots.dedup();
-    let wanted = usize::try_from(count).unwrap_or(0);
-    let rank = |slot: &i32| {
-        let place = views.binary_search_by_key(slot, |view| view.slot);
-        let pod = place.ok().and_then(|place| views[place].current);
-        let live = pod.is_some_and(|p| !p.is_deleting() && !p.is_terminal());
-        let running = pod.is_some_and(|p| p.judged().all(super::pod::ContainerView::is_running));
-        (
-            live && running,
-            live && pod.is_some_and(PodView::is_ready),
-            -slot,
-        )
-    };
-    let mut dropped = BTreeSet::new();
-    if slots.len() > wanted {
-        let mut worst_first = slots.clone();
-        worst_first.sort_by_cached_key(rank);
-        let kept = worst_first.split_off(slots.len() - wanted);
-        let worst_kept = kept.first().map(rank);
-        dropped.extend(worst_first);
-        slots.retain(|slot| !dropped.contains(slot));
-        dropped.retain(|slot| worst_kept.is_some_and(|kept| kept < (true, true, -slot)));
-    }
-    let free: Vec<i32> = (0..=count)
-        .filter(|slot| slots.binary_search(slot).is_err())
-        .take(wanted.saturating_sub(slots.len()))
-        .collect();
-    slots.extend(free);
-    slots.sort_unstable();
-    (slots, dropped)
 }
