@@ -4,13 +4,12 @@
 //! Rule: the supervisor under test is called `s`; a root that is in nobody's way is above it. All of them go by OTP's
 //! rules: one child after another, no delays, and a first start that fails is not retried.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::{Deref, DerefMut};
 
 use super::lab::Lab;
-use super::scenarios::trace;
-use crate::api::v1alpha1::{Child, SupervisionTreeSpec, SupervisorStatus};
+use super::scenarios::{charges, trace};
+use crate::api::v1alpha1::{Child, SupervisionTreeSpec};
 
 mod administration;
 mod exits;
@@ -186,11 +185,6 @@ impl Otp {
         self.charges(supervisor).values().sum()
     }
 
-    fn record(&self, supervisor: &str) -> Option<&SupervisorStatus> {
-        let mut records = self.world.tree.status.supervisors.iter();
-        records.find(|record| record.name == supervisor)
-    }
-
     /// Whether a supervisor has given up, and nobody starts it again.
     fn gave_up(&self, supervisor: &str) -> bool {
         let records = &self.world.tree.status.supervisors;
@@ -272,11 +266,4 @@ impl Otp {
 fn child_mut<'a>(spec: &'a mut SupervisionTreeSpec, name: &str) -> &'a mut Child {
     let mut children = spec.children.iter_mut();
     children.find(|child| child.name == name).unwrap()
-}
-
-/// Charges by child.
-fn charges(of: &[(&str, usize)]) -> BTreeMap<String, usize> {
-    of.iter()
-        .map(|(child, count)| ((*child).to_owned(), *count))
-        .collect()
 }

@@ -17,7 +17,9 @@ use super::fault::Verdict;
 use super::pod::PodView;
 use super::window::after;
 use super::world::{NodeView, Refusal, TreeView, Untold, World};
-use crate::api::v1alpha1::{SupervisionTreeSpec, SupervisionTreeStatus};
+use crate::api::v1alpha1::{
+    SupervisionTreeSpec, SupervisionTreeStatus, SupervisorStatus, WorkerSettings,
+};
 
 /// How the program of a child behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,14 +123,24 @@ impl Lab {
         tree.generation += 1;
     }
 
-    /// Changes the template of a worker.
-    pub(crate) fn edit_template(&mut self, child: &str, image: &str) {
-        let image = image.to_owned();
+    /// Edits the settings of a worker.
+    pub(crate) fn edit_worker(&mut self, child: &str, change: impl FnOnce(&mut WorkerSettings)) {
         self.edit(|spec| {
             let child = spec.children.iter_mut().find(|c| c.name == child).unwrap();
-            let template = &mut child.worker.as_mut().unwrap().template.0;
-            template["spec"]["containers"][0]["image"] = image.into();
+            change(child.worker.as_mut().unwrap());
         });
+    }
+
+    /// Changes the template of a worker.
+    pub(crate) fn edit_template(&mut self, child: &str, image: &str) {
+        self.edit_worker(child, |worker| {
+            worker.template.0["spec"]["containers"][0]["image"] = image.into();
+        });
+    }
+
+    /// Changes the number of replicas of a worker.
+    pub(crate) fn edit_replicas(&mut self, child: &str, replicas: i32) {
+        self.edit_worker(child, |worker| worker.replicas = Some(replicas));
     }
 
     /// Lets that many seconds go by. The engine is asked when something changed and when it asked to be,
@@ -231,16 +243,15 @@ impl Lab {
         &self.world.tree.status.conditions[0].message
     }
 
+    /// What is remembered of a supervisor.
+    pub(crate) fn record(&self, supervisor: &str) -> Option<&SupervisorStatus> {
+        let mut records = self.world.tree.status.supervisors.iter();
+        records.find(|record| record.name == supervisor)
+    }
+
     /// The charges of a supervisor, by child.
     pub(crate) fn charges(&self, supervisor: &str) -> BTreeMap<String, usize> {
-        let record = self
-            .world
-            .tree
-            .status
-            .supervisors
-            .iter()
-            .find(|s| s.name == supervisor);
-        record
+        self.record(supervisor)
             .into_iter()
             .flat_map(|s| &s.charges)
             .map(|c| (c.child.clone(), c.times.len()))

@@ -98,7 +98,8 @@ pub(super) fn trace(lab: &Lab, since: usize) -> String {
     steps.collect::<Vec<_>>().join(" ")
 }
 
-fn charges(of: &[(&str, usize)]) -> BTreeMap<String, usize> {
+/// Charges by child.
+pub(super) fn charges(of: &[(&str, usize)]) -> BTreeMap<String, usize> {
     of.iter()
         .map(|(child, count)| ((*child).into(), *count))
         .collect()
@@ -139,7 +140,7 @@ fn a_kind_that_may_not_be_watched_is_told_and_the_rest_goes_on() {
         kind: "Pod",
         message: "pods is forbidden".into(),
     }];
-    lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(3));
+    lab.edit_replicas("a", 3);
     lab.run(10);
     assert_eq!(lab.live("a"), [0, 1, 2]);
     assert_eq!(lab.state(), "TFT WatchRefused");

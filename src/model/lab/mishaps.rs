@@ -8,6 +8,7 @@ use super::Lab;
 use super::kubelet::end_container;
 use crate::model::kubelet::set_condition;
 use crate::model::pod::{PodConditionType, PodPhase};
+use crate::model::window::after;
 
 impl Lab {
     /// Somebody deletes a Pod.
@@ -34,6 +35,18 @@ impl Lab {
         pod.reason = Some("Evicted".into());
         pod.message = Some("The node was low on resource: memory.".into());
         set_condition(pod, PodConditionType::Ready, false, "PodFailed", "", now);
+    }
+
+    /// The node of a replica does not answer any more, and somebody has asked for the end of its Pod.
+    pub(crate) fn lose_node(&mut self, child: &str, slot: i32) {
+        let now = self.now;
+        let pod = self.pod_mut(child, slot);
+        pod.deletion = Some(after(now, 10_000));
+        let name = pod.node.clone().expect("the Pod has a node");
+        let nodes = self.world.nodes.as_mut().unwrap();
+        let node = nodes.get_mut(&name).expect("the node is known");
+        node.not_ready_since = Some(now);
+        node.unreachable = true;
     }
 
     /// A replica becomes ready or unready.

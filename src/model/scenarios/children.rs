@@ -12,14 +12,14 @@ use crate::model::names::revision;
 fn scaling_drops_the_highest_and_adds_the_lowest_free() {
     let mut lab = Lab::new(&many(3, 1));
     lab.run(6);
-    lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(1));
+    lab.edit_replicas("a", 1);
     lab.run(5);
     assert_eq!(lab.live("a"), [0]);
     assert_eq!(lab.state(), "TFF AllUp");
-    lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(2));
+    lab.edit_replicas("a", 2);
     lab.run(6);
     assert_eq!(lab.live("a"), [0, 1]);
-    lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(0));
+    lab.edit_replicas("a", 0);
     lab.run(6);
     assert_eq!(lab.live("a"), [] as [i32; 0]);
     assert_eq!(lab.state(), "TFF AllUp", "no replicas count as up");
@@ -33,9 +33,9 @@ fn scaling_down_and_up_again_at_once_makes_no_deaths() {
     lab.kill("a", 2, 1);
     lab.run(40);
     let restarts = lab.world.tree.status.restarts;
-    lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(1));
+    lab.edit_replicas("a", 1);
     lab.settle();
-    lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(3));
+    lab.edit_replicas("a", 3);
     lab.run(10);
     assert_eq!(lab.live("a"), [0, 1, 2]);
     assert_eq!(lab.state(), "TFF AllUp");
@@ -50,7 +50,7 @@ fn a_number_stated_in_the_tree_is_put_back_and_one_left_out_is_not() {
     lab.run(6);
     assert_eq!(lab.world.workers["a"].replicas, 2);
     assert!(lab.events.contains(&"ScaleOverridden".to_owned()));
-    lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = None);
+    lab.edit_worker("a", |worker| worker.replicas = None);
     lab.run(6);
     assert_eq!(lab.live("a"), [0, 1], "removing the line keeps the number");
     lab.world.workers.get_mut("a").unwrap().replicas = 3;
@@ -147,9 +147,7 @@ fn a_move_to_another_parent_keeps_the_pods() {
 fn a_changed_identity_is_remove_and_add() {
     let mut lab = Lab::new(&many(2, 1));
     lab.run(6);
-    lab.edit(|spec| {
-        spec.children[0].worker.as_mut().unwrap().identity = Identity::Stable;
-    });
+    lab.edit_worker("a", |worker| worker.identity = Identity::Stable);
     lab.run(10);
     let names: Vec<String> = lab.pods().map(|p| p.name.clone()).collect();
     assert_eq!(names, ["t-a-0", "t-a-1"]);

@@ -77,9 +77,9 @@ fn stories() -> Vec<Story> {
             || Lab::new(&many(4, 2)),
             |lab| {
                 lab.run(10);
-                lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(2));
+                lab.edit_replicas("a", 2);
                 lab.run(20);
-                lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(5));
+                lab.edit_replicas("a", 5);
                 lab.run(40);
             },
         ),

@@ -94,7 +94,7 @@ fn a_quota_is_waited_for() {
         reason: "Forbidden".into(),
         message: "pods \"x\" is forbidden: exceeded quota: compute, requested: pods=1, used: pods=2, limited: pods=2".into(),
     });
-    lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(2));
+    lab.edit_replicas("a", 2);
     lab.run(90);
     assert_eq!(lab.state(), "TTF WaitingForCapacity", "{}", lab.message());
     lab.refuse_creates = None;
@@ -137,7 +137,7 @@ fn a_refusal_of_one_replica_spares_its_siblings_the_try() {
         reason: "Forbidden".into(),
         message: "exceeded quota: q".into(),
     });
-    lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(102));
+    lab.edit_replicas("a", 102);
     lab.run(120);
     assert_eq!(
         lab.live("a").len(),
@@ -187,10 +187,10 @@ children:
 fn a_start_after_no_replicas_is_a_start() {
     let mut lab = Lab::new(&many(3, 2));
     lab.run(30);
-    lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(0));
+    lab.edit_replicas("a", 0);
     lab.run(30);
     lab.behave("a", Behaviour::Crash(0, 1));
-    lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(3));
+    lab.edit_replicas("a", 3);
     lab.run(3);
     assert_eq!(
         lab.charges("(root)"),
@@ -205,7 +205,7 @@ fn a_replica_that_has_come_up_since_is_not_dropped_for_its_state() {
     lab.run(30);
     lab.set_ready("a", 0, false);
     lab.settle();
-    lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(1));
+    lab.edit_replicas("a", 1);
     lab.decide_before(|lab| lab.set_ready("a", 0, true));
     assert_eq!(lab.live("a"), [0, 1], "what was decided is no longer so");
     lab.run(5);
@@ -216,7 +216,7 @@ fn a_replica_that_has_come_up_since_is_not_dropped_for_its_state() {
 fn a_replica_that_goes_by_its_number_goes_whatever_becomes_of_it() {
     let mut lab = Lab::new(&many(3, 1));
     lab.run(30);
-    lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(1));
+    lab.edit_replicas("a", 1);
     lab.decide_before(|lab| {
         lab.set_ready("a", 1, false);
         lab.set_ready("a", 2, false);

@@ -138,7 +138,7 @@ children:
         }
     });
     lab.settle();
-    lab.edit(|spec| spec.children[0].worker.as_mut().unwrap().replicas = Some(1));
+    lab.edit_replicas("a", 1);
     lab.settle();
     assert_eq!(
         (lab.world.tree.status.restarts, lab.charges("(root)")),

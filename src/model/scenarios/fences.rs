@@ -247,12 +247,7 @@ fn a_lost_replica_of_a_former_template_is_left_to_the_rollout() {
 fn a_stable_pod_on_a_lost_node_waits_for_a_fence() {
     let mut lab = Lab::new(&stable());
     lab.run(6);
-    let now = lab.now;
-    let node = lab.world.nodes.as_mut().unwrap().get_mut("node-a").unwrap();
-    node.not_ready_since = Some(now);
-    node.unreachable = true;
-    let forever = after(now, 10_000);
-    lab.pod_mut("a", 0).deletion = Some(forever);
+    lab.lose_node("a", 0);
     lab.run(120);
     assert_eq!(lab.live("a"), [1], "never two of one name");
     assert_eq!(lab.state(), "FFT WaitingForFence", "{}", lab.message());

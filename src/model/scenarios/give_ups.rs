@@ -153,14 +153,7 @@ fn giving_up_escalates_and_siblings_of_the_root_stay() {
     lab.edit_template("ui", "two");
     lab.run(20);
     assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
-    let web = lab
-        .world
-        .tree
-        .status
-        .supervisors
-        .iter()
-        .find(|s| s.name == "web")
-        .unwrap();
+    let web = lab.record("web").unwrap();
     assert_eq!(
         web.incarnation, 3,
         "one restart by the root, one by the edit"

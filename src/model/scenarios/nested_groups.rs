@@ -44,14 +44,7 @@ fn what_escalates_restarts_the_group_above() {
         (charges(&[]), charges(&[("web", 1)]))
     );
     assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
-    let web = lab
-        .world
-        .tree
-        .status
-        .supervisors
-        .iter()
-        .find(|s| s.name == "web")
-        .unwrap();
+    let web = lab.record("web").unwrap();
     assert_eq!(web.incarnation, 2);
 }
 

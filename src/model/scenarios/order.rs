@@ -4,7 +4,6 @@
 
 use super::{NESTED, ONE};
 use crate::model::lab::{Behaviour, Lab};
-use crate::model::window::after;
 
 #[test]
 fn children_start_in_order_and_stop_in_reverse() {
@@ -50,12 +49,7 @@ fn an_ordered_start_waits_for_a_child_that_does_not_start() {
 fn deletion_does_not_wait_for_an_unreachable_node() {
     let mut lab = Lab::new(ONE);
     lab.run(5);
-    let now = lab.now;
-    let node = lab.world.nodes.as_mut().unwrap().get_mut("node-a").unwrap();
-    node.not_ready_since = Some(now);
-    node.unreachable = true;
-    let forever = after(now, 10_000);
-    lab.pod_mut("a", 0).deletion = Some(forever);
+    lab.lose_node("a", 0);
     lab.tree_mut().deleting = true;
     lab.run(3);
     assert!(lab.world.tree.finalizers.is_empty());

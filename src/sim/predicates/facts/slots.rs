@@ -81,12 +81,21 @@ impl Facts {
         if is_stable(server, pod) {
             return slot_of(pod) >= replicas;
         }
-        let lower = (0..slot_of(pod)).filter(|slot| {
-            let pods = self.last.get(&(uid_of(worker).to_owned(), *slot));
-            let mut pods = pods.into_iter().flatten();
-            pods.any(|pod| self.was_up(server, pod, slack))
-        });
+        let lower = (0..slot_of(pod)).filter(|slot| self.was_slot_up(server, worker, *slot, slack));
         lower.count() >= usize::try_from(replicas).unwrap_or(0)
+    }
+
+    /// Whether a Pod of a slot, which may be gone by now, is up or was a moment ago.
+    fn was_slot_up(
+        &self,
+        server: &Server,
+        worker: &Value,
+        slot: i64,
+        slack: SignedDuration,
+    ) -> bool {
+        let pods = self.last.get(&(uid_of(worker).to_owned(), slot));
+        let mut pods = pods.into_iter().flatten();
+        pods.any(|pod| self.was_up(server, pod, slack))
     }
 
     /// Whether a Pod is Ready and not being deleted, or was a moment ago.
@@ -144,17 +153,11 @@ impl Facts {
         if !is_ready(pod) || !outdated || is_or_was(server, tree, worker, slack, goes) {
             return None;
         }
-        // A Pod that is gone by now may have been up a moment ago, too.
-        let is_up = |slot: i64| {
-            let pods = self.last.get(&(uid_of(worker).to_owned(), slot));
-            let mut pods = pods.into_iter().flatten();
-            pods.any(|pod| self.was_up(server, pod, slack))
-        };
         let replicas = replicas_of(worker);
         let finished = finished_slots(tree, worker);
         (0..replicas)
             .filter(|slot| *slot != slot_of(pod) && !finished.contains(slot))
-            .find(|slot| !is_up(*slot))
+            .find(|slot| !self.was_slot_up(server, worker, *slot, slack))
             .map(|slot| {
                 format!(
                     "{}/{} is taken down for its template while {slot} is not up",
