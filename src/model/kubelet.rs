@@ -1,6 +1,7 @@
 //! What a kubelet makes of a Pod, as far as the API server shows it: ends of containers, restarts in place, waits.
 //!
-//! Rule: it knows nothing of supervision, and no decision rests on it: it is for worlds that are acted out.
+//! Rule: it knows nothing of supervision, and no decision rests on it: it is for worlds that are acted out, and for a warning
+//! that reckons with its waits.
 
 use jiff::Timestamp;
 

@@ -4,9 +4,12 @@
 
 use crate::api::v1alpha1::{AutoShutdown, GiveUp, Intensity, Restart, WarningStatus};
 
+use super::build::kubelet_restarts;
 use super::judge::cut;
-use super::tree::{Kind, Leaf, NodeId, Policy, Tree};
-use super::window::backoff_total;
+use super::kubelet::back_off_seconds;
+use super::pod::RestartPolicy;
+use super::tree::{Kind, Leaf, Node, NodeId, Policy, Tree};
+use super::window::{backoff_delay, backoff_total};
 
 /// Most warnings that are shown.
 const MOST: usize = 16;
@@ -60,32 +63,39 @@ fn of_supervisor(tree: &Tree<'_>, id: NodeId, policy: &Policy) -> Vec<Found> {
     found
 }
 
-/// Whether the window is too short for what must happen within it before the supervisor gives up.
+/// Whether the window is too short for one worker alone to fill it. Several that die together still may, and so may starts that
+/// fail, because their charges do not age.
 fn unreachable_intensity(tree: &Tree<'_>, id: NodeId, policy: &Policy) -> Option<Found> {
     let node = &tree.nodes[id];
     let Intensity {
         max_restarts,
         period_seconds,
     } = policy.intensity;
-    let fastest = node
-        .children
-        .iter()
-        .filter_map(|child| seconds_to_death(tree, *child))
-        .min()?;
-    let needed = backoff_total(&policy.backoff, max_restarts) + i64::from(max_restarts) * fastest;
+    let needed = fastest(tree, node, policy, max_restarts)?;
     (needed > i64::from(period_seconds)).then(|| {
         (
             "IntensityUnreachable",
             format!(
-                "{} gives up after more than {max_restarts} restarts within {period_seconds} s, but so many take at least {needed} s (delays of `backoff` included), so that it never does. Make `periodSeconds` longer than {needed}, or `maxRestarts` smaller",
+                "{0} gives up after more than {max_restarts} restarts within {period_seconds} s, but one worker that starts and ends again and again needs at least {needed} s for so many, delays included, so that by itself it is restarted for ever; {0} gives up only when several end together, or starts fail. Make `periodSeconds` at least {needed}, or `maxRestarts` smaller",
                 node.name
             ),
         )
     })
 }
 
-/// How long a child takes from its start to a death that is charged to its parent, at least; `None` when it never dies so.
-fn seconds_to_death(tree: &Tree<'_>, id: NodeId) -> Option<i64> {
+/// The least time in which one child of a supervisor can end, and so often after that; `None` when none ever does.
+fn fastest(tree: &Tree<'_>, node: &Node<'_>, policy: &Policy, restarts: i32) -> Option<i64> {
+    let children = node.children.iter();
+    let times = children.filter_map(|id| {
+        let life = seconds_to_end(tree, *id)?;
+        Some(delays(policy, &tree.nodes[*id], restarts) + i64::from(restarts) * life)
+    });
+    times.min()
+}
+
+/// How long a child takes from its start to an end that is charged to its parent, at least, when one worker in it ends again
+/// and again; `None` when it never ends so.
+fn seconds_to_end(tree: &Tree<'_>, id: NodeId) -> Option<i64> {
     let node = &tree.nodes[id];
     let policy = match &node.kind {
         Kind::Worker(_) => {
@@ -93,13 +103,46 @@ fn seconds_to_death(tree: &Tree<'_>, id: NodeId) -> Option<i64> {
         }
         Kind::Supervisor(policy) => policy,
     };
-    let gives_up = policy.on_give_up == GiveUp::Escalate && node.restart == Restart::Permanent;
-    let children = node.children.iter();
-    let fastest = children
-        .filter_map(|child| seconds_to_death(tree, *child))
-        .min()?;
-    let restarts = policy.intensity.max_restarts;
-    gives_up.then(|| backoff_total(&policy.backoff, restarts) + (i64::from(restarts) + 1) * fastest)
+    if node.restart != Restart::Permanent {
+        return None;
+    }
+    let mut children = node.children.iter();
+    let shuts_down = policy.auto_shutdown != AutoShutdown::Never
+        && children.any(|child| tree.nodes[*child].significant);
+    if shuts_down {
+        return Some(LIFE_SECONDS);
+    }
+    let gives_up = policy.on_give_up == GiveUp::Escalate;
+    let ends = fastest(tree, node, policy, policy.intensity.max_restarts)?;
+    gives_up.then_some(LIFE_SECONDS + ends)
+}
+
+/// Sum of the delays of so many restarts of a child. Where the kubelet restarts containers in place, it makes the first one in
+/// each Pod at once, and further ones when its own wait is over, unless the Pod is replaced before.
+fn delays(policy: &Policy, node: &Node<'_>, restarts: i32) -> i64 {
+    let in_place = match &node.kind {
+        Kind::Worker(leaf) => kubelet_restarts(policy, leaf) != RestartPolicy::Never,
+        Kind::Supervisor(_) => false,
+    };
+    if !in_place {
+        return backoff_total(&policy.backoff, restarts);
+    }
+    let mut total = 0;
+    let mut in_pod = 0;
+    for step in 0..i64::from(restarts) {
+        let replaced = backoff_delay(&policy.backoff, step);
+        let waits = back_off_seconds(in_pod);
+        if in_pod == 0 {
+            in_pod = 1;
+        } else if waits < replaced {
+            in_pod += 1;
+            total += waits;
+        } else {
+            in_pod = 0;
+            total += replaced;
+        }
+    }
+    total
 }
 
 fn of_worker(leaf: &Leaf<'_>) -> Option<Found> {
@@ -122,11 +165,19 @@ mod tests {
     use super::*;
     use crate::api::v1alpha1::SupervisionTreeSpec;
 
-    fn warned(spec: &str) -> Vec<(String, String)> {
+    fn warnings(spec: &str) -> Vec<WarningStatus> {
         let spec: SupervisionTreeSpec = serde_yaml::from_str(spec).unwrap();
-        let tree = Tree::parse("t", &spec).unwrap();
-        let all = of(&tree).into_iter();
+        of(&Tree::parse("t", &spec).unwrap())
+    }
+
+    fn warned(spec: &str) -> Vec<(String, String)> {
+        let all = warnings(spec).into_iter();
         all.map(|warning| (warning.child, warning.reason)).collect()
+    }
+
+    fn messages(spec: &str) -> Vec<String> {
+        let all = warnings(spec).into_iter();
+        all.map(|warning| warning.message).collect()
     }
 
     fn one(child: &str, reason: &str) -> Vec<(String, String)> {
@@ -172,22 +223,53 @@ mod tests {
     }
 
     #[test]
-    fn a_window_that_cannot_fill_is_told_with_its_numbers() {
-        let spec = |period| {
+    fn a_window_that_one_worker_cannot_fill_is_told_with_its_numbers() {
+        let spec = |strategy, period| {
             format!(
-                "intensity: {{maxRestarts: 3, periodSeconds: {period}}}\nchildren: [{{name: s, supervisor: {{intensity: {{maxRestarts: 10, periodSeconds: 600}}}}}}, {{name: a, parent: s, worker: {{{POD}}}}}]"
+                "intensity: {{maxRestarts: 3, periodSeconds: {period}}}\nchildren: [{{name: s, supervisor: {{strategy: {strategy}, intensity: {{maxRestarts: 10, periodSeconds: 600}}}}}}, {{name: a, parent: s, worker: {{{POD}}}}}]"
             )
         };
-        // Ten restarts of `a` take 151 s of delays and eleven lives of a second; three restarts of `s` 3 s of delays.
-        let needed = 3 + 3 * (151 + 11);
-        assert_eq!(warned(&spec(needed)), []);
+        // Ten restarts of `a` take 151 s of delays and eleven lives of a second; three restarts of `s` 3 s of delays. Where the
+        // kubelet restarts in place, too, the ten take 0, 1, 0, 4, 0, 10, 20, 30, 0 and 10 s.
+        let all = [
+            ("OneForAll", 3 + 3 * (151 + 11)),
+            ("OneForOne", 3 + 3 * (75 + 11)),
+        ];
+        for (strategy, needed) in all {
+            assert_eq!(warned(&spec(strategy, needed)), []);
+            let short = spec(strategy, needed - 1);
+            assert_eq!(warned(&short), one("(root)", "IntensityUnreachable"));
+            let said = messages(&short).remove(0);
+            assert!(said.contains("one worker"), "{said}");
+            let fix = format!("`periodSeconds` at least {needed},");
+            assert!(said.contains(&fix), "{said}");
+            assert!(said.len() < 512, "nothing of it is cut");
+        }
+    }
+
+    #[test]
+    fn only_delays_and_lives_of_one_worker_count() {
+        let spec = |period| {
+            format!(
+                "intensity: {{maxRestarts: 10, periodSeconds: {period}}}\nbackoff: {{initialSeconds: 0}}\nchildren: [{{name: a, worker: {{{POD}}}}}, {{name: b, worker: {{{POD}}}}}]"
+            )
+        };
+        assert_eq!(warned(&spec(9)), one("(root)", "IntensityUnreachable"));
+        assert_eq!(warned(&spec(10)), []);
+    }
+
+    #[test]
+    fn a_supervisor_that_shuts_itself_down_ends_as_fast_as_its_child() {
+        let spec = |shut_down| {
+            format!(
+                "intensity: {{maxRestarts: 3, periodSeconds: 300}}\nchildren: [{{name: s, supervisor: {{autoShutdown: {shut_down}, strategy: OneForAll, intensity: {{maxRestarts: 10, periodSeconds: 600}}}}}}, {{name: a, parent: s, worker: {{restart: Transient, significant: {}, {POD}}}}}]",
+                shut_down != "Never"
+            )
+        };
         assert_eq!(
-            warned(&spec(needed - 1)),
+            warned(&spec("Never")),
             one("(root)", "IntensityUnreachable")
         );
-        let own = format!(
-            "intensity: {{maxRestarts: 10, periodSeconds: 160}}\nchildren: [{{name: a, worker: {{{POD}}}}}]"
-        );
-        assert_eq!(warned(&own), one("(root)", "IntensityUnreachable"));
+        assert_eq!(warned(&spec("AnySignificant")), one("s", "ShutDownLoops"));
     }
 }
