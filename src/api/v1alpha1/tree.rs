@@ -76,7 +76,8 @@ pub struct SupervisionTreeSpec {
     #[serde(default)]
     pub on_start_failure: StartFailure,
 
-    /// backoff delays repeated restarts of the same child of the root. It never changes a count.
+    /// backoff delays repeated restarts of the same child of the root. It never changes a count. Under OneForOne the kubelet
+    /// makes the first restart in each Pod, and others when its own waits of 10, 20, 40 … seconds are over before the delay.
     /// Default: the first restart at once, then 1, 2, 4 … up to 30 seconds.
     #[serde(default)]
     pub backoff: Backoff,
@@ -90,12 +91,12 @@ pub struct SupervisionTreeSpec {
     #[serde(default)]
     pub on_give_up: RootGiveUp,
 
-    /// autoShutdown says whether the tree ends when its significant children have ended as their type allows.
+    /// autoShutdown says whether the tree ends when its significant children have ended as their type allows. The remaining
+    /// children are then stopped in reverse order, and the tree is `Finished`, which is an end and not a failure: an edit of
+    /// a template or `restartAt` starts it again.
     /// Never: it does not.
     /// AnySignificant: when one of them has.
     /// AllSignificant: when all of them have.
-    /// The remaining children are then stopped in reverse order, and the tree is `Finished`, which is an end and not a
-    /// failure: an edit of a template or `restartAt` starts it again.
     /// Default Never.
     #[serde(default)]
     pub auto_shutdown: AutoShutdown,

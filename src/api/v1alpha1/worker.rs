@@ -254,7 +254,8 @@ pub struct ParkedStatus {
     #[schemars(range(min = 0, max = 300))]
     pub delay_seconds: i64,
 
-    /// waiting says that the slot is down until the retry; false while a retry is on probation.
+    /// waiting says that the slot is down until the retry; false once it has been started again, while it is not known yet
+    /// whether it stays up.
     #[serde(default)]
     pub waiting: bool,
 }

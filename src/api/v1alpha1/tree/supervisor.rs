@@ -40,7 +40,8 @@ pub struct SupervisorSettings {
     #[serde(default)]
     pub on_start_failure: StartFailure,
 
-    /// backoff delays repeated restarts of the same child. It never changes a count.
+    /// backoff delays repeated restarts of the same child. It never changes a count. Under OneForOne the kubelet makes the
+    /// first restart in each Pod, and others when its own waits of 10, 20, 40 … seconds are over before the delay.
     /// Default: the first restart at once, then 1, 2, 4 … up to 30 seconds.
     #[serde(default)]
     pub backoff: Backoff,
@@ -56,11 +57,11 @@ pub struct SupervisorSettings {
     #[serde(default)]
     pub on_give_up: GiveUp,
 
-    /// autoShutdown says whether this supervisor ends when its significant children have ended as their type allows.
+    /// autoShutdown says whether this supervisor ends when its significant children have ended as their type allows. The
+    /// remaining children are then stopped in reverse order, and the parent judges that as a clean end.
     /// Never: it does not.
     /// AnySignificant: when one of them has.
     /// AllSignificant: when all of them have.
-    /// The remaining children are then stopped in reverse order, and the parent judges that as a clean end.
     /// Default Never.
     #[serde(default)]
     pub auto_shutdown: AutoShutdown,
@@ -142,7 +143,8 @@ pub struct Backoff {
     pub initial_seconds: i32,
 
     /// maxSeconds is the longest delay, from 0 to 3600. The delays of `maxRestarts` restarts must fit
-    /// into `periodSeconds`, else the supervisor could never give up and the tree is refused.
+    /// into `periodSeconds`, else a child that keeps dying would hardly ever make the supervisor give up, and the tree is
+    /// refused.
     /// Default 30.
     #[serde(default = "default_backoff_max")]
     #[schemars(range(min = 0, max = 3600))]

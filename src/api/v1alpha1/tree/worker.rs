@@ -36,14 +36,14 @@ pub struct WorkerSettings {
     #[serde(default)]
     pub identity: Identity,
 
-    /// restart says when a replica is started again after it has ended by itself.
+    /// restart says when a replica is started again after it has ended by itself. One that is not has finished, which counts
+    /// as alive. A finished one runs again in a restart of its group, when a supervisor above it is restarted, and when its
+    /// template changes; a Temporary one never.
     /// Permanent: always.
     /// Transient: only after an abnormal end. Clean is an exit code listed in `cleanExitCodes`, of all containers, that
     /// nobody else brought about: a program that is told to stop by an eviction or by `kubectl delete` and exits with 0 has
     /// not ended cleanly.
     /// Temporary: never.
-    /// A replica that is not started again has finished, which counts as alive. A finished one runs again in a restart of
-    /// its group, when a supervisor above it is restarted, and when its template changes; a Temporary one never.
     /// Default Permanent.
     #[serde(default)]
     pub restart: Restart,
