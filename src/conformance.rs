@@ -58,6 +58,16 @@ fn the_page_is_current() {
 }
 
 #[test]
+fn each_rule_is_a_heading_of_the_page_for_those_who_come_from_erlang() {
+    let text = fs::read_to_string(root().join("docs/from-erlang.md")).unwrap();
+    let headings = text.lines().filter_map(|line| line.strip_prefix("### "));
+    let anchors: Vec<String> = headings.map(anchor).collect();
+    for (name, _, _) in RULES {
+        assert!(anchors.contains(&anchor(name)), "{name}");
+    }
+}
+
+#[test]
 fn a_comment_without_a_test_is_no_row() {
     let source = "
         /// Same: A helper.
@@ -167,7 +177,7 @@ fn result_of(comment: &str) -> Option<(String, String)> {
     }
     let (rule, about) = comment.strip_prefix("Differs (")?.split_once("): ")?;
     assert!(
-        RULES.iter().any(|(name, _)| *name == rule),
+        RULES.iter().any(|(name, _, _)| *name == rule),
         "no rule is called '{rule}'"
     );
     Some((rule.to_owned(), about.to_owned()))
@@ -244,10 +254,15 @@ fn page() -> String {
          ## Where Coppice differs\n\n",
         CASES.len() + TRACES
     );
-    for (name, rule) in RULES {
+    for (name, otp, coppice) in RULES {
         let rows = all().filter(|row| row.rule == name).count();
         assert!(rows > 0, "nothing differs by the rule '{name}'");
-        writeln!(page, "### {name}\n\n{rule} Rows: {rows}.\n").unwrap();
+        writeln!(
+            page,
+            "### {name}\n\nOTP: {otp}\n\nCoppice: {coppice} [More about it](from-erlang.md#{}). Rows: {rows}.\n",
+            anchor(name)
+        )
+        .unwrap();
     }
     page += CASES_HEAD;
     for (number, name, row) in &cases {
@@ -260,11 +275,16 @@ fn page() -> String {
     page
 }
 
+/// What a heading is linked by.
+fn anchor(heading: &str) -> String {
+    heading.to_lowercase().replace(' ', "-")
+}
+
 fn write_row(page: &mut String, number: &str, name: &str, row: &Row) {
     let result = match row.rule.as_str() {
         "" => "same".to_owned(),
         none if none.starts_with("no counterpart") => none.to_owned(),
-        rule => format!("differs: [{rule}](#{})", rule.replace(' ', "-")),
+        rule => format!("differs: [{rule}](#{})", anchor(rule)),
     };
     let name = if name.is_empty() {
         String::new()
