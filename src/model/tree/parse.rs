@@ -203,7 +203,7 @@ fn check_policy(who: &str, policy: &Policy) -> Result<(), SpecError> {
     let delays = backoff_total(&policy.backoff, max_restarts);
     if delays > i64::from(period_seconds) {
         return Err(SpecError(format!(
-            "the `backoff` of {who} delays {max_restarts} restarts by {delays} seconds in all, which must fit into `periodSeconds` {period_seconds}; otherwise it could never give up: lower `backoff.maxSeconds` or `intensity.maxRestarts`, or raise `intensity.periodSeconds`"
+            "the `backoff` of {who} delays {max_restarts} restarts by {delays} seconds in all, which must fit into `periodSeconds` {period_seconds}; otherwise a child that keeps dying would hardly ever make it give up: lower `backoff.maxSeconds` or `intensity.maxRestarts`, or raise `intensity.periodSeconds`"
         )));
     }
     Ok(())
