@@ -24,6 +24,7 @@ pub mod names;
 mod order;
 mod plan;
 pub mod pod;
+mod reasons;
 mod replica;
 mod report;
 #[cfg(test)]

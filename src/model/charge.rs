@@ -12,6 +12,7 @@ use super::decision::Notice;
 use super::engine::Engine;
 use super::judge::cut;
 use super::mistakes::{Mistake, is_planted};
+use super::reasons::EventReason;
 use super::tree::NodeId;
 use super::window::{
     Toll, after, api_time, backoff_delay, next_retry_delay, seconds_between, whole_second,
@@ -125,23 +126,23 @@ impl Engine<'_> {
                 let operation = self.operation(OperationKind::GiveUp, &message);
                 self.memory.supervisor_mut(name).operation = Some(operation);
                 (
-                    "SupervisorEscalated",
+                    EventReason::SupervisorEscalated,
                     name.to_owned(),
                     format!("{name} gives up: its children are stopped and its parent judges"),
                 )
             }
             GiveUp::Stop => {
                 let text = self.give_up_all(supervisor, &message);
-                ("SupervisorStopped", name.to_owned(), text)
+                (EventReason::SupervisorStopped, name.to_owned(), text)
             }
             GiveUp::Retry => {
                 let (about, text) = self.give_up_scope(supervisor, charge, &message);
-                ("ChildGivenUp", about, text)
+                (EventReason::ChildGivenUp, about, text)
             }
         };
         self.notices.push(Notice {
             warning: true,
-            reason: reason.to_owned(),
+            reason: reason.as_str().to_owned(),
             action: "GiveUp",
             child: about,
             message: format!("{message}; {text}"),

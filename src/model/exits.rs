@@ -11,6 +11,7 @@ use super::decision::Notice;
 use super::engine::{Engine, Mode};
 use super::judge::cut;
 use super::mistakes::{Mistake, is_planted};
+use super::reasons::EventReason;
 use super::tree::{NodeId, ROOT};
 use super::window::{Toll, api_time};
 
@@ -134,13 +135,13 @@ impl Engine<'_> {
             format!(": {why}")
         };
         let reason = if warning {
-            "SupervisorExited"
+            EventReason::SupervisorExited
         } else {
-            "SupervisorFinished"
+            EventReason::SupervisorFinished
         };
         self.notices.push(Notice {
             warning,
-            reason: reason.to_owned(),
+            reason: reason.as_str().to_owned(),
             action: if warning { "Restart" } else { "Finish" },
             child: name.to_owned(),
             message: format!("{name} {what}{why}"),
@@ -235,7 +236,7 @@ impl Engine<'_> {
         self.memory.supervisor_mut(supervisor).operation = Some(operation);
         self.notices.push(Notice {
             warning: false,
-            reason: "SupervisorShutsDown".to_owned(),
+            reason: EventReason::SupervisorShutsDown.as_str().to_owned(),
             action: "Stop",
             child: supervisor.to_owned(),
             message: format!(

@@ -17,6 +17,7 @@ use super::decision::{Judged, Notice};
 use super::engine::{Engine, Mode};
 use super::fault::{Class, Verdict};
 use super::mistakes::{Mistake, is_planted};
+use super::reasons::EventReason;
 use super::replica::{Life, SlotView};
 use super::tree::{Leaf, NodeId};
 use super::window::{
@@ -217,7 +218,7 @@ impl Engine<'_> {
         let notice = if death.clean {
             Notice {
                 warning: false,
-                reason: "ChildFinished".to_owned(),
+                reason: EventReason::ChildFinished.as_str().to_owned(),
                 action: "Finish",
                 child: child.to_owned(),
                 message: format!("{child}/{} has finished; {decision}", death.slot),

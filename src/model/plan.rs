@@ -13,6 +13,7 @@ use super::decision::{Notice, Write};
 use super::engine::{Engine, Mode};
 use super::names;
 use super::pod::PodView;
+use super::reasons::EventReason;
 use super::replica::{Life, SlotView, ended_runs, has_ended, is_over, loss_ends_at};
 use super::tree::{Leaf, NodeId, ROOT, is_after};
 use super::window::{after, brake_delay};
@@ -142,7 +143,7 @@ impl Engine<'_> {
         let is_news = self.world.tree.status.observed_generation == self.world.tree.generation;
         let notice = is_news.then(|| Notice {
             warning: false,
-            reason: "ScaleOverridden".to_owned(),
+            reason: EventReason::ScaleOverridden.as_str().to_owned(),
             action: "Scale",
             child: child.to_owned(),
             message: format!(

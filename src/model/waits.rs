@@ -7,6 +7,7 @@ use crate::api::v1alpha1::{GaveUpStatus, Restart};
 
 use super::decision::Notice;
 use super::engine::{Engine, Mode};
+use super::reasons::EventReason;
 use super::situations::scope_name;
 use super::supervise::SETTLED_SECONDS;
 use super::tree::{NodeId, ROOT};
@@ -154,7 +155,7 @@ impl Engine<'_> {
         }
         self.notices.push(Notice {
             warning: false,
-            reason: "RetryStarted".to_owned(),
+            reason: EventReason::RetryStarted.as_str().to_owned(),
             action: "Restart",
             child: self.name(first).to_owned(),
             message: format!("{} is started again: {why}", scope_name(entry)),

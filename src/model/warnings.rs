@@ -8,6 +8,7 @@ use super::build::kubelet_restarts;
 use super::judge::cut;
 use super::kubelet::back_off_seconds;
 use super::pod::RestartPolicy;
+use super::reasons::WarningReason;
 use super::tree::{Kind, Leaf, Node, NodeId, Policy, Tree};
 use super::window::{backoff_delay, backoff_total};
 
@@ -27,21 +28,21 @@ pub(super) fn of(tree: &Tree<'_>) -> Vec<WarningStatus> {
             .into_iter()
             .map(move |(reason, message)| WarningStatus {
                 child: tree.nodes[id].name.to_owned(),
-                reason: reason.to_owned(),
+                reason: reason.as_str().to_owned(),
                 message: cut(&message, 512),
             })
     });
     all.take(MOST).collect()
 }
 
-type Found = (&'static str, String);
+type Found = (WarningReason, String);
 
 fn of_supervisor(tree: &Tree<'_>, id: NodeId, policy: &Policy) -> Vec<Found> {
     let node = &tree.nodes[id];
     let mut found = Vec::new();
     if node.restart != Restart::Permanent && policy.on_give_up == GiveUp::Escalate {
         found.push((
-            "GiveUpIsFinal",
+            WarningReason::GiveUpIsFinal,
             format!(
                 "{} is {:?}: when it gives up, its parent does not start it again, because Erlang/OTP takes that for a clean end; it stays down until `retryAt` or an edit of a template. Make it `restart: Permanent` to have it restarted",
                 node.name, node.restart
@@ -52,7 +53,7 @@ fn of_supervisor(tree: &Tree<'_>, id: NodeId, policy: &Policy) -> Vec<Found> {
     if is_child && policy.auto_shutdown != AutoShutdown::Never && node.restart == Restart::Permanent
     {
         found.push((
-            "ShutDownLoops",
+            WarningReason::ShutDownLoops,
             format!(
                 "{} shuts itself down (`autoShutdown`) and is Permanent, so that its parent starts it again each time, which is charged. Make it `restart: Transient` to have it end",
                 node.name
@@ -74,7 +75,7 @@ fn unreachable_intensity(tree: &Tree<'_>, id: NodeId, policy: &Policy) -> Option
     let needed = fastest(tree, node, policy, max_restarts)?;
     (needed > i64::from(period_seconds)).then(|| {
         (
-            "IntensityUnreachable",
+            WarningReason::IntensityUnreachable,
             format!(
                 "{0} gives up after more than {max_restarts} restarts within {period_seconds} s, but one worker that starts and ends again and again needs at least {needed} s for so many, delays included, so that by itself it is restarted for ever; {0} gives up only when several end together, or starts fail. Make `periodSeconds` at least {needed}, or `maxRestarts` smaller",
                 node.name
@@ -152,7 +153,7 @@ fn of_worker(leaf: &Leaf<'_>) -> Option<Found> {
     let name = probed.get("name")?.as_str()?;
     (leaf.settings.restart == Restart::Transient).then(|| {
         (
-            "LivenessLooksClean",
+            WarningReason::LivenessLooksClean,
             format!(
                 "container {name} has a liveness probe, and the worker is Transient: a program that exits with 0 when the kubelet stops it for a failed probe looks as if it had finished, and is not started again. Have it exit with another code when it is told to stop, or make the worker Permanent"
             ),

@@ -34,6 +34,14 @@ macro_rules! classes {
                 }
             }
 
+            /// What it stands for, in whole sentences, for people.
+            #[cfg(test)]
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($doc),+).trim_ascii(),)+
+                }
+            }
+
             /// What the class means for the tree unless the evidence says more, see [`super::Fault::verdict`].
             pub const fn verdict(self) -> Verdict {
                 match self {
