@@ -32,7 +32,7 @@
 //!   (why something failed), `deaths` (which lives have ended), `judge` and `charge` (who is charged, who gives up),
 //!   `incarnations` (what an operation of a supervisor starts anew), `exits` (supervisors that end), `waits` (what is tried
 //!   again, and when), `supervise` (what is forgotten, and starts that have succeeded), `troubles` (what keeps slots down),
-//!   `order` (whose turn it is), `plan` (the next writes), `situations`, `warnings` and `report` (what people read), `fit` (how
+//!   `order` (whose turn it is), `plan` (the next writes), `situations`, `warnings`, `reasons` and `report` (what people read), `fit` (how
 //!   much of it), `decide` (all of it in one function). `kubelet` is apart: it plays the other side where a world is acted out.
 //! * [`controller`]: the shell. `connection` is how the API server is reached, `watches` and `store` keep views of the cluster, `queue` says which tree
 //!   is next, `observe` is the only reader, `execute` the only writer, `reconcile` joins them.
