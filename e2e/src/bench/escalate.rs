@@ -19,9 +19,9 @@ use super::group::end;
 use super::load::{Subject, create, tree, trees, worker};
 use super::rig::{COPPICE, Rig, US};
 
-/// How many supervisors stand above the worker, the root included.
+/// How many supervisors stand between the root and the worker; each of them gives up.
 const DEPTH: usize = 8;
-const TREES: u32 = 200;
+const TREES: u32 = 400;
 /// How far the deaths are apart.
 const GAP: Duration = Duration::from_millis(100);
 
@@ -96,11 +96,12 @@ pub(super) async fn measure() -> Result<Vec<Figure>> {
     ])
 }
 
-/// A root that restarts all its children, and a chain of supervisors below it that give up at the first death.
+/// A root that restarts all its children, and a chain of supervisors below it whose windows are full from the start: they
+/// allow no restart.
 fn deep_tree(name: &str) -> Value {
     let level = |number: usize| format!("level-{number}");
     let mut children = vec![worker("bystander", 1)];
-    for number in 1..DEPTH {
+    for number in 1..=DEPTH {
         let mut child =
             json!({"name": level(number), "supervisor": {"intensity": {"maxRestarts": 0}}});
         if number > 1 {
@@ -109,7 +110,7 @@ fn deep_tree(name: &str) -> Value {
         children.push(child);
     }
     let mut deepest = worker("deepest", 1);
-    deepest["parent"] = level(DEPTH - 1).into();
+    deepest["parent"] = level(DEPTH).into();
     children.push(deepest);
     let mut tree = tree(name, &children);
     tree["spec"]["strategy"] = "OneForAll".into();

@@ -1,12 +1,12 @@
 //! Groups of real Pods: what is stopped and started again when a member ends, in which order, and what that costs.
 //!
-//! Rule: order is read off the Pods' own records: when they were made, became Ready, were told to stop, and ended.
+//! Rule: order is read off the Pods' own records, in the order in which the API server stored them: when they were made,
+//! became Ready, were told to stop, and ended.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use e2e::current;
-use jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ const WITHIN: Duration = Duration::from_mins(3);
 /// Twenty Pods that start and stop one after the other.
 const LONG: Duration = Duration::from_mins(6);
 
-/// A worker whose program needs a second to stop, so that the order shows in whole seconds.
+/// A worker whose program needs a second to stop, so that others could be stopped beside it by mistake.
 fn worker(name: &str, parent: Option<&str>) -> String {
     let image = current::workload_image();
     let parent = parent.map_or_else(String::new, |parent| format!("parent: {parent}, "));
@@ -34,63 +34,60 @@ fn tree(strategy: &str, names: &[&str]) -> String {
     )
 }
 
-/// The life of one Pod, as it told it itself.
+/// The life of one Pod, as it told it itself. Each number is the place of what was seen among all that was seen.
 #[derive(Clone, Debug)]
 struct Life {
     child: String,
-    created: Timestamp,
-    ready: Option<Timestamp>,
+    created: usize,
+    ready: Option<usize>,
     /// When somebody asked for it to stop.
-    stopped: Option<Timestamp>,
+    stopped: Option<usize>,
     /// When its program ended.
-    ended: Option<Timestamp>,
+    ended: Option<usize>,
 }
 
 impl Life {
-    fn of(pod: &Value) -> Self {
-        let time = |value: &Value| value.as_str().and_then(|text| text.parse().ok());
-        let meta = &pod["metadata"];
-        let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
-        let ready = conditions
-            .into_iter()
-            .find(|one| one["type"] == "Ready" && one["status"] == "True");
-        let grace = meta["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
-        let ended = &pod["status"]["containerStatuses"][0]["state"]["terminated"]["finishedAt"];
-        let until: Option<Timestamp> = time(&meta["deletionTimestamp"]);
+    fn begun(pod: &Value, place: usize) -> Self {
+        let child = pod["metadata"]["labels"]["coppice.dev/child"].as_str();
         Self {
-            child: meta["labels"]["coppice.dev/child"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned(),
-            created: time(&meta["creationTimestamp"]).expect("every Pod has one"),
-            ready: ready.and_then(|one| time(&one["lastTransitionTime"])),
-            stopped: until.map(|until| until - jiff::SignedDuration::from_secs(grace)),
-            ended: time(ended),
+            child: child.unwrap_or_default().to_owned(),
+            created: place,
+            ready: None,
+            stopped: None,
+            ended: None,
         }
     }
 
-    /// What is known later is added to what was known before.
-    fn note(&mut self, later: &Self) {
-        self.ready = self.ready.or(later.ready);
-        self.stopped = self.stopped.or(later.stopped);
-        self.ended = later.ended.or(self.ended);
+    fn note(&mut self, pod: &Value, is_gone: bool, place: usize) {
+        let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
+        let mut ready = conditions.filter(|one| one["type"] == "Ready" && one["status"] == "True");
+        let state = &pod["status"]["containerStatuses"][0]["state"];
+        let has_ended = is_gone || !state["terminated"].is_null();
+        let note = |time: &mut Option<usize>, has_happened: bool| {
+            if has_happened {
+                time.get_or_insert(place);
+            }
+        };
+        note(&mut self.ready, ready.next().is_some());
+        note(
+            &mut self.stopped,
+            !pod["metadata"]["deletionTimestamp"].is_null(),
+        );
+        note(&mut self.ended, has_ended);
     }
 }
 
 /// The lives of all Pods that were seen, by UID.
 fn lives(record: &Record) -> BTreeMap<String, Life> {
     let mut lives: BTreeMap<String, Life> = BTreeMap::new();
-    for seen in record.so_far() {
+    for (place, seen) in record.so_far().into_iter().enumerate() {
+        let is_gone = matches!(seen, Seen::Gone(_));
         let (Seen::Object(pod) | Seen::Gone(pod)) = seen;
-        let uid = pod["metadata"]["uid"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
-        let life = Life::of(&pod);
-        lives
-            .entry(uid)
-            .and_modify(|known| known.note(&life))
-            .or_insert(life);
+        let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
+        let life = lives
+            .entry(uid.to_owned())
+            .or_insert_with(|| Life::begun(&pod, place));
+        life.note(&pod, is_gone, place);
     }
     lives
 }
@@ -129,7 +126,7 @@ fn assert_restarted(record: &Record, group: &[&str], victim: &str) {
     for pair in stopped.windows(2) {
         let (later, earlier) = (life(pair[0], 0), life(pair[1], 0));
         assert!(
-            earlier.stopped.expect("it was told to stop") >= later.ended.expect("it ended"),
+            earlier.stopped.expect("it was told to stop") > later.ended.expect("it ended"),
             "{} was stopped before {} had ended: {children:#?}",
             pair[1],
             pair[0]
@@ -142,13 +139,13 @@ fn assert_restarted(record: &Record, group: &[&str], victim: &str) {
         .flatten();
     let first = life(group[0], 1).created;
     assert!(
-        last.is_none_or(|last| first >= last),
+        last.is_none_or(|last| first > last),
         "all have ended before the first starts: {children:#?}"
     );
     for pair in group.windows(2) {
         let (earlier, later) = (life(pair[0], 1), life(pair[1], 1));
         assert!(
-            later.created >= earlier.ready.expect("it became Ready"),
+            later.created > earlier.ready.expect("it became Ready"),
             "{} was started before {} was Ready: {children:#?}",
             pair[1],
             pair[0]
@@ -292,8 +289,43 @@ async fn what_nobody_below_can_mend_goes_up_three_levels() {
         once("web"),
         "api gave up, then web: {tree:#}"
     );
+    for supervisor in ["web", "api"] {
+        let records = tree["status"]["supervisors"]
+            .as_array()
+            .into_iter()
+            .flatten();
+        let mut own = records.filter(|one| one["name"] == supervisor);
+        assert!(own.all(|one| one["incarnation"] == 2), "{tree:#}");
+        let events = space.kubectl(&["get", "events", "-o", "jsonpath={.items[*].message}"]);
+        assert!(
+            events.contains(&format!("{supervisor} gives up")),
+            "{events}"
+        );
+    }
     assert_restarted(&record, &["db", "ui", "v1"], "v1");
-    assert_eq!(by_child(&record)["v2"].len(), 2);
+    let children = by_child(&record);
+    let (v2, ui) = (&children["v2"], &children["ui"]);
+    assert_eq!(v2.len(), 2, "{children:#?}");
+    assert!(
+        ui[0].stopped > v2[0].ended && v2[0].ended.is_some(),
+        "api stops its children before web does: {children:#?}"
+    );
+}
+
+/// Who is told to stop by others and exits with 0 has not ended as its type allows.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_delete_has_not_finished_however_politely_it_exits() {
+    let space = Space::new(shared().await, "polite").await;
+    let record = Record::of_pods(space.cluster, &space.name);
+    let transient = "worker: {restart: Transient, ";
+    space.apply(&tree("OneForAll", &["a", "b"]).replace("worker: {", transient));
+    space.until_at_rest("tree", WITHIN).await;
+    let name = space.pods_of("tree", "b").await[0].name_any();
+    space.kubectl(&["delete", "pod", &name, "--wait=false"]);
+    let tree = healed(&space, 1, WITHIN).await;
+    assert_eq!(charges(&tree, "(root)"), BTreeMap::new());
+    assert_restarted(&record, &["a", "b"], "b");
+    assert_eq!(space.pods_of("tree", "b").await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
