@@ -1,6 +1,6 @@
 //! What is generated and stands in the repository is what the chart makes, and the chart is well-formed.
 //!
-//! Rule: where a file is stale, the message says which command writes it again.
+//! Rule: a file is compared as a whole with what the chart makes.
 
 use crate::kit::{NAMESPACE, documents, find, helm, render, root, stdout, title};
 

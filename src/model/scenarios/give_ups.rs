@@ -1,6 +1,6 @@
 //! Giving up: when a supervisor does so, what it takes down, and what ends the wait after it.
 //!
-//! Rule: a tree that gave up says so until what it gave up on is up again or was edited.
+//! Rule: a tree that gave up says so until what it gave up on is up again, or somebody edits it or asks for a retry.
 
 use super::{NESTED, ONE, charges, worker};
 use crate::model::lab::{Behaviour, Lab};

@@ -1,6 +1,6 @@
 //! A spec is read into a tree, or refused in words that say what to fix.
 //!
-//! Rule: nothing is repaired here; what cannot be carried out as it is written is refused as a whole.
+//! Rule: what cannot be carried out as it is written is refused as a whole; nothing is guessed.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
