@@ -2,6 +2,8 @@
 //!
 //! Rule: what is not safe now is left for the next decision; nothing here waits.
 
+mod slots;
+
 use jiff::Timestamp;
 
 use crate::api::conditions::Reason;
@@ -14,13 +16,10 @@ use super::engine::{Engine, Mode};
 use super::names;
 use super::pod::PodView;
 use super::reasons::EventReason;
-use super::replica::{Life, SlotView, ended_runs, has_ended, is_over, loss_ends_at};
+use super::replica::{Life, SlotView};
 use super::tree::{Leaf, NodeId, ROOT, is_after};
 use super::window::{after, brake_delay};
 use super::world::WorkerView;
-
-/// How long the last ended Pod of a slot is kept as evidence, in seconds.
-const EVIDENCE_SECONDS: i64 = 3600;
 
 /// When the creation of a Pod was refused, and when it is tried again.
 #[derive(Clone, Copy, Debug)]
@@ -212,7 +211,7 @@ impl Engine<'_> {
         for (view, life) in &lives {
             self.plan_evidence(view, life, writes);
             if life.finished {
-                plan_finished(view, writes);
+                slots::plan_finished(view, writes);
                 continue;
             }
             let held = mode == Mode::Held
@@ -313,224 +312,6 @@ impl Engine<'_> {
             .into_iter()
             .collect()
     }
-
-    /// Ended Pods beside the current one: the newest is kept for an hour, for people to look at.
-    fn plan_evidence(&mut self, view: &SlotView<'_>, life: &Life, writes: &mut Vec<Write>) {
-        let mut kept = life.over;
-        for pod in view.others.iter().filter(|pod| !pod.is_deleting()) {
-            let expires = after(pod.ended_at(), EVIDENCE_SECONDS);
-            if pod.is_terminal() && !kept && expires > self.now {
-                kept = true;
-                self.wake(expires);
-            } else {
-                writes.push(delete(pod, None, "another Pod fills its slot"));
-            }
-        }
-    }
-
-    /// Deals with the Pod that a slot stands on. Says whether the slot is free for a new one.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a different side of one slot"
-    )]
-    fn plan_current(
-        &mut self,
-        id: NodeId,
-        leaf: &Leaf<'_>,
-        view: &SlotView<'_>,
-        life: &Life,
-        held: bool,
-        update: bool,
-        writes: &mut Vec<Write>,
-    ) -> bool {
-        let Some(pod) = view.current else {
-            return true;
-        };
-        let stable = leaf.is_stable();
-        if pod.is_deleting() {
-            return !stable && life.over;
-        }
-        let gone = self
-            .slot(id, view.slot)
-            .is_some_and(|s| s.gone && s.pod_uid == pod.uid);
-        if gone {
-            // An ended `Interchangeable` Pod stays as evidence; its successor has another name.
-            let keep = !stable && has_ended(pod, leaf, self.world);
-            if !keep {
-                // One that waits for its container may have been restarted by the kubelet since.
-                let may_recover = pod.kubelet_restarts() && pod.is_crash_looping();
-                let version = may_recover.then(|| pod.resource_version.clone());
-                writes.push(delete(pod, version, "its life has ended"));
-            }
-            return !stable;
-        }
-        if update {
-            self.retire(id, view.slot, pod);
-            writes.push(delete(
-                pod,
-                None,
-                "its template was changed, or `restartAt` asks for it",
-            ));
-            return !stable;
-        }
-        // A life that had not started before is one that the kubelet began against the rules.
-        let lives_on = life.alive && self.slot(id, view.slot).is_some_and(|s| s.started);
-        if held && !lives_on {
-            self.retire(id, view.slot, pod);
-            writes.push(delete(pod, None, "it was given up for now"));
-            return false;
-        }
-        if pod.kubelet_restarts() && pod.is_crash_looping() && !self.is_held(id, view.slot) {
-            return self.plan_crash_loop(id, view, pod, stable, writes);
-        }
-        if !held {
-            self.plan_lost(leaf, pod, writes);
-        }
-        false
-    }
-
-    /// A Pod whose node is lost goes when `nodeLossSeconds` have passed. The tree does not retire it: its end is a death like
-    /// any other that a lost node causes.
-    fn plan_lost(&mut self, leaf: &Leaf<'_>, pod: &PodView, writes: &mut Vec<Write>) {
-        match loss_ends_at(pod, leaf, self.world) {
-            Some(due) if due > self.now => self.wake(due),
-            Some(_) => {
-                // It may have become Ready since, because its node is back.
-                let version = Some(pod.resource_version.clone());
-                writes.push(delete(pod, version, "its node has been lost"));
-            }
-            None => {}
-        }
-    }
-
-    /// A container that waits in CrashLoopBackOff is not waited for: a fresh Pod takes over when the
-    /// back-off of the tree allows.
-    fn plan_crash_loop(
-        &mut self,
-        id: NodeId,
-        view: &SlotView<'_>,
-        pod: &PodView,
-        stable: bool,
-        writes: &mut Vec<Write>,
-    ) -> bool {
-        if let Some(due) = self.due(id, view.slot).filter(|due| *due > self.now) {
-            self.wake(due);
-            return false;
-        }
-        self.retire(id, view.slot, pod);
-        writes.push(delete(
-            pod,
-            Some(pod.resource_version.clone()),
-            "its container waits in CrashLoopBackOff",
-        ));
-        !stable
-    }
-
-    /// The tree ends the use of this Pod: its end is no death.
-    fn retire(&mut self, id: NodeId, slot: i32, pod: &PodView) {
-        let child = self.tree.nodes[id].name;
-        let memory = self.memory.slot_mut(child, slot);
-        if memory.turn_to(&pod.uid) {
-            memory.deaths = ended_runs(pod, None);
-        }
-        memory.end_pod(&pod.uid);
-        self.memory.intend_worker(child);
-    }
-
-    /// A Pod that was to be replaced because its container waited, and that the kubelet has restarted in that
-    /// instant, stays: a restart by the kubelet before the replacement is the restart. If it has ended again
-    /// already, that is a death like any other.
-    pub(super) fn keep_recovered(&mut self) {
-        for (id, leaf) in self.tree.leaves() {
-            if self.mode(id) != Mode::Up {
-                continue;
-            }
-            let wanted = self.replicas.get(&id).into_iter().flat_map(|r| &r.wanted);
-            let recovered = wanted.filter(|view| self.has_recovered(id, leaf, view));
-            let slots: Vec<i32> = recovered.map(|view| view.slot).collect();
-            let child = self.tree.nodes[id].name;
-            for slot in slots {
-                self.memory.slot_mut(child, slot).gone = false;
-                self.memory.intend_worker(child);
-            }
-        }
-    }
-
-    fn has_recovered(&self, id: NodeId, leaf: &Leaf<'_>, view: &SlotView<'_>) -> bool {
-        let (Some(pod), Some(memory)) = (view.current, self.slot(id, view.slot)) else {
-            return false;
-        };
-        let is_replaced = memory.gone && memory.pod_uid == pod.uid && !leaf.has_finished(memory);
-        if !is_replaced || !pod.kubelet_restarts() || is_over(pod) || pod.revision != leaf.revision
-        {
-            return false;
-        }
-        let late = Reason::StartDeadlineExceeded.as_str();
-        let awaits_its_end = memory.parked.as_ref().is_some_and(|p| p.waiting)
-            || memory.trouble.as_ref().is_some_and(|t| t.reason == late);
-        let runs = !self.life(id, view).run_ended;
-        let ended_again = ended_runs(pod, Some(memory)) > memory.deaths;
-        !awaits_its_end && (runs || ended_again)
-    }
-
-    fn is_held(&self, id: NodeId, slot: i32) -> bool {
-        self.slot(id, slot)
-            .and_then(|s| s.trouble.as_ref())
-            .is_some_and(|t| t.reason == Reason::Held.as_str())
-    }
-
-    fn plan_create(
-        &mut self,
-        id: NodeId,
-        leaf: &Leaf<'_>,
-        view: &SlotView<'_>,
-        writes: &mut Vec<Write>,
-    ) {
-        if let Some(due) = self.due(id, view.slot).filter(|due| *due > self.now) {
-            self.wake(due);
-            return;
-        }
-        let Some(worker) = self.worker(id).filter(|worker| !worker.deleting) else {
-            return;
-        };
-        let tree = &self.world.tree;
-        let child = self.name(id);
-        let memory = self.slot(id, view.slot);
-        let name = if leaf.is_stable() {
-            names::stable_pod_name(&tree.name, child, view.slot)
-        } else {
-            let replaces = view
-                .current
-                .map(|pod| pod.uid.as_str())
-                .or_else(|| memory.map(|m| m.pod_uid.as_str()))
-                .unwrap_or_default();
-            names::interchangeable_pod_name(&tree.name, child, &worker.uid, view.slot, replaces)
-        };
-        let place = build::Place {
-            tree,
-            child,
-            leaf,
-            policy: self.tree.parent_policy(id),
-            worker,
-            slot: view.slot,
-            incarnation: self.memory.incarnation(child),
-            memory,
-            now: self.now,
-        };
-        writes.push(Write::CreatePod {
-            child: child.to_owned(),
-            slot: view.slot,
-            owner_uid: worker.uid.clone(),
-            body: build::pod(&place, &name),
-            name,
-        });
-    }
-}
-
-/// What the kubelet started again although the replica has finished is stopped. What has ended stays to be looked at.
-fn plan_finished(view: &SlotView<'_>, writes: &mut Vec<Write>) {
-    let live = view.current.filter(|pod| !is_over(pod) && !pod.is_spent());
-    writes.extend(live.map(|pod| delete(pod, None, "its replica has finished")));
 }
 
 fn delete(pod: &PodView, resource_version: Option<String>, why: &'static str) -> Write {
