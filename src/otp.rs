@@ -4,6 +4,13 @@
 //! on ours, in OTP's profile (`spec`); both answer with a `trace`, and `compare` finds where they differ. `shrink` makes a
 //! history that differs as small as it can. OTP comes from the Debian package `erlang-base`.
 //!
+//! What no history has, and why:
+//! - A child that is added, or enabled, and cannot start. OTP answers who asked with an error; here nobody waits for an
+//!   answer, and it is tried again and charged (§4.4).
+//! - A death, a stop or an edit while a supervisor starts or stops others. OTP hears of it afterwards; here it is judged at
+//!   once (§4.7). So each step comes when the one before it has come to rest.
+//! - A child that moves or becomes of another kind, which OTP does not have (§4.4).
+//!
 //! Rule: nothing is left out of the comparison but what the design (§4) says is not as in OTP; each such place names the
 //! number.
 
