@@ -86,7 +86,7 @@ pub(super) fn operators() -> Vec<Scenario> {
         Scenario::new(
             "operator_is_upgraded",
             SHOP,
-            150,
+            240,
             HEALTHY,
             vec![(1, Restart), (30, Restart), (60, Kill("api", 1, 1))],
         ),
