@@ -6,14 +6,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{env, fs};
 
 use syn::{Attribute, Expr, Item, Lit, Meta};
 
 mod suite;
 mod words;
 
+use crate::pages::assert_current;
 use suite::{CASES, NO_COUNTERPART, TRACES};
 use words::{CASES_HEAD, INTRODUCTION, RULES, TRACES_HEAD};
 
@@ -44,17 +45,7 @@ struct Row {
 
 #[test]
 fn the_page_is_current() {
-    let file = root().join("docs/conformance.md");
-    let expected = page();
-    if env::var_os("UPDATE").is_some() {
-        fs::write(&file, &expected).unwrap();
-    }
-    let current = fs::read_to_string(&file).unwrap_or_default();
-    assert!(
-        current == expected,
-        "{} is stale: run `UPDATE=1 cargo test`",
-        file.display()
-    );
+    assert_current("docs/conformance.md", &page());
 }
 
 #[test]

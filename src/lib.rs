@@ -40,6 +40,7 @@
 //!   time, and what it answers is told as a timeline. It decides nothing itself.
 //! * [`runtime`]: process plumbing that knows none of our kinds: telemetry, metrics, health, the election of a
 //!   [`leader`](runtime::leader), shutdown.
+//! * `pages` (for tests only): files that are made from the code are current.
 //! * `conformance` (for tests only): the page that says how far all this does what Erlang/OTP does.
 //! * `sim` (for tests only): all of this over an API server in memory, in virtual time, on one thread, with everything
 //!   going wrong that can; and the promises of the design as predicates that are judged at every step.
@@ -100,5 +101,7 @@ mod dice;
 mod layers;
 #[cfg(test)]
 mod otp;
+#[cfg(test)]
+mod pages;
 #[cfg(test)]
 mod sim;

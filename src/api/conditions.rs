@@ -94,24 +94,14 @@ reasons! {
 
 #[cfg(test)]
 mod tests {
-    use std::{env, fmt::Write as _, fs, path::Path};
+    use std::fmt::Write as _;
 
     use super::{Reason, types};
+    use crate::pages::assert_current;
 
     #[test]
     fn documentation_is_current() {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/conditions.md");
-        let expected = page();
-        if env::var_os("UPDATE").is_some() {
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(&file, &expected).unwrap();
-        }
-        let current = fs::read_to_string(&file).unwrap_or_default();
-        assert!(
-            current == expected,
-            "{} is stale: run `UPDATE=1 cargo test`",
-            file.display()
-        );
+        assert_current("docs/conditions.md", &page());
     }
 
     #[test]

@@ -39,9 +39,10 @@ pub fn file_name(crd: &CustomResourceDefinition) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{env, fs, path::Path};
+    use std::{fs, path::Path};
 
     use super::{all, file_name, to_yaml};
+    use crate::pages::assert_current;
 
     /// What the API server allows for all annotations of an object together, where client-side
     /// `kubectl apply` keeps the whole definition.
@@ -51,17 +52,7 @@ mod tests {
     fn crds_are_current() {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
         for crd in all() {
-            let (file, expected) = (directory.join(file_name(crd)), to_yaml(crd));
-            if env::var_os("UPDATE").is_some() {
-                fs::write(&file, &expected).unwrap();
-            }
-            let current = fs::read_to_string(&file).unwrap_or_default();
-            // Not `assert_eq`, which would print both files.
-            assert!(
-                current == expected,
-                "{} is stale: run `UPDATE=1 cargo test`",
-                file.display()
-            );
+            assert_current(&format!("crds/{}", file_name(crd)), &to_yaml(crd));
         }
         let mut found: Vec<String> = fs::read_dir(directory)
             .unwrap()
