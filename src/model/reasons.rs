@@ -66,24 +66,15 @@ reasons! {
 
 #[cfg(test)]
 mod tests {
-    use std::{env, fmt::Write as _, fs, path::Path};
+    use std::fmt::Write as _;
 
     use super::super::fault::Class;
     use super::{EventReason, WarningReason};
+    use crate::pages::assert_current;
 
     #[test]
     fn documentation_is_current() {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/events.md");
-        let expected = page();
-        if env::var_os("UPDATE").is_some() {
-            fs::write(&file, &expected).unwrap();
-        }
-        let current = fs::read_to_string(&file).unwrap_or_default();
-        assert!(
-            current == expected,
-            "{} is stale: run `UPDATE=1 cargo test`",
-            file.display()
-        );
+        assert_current("docs/events.md", &page());
     }
 
     #[test]
