@@ -208,6 +208,9 @@ impl Engine<'_> {
         let message = match view.current {
             Some(pod) if completes => format!("{who} has not completed yet (Pod {})", pod.name),
             Some(pod) => format!("{who} is starting (Pod {})", pod.name),
+            None if self.tree.ancestors(id).any(|up| self.has_former(up)) => {
+                format!("{who} waits until what ran before has stopped")
+            }
             None if !self.may_start(id) => format!("{who} waits for the children before it"),
             None => format!("{who} is being created"),
         };
