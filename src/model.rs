@@ -22,6 +22,7 @@ mod memory;
 pub(crate) mod mistakes;
 pub mod names;
 mod order;
+pub mod outcome;
 mod plan;
 pub mod pod;
 mod reasons;

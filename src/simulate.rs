@@ -39,7 +39,8 @@ pub struct Plan {
     pub faults: Vec<Fault>,
     /// Children, or replicas, that crash a second after each start.
     pub crash_loops: Vec<Target>,
-    /// How long to go on, in seconds; `None`: until nothing new comes, at most [`DEFAULT_SECONDS`].
+    /// How long to go on, in seconds; `None`: until nothing new comes, at most [`DEFAULT_SECONDS`] or ten minutes after the
+    /// last fault, whichever is later.
     pub seconds: Option<i64>,
 }
 

@@ -118,6 +118,7 @@ pub(super) async fn drain(publisher: tokio::task::JoinHandle<()>) {
 }
 
 fn event(tree: &TreeView, notice: Notice, now: Timestamp) -> Event {
+    let message = notice.message();
     let regarding = ObjectReference {
         api_version: Some(SupervisionTree::api_version(&()).into_owned()),
         kind: Some(SupervisionTree::kind(&()).into_owned()),
@@ -140,12 +141,12 @@ fn event(tree: &TreeView, notice: Notice, now: Timestamp) -> Event {
     Event {
         metadata: ObjectMeta {
             namespace: Some(tree.namespace.clone()),
-            name: Some(name(tree, &notice.reason, &notice.message, now)),
+            name: Some(name(tree, &notice.reason, &message, now)),
             ..ObjectMeta::default()
         },
         type_: Some(if notice.warning { "Warning" } else { "Normal" }.to_owned()),
         reason: Some(cut(notice.reason, LONGEST_REASON)),
-        note: Some(cut(notice.message, LONGEST_NOTE)),
+        note: Some(cut(message, LONGEST_NOTE)),
         action: Some(notice.action.to_owned()),
         regarding: Some(regarding),
         related,
@@ -191,8 +192,9 @@ mod tests {
             reason: "R".repeat(300),
             action: "Restart",
             child: "web".to_owned(),
-            message: "ä".repeat(3000),
+            what: "ä".repeat(3000),
             pod: Some(("p".to_owned(), "pu".to_owned())),
+            ..Notice::default()
         }
     }
 
@@ -222,7 +224,7 @@ mod tests {
         let other = event(
             &tree,
             Notice {
-                message: "other".to_owned(),
+                what: "other".to_owned(),
                 ..notice.clone()
             },
             now,

@@ -12,6 +12,7 @@ use super::decision::Notice;
 use super::engine::Engine;
 use super::judge::cut;
 use super::mistakes::{Mistake, is_planted};
+use super::outcome::{Charged, Next};
 use super::reasons::EventReason;
 use super::tree::NodeId;
 use super::window::{
@@ -34,8 +35,8 @@ pub(super) struct Charge {
 }
 
 impl Engine<'_> {
-    /// Charges a child's death to its supervisor; says what follows in words.
-    pub(super) fn charge(&mut self, charge: &Charge) -> String {
+    /// Charges a child's death to its supervisor. Gives back the charge, and what follows when that is more than a restart.
+    pub(super) fn charge(&mut self, charge: &Charge) -> (Charged, Option<Next>) {
         let parent = self.tree.nodes[charge.child].parent;
         let policy = *self.tree.parent_policy(charge.child);
         let at = charge.toll.at;
@@ -101,18 +102,19 @@ impl Engine<'_> {
                 .restart_slots(self.tree.nodes[charge.child].name);
         }
 
-        let period = policy.intensity.period_seconds;
-        let who = self.name(parent);
-        if spent <= allowed {
-            return format!("charged: restart {spent} of {allowed} within {period} s at {who}");
-        }
-        let numbers = format!("{spent} deaths within {period} s at {who}, which allows {allowed}");
-        let follows = self.give_up(parent, charge, &numbers);
-        format!("charged: {numbers}; {follows}")
+        let charged = Charged {
+            who: self.name(parent).to_owned(),
+            is_slot: false,
+            spent,
+            allowed,
+            period_seconds: policy.intensity.period_seconds,
+        };
+        let follows = (spent > allowed).then(|| self.give_up(parent, charge, &charged.overflow()));
+        (charged, follows)
     }
 
-    /// A supervisor exceeded its intensity. Says what follows in words.
-    fn give_up(&mut self, supervisor: NodeId, charge: &Charge, numbers: &str) -> String {
+    /// A supervisor exceeded its intensity. Says what follows.
+    fn give_up(&mut self, supervisor: NodeId, charge: &Charge, numbers: &str) -> Next {
         let name = self.name(supervisor);
         let child = self.name(charge.child);
         let policy = self
@@ -121,23 +123,31 @@ impl Engine<'_> {
             .map_or(GiveUp::Stop, |p| p.on_give_up);
         let message = format!("{child}: {}; {numbers}", charge.why);
         // Each outcome has a reason of its own, so that people can watch for it.
-        let (reason, about, text) = match policy {
+        let (reason, about, what, next) = match policy {
             GiveUp::Escalate => {
                 let operation = self.operation(OperationKind::GiveUp, &message);
                 self.memory.supervisor_mut(name).operation = Some(operation);
+                let supervisor = name.to_owned();
+                let next = Next::Escalates { supervisor };
                 (
                     EventReason::SupervisorEscalated,
                     name.to_owned(),
-                    format!("{name} gives up: its children are stopped and its parent judges"),
+                    "gives up",
+                    next,
                 )
             }
             GiveUp::Stop => {
-                let text = self.give_up_all(supervisor, &message);
-                (EventReason::SupervisorStopped, name.to_owned(), text)
+                let next = self.give_up_all(supervisor, &message);
+                (
+                    EventReason::SupervisorStopped,
+                    name.to_owned(),
+                    "gives up",
+                    next,
+                )
             }
             GiveUp::Retry => {
-                let (about, text) = self.give_up_scope(supervisor, charge, &message);
-                (EventReason::ChildGivenUp, about, text)
+                let (about, next) = self.give_up_scope(supervisor, charge, &message);
+                (EventReason::ChildGivenUp, about, "is given up", next)
             }
         };
         self.notices.push(Notice {
@@ -145,15 +155,17 @@ impl Engine<'_> {
             reason: reason.as_str().to_owned(),
             action: "GiveUp",
             child: about,
-            message: format!("{message}; {text}"),
-            pod: None,
+            what: what.to_owned(),
+            why: message,
+            next: Some(next.clone()),
+            ..Notice::default()
         });
         self.give_ups += 1;
-        text
+        next
     }
 
-    /// A supervisor is given up as a whole, as its policy says. Says what follows in words.
-    pub(super) fn give_up_all(&mut self, supervisor: NodeId, message: &str) -> String {
+    /// A supervisor is given up as a whole, as its policy says. Says what follows.
+    pub(super) fn give_up_all(&mut self, supervisor: NodeId, message: &str) -> Next {
         let name = self.name(supervisor);
         let policy = self
             .tree
@@ -163,48 +175,42 @@ impl Engine<'_> {
         let at = retries.then_some(self.now);
         let retry = self.give_up_nodes(supervisor, &[supervisor], at, message);
         self.memory.supervisor_mut(name).operation = None;
-        match retry {
-            Some(retry) => format!("{name} is stopped and tried again at {retry}"),
-            None => format!(
-                "{name} gives up and stays stopped until `retryAt` or an edit of a template"
-            ),
+        Next::Stopped {
+            supervisor: name.to_owned(),
+            retry,
         }
     }
 
-    /// `Retry`: what the strategy names is given up. Gives back what that is, and what follows in words.
+    /// `Retry`: what the strategy names is given up. Gives back what that is, and what follows.
     fn give_up_scope(
         &mut self,
         supervisor: NodeId,
         charge: &Charge,
         message: &str,
-    ) -> (String, String) {
+    ) -> (String, Next) {
         let strategy = self.tree.parent_policy(charge.child).strategy;
         let at = charge.toll.at.max(self.now);
         if strategy == Strategy::OneForAll {
-            let text = self.give_up_all(supervisor, message);
-            return (self.name(supervisor).to_owned(), text);
+            let next = self.give_up_all(supervisor, message);
+            return (self.name(supervisor).to_owned(), next);
         }
         let child = match strategy {
-            Strategy::RestForOne => Some(charge.child),
-            _ => self.worst_child(supervisor).or(Some(charge.child)),
+            Strategy::RestForOne => charge.child,
+            // A window holds the charge that made it overflow, so that there is a worst one.
+            _ => self.worst_child(supervisor).unwrap_or(charge.child),
         };
-        let Some(child) = child else {
-            return (self.name(supervisor).to_owned(), String::new());
-        };
-        let name = self.name(child);
+        let name = self.name(child).to_owned();
         let scope = match strategy {
             Strategy::RestForOne => self.tree.from_child(child).to_vec(),
             _ => vec![child],
         };
         let retry = self.give_up_nodes(supervisor, &scope, Some(at), message);
-        let rest = scope.len() - 1;
-        let others = match rest {
-            0 => String::new(),
-            1 => " with the child after it".to_owned(),
-            _ => format!(" with the {rest} children after it"),
+        let next = Next::GivenUp {
+            child: name.clone(),
+            others: scope.len() - 1,
+            retry,
         };
-        let when = retry.map_or_else(String::new, |retry| format!(" and tried again at {retry}"));
-        (name.to_owned(), format!("{name} is given up{others}{when}"))
+        (name, next)
     }
 
     /// The child with the most charges, the latest on a tie.

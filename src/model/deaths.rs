@@ -9,7 +9,8 @@ use crate::api::v1alpha1::{Restart, SlotStatus};
 use super::fault::{self, Class, Confidence, Evidence, Fault, Verdict};
 use super::memory::Memory;
 use super::names;
-use super::pod::{ContainerView, PodView};
+use super::outcome::Way;
+use super::pod::{ContainerState, ContainerView, PodView};
 use super::replica::{Replicas, SlotView, ended_runs, has_ended, node_is_gone, node_of};
 use super::tree::{Leaf, NodeId, Tree};
 use super::window::{Toll, after, whole_second};
@@ -36,6 +37,8 @@ pub(super) struct Death {
     pub ended_runs: i64,
     /// Whether the Pod as a whole is over, so that a new one is needed.
     pub over: bool,
+    /// How the replica comes back, if it does and no group is restarted for it.
+    pub way: Way,
     /// Whether the life had started.
     pub was_started: bool,
     /// Since when the life was there.
@@ -53,6 +56,21 @@ pub(super) struct Death {
     pub clean: bool,
     /// Why it ended.
     pub fault: Fault,
+}
+
+/// How a replica comes back whose Pod has ended as a `whole`, or in which a run has ended.
+fn way(pod: &PodView, whole: bool) -> Way {
+    let waits =
+        |container: &ContainerView| matches!(container.state, ContainerState::Waiting { .. });
+    if whole || !pod.kubelet_restarts() {
+        Way::Replaced
+    } else if pod.is_crash_looping() {
+        Way::ByThen
+    } else if pod.judged().any(waits) {
+        Way::AfterWait
+    } else {
+        Way::InPlace
+    }
 }
 
 enum Overdue {
@@ -207,6 +225,7 @@ impl Place<'_> {
             toll: Toll::one(self.now),
             ended_runs: known.deaths,
             over: true,
+            way: Way::Replaced,
             was_started: known.started,
             since: None,
             is_deleting: true,
@@ -286,6 +305,7 @@ impl Place<'_> {
             },
             since: life_since(pod, fresh > 0),
             over: whole || !pod.kubelet_restarts(),
+            way: way(pod, whole),
             was_started: known.started || life.alive,
             ..self.death_of(pod, ended_runs, fault)
         })
@@ -301,6 +321,7 @@ impl Place<'_> {
             toll: Toll::one(pod.created),
             ended_runs,
             over: false,
+            way: Way::Replaced,
             was_started: false,
             since: life_since(pod, false),
             is_deleting: pod.is_deleting(),

@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::fault::{Class, Verdict};
+use super::outcome::{Cost, Next};
 use crate::api::v1alpha1::{SupervisionTreeStatus, WorkerStatus};
 
 /// The answer to one world.
@@ -113,7 +115,7 @@ pub enum Write {
 }
 
 /// Something to tell people as an Event on the tree.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notice {
     /// Whether it is a warning.
     pub warning: bool,
@@ -123,10 +125,47 @@ pub struct Notice {
     pub action: &'static str,
     /// The child that it is about, or the root.
     pub child: String,
-    /// The message.
-    pub message: String,
+    /// Its slot, when it is about one replica.
+    pub slot: Option<i32>,
+    /// What happened, as the rest of a sentence that the child begins; empty when `why` says all.
+    pub what: String,
+    /// Why; empty when that needs no words.
+    pub why: String,
+    /// The fault that it tells of, with the verdict on it.
+    pub fault: Option<(Class, Verdict)>,
+    /// What it cost; `None` for what nobody is ever charged.
+    pub cost: Option<Cost>,
+    /// What follows; `None` when nothing does.
+    pub next: Option<Next>,
     /// Name and UID of the Pod concerned.
     pub pod: Option<(String, String)>,
+}
+
+impl Notice {
+    /// Whom it is about: a child, or a replica as `child/slot`.
+    pub fn subject(&self) -> String {
+        match self.slot {
+            Some(slot) => format!("{}/{slot}", self.child),
+            None => self.child.clone(),
+        }
+    }
+
+    /// All of it in words.
+    pub fn message(&self) -> String {
+        let mut message = self.subject();
+        if !self.what.is_empty() {
+            message = format!("{message} {}", self.what);
+        }
+        if !self.why.is_empty() {
+            message = format!("{message}: {}", self.why);
+        }
+        let cost = self.cost.iter().map(ToString::to_string);
+        let next = self.next.iter().map(ToString::to_string);
+        for part in cost.chain(next) {
+            message = format!("{message}; {part}");
+        }
+        message
+    }
 }
 
 /// A fault that was judged.
@@ -137,13 +176,9 @@ pub struct Judged {
     /// Its slot.
     pub slot: i32,
     /// Class of the fault.
-    pub class: super::fault::Class,
+    pub class: Class,
     /// Verdict on it.
-    pub verdict: super::fault::Verdict,
+    pub verdict: Verdict,
     /// Whether the restart that it leads to was charged; `None` when it leads to none.
     pub charged: Option<bool>,
-    /// The evidence in words. The notice of it begins with this, after the replica.
-    pub evidence: String,
-    /// What was decided on it, in words: what was charged, and what follows. The notice of it ends with this.
-    pub decision: String,
 }

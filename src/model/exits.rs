@@ -11,6 +11,7 @@ use super::decision::Notice;
 use super::engine::{Engine, Mode};
 use super::judge::cut;
 use super::mistakes::{Mistake, is_planted};
+use super::outcome::{Cost, Next};
 use super::reasons::EventReason;
 use super::tree::{NodeId, ROOT};
 use super::window::{Toll, api_time};
@@ -49,10 +50,10 @@ impl Engine<'_> {
         let why = &operation.message;
         if operation.kind == OperationKind::ShutDown {
             self.finish_supervisor(ROOT, false);
-            self.tell_exit(ROOT, false, "has shut itself down", why);
+            self.tell_exit(ROOT, "has shut itself down", why, None, None);
         } else {
-            let text = self.give_up_all(ROOT, why);
-            self.tell_exit(ROOT, true, &format!("could not start; {text}"), why);
+            let next = self.give_up_all(ROOT, why);
+            self.tell_exit(ROOT, "could not start", why, None, Some(next));
         }
     }
 
@@ -69,12 +70,15 @@ impl Engine<'_> {
         match (kind, node.restart) {
             (OperationKind::ShutDown, Restart::Transient | Restart::Temporary) => {
                 self.finish_supervisor(id, false);
-                self.tell_exit(id, false, "has shut itself down, and is not restarted", why);
+                let next = Some(Next::NotRestarted);
+                self.tell_exit(id, "has shut itself down", why, Some(Cost::Free), next);
                 self.child_has_finished(id);
             }
             (OperationKind::FailStart, _) if self.fails_first_start(id) => {
                 self.fail_start(node.parent, &format!("{}: {why}", node.name));
-                self.tell_exit(id, true, "could not start, and neither can its parent", why);
+                let supervisor = self.name(node.parent).to_owned();
+                let next = Some(Next::FailsStart { supervisor });
+                self.tell_exit(id, "could not start", why, Some(Cost::Free), next);
             }
             (OperationKind::GiveUp, Restart::Transient)
                 if is_planted(Mistake::GiveUpIsAbnormal) =>
@@ -84,8 +88,19 @@ impl Engine<'_> {
             (OperationKind::GiveUp, Restart::Transient | Restart::Temporary)
             | (OperationKind::FailStart, Restart::Temporary) => {
                 self.stay_given_up(id, why);
-                let what = "has stopped, and its type leaves it so until `retryAt` or an edit";
-                self.tell_exit(id, true, what, why);
+                let what = match operation.kind {
+                    OperationKind::FailStart => "could not start and has stopped",
+                    _ => "gave up and has stopped",
+                };
+                let next = Next::Stopped {
+                    supervisor: node.name.to_owned(),
+                    retry: None,
+                };
+                let why = match operation.kind {
+                    OperationKind::FailStart => why,
+                    _ => "",
+                };
+                self.tell_exit(id, what, why, Some(Cost::Free), Some(next));
             }
             _ => self.charge_exit(id, operation),
         }
@@ -109,43 +124,59 @@ impl Engine<'_> {
             since: started.map(|time| time.0),
             why: why.clone(),
         };
-        let mut text = if is_planted(Mistake::ExitIsFree) {
-            String::new()
+        let (cost, follows) = if is_planted(Mistake::ExitIsFree) {
+            (Cost::Free, None)
         } else {
-            self.charge(&charge)
+            let (charged, follows) = self.charge(&charge);
+            (Cost::Charged(charged), follows)
         };
+        let mut next = follows;
         if self.mode_from_above(id) == Mode::Up {
-            match self.restart_group(id, &format!("{name} {why}")) {
-                Some(group) => text = format!("{text}; {group}"),
-                None => self.new_incarnation(id, &format!("restarted after it {verb}")),
-            }
+            let again = self.regroup(id, &format!("{name} {why}"));
+            let again = again.unwrap_or_else(|| {
+                self.new_incarnation(id, &format!("restarted after it {verb}"));
+                let at = self.due_of_child(id).filter(|due| *due > self.now);
+                Next::Regrouped { siblings: 0, at }
+            });
+            next = next.or(Some(again));
         }
-        self.tell_exit(id, true, &format!("{verb} and has stopped; {text}"), "");
+        let what = format!("{verb} and has stopped");
+        // Why it gave up or shuts itself down was told when it began to.
+        let why = match operation.kind {
+            OperationKind::FailStart => operation.message.as_str(),
+            _ => "",
+        };
+        self.tell_exit(id, &what, why, Some(cost), next);
         // What follows from an exit is told after it.
         if let Some(notice) = self.notices.pop() {
             self.notices.insert(place, notice);
         }
     }
 
-    fn tell_exit(&mut self, id: NodeId, warning: bool, what: &str, why: &str) {
-        let name = self.name(id);
-        let why = if why.is_empty() {
-            String::new()
+    fn tell_exit(
+        &mut self,
+        id: NodeId,
+        what: &str,
+        why: &str,
+        cost: Option<Cost>,
+        next: Option<Next>,
+    ) {
+        let has_finished = self.has_finished(id);
+        let (reason, action) = if has_finished {
+            (EventReason::SupervisorFinished, "Finish")
         } else {
-            format!(": {why}")
-        };
-        let reason = if warning {
-            EventReason::SupervisorExited
-        } else {
-            EventReason::SupervisorFinished
+            (EventReason::SupervisorExited, "Restart")
         };
         self.notices.push(Notice {
-            warning,
+            warning: !has_finished,
             reason: reason.as_str().to_owned(),
-            action: if warning { "Restart" } else { "Finish" },
-            child: name.to_owned(),
-            message: format!("{name} {what}{why}"),
-            pod: None,
+            action,
+            child: self.name(id).to_owned(),
+            what: what.to_owned(),
+            why: why.to_owned(),
+            cost,
+            next,
+            ..Notice::default()
         });
     }
 
@@ -235,15 +266,13 @@ impl Engine<'_> {
         );
         self.memory.supervisor_mut(supervisor).operation = Some(operation);
         self.notices.push(Notice {
-            warning: false,
             reason: EventReason::SupervisorShutsDown.as_str().to_owned(),
             action: "Stop",
             child: supervisor.to_owned(),
-            message: format!(
-                "{supervisor} shuts itself down, because its significant child {} has ended",
-                node.name
-            ),
-            pod: None,
+            what: "shuts itself down".to_owned(),
+            why: format!("its significant child {} has ended", node.name),
+            next: Some(Next::ShutsDown),
+            ..Notice::default()
         });
     }
 

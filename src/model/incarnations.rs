@@ -139,8 +139,8 @@ impl Engine<'_> {
     }
 
     /// A child has died: what the strategy of its supervisor names is stopped and started again, the child itself included.
-    /// Says so in words; `None` under `OneForOne`, and when the supervisor has other plans with the child.
-    pub(super) fn restart_group(&mut self, child: NodeId, why: &str) -> Option<String> {
+    /// Says how many others are; `None` under `OneForOne`, and when the supervisor has other plans with the child.
+    pub(super) fn restart_group(&mut self, child: NodeId, why: &str) -> Option<usize> {
         let supervisor = self.tree.nodes[child].parent;
         let from = match self.tree.parent_policy(child).strategy {
             Strategy::OneForOne => return None,
@@ -159,11 +159,7 @@ impl Engine<'_> {
         };
         let others = self.tree.from_child(from).iter().filter(begins).count();
         self.begin_restart(supervisor, from, why);
-        Some(match others {
-            0 => "restarted".to_owned(),
-            1 => "restarted with 1 sibling".to_owned(),
-            _ => format!("restarted with {others} siblings"),
-        })
+        Some(others)
     }
 
     /// Whether a child was added, or enabled, when the others ran already, and has not started since: that it cannot start is

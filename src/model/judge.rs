@@ -17,12 +17,13 @@ use super::decision::{Judged, Notice};
 use super::engine::{Engine, Mode};
 use super::fault::{Class, Verdict};
 use super::mistakes::{Mistake, is_planted};
+use super::outcome::{Charged, Cost, Next, decided};
 use super::reasons::EventReason;
 use super::replica::{Life, SlotView};
 use super::tree::{Leaf, NodeId};
 use super::window::{
     Toll, after, api_time, backoff_delay, brake_delay, in_window, next_retry_delay, resets_brake,
-    seconds_between,
+    seconds_between, whole_second,
 };
 
 /// Most charged deaths whose node is remembered.
@@ -148,10 +149,10 @@ impl Engine<'_> {
             worker.restarts += death.toll.count;
         }
         self.memory.tree.restarts += death.toll.count;
-        let decision = match death.fault.verdict {
+        let (cost, next) = match death.fault.verdict {
             Verdict::Hold | Verdict::Wait => {
                 self.set_trouble(death.leaf, death.slot, Reason::Held, &death.fault.message);
-                "left alone: restarting would not help".to_owned()
+                (Cost::Free, Next::LeftAlone)
             }
             Verdict::Infrastructure => {
                 let leaf = self.tree.leaf(death.leaf);
@@ -160,13 +161,13 @@ impl Engine<'_> {
                 if let Some(worker) = self.memory.workers.get_mut(child).filter(|_| is_childs) {
                     worker.started = false;
                 }
-                let text = self.brake(death);
+                let next = self.brake(death);
                 let group = is_childs.then(|| self.restart_group_of(death)).flatten();
                 if group.is_some() {
                     // The operation absorbs the death, so that the tree has to remember what it began with.
                     self.memory.judged.push(record);
                 }
-                group.map_or(text, |group| format!("not charged; {group}"))
+                (Cost::Free, group.unwrap_or(next))
             }
             Verdict::Application | Verdict::Unknown => {
                 self.charge_death(death, others_alive, record)
@@ -174,7 +175,7 @@ impl Engine<'_> {
         };
         let is_restarted = !matches!(death.fault.verdict, Verdict::Hold | Verdict::Wait)
             && !self.has_failed_to_start(self.tree.nodes[death.leaf].parent);
-        let notice = self.tell(death, is_restarted.then_some(charged), &decision);
+        let notice = self.tell(death, is_restarted.then_some(charged), cost, next);
         self.notices.insert(place, notice);
         if self.memory.judged.len() == named {
             self.memory.leave_to_worker(child, death.toll.count);
@@ -214,18 +215,21 @@ impl Engine<'_> {
         slot.finished = Some(finished.clone());
         slot.trouble = None;
         self.memory.intend_worker(child);
-        let decision = "not restarted, as its type asks; not charged";
         let notice = if death.clean {
             Notice {
-                warning: false,
                 reason: EventReason::ChildFinished.as_str().to_owned(),
                 action: "Finish",
                 child: child.to_owned(),
-                message: format!("{child}/{} has finished; {decision}", death.slot),
+                slot: Some(death.slot),
+                what: "has finished".to_owned(),
+                why: death.fault.message.clone(),
+                cost: Some(Cost::Free),
+                next: Some(Next::NotRestarted),
                 pod: pod_of(death),
+                ..Notice::default()
             }
         } else {
-            self.tell(death, None, decision)
+            self.tell(death, None, Cost::Free, Next::NotRestarted)
         };
         self.notices.push(notice);
         if self.has_finished(death.leaf) {
@@ -246,9 +250,17 @@ impl Engine<'_> {
     }
 
     /// The child of this death has died; see [`Engine::restart_group`].
-    fn restart_group_of(&mut self, death: &Death) -> Option<String> {
+    fn restart_group_of(&mut self, death: &Death) -> Option<Next> {
         let why = format!("{}: {}", self.name(death.leaf), death.fault.message);
-        self.restart_group(death.leaf, &why)
+        self.regroup(death.leaf, &why)
+    }
+
+    /// Restarts the group of a child; says so with the time from which it is started again. See
+    /// [`Engine::restart_group`].
+    pub(super) fn regroup(&mut self, child: NodeId, why: &str) -> Option<Next> {
+        let siblings = self.restart_group(child, why)?;
+        let at = self.due_of_child(child).filter(|due| *due > self.now);
+        Some(Next::Regrouped { siblings, at })
     }
 
     /// Whether replacing the Pod spends nothing: others deleted it, and nothing delays its successor, whose name shows
@@ -282,7 +294,7 @@ impl Engine<'_> {
     }
 
     /// An uncharged replacement: at once, but slower and slower when it goes on.
-    fn brake(&mut self, death: &Death) -> String {
+    fn brake(&mut self, death: &Death) -> Next {
         let count = self.replacements(death);
         let slot = self
             .memory
@@ -292,16 +304,27 @@ impl Engine<'_> {
             count: count + 1,
             due_time: api_time(after(death.toll.at, delay)),
         });
-        match delay {
-            0 => "not charged; replaced at once".to_owned(),
-            delay => format!("not charged; replaced after {delay} s"),
+        self.restarted(death)
+    }
+
+    /// A replica is restarted by itself; says when.
+    fn restarted(&self, death: &Death) -> Next {
+        let at = self.due(death.leaf, death.slot);
+        Next::Restarted {
+            way: death.way,
+            at: at.filter(|due| *due > self.now).map(whole_second),
         }
     }
 
-    fn charge_death(&mut self, death: &Death, others_alive: usize, record: JudgedDeath) -> String {
+    fn charge_death(
+        &mut self,
+        death: &Death,
+        others_alive: usize,
+        record: JudgedDeath,
+    ) -> (Cost, Next) {
         let child = self.name(death.leaf);
         let Some(leaf) = self.tree.leaf(death.leaf) else {
-            return String::new();
+            return (Cost::Free, Next::LeftAlone);
         };
         if death.fault.class == Class::StartDeadlineExceeded {
             let message = death.fault.message.clone();
@@ -329,13 +352,13 @@ impl Engine<'_> {
                 since: death.since,
                 why: death.fault.message.clone(),
             };
-            return self.judge_child(&charge);
+            return self.judge_child(&charge, death);
         }
-        let text = self.charge_slot(death);
+        let judgement = self.charge_slot(death);
         let unparked = self.unparked(death.leaf);
         if !started && unparked < quorum {
             self.memory.judged.push(record);
-            return self.judge_child(&Charge {
+            let charge = Charge {
                 child: death.leaf,
                 toll: Toll::one(death.toll.at),
                 was_started: false,
@@ -343,28 +366,26 @@ impl Engine<'_> {
                 why: format!(
                     "only {unparked} of its replicas are left to try, and {quorum} are its quorum"
                 ),
-            });
+            };
+            return self.judge_child(&charge, death);
         }
-        text
+        judgement
     }
 
     /// The death of a worker, or its failure to start, which is for its supervisor to judge.
-    fn judge_child(&mut self, charge: &Charge) -> String {
+    fn judge_child(&mut self, charge: &Charge, death: &Death) -> (Cost, Next) {
         let child = self.name(charge.child);
         let why = format!("{child}: {}", charge.why);
         if !charge.was_started && self.fails_first_start(charge.child) {
             let parent = self.tree.nodes[charge.child].parent;
             self.fail_start(parent, &why);
-            let parent = self.name(parent);
-            return format!(
-                "not charged; {parent} has failed to start, and stops what had started"
-            );
+            let supervisor = self.name(parent).to_owned();
+            return (Cost::Free, Next::FailsStart { supervisor });
         }
-        let text = self.charge(charge);
-        match self.restart_group(charge.child, &why) {
-            Some(group) => format!("{text}; {group}"),
-            None => text,
-        }
+        let (charged, follows) = self.charge(charge);
+        let group = self.regroup(charge.child, &why);
+        let next = follows.or(group).unwrap_or_else(|| self.restarted(death));
+        (Cost::Charged(charged), next)
     }
 
     /// Whether the end of a replica is the end of its worker: it is the only one, or leaves less than a quorum. While a worker
@@ -413,7 +434,7 @@ impl Engine<'_> {
     }
 
     /// Charges a death to its slot, while a quorum of the worker is alive or still starting.
-    fn charge_slot(&mut self, death: &Death) -> String {
+    fn charge_slot(&mut self, death: &Death) -> (Cost, Next) {
         let policy = *self.tree.parent_policy(death.leaf);
         let slot = self
             .memory
@@ -434,12 +455,15 @@ impl Engine<'_> {
             death.toll.at,
             backoff_delay(&policy.backoff, slot.step - 1),
         )));
-        let spent = slot.charges.len();
-        if spent <= allowed {
-            return format!(
-                "charged to its slot: {spent} of {allowed} in {} s",
-                policy.intensity.period_seconds
-            );
+        let charged = Charged {
+            who: format!("{}/{}", self.tree.nodes[death.leaf].name, death.slot),
+            is_slot: true,
+            spent: slot.charges.len(),
+            allowed,
+            period_seconds: policy.intensity.period_seconds,
+        };
+        if charged.spent <= allowed {
+            return (Cost::Charged(charged), self.restarted(death));
         }
         let delay = next_retry_delay(slot.parked.as_ref().map(|p| p.delay_seconds));
         slot.charges.clear();
@@ -456,7 +480,20 @@ impl Engine<'_> {
             death.slot, self.tree.nodes[death.leaf].name, policy.intensity.period_seconds, retry.0
         );
         self.set_trouble(death.leaf, death.slot, Reason::SlotParked, &message);
-        format!("charged to its slot, which is parked until {}", retry.0)
+        let next = Next::Parked { until: retry.0 };
+        self.notices.push(Notice {
+            warning: true,
+            reason: EventReason::SlotParked.as_str().to_owned(),
+            action: "GiveUp",
+            child: self.name(death.leaf).to_owned(),
+            slot: Some(death.slot),
+            what: "is given up for now".to_owned(),
+            why: charged.overflow(),
+            next: Some(next.clone()),
+            pod: pod_of(death),
+            ..Notice::default()
+        });
+        (Cost::Charged(charged), next)
     }
 
     /// Notes what keeps a slot from being up; the first sighting counts.
@@ -476,7 +513,7 @@ impl Engine<'_> {
 
     /// Counts and remembers a death; gives back what people are told of it. `charged` is whether the restart was, `None` when
     /// there is none.
-    fn tell(&mut self, death: &Death, charged: Option<bool>, decision: &str) -> Notice {
+    fn tell(&mut self, death: &Death, charged: Option<bool>, cost: Cost, next: Next) -> Notice {
         let child = self.name(death.leaf);
         let class = death.fault.class;
         let verdict = death.fault.verdict;
@@ -486,8 +523,6 @@ impl Engine<'_> {
             class,
             verdict,
             charged,
-            evidence: death.fault.message.clone(),
-            decision: decision.to_owned(),
         });
         self.memory.remember_fault(RecentFault {
             time: api_time(death.toll.at),
@@ -497,17 +532,19 @@ impl Engine<'_> {
             verdict: format!("{:?}", death.fault.verdict),
             confidence: format!("{:?}", death.fault.confidence),
             message: cut(&death.fault.message, 512),
-            decision: cut(decision, 256),
+            decision: cut(&decided(Some(&cost), Some(&next)), 256),
         });
         Notice {
             warning: true,
             reason: class.event_reason().to_owned(),
             action: "Restart",
             child: child.to_owned(),
-            message: format!(
-                "{child}/{}: {}; {decision}",
-                death.slot, death.fault.message
-            ),
+            slot: Some(death.slot),
+            what: String::new(),
+            why: death.fault.message.clone(),
+            fault: Some((class, verdict)),
+            cost: Some(cost),
+            next: Some(next),
             pod: pod_of(death),
         }
     }

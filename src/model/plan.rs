@@ -141,15 +141,14 @@ impl Engine<'_> {
         let child = self.name(id);
         let is_news = self.world.tree.status.observed_generation == self.world.tree.generation;
         let notice = is_news.then(|| Notice {
-            warning: false,
             reason: EventReason::ScaleOverridden.as_str().to_owned(),
             action: "Scale",
             child: child.to_owned(),
-            message: format!(
-                "{child} was scaled to {}; the tree states {replicas}, which is put back. Remove `replicas` from the tree to let others scale it",
+            what: format!(
+                "was scaled to {}; the tree states {replicas}, which is put back. Remove `replicas` from the tree to let others scale it",
                 worker.replicas
             ),
-            pod: None,
+            ..Notice::default()
         });
         writes.push(Write::Scale {
             child: child.to_owned(),

@@ -39,7 +39,9 @@ reasons! {
     SupervisorStopped,
     /// A supervisor that gave up, could not start or shut itself down has stopped; the message says what its parent makes of it.
     SupervisorExited,
-    /// What was given up is started again: its time had come, or `retryAt` or an edit asked for it.
+    /// A replica died more often than its own window allows: its slot is left alone, and tried again later.
+    SlotParked,
+    /// What was given up, or parked, is started again: its time had come, or `retryAt` or an edit asked for it.
     RetryStarted,
     /// A replica has ended as its type allows, and is not started again.
     ChildFinished,

@@ -15,7 +15,6 @@ use super::window::{after, seconds_between};
 use super::world::Unseen;
 use crate::api::conditions::Reason;
 
-pub(super) use supervisors::scope_name;
 pub(super) use workers::is_outdated;
 
 /// How much a situation asks of people, from nothing to a lot.

@@ -13,6 +13,7 @@ use super::engine::{Engine, Mode};
 use super::fault::{self, Class, Fault, Verdict};
 use super::judge::cut;
 use super::order::BLIND_STOP_SECONDS;
+use super::outcome::{Cost, Next, decided};
 use super::pod::PodView;
 use super::replica::{Life, SlotView, ended_runs, node_of, waits_for_fence};
 use super::supervise::SETTLED_SECONDS;
@@ -362,10 +363,11 @@ impl Engine<'_> {
 
     fn tell_block(&mut self, id: NodeId, slot: i32, pod: Option<&PodView>, fault: &Fault) {
         let child = self.name(id);
-        let decision = match fault.verdict {
-            Verdict::Wait => "waiting; not charged",
-            Verdict::Hold => "left alone, because restarting would not help; not charged",
-            _ => "tried again; not charged",
+        let cost = Cost::Free;
+        let next = match fault.verdict {
+            Verdict::Wait => Next::Waits,
+            Verdict::Hold => Next::LeftAlone,
+            _ => Next::TriedAgain,
         };
         self.judged.push(Judged {
             child: child.to_owned(),
@@ -373,8 +375,6 @@ impl Engine<'_> {
             slot,
             verdict: fault.verdict,
             charged: None,
-            evidence: fault.message.clone(),
-            decision: decision.to_owned(),
         });
         self.memory.remember_fault(RecentFault {
             time: api_time(self.now),
@@ -384,14 +384,19 @@ impl Engine<'_> {
             verdict: format!("{:?}", fault.verdict),
             confidence: format!("{:?}", fault.confidence),
             message: cut(&fault.message, 512),
-            decision: decision.to_owned(),
+            decision: decided(Some(&cost), Some(&next)),
         });
         self.notices.push(Notice {
             warning: true,
             reason: fault.class.event_reason().to_owned(),
             action: "Wait",
             child: child.to_owned(),
-            message: format!("{child}/{slot}: {}; {decision}", fault.message),
+            slot: Some(slot),
+            what: String::new(),
+            why: fault.message.clone(),
+            fault: Some((fault.class, fault.verdict)),
+            cost: Some(cost),
+            next: Some(next),
             pod: pod.map(|pod| (pod.name.clone(), pod.uid.clone())),
         });
     }

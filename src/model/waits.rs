@@ -8,7 +8,6 @@ use crate::api::v1alpha1::{GaveUpStatus, Restart};
 use super::decision::Notice;
 use super::engine::{Engine, Mode};
 use super::reasons::EventReason;
-use super::situations::scope_name;
 use super::supervise::SETTLED_SECONDS;
 use super::tree::{NodeId, ROOT};
 use super::window::api_time;
@@ -20,7 +19,9 @@ impl Engine<'_> {
         for id in self.tree.supervisors().collect::<Vec<_>>() {
             self.end_supervisor_waits(id, asked);
         }
+        let why = why_again(asked);
         let mut times = Vec::new();
+        let mut notices = Vec::new();
         let ended: Vec<String> = self
             .replicas
             .values()
@@ -36,6 +37,10 @@ impl Engine<'_> {
                 if asked || parked.retry_time.0 <= self.now {
                     parked.waiting = false;
                     self.memory.worker_intents.insert(name.clone());
+                    notices.push(Notice {
+                        slot: Some(slot.slot),
+                        ..started_again(name, "", why)
+                    });
                 } else {
                     times.push(parked.retry_time.0);
                 }
@@ -53,6 +58,7 @@ impl Engine<'_> {
                 }
             }
         }
+        self.notices.append(&mut notices);
         for time in times {
             self.wake(time);
         }
@@ -126,11 +132,7 @@ impl Engine<'_> {
     }
 
     fn end_wait(&mut self, id: NodeId, entry: &GaveUpStatus, scope: &[NodeId], fresh: bool) {
-        let why = if fresh {
-            "an edit or `retryAt` asked for it"
-        } else {
-            "it was time to try again"
-        };
+        let why = why_again(fresh);
         let record = self.memory.supervisor_mut(self.tree.nodes[id].name);
         for one in record.gave_up.iter_mut().filter(|g| g.child == entry.child) {
             one.waiting = false;
@@ -153,14 +155,13 @@ impl Engine<'_> {
         } else {
             self.begin_slots(&entry.child, fresh);
         }
-        self.notices.push(Notice {
-            warning: false,
-            reason: EventReason::RetryStarted.as_str().to_owned(),
-            action: "Restart",
-            child: self.name(first).to_owned(),
-            message: format!("{} is started again: {why}", scope_name(entry)),
-            pod: None,
-        });
+        let with = if entry.rest {
+            " with those after it"
+        } else {
+            ""
+        };
+        let notice = started_again(self.name(first), with, why);
+        self.notices.push(notice);
     }
 
     /// The slots of a worker that was given up begin anew.
@@ -174,5 +175,24 @@ impl Engine<'_> {
             }
             self.memory.intend_worker(child);
         }
+    }
+}
+
+fn why_again(asked: bool) -> &'static str {
+    if asked {
+        "an edit or `retryAt` asked for it"
+    } else {
+        "it was time to try again"
+    }
+}
+
+fn started_again(child: &str, with: &str, why: &str) -> Notice {
+    Notice {
+        reason: EventReason::RetryStarted.as_str().to_owned(),
+        action: "Restart",
+        child: child.to_owned(),
+        what: format!("is started again{with}"),
+        why: why.to_owned(),
+        ..Notice::default()
     }
 }

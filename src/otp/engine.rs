@@ -172,7 +172,7 @@ impl Ours {
             "SupervisorFinished" => Event::Exited(name.to_owned(), End::AutoShutdown),
             "SupervisorStopped" => Event::Exited(name.to_owned(), End::GaveUp),
             "SupervisorExited" => {
-                let what = notice.message.split_once(' ').map_or("", |(_, what)| what);
+                let what = &notice.what;
                 if what.starts_with("could not start") {
                     Event::Failed(name.to_owned())
                 } else if what.starts_with("shut itself down") {

@@ -339,8 +339,8 @@ impl Monitor {
         // restarts nothing.
         let is_death = |fault: &&Value| {
             let decision = fault["decision"].as_str().unwrap_or_default();
-            let is_block = decision == "tried again; not charged";
-            let is_end = decision.starts_with("not restarted");
+            let is_block = decision == "not charged; tried again";
+            let is_end = decision.contains("not restarted");
             fault["verdict"] != "Hold" && fault["verdict"] != "Wait" && !is_block && !is_end
         };
         let deaths = faults.into_iter().flatten().filter(is_death).count();

@@ -21,6 +21,9 @@ const MOST_DECISIONS: usize = 200;
 /// When the virtual clock starts, in seconds since 1970: in the year 2100, so that times in a tree have passed.
 const START_SECOND: i64 = 4_102_444_800;
 
+/// How long a simulation goes on after the last fault at least, when nothing else is asked for, in seconds.
+const AFTER_LAST_FAULT_SECONDS: i64 = 600;
+
 /// What a simulation goes through.
 struct Simulation {
     cluster: Cluster,
@@ -37,6 +40,10 @@ pub(super) fn run(tree: &SupervisionTree, plan: &Plan) -> Vec<Row> {
     let name = tree.metadata.name.clone().unwrap_or_default();
     let start = Timestamp::from_second(START_SECOND).unwrap_or(Timestamp::UNIX_EPOCH);
     let (faults, crash_loops) = of_tree(&tree.spec, plan);
+    let last_fault = faults.iter().filter_map(|fault| fault.at).max();
+    let enough = last_fault.map_or(DEFAULT_SECONDS, |at| {
+        DEFAULT_SECONDS.max(at + AFTER_LAST_FAULT_SECONDS)
+    });
     let script = Script::new(start, faults, crash_loops);
     let mut simulation = Simulation {
         cluster: Cluster::new(&name, tree.spec.clone(), script),
@@ -46,7 +53,7 @@ pub(super) fn run(tree: &SupervisionTree, plan: &Plan) -> Vec<Row> {
         was_ready: false,
         quiet_since: None,
     };
-    let end = after(start, plan.seconds.unwrap_or(DEFAULT_SECONDS));
+    let end = after(start, plan.seconds.unwrap_or(enough));
     let ending = simulation.play(end, plan.seconds.is_some());
     simulation.story.end(&simulation.cluster, ending);
     simulation.story.rows

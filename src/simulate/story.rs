@@ -2,6 +2,8 @@
 //!
 //! Rule: nothing is worked out anew; a row repeats what a decision, its writes or the statuses say.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::Row;
@@ -13,7 +15,6 @@ use crate::model::decision::{Decision, Write};
 use crate::model::pod::PodView;
 use crate::model::world::World;
 
-mod charges;
 mod ending;
 mod notices;
 
@@ -29,7 +30,19 @@ pub(super) struct Story {
     pub(super) rows: Vec<Row>,
     /// What the cluster did because of an end that is still to be told.
     later: Vec<Row>,
+    settled: Settled,
 }
+
+/// How the tree stood when something was told last.
+#[derive(Debug)]
+struct Settled {
+    at: Timestamp,
+    rows: usize,
+    status: SupervisionTreeStatus,
+}
+
+/// Replicas that a decision tells the death of.
+type Died<'a> = BTreeSet<(&'a str, i32)>;
 
 impl Story {
     /// The story of a tree from then on.
@@ -40,6 +53,11 @@ impl Story {
             now: start,
             rows: Vec::new(),
             later: Vec::new(),
+            settled: Settled {
+                at: start,
+                rows: 0,
+                status: SupervisionTreeStatus::default(),
+            },
         }
     }
 
@@ -70,17 +88,40 @@ impl Story {
     /// Tells a decision that was carried out. `before` is the world that it was made on.
     pub(super) fn decision(&mut self, before: &World, cluster: &Cluster, decision: &Decision) {
         self.now = cluster.now;
-        self.starts(before, decision);
-        self.notices(before, decision);
+        let died = notices::died(decision);
+        self.starts(before, decision, |replica| !died.contains(replica));
+        self.supervisor_starts(&before.tree.status, &decision.tree_status);
+        self.notices(decision);
         self.operations(&before.tree.status, &decision.tree_status);
         self.rows.append(&mut self.later);
+        // What runs again by the time that its death is seen has started after it.
+        self.starts(before, decision, |replica| died.contains(replica));
         self.writes(cluster, decision);
         self.warnings(&before.tree.status, &decision.tree_status);
         self.conditions(&before.tree.status, &decision.tree_status);
+        self.settle(&decision.tree_status);
     }
 
-    /// Replicas and supervisors that have started.
-    fn starts(&mut self, before: &World, decision: &Decision) {
+    /// Notes how the tree stands, unless nothing is told any more than that windows empty.
+    fn settle(&mut self, status: &SupervisionTreeStatus) {
+        let is_news = self.rows.len() != self.settled.rows
+            || self.ready_message(status) != self.ready_message(&self.settled.status);
+        if is_news {
+            self.settled = Settled {
+                at: self.now,
+                rows: self.rows.len(),
+                status: status.clone(),
+            };
+        }
+    }
+
+    /// Those of these replicas that have started.
+    fn starts(
+        &mut self,
+        before: &World,
+        decision: &Decision,
+        is_told: impl Fn(&(&str, i32)) -> bool,
+    ) {
         for child in &before.tree.spec.children {
             let Some(status) = decision.worker_statuses.get(&child.name) else {
                 continue;
@@ -90,19 +131,32 @@ impl Story {
                 let mut known = known.into_iter().flatten();
                 known.any(|one| one.slot == slot && one.started && one.pod_uid == uid)
             };
-            for slot in &status.slots {
-                if slot.started && !had_started(slot.slot, &slot.pod_uid) {
+            for slot in status.slots.iter().filter(|slot| slot.started) {
+                let replica = (child.name.as_str(), slot.slot);
+                let has_died = notices::died(decision).contains(&replica);
+                let is_news = has_died || !had_started(slot.slot, &slot.pod_uid);
+                if is_news && is_told(&replica) {
                     self.replica(&child.name, slot.slot, "started", "");
                 }
             }
         }
-        for record in &decision.tree_status.supervisors {
-            let known = supervisor(&before.tree.status, &record.name);
+    }
+
+    /// Supervisors that have started, and those that have restarted a group.
+    fn supervisor_starts(&mut self, before: &SupervisionTreeStatus, after: &SupervisionTreeStatus) {
+        for record in &after.supervisors {
+            let known = supervisor(before, &record.name);
             let had_started = known.is_some_and(|known| known.started_time.is_some());
             if record.started_time.is_some() && !had_started {
                 let row = self.row(record.name.clone(), "started");
                 self.rows.push(Row {
                     why: "all its children have".to_owned(),
+                    ..row
+                });
+            } else if known.is_some_and(|known| has_restarted(known, record)) {
+                let row = self.row(record.name.clone(), "group restarted");
+                self.rows.push(Row {
+                    why: "all that was stopped has started".to_owned(),
                     ..row
                 });
             }
@@ -228,6 +282,14 @@ impl Story {
     fn since_start(&self, time: Timestamp) -> i64 {
         time.as_second() - self.start.as_second()
     }
+}
+
+/// Whether a group restart has come to its end, and not been given up.
+fn has_restarted(before: &SupervisorStatus, after: &SupervisorStatus) -> bool {
+    let operation = before.operation.as_ref();
+    let was_restarting = operation.is_some_and(|one| one.kind == OperationKind::Restart);
+    let is_given_up = after.gave_up.iter().any(|entry| entry.waiting);
+    was_restarting && after.operation.is_none() && after.finished.is_none() && !is_given_up
 }
 
 fn supervisor<'a>(status: &'a SupervisionTreeStatus, name: &str) -> Option<&'a SupervisorStatus> {

@@ -237,11 +237,48 @@ mod tests {
             .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
             .collect();
         let expected = [
-            "2s … as before the same as from 1s to 1s",
-            "b exited 2/3",
-            "4s … as before the same as from 1s to 1s",
+            "2s … as before the same steps as from 1s to 1s 2/3",
+            "4s … as before the same steps as from 1s to 1s",
         ];
         assert_eq!(lines[6..], expected, "{printed}");
+    }
+
+    #[test]
+    fn a_round_that_takes_longer_says_so_with_what_comes_of_it() {
+        let round = |at: i64, took: i64, next: &str| {
+            let died = Row {
+                next: next.to_owned(),
+                ..row(at, "a/0", "died", "")
+            };
+            let steps = ["stopping", "starting"].map(|event| row(at, "a/0", event, ""));
+            let started = row(at + took, "a/0", "started", "");
+            let first = std::iter::once(died).chain(steps);
+            first.chain([started]).collect::<Vec<_>>()
+        };
+        let rows = [
+            round(6, 6, "restarted at 10s"),
+            round(13, 8, "restarted at 18s"),
+        ]
+        .concat();
+        let printed = print(&rows);
+        let told: Vec<&str> = printed.split_whitespace().collect();
+        let told = told.join(" ");
+        let expected = "13s to … as before the same steps as from 6s to restarted at 18s 21s 12s, in 8s instead of 6s";
+        assert!(told.ends_with(expected), "{told}");
+    }
+
+    #[test]
+    fn how_the_tree_stands_is_told_the_first_time_even_in_a_repetition() {
+        let round = |at: i64, state: &str| {
+            let steps =
+                ["died", "stopping", "starting", "started"].map(|event| row(at, "a/0", event, ""));
+            let state = row(at, "t", state, "");
+            steps.into_iter().chain([state]).collect::<Vec<_>>()
+        };
+        let known = [round(1, "Ready (AllUp)"), round(2, "Ready (AllUp)")].concat();
+        let printed = print(&[known, round(3, "Stalled (SlotParked)")].concat());
+        assert_eq!(printed.matches("as before").count(), 1, "{printed}");
+        assert!(printed.contains("Stalled (SlotParked)"), "{printed}");
     }
 
     #[test]

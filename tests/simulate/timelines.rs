@@ -34,13 +34,13 @@ fn one_for_one_restarts_what_died() {
 fn one_for_all_restarts_the_group() {
     compare(
         "one-for-all",
-        "-f manifests/samples/group.yaml --fault left=exit:1",
+        "-f manifests/samples/group.yaml --fault producer=exit:1",
     );
 }
 
 #[test]
 fn the_readme_shows_what_is_printed() {
-    let words = "-f manifests/samples/group.yaml --fault left=exit:1";
+    let words = "-f manifests/samples/group.yaml --fault producer=exit:1";
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     assert!(readme.contains(&format!("cargo run -- simulate {words}\n")));
     assert!(

@@ -57,6 +57,8 @@ fn an_exhausted_slot_is_parked_and_does_not_take_the_worker_down() {
     assert_eq!(lab.live("a"), [0, 1]);
     lab.run(70);
     assert_eq!(lab.live("a"), [0, 1, 2], "a parked slot is tried again");
+    let told = |reason: &str| lab.events.iter().filter(|told| *told == reason).count();
+    assert_eq!((told("SlotParked"), told("RetryStarted")), (1, 1));
     assert_eq!(lab.state(), "TFF AllUp");
 }
 

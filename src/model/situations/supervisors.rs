@@ -107,7 +107,7 @@ impl Engine<'_> {
 }
 
 /// What was given up, in words.
-pub(in crate::model) fn scope_name(entry: &GaveUpStatus) -> String {
+fn scope_name(entry: &GaveUpStatus) -> String {
     match (entry.child.as_str(), entry.rest) {
         ("", _) => "all its children".to_owned(),
         (child, false) => child.to_owned(),

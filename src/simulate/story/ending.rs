@@ -5,7 +5,10 @@
 use jiff::Timestamp;
 
 use super::{Row, Story, state};
+use crate::model::tree::{Leaf, Tree};
+use crate::model::window::after;
 use crate::simulate::cluster::Cluster;
+use crate::simulate::fault::Fault;
 use crate::simulate::time::format_time;
 
 /// How a simulation ends.
@@ -24,13 +27,19 @@ pub(in crate::simulate) enum Ending {
 impl Story {
     /// The last rows: what has not happened, how the tree stands, and what would come.
     pub(in crate::simulate) fn end(&mut self, cluster: &Cluster, ending: Ending) {
-        self.now = cluster.now;
+        self.now = match ending {
+            Ending::AtRest => self.settled_at(cluster),
+            _ => cluster.now,
+        };
         for fault in cluster.script.left() {
             let row = self.row(fault.target.to_string(), "not befallen");
-            let why = format!("{fault} found no such replica running, or starting, at its time");
+            let why = unmet(cluster, fault);
             self.rows.push(Row { why, ..row });
         }
-        let status = &cluster.world.tree.status;
+        let status = match ending {
+            Ending::AtRest => &self.settled.status.clone(),
+            _ => &cluster.world.tree.status,
+        };
         let next = match ending {
             Ending::AtRest => "nothing more happens by itself".to_owned(),
             Ending::Repeats(before) => format!(
@@ -50,10 +59,44 @@ impl Story {
             why: format!("{}: {message}", state(status)),
             charges: match status.budget.as_str() {
                 "" => String::new(),
-                budget => format!("left: {budget}"),
+                budget => format!("restarts left: {budget}"),
             },
             next,
             ..row
         });
     }
+
+    /// Since when nothing has been told, nor could have been: faults that found nobody had their time, too.
+    fn settled_at(&self, cluster: &Cluster) -> Timestamp {
+        let left = cluster.script.left().filter_map(|fault| fault.at);
+        let last = left.map(|at| after(self.start, at)).max();
+        last.map_or(self.settled.at, |last| last.max(self.settled.at))
+    }
+}
+
+/// Why a fault has befallen nobody, and how it would have.
+fn unmet(cluster: &Cluster, fault: &Fault) -> String {
+    let child = &fault.target.child;
+    let view = &cluster.world.tree;
+    let tree = Tree::parse(&view.name, &view.spec).ok();
+    let place = tree
+        .as_ref()
+        .and_then(|tree| Some((tree, tree.find(child)?)));
+    let disabled = place.and_then(|(tree, id)| {
+        let mut path = std::iter::once(id).chain(tree.ancestors(id));
+        path.find(|id| !tree.nodes[*id].enabled)
+            .map(|id| tree.nodes[id].name)
+    });
+    if let Some(disabled) = disabled {
+        return format!("{fault} found no such replica: {disabled} is disabled");
+    }
+    let completes = place
+        .and_then(|(tree, id)| tree.leaf(id))
+        .is_some_and(Leaf::completes);
+    if completes && fault.at.is_none() {
+        return format!(
+            "{fault} found no such replica, because it had run to completion before: give it a time while it runs, for example {fault}@3s"
+        );
+    }
+    format!("{fault} found no such replica running, or starting, at its time")
 }

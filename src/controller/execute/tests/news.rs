@@ -20,8 +20,8 @@ fn notice(child: &str) -> Notice {
         reason: "Crashed".to_owned(),
         action: "Restart",
         child: child.to_owned(),
-        message: "m".to_owned(),
-        pod: None,
+        what: "m".to_owned(),
+        ..Notice::default()
     }
 }
 

@@ -187,8 +187,8 @@ async fn events_are_published_once_the_intent_is_stored() {
                 reason: "OomKilled".into(),
                 action: "Restart",
                 child: "a".to_owned(),
-                message: "m".to_owned(),
-                pod: None,
+                what: "m".to_owned(),
+                ..Notice::default()
             });
         })
         .await
