@@ -19,10 +19,11 @@ Pod starts a second after it was created and is Ready a second later, has a node
 a worker with `ready: Completed` completes after three seconds. Without --fault and --crash-loop the start alone is shown.
 
 Each line says when something happened, to whom, what and why, what it was charged (`2/3 in 300s at web` is the second
-of three restarts that the window of `web` allows in 300 seconds; `none` could have been charged and was not), and what
-is next. The last line says how the tree stands in the end, and how many restarts are left in its scarcest window. What
-happens again in the same way is told once, as long as nothing new is charged. The simulation ends when nothing more happens by itself, when
-everything is as it was before and so repeats, or after an hour of its time.";
+of three restarts that the window of `web` allows in 300 seconds, `4/3` is one too many, so that `web` gives up; `none`
+could have been charged and was not), and what is next. The last line says how the tree stands in the end, and how many
+restarts are left in its scarcest window. Steps that happen again are one line, which says what they were charged. The
+simulation ends when nothing more happens by itself, when everything is as it was before and so repeats, or after an
+hour of its time, and not before ten minutes after the last fault.";
 
 /// Examples for the end of the help.
 pub(super) const EXAMPLES: &str = "\
@@ -45,7 +46,7 @@ pub(crate) struct Simulate {
     /// Something that befalls a replica: CHILD[/SLOT]=(CLASS|exit:N|signal:N)[@TIME]; may be repeated
     ///
     /// SLOT is the number of the replica, 0 when left out. CLASS is a class of fault, for example `OomKilled`,
-    /// `PodDeleted`, `NodeUnreachable` or `ImageNotFound`; a wrong one is answered with all names. exit:N and signal:N end the program with
+    /// `PodDeleted`, `NodeUnreachable` or `ImageNotFound`; a wrong one is answered with one like it, or with all names. exit:N and signal:N end the program with
     /// that exit code or by that signal.
     ///
     /// TIME counts from the start of the simulation, for example 30s, 2m or 1m30s; the fault happens then, or as soon as the
@@ -63,7 +64,7 @@ pub(crate) struct Simulate {
     #[arg(long = "crash-loop", value_name = "CHILD[/SLOT]")]
     crash_loops: Vec<Target>,
 
-    /// How long to go on, for example 30m; at most 168h [default: until nothing new comes, at most 1h]
+    /// How long to go on, for example 30m; at most 168h [default: until nothing new comes, at most 1h, or 10m after the last fault]
     #[arg(long = "for", value_name = "DURATION", value_parser = parse_time)]
     seconds: Option<i64>,
 

@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::scene::{self, Scene};
+use super::schema;
 use super::time::{format_time, parse_time};
 use crate::model::fault::Class;
 
@@ -122,10 +123,14 @@ impl FromStr for Cause {
                 .map_err(|why| format!("signal:{why}"));
         }
         let Some(class) = Class::ALL.iter().find(|class| class.as_str() == text) else {
-            return Err(format!(
-                "'{text}' is no fault: expected exit:N, signal:N or one of {}",
-                actable().join(", ")
-            ));
+            let known = actable();
+            return Err(match schema::alike(text, &known) {
+                Some(alike) => format!("'{text}' is no fault; did you mean `{alike}`?"),
+                None => format!(
+                    "'{text}' is no fault: expected exit:N, signal:N or one of {}",
+                    known.join(", ")
+                ),
+            });
         };
         match scene::of(*class) {
             Ok(_) => Ok(Self::Class(*class)),
@@ -206,7 +211,11 @@ mod tests {
             ("api/-1=OomKilled", "'-1' is not a slot"),
             ("api/=OomKilled", "'' is not a slot"),
             ("api=", "'' is no fault: expected exit:N"),
-            ("api=Oomkilled", "AppExitedNonZero, AppExitedZero, "),
+            (
+                "api=oomkiled",
+                "'oomkiled' is no fault; did you mean `OomKilled`?",
+            ),
+            ("api=xyzzy", "AppExitedNonZero, AppExitedZero, "),
             ("api=CrashLoopBackOff", "'CrashLoopBackOff' is no fault"),
             ("api=exit:256", "exit:256: expected a number from 0 to 255"),
             ("api=exit:+1", "from 0 to 255"),

@@ -4,7 +4,7 @@
 
 use kube::ResourceExt;
 use serde::Deserialize as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::fault::Target;
 use super::schema;
@@ -27,8 +27,11 @@ pub struct Refusal(pub String);
 pub fn read(source: &str, text: &str) -> Result<Vec<SupervisionTree>, Refusal> {
     let mut trees = Vec::new();
     for document in serde_yaml::Deserializer::from_str(text) {
-        let value = Value::deserialize(document)
-            .map_err(|error| Refusal(format!("{source}: this is not YAML: {error}")))?;
+        let wrong =
+            |error: &dyn std::fmt::Display| Refusal(format!("{source}: this is not YAML: {error}"));
+        // This way a field that is there twice is an error, and not the last one of the two.
+        let value = serde_yaml::Value::deserialize(document).map_err(|error| wrong(&error))?;
+        let value = serde_json::to_value(value).map_err(|error| wrong(&error))?;
         for object in objects(value) {
             if is_tree(&object) {
                 let tree = read_tree(&object);
@@ -67,6 +70,10 @@ fn read_tree(object: &Value) -> Result<SupervisionTree, String> {
     if object["apiVersion"] != expected.as_str() {
         return Err(wrong(&format!("apiVersion: expected {expected}")));
     }
+    let unknown = schema::check(object, &frame(), "");
+    if !unknown.is_empty() {
+        return Err(wrong(&unknown.join("\n  ")));
+    }
     check_name(name).map_err(|why| wrong(&format!("metadata.name: {why}")))?;
     let schema = serde_json::to_value(&version.schema).unwrap_or_default();
     let schema = &schema["openAPIV3Schema"]["properties"]["spec"];
@@ -78,9 +85,39 @@ fn read_tree(object: &Value) -> Result<SupervisionTree, String> {
     }
     let tree: SupervisionTree =
         serde_json::from_value(object.clone()).map_err(|error| wrong(&error.to_string()))?;
-    Tree::parse(name, &tree.spec).map_err(|error| wrong(&format!("spec: {error}")))?;
+    Tree::parse(name, &tree.spec).map_err(|error| wrong(&format!("{}: {error}", error.field)))?;
     Ok(tree)
 }
+
+/// The fields that every object may have; what is in `spec` is looked at by itself.
+fn frame() -> Value {
+    let all = |names: &[&str]| {
+        let fields = names.iter().map(|name| ((*name).to_owned(), json!({})));
+        Value::Object(fields.collect())
+    };
+    let mut fields = all(&["apiVersion", "kind", "metadata", "spec", "status"]);
+    fields["metadata"] = json!({ "properties": all(&METADATA) });
+    json!({ "properties": fields })
+}
+
+/// The fields of `metadata`.
+const METADATA: [&str; 15] = [
+    "annotations",
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "finalizers",
+    "generateName",
+    "generation",
+    "labels",
+    "managedFields",
+    "name",
+    "namespace",
+    "ownerReferences",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+];
 
 /// A tree's name begins the names of its Pods.
 fn check_name(name: &str) -> Result<(), String> {
@@ -88,13 +125,19 @@ fn check_name(name: &str) -> Result<(), String> {
     if name.is_empty() {
         return Err("a tree needs a name".to_owned());
     }
+    if name.contains('.') {
+        return Err("must not contain dots, because Pods are named after the tree".to_owned());
+    }
     if !name.chars().all(is_legal) || name.starts_with('-') || name.ends_with('-') {
         return Err(
             "expected lower-case letters, digits and dashes, no dash at either end".to_owned(),
         );
     }
     if name.len() > 49 {
-        return Err("expected at most 49 characters".to_owned());
+        return Err(
+            "must not be longer than 49 characters, because Pods are named after the tree"
+                .to_owned(),
+        );
     }
     Ok(())
 }

@@ -8,10 +8,10 @@ use bounds::out_of_bounds;
 
 mod bounds;
 
-/// How alike a misspelt field and a real one must be, from 0 to 1.
+/// How alike a misspelt word and a real one must be, from 0 to 1.
 const ALIKE: f64 = 0.8;
 
-/// Everything that is wrong with a value, each as `path: what is expected`.
+/// Everything that is wrong with a value, each as `path: what is expected`. The path of the whole object is empty.
 pub(super) fn check(value: &Value, schema: &Value, path: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     check_into(value, schema, path, &mut wrong);
@@ -21,7 +21,8 @@ pub(super) fn check(value: &Value, schema: &Value, path: &str) -> Vec<String> {
 fn check_into(value: &Value, schema: &Value, path: &str, wrong: &mut Vec<String>) {
     if let Some(expected) = wrong_type(value, schema) {
         wrong.push(format!(
-            "{path}: expected {expected}, found {}",
+            "{path}: expected {expected}, found {}{}",
+            if value.is_string() { "the text " } else { "" },
             found(value)
         ));
         return;
@@ -33,7 +34,10 @@ fn check_into(value: &Value, schema: &Value, path: &str, wrong: &mut Vec<String>
                 wrong.push(format!("{path}: the field `{name}` is missing"));
             }
             for (name, field) in fields {
-                let at = format!("{path}.{name}");
+                let at = match path {
+                    "" => name.clone(),
+                    path => format!("{path}.{name}"),
+                };
                 match field_schema(schema, name) {
                     Field::Known(schema) => check_into(field, schema, &at, wrong),
                     Field::Free => {}
@@ -45,12 +49,51 @@ fn check_into(value: &Value, schema: &Value, path: &str, wrong: &mut Vec<String>
             }
         }
         Value::Array(items) => {
+            if let Some(twice) = twice(items, schema) {
+                wrong.push(format!("{path}: {twice}"));
+            }
             for (index, item) in items.iter().enumerate() {
                 check_into(item, &schema["items"], &element(path, index, item), wrong);
             }
         }
         _ => {}
     }
+}
+
+/// What is in a list twice that may be in it once: whole elements, or those that are told apart by some fields.
+fn twice(items: &[Value], schema: &Value) -> Option<String> {
+    let keys: Vec<&str> = match schema["x-kubernetes-list-type"].as_str()? {
+        "map" => {
+            let keys = schema["x-kubernetes-list-map-keys"].as_array()?.iter();
+            keys.filter_map(Value::as_str).collect()
+        }
+        "set" => Vec::new(),
+        _ => return None,
+    };
+    let identity = |item: &Value| -> Vec<Value> {
+        let field = |key: &&str| match &item[*key] {
+            Value::Null => schema["items"]["properties"][*key]["default"].clone(),
+            value => value.clone(),
+        };
+        match keys.as_slice() {
+            [] => vec![item.clone()],
+            keys => keys.iter().map(field).collect(),
+        }
+    };
+    let mut seen: Vec<Vec<Value>> = Vec::new();
+    for item in items {
+        let this = identity(item);
+        if seen.contains(&this) {
+            let values: Vec<String> = this.iter().map(found).collect();
+            let values = values.join(", ");
+            return Some(match keys.as_slice() {
+                [] => format!("{values} is there twice"),
+                keys => format!("two elements have the {} {values}", keys.join(", ")),
+            });
+        }
+        seen.push(this);
+    }
+    None
 }
 
 /// The path of an element: by name where it has one, because people do not count.
@@ -89,15 +132,20 @@ fn hint(schema: &Value, name: &str) -> String {
         .flat_map(|known| known.keys())
         .map(String::as_str)
         .collect();
-    let alike = known
-        .iter()
-        .map(|known| (strsim::jaro_winkler(known, name), *known))
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .filter(|(likeness, _)| *likeness >= ALIKE);
-    match alike {
-        Some((_, alike)) => format!("; did you mean `{alike}`?"),
+    match alike(name, &known) {
+        Some(alike) => format!("; did you mean `{alike}`?"),
         None => format!("; there are {}", known.join(", ")),
     }
+}
+
+/// The known word that a misspelt one resembles.
+pub(super) fn alike<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let likeness = |word: &str| strsim::jaro_winkler(&word.to_lowercase(), &name.to_lowercase());
+    let known = known.iter().map(|known| (likeness(known), *known));
+    let nearest = known.max_by(|a, b| a.0.total_cmp(&b.0));
+    nearest
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .map(|(_, known)| known)
 }
 
 fn required(schema: &Value) -> impl Iterator<Item = &str> {
@@ -158,6 +206,9 @@ mod tests {
             "kind": {"type": "string", "enum": ["A", "B"]},
             "when": {"type": "string", "format": "date-time"},
             "port": {"x-kubernetes-int-or-string": true},
+            "ports": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["port", "protocol"],
+                "items": {"type": "object", "properties": {"port": {}, "protocol": {"default": "TCP"}}}},
+            "codes": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "integer"}},
             "tags": {"type": "object", "additionalProperties": {"type": "string"}},
             "parts": {"type": "array", "maxItems": 1, "items": {"type": "object", "properties": {"name": {"type": "string"}, "on": {"type": "boolean"}}}},
         }});
@@ -167,7 +218,8 @@ mod tests {
     #[test]
     fn what_fits_is_left_alone() {
         let value = json!({"name": "abc", "count": 9, "kind": "A", "when": "2030-01-31T12:00:00Z", "port": "http",
-            "tags": {"x": "y"}, "parts": [{"on": true}]});
+            "tags": {"x": "y"}, "parts": [{"on": true}], "codes": [0, 1],
+            "ports": [{"port": 53}, {"port": 53, "protocol": "UDP"}]});
         assert_eq!(wrong(&value), [] as [String; 0]);
     }
 
@@ -192,6 +244,18 @@ mod tests {
             (
                 json!({"name": "a", "count": 1.5}),
                 "spec.count: expected a whole number, found 1.5",
+            ),
+            (
+                json!({"name": "a", "count": "3"}),
+                "spec.count: expected a whole number, found the text '3'",
+            ),
+            (
+                json!({"name": "a", "ports": [{"port": 53}, {"port": 53, "protocol": "TCP"}]}),
+                "spec.ports: two elements have the port, protocol 53, 'TCP'",
+            ),
+            (
+                json!({"name": "a", "codes": [0, 1, 0]}),
+                "spec.codes: 0 is there twice",
             ),
             (
                 json!({"name": "a", "kind": "C"}),
@@ -219,7 +283,7 @@ mod tests {
             ),
             (
                 json!({"name": "a", "parts": [{"name": "p", "on": "yes"}]}),
-                "spec.parts[p].on: expected true or false, found 'yes'",
+                "spec.parts[p].on: expected true or false, found the text 'yes'",
             ),
             (
                 json!({"name": "a", "parts": [{}, {}]}),

@@ -26,7 +26,11 @@ fn a_wrong_plan_is_refused() {
         ),
         (
             "--fault app=Oom",
-            "'Oom' is no fault: expected exit:N, signal:N or one of AppExitedNonZero",
+            "'Oom' is no fault; did you mean `OomKilled`?",
+        ),
+        (
+            "--fault app=xyzzy",
+            "'xyzzy' is no fault: expected exit:N, signal:N or one of AppExitedNonZero",
         ),
         ("--fault app=exit:999", "expected a number from 0 to 255"),
         (
@@ -66,7 +70,7 @@ fn a_wrong_tree_is_refused_with_field_and_fix() {
         (
             "replicas: 1",
             "replicas: many",
-            "spec.children[app].worker.replicas: expected a whole number, found 'many'",
+            "spec.children[app].worker.replicas: expected a whole number, found the text 'many'",
         ),
         (
             "replicas: 1",
@@ -96,22 +100,57 @@ fn a_wrong_tree_is_refused_with_field_and_fix() {
         (
             "name: app",
             "name: app\n    parent: web",
-            "spec: the `parent` of child 'app' must name a supervisor declared earlier",
+            "spec.children[app].parent: the `parent` of child 'app' must name a supervisor declared earlier",
         ),
         (
             "replicas: 1",
             "ready: Completed",
-            "spec: worker 'app' has `ready: Completed`, which needs `restart: Transient`",
+            "spec.children[app].worker.ready: worker 'app' has `ready: Completed`, which needs `restart: Transient`",
         ),
         (
             "replicas: 1",
             "significant: true",
-            "child 'app' is `significant`, which needs",
+            "spec.children[app].worker.significant: child 'app' is `significant`, which needs",
+        ),
+        (
+            "    worker: {",
+            "    supervisor: {}\n    worker: {",
+            "spec.children[app]: child 'app' must have either `supervisor` or `worker`, but has both",
+        ),
+        (
+            "  children:",
+            "  intensity: {maxRestarts: 10, periodSeconds: 5}\n  children:",
+            "spec.backoff: the `backoff` of the root delays 10 restarts by 151 seconds",
+        ),
+        (
+            "containers: [{",
+            "containers: [{name: main, image: a}, {",
+            "spec.children[app].worker.template.spec.containers: two elements have the name 'main'",
+        ),
+        (
+            "  children:",
+            "  children:\n  - {name: app, supervisor: {}}",
+            "spec.children: two elements have the name 'app'",
+        ),
+        (
+            "spec:",
+            "specs:",
+            "specs: there is no such field; did you mean `spec`?",
+        ),
+        (
+            "{name: one}",
+            "{nme: one}",
+            "metadata.nme: there is no such field; did you mean `name`?",
+        ),
+        (
+            "replicas: 1",
+            "replicas: 1, replicas: 2",
+            "this is not YAML: ",
         ),
         (
             "name: one",
             "name: my.tree",
-            "metadata.name: expected lower-case letters",
+            "metadata.name: must not contain dots, because Pods are named after the tree",
         ),
         (
             "name: one",

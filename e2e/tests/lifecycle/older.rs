@@ -97,11 +97,11 @@ fn refused_today() -> Vec<(Value, &'static str)> {
         ),
         (
             tree("both", &[both]),
-            "child 'db' must have exactly one of `supervisor` and `worker`",
+            "child 'db' must have either `supervisor` or `worker`, but has both",
         ),
         (
             tree("neither", &[json!({"name": "db"})]),
-            "child 'db' must have exactly one of",
+            "child 'db' must have either `supervisor` or `worker`, but has neither",
         ),
         (tree("negative", &[negative]), "`replicas` of worker 'db'"),
         (

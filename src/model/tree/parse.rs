@@ -18,8 +18,22 @@ const MAX_NAMES: usize = 50;
 
 /// A spec that cannot be carried out, in words that say what to fix.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct SpecError(pub String);
+#[error("{message}")]
+pub struct SpecError {
+    /// The field, as a path from the object; elements of `children` by name.
+    pub field: String,
+    /// What is wrong with it, and what it must be.
+    pub message: String,
+}
+
+impl SpecError {
+    fn of_child(name: &str, field: &str, message: String) -> Self {
+        Self {
+            field: format!("spec.children[{name}]{field}"),
+            message,
+        }
+    }
+}
 
 impl<'a> Tree<'a> {
     /// Reads a spec. The API server checks most of this already, but a stored tree may be older than
@@ -37,7 +51,7 @@ impl<'a> Tree<'a> {
             },
             auto_shutdown: spec.auto_shutdown,
         };
-        check_policy("the root", &root)?;
+        check_policy("the root", "spec", &root)?;
         let mut tree = Self {
             nodes: vec![Node {
                 name: ROOT_NAME,
@@ -60,26 +74,38 @@ impl<'a> Tree<'a> {
     fn add(&mut self, tree_name: &str, child: &'a Child) -> Result<(), SpecError> {
         let name = child.name.as_str();
         if self.find(name).is_some() {
-            return Err(SpecError(format!(
-                "child '{name}' is declared twice in `children`; names must be unique"
-            )));
+            let message =
+                format!("child '{name}' is declared twice in `children`; names must be unique");
+            return Err(SpecError::of_child(name, ".name", message));
         }
         if tree_name.len() + name.len() > MAX_NAMES {
-            return Err(SpecError(format!(
-                "the names of the tree '{tree_name}' and its child '{name}' together must not be longer than {MAX_NAMES} characters"
-            )));
+            let message = format!(
+                "`metadata.name` and the `name` of child '{name}' must not be longer than {MAX_NAMES} characters together"
+            );
+            return Err(SpecError::of_child(name, ".name", message));
         }
         let parent = match child.parent.as_deref() {
             None => ROOT,
             Some(wanted) => self.find(wanted).filter(|id| self.policy(*id).is_some()).ok_or_else(|| {
-                SpecError(format!(
+                let message = format!(
                     "the `parent` of child '{name}' must name a supervisor declared earlier in `children`, but is '{wanted}'"
-                ))
+                );
+                SpecError::of_child(name, ".parent", message)
             })?,
         };
         let kind = kind_of(child)?;
         let (restart, significant) = type_of(child);
-        self.check_significance(name, parent, restart, significant)?;
+        if significant {
+            let kind = if child.worker.is_some() {
+                "worker"
+            } else {
+                "supervisor"
+            };
+            self.check_significance(name, parent, restart)
+                .map_err(|message| {
+                    SpecError::of_child(name, &format!(".{kind}.significant"), message)
+                })?;
+        }
         let id = self.nodes.len();
         self.nodes.push(Node {
             name,
@@ -101,24 +127,23 @@ impl<'a> Tree<'a> {
         name: &str,
         parent: NodeId,
         restart: Restart,
-        significant: bool,
-    ) -> Result<(), SpecError> {
-        if !significant {
-            return Ok(());
-        }
+    ) -> Result<(), String> {
         if restart == Restart::Permanent {
-            return Err(SpecError(format!(
+            return Err(format!(
                 "child '{name}' is `significant`, which needs `restart: Transient` or `restart: Temporary`: a Permanent child never ends"
-            )));
+            ));
         }
         let counts = self
             .policy(parent)
             .is_some_and(|policy| policy.auto_shutdown != AutoShutdown::Never);
         if !counts {
-            let parent = self.nodes[parent].name;
-            return Err(SpecError(format!(
-                "child '{name}' is `significant`, which needs `autoShutdown: AnySignificant` or `AllSignificant` on its supervisor '{parent}'"
-            )));
+            let supervisor = match parent {
+                ROOT => ", the root".to_owned(),
+                parent => format!(" '{}'", self.nodes[parent].name),
+            };
+            return Err(format!(
+                "child '{name}' is `significant`, which needs `autoShutdown: AnySignificant` or `AllSignificant` on its supervisor{supervisor}"
+            ));
         }
         Ok(())
     }
@@ -129,7 +154,8 @@ fn kind_of(child: &Child) -> Result<Kind<'_>, SpecError> {
     match (&child.supervisor, &child.worker) {
         (Some(settings), None) => {
             let policy = Policy::of(settings);
-            check_policy(&format!("supervisor '{name}'"), &policy)?;
+            let field = format!("spec.children[{name}].supervisor");
+            check_policy(&format!("supervisor '{name}'"), &field, &policy)?;
             Ok(Kind::Supervisor(policy))
         }
         (None, Some(settings)) => {
@@ -140,9 +166,12 @@ fn kind_of(child: &Child) -> Result<Kind<'_>, SpecError> {
                 revision: names::revision(&settings.template.0),
             }))
         }
-        _ => Err(SpecError(format!(
-            "child '{name}' must have exactly one of `supervisor` and `worker`"
-        ))),
+        (both, _) => {
+            let has = if both.is_some() { "both" } else { "neither" };
+            let message =
+                format!("child '{name}' must have either `supervisor` or `worker`, but has {has}");
+            Err(SpecError::of_child(name, "", message))
+        }
     }
 }
 
@@ -183,28 +212,36 @@ fn type_of(child: &Child) -> (Restart, bool) {
 
 fn check_completion(name: &str, settings: &WorkerSettings) -> Result<(), SpecError> {
     if settings.ready == ReadyWhen::Completed && settings.restart == Restart::Permanent {
-        return Err(SpecError(format!(
+        let message = format!(
             "worker '{name}' has `ready: Completed`, which needs `restart: Transient` or `restart: Temporary`: a Permanent worker is started again when it has completed"
-        )));
+        );
+        return Err(SpecError::of_child(name, ".worker.ready", message));
     }
     Ok(())
 }
 
-fn check_policy(who: &str, policy: &Policy) -> Result<(), SpecError> {
+fn check_policy(who: &str, at: &str, policy: &Policy) -> Result<(), SpecError> {
     let Intensity {
         max_restarts,
         period_seconds,
     } = policy.intensity;
     if max_restarts < 0 || period_seconds < 1 {
-        return Err(SpecError(format!(
-            "`intensity` of {who} must have `maxRestarts` of at least 0 and `periodSeconds` of at least 1"
-        )));
+        return Err(SpecError {
+            field: format!("{at}.intensity"),
+            message: format!(
+                "`intensity` of {who} must have `maxRestarts` of at least 0 and `periodSeconds` of at least 1"
+            ),
+        });
     }
     let delays = backoff_total(&policy.backoff, max_restarts);
     if delays > i64::from(period_seconds) {
-        return Err(SpecError(format!(
+        let message = format!(
             "the `backoff` of {who} delays {max_restarts} restarts by {delays} seconds in all, which must fit into `periodSeconds` {period_seconds}; otherwise a child that keeps dying would hardly ever make it give up: lower `backoff.maxSeconds` or `intensity.maxRestarts`, or raise `intensity.periodSeconds`"
-        )));
+        );
+        return Err(SpecError {
+            field: format!("{at}.backoff"),
+            message,
+        });
     }
     Ok(())
 }
@@ -214,23 +251,23 @@ fn check_worker(name: &str, settings: &WorkerSettings) -> Result<(), SpecError> 
         .replicas
         .is_some_and(|replicas| !(0..=1000).contains(&replicas))
     {
-        return Err(SpecError(format!(
-            "`replicas` of worker '{name}' must be from 0 to 1000"
-        )));
+        let message = format!("`replicas` of worker '{name}' must be from 0 to 1000");
+        return Err(SpecError::of_child(name, ".worker.replicas", message));
     }
     if settings.quorum < 1 {
-        return Err(SpecError(format!(
-            "`quorum` of worker '{name}' must be at least 1"
-        )));
+        let message = format!("`quorum` of worker '{name}' must be at least 1");
+        return Err(SpecError::of_child(name, ".worker.quorum", message));
     }
     let template = &settings.template.0;
     let containers = template
         .pointer("/spec/containers")
         .and_then(serde_json::Value::as_array);
     if containers.is_none_or(Vec::is_empty) {
-        return Err(SpecError(format!(
+        let message = format!(
             "`template.spec.containers` of worker '{name}' must have at least one container"
-        )));
+        );
+        let field = ".worker.template.spec.containers";
+        return Err(SpecError::of_child(name, field, message));
     }
     for field in ["labels", "annotations"] {
         let reserved = template
@@ -238,9 +275,12 @@ fn check_worker(name: &str, settings: &WorkerSettings) -> Result<(), SpecError> 
             .and_then(serde_json::Value::as_object)
             .and_then(|map| map.keys().find(|key| key.starts_with("coppice.dev/")));
         if let Some(key) = reserved {
-            return Err(SpecError(format!(
-                "`template.metadata.{field}` of worker '{name}' must not use '{key}': names under coppice.dev/ are set by Coppice"
-            )));
+            let one = field.trim_end_matches('s');
+            let message = format!(
+                "child '{name}' must not set the {one} '{key}' in `template.metadata.{field}`: Coppice sets it"
+            );
+            let field = format!(".worker.template.metadata.{field}");
+            return Err(SpecError::of_child(name, &field, message));
         }
     }
     Ok(())
