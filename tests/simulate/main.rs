@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod cells;
 mod classes;
 mod refusals;
 mod samples;
