@@ -19,7 +19,6 @@ pub mod kubelet;
 #[cfg(test)]
 pub(crate) mod lab;
 mod memory;
-pub(crate) mod mistakes;
 pub mod names;
 mod order;
 pub mod outcome;

@@ -19,6 +19,7 @@ mod engine;
 mod generate;
 mod golden;
 mod history;
+mod mistakes;
 mod oracle;
 mod pods;
 mod shrink;

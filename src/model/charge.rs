@@ -11,7 +11,6 @@ use crate::api::v1alpha1::{
 use super::decision::Notice;
 use super::engine::Engine;
 use super::judge::cut;
-use super::mistakes::{Mistake, is_planted};
 use super::outcome::{Charged, Next};
 use super::reasons::EventReason;
 use super::tree::NodeId;
@@ -70,8 +69,7 @@ impl Engine<'_> {
         } else {
             entry.failed_starts += charge.toll.count;
         }
-        let allowed = usize::try_from(policy.intensity.max_restarts).unwrap_or(0)
-            + usize::from(is_planted(Mistake::OneMoreRestart));
+        let allowed = usize::try_from(policy.intensity.max_restarts).unwrap_or(0);
         charge
             .toll
             .add_to(&mut entry.times, allowed.saturating_sub(elsewhere));

@@ -10,7 +10,6 @@ use super::charge::Charge;
 use super::decision::Notice;
 use super::engine::{Engine, Mode};
 use super::judge::cut;
-use super::mistakes::{Mistake, is_planted};
 use super::outcome::{Cost, Next};
 use super::reasons::EventReason;
 use super::tree::{NodeId, ROOT};
@@ -80,11 +79,6 @@ impl Engine<'_> {
                 let next = Some(Next::FailsStart { supervisor });
                 self.tell_exit(id, "could not start", why, Some(Cost::Free), next);
             }
-            (OperationKind::GiveUp, Restart::Transient)
-                if is_planted(Mistake::GiveUpIsAbnormal) =>
-            {
-                self.charge_exit(id, operation);
-            }
             (OperationKind::GiveUp, Restart::Transient | Restart::Temporary)
             | (OperationKind::FailStart, Restart::Temporary) => {
                 self.stay_given_up(id, why);
@@ -124,13 +118,8 @@ impl Engine<'_> {
             since: started.map(|time| time.0),
             why: why.clone(),
         };
-        let (cost, follows) = if is_planted(Mistake::ExitIsFree) {
-            (Cost::Free, None)
-        } else {
-            let (charged, follows) = self.charge(&charge);
-            (Cost::Charged(charged), follows)
-        };
-        let mut next = follows;
+        let (charged, mut next) = self.charge(&charge);
+        let cost = Cost::Charged(charged);
         if self.mode_from_above(id) == Mode::Up {
             let again = self.regroup(id, &format!("{name} {why}"));
             let again = again.unwrap_or_else(|| {
@@ -208,7 +197,6 @@ impl Engine<'_> {
         let parent = self.name(self.tree.nodes[child].parent);
         let record = self.memory.supervisor(parent);
         self.tree.parent_policy(child).on_start_failure == StartFailure::Fail
-            && !is_planted(Mistake::FirstStartIsTriedAgain)
             && record.is_some_and(|record| record.started_time.is_none())
             && !self.has_ever_started(child)
     }
@@ -251,7 +239,6 @@ impl Engine<'_> {
         let ends = match self.tree.parent_policy(child).auto_shutdown {
             AutoShutdown::Never => false,
             AutoShutdown::AnySignificant => true,
-            AutoShutdown::AllSignificant if is_planted(Mistake::OneIsAll) => true,
             AutoShutdown::AllSignificant => {
                 !self.enabled_children(node.parent).any(|id| is_active(&id))
             }

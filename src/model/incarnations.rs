@@ -13,7 +13,6 @@ use crate::api::v1alpha1::{
 
 use super::engine::{Engine, Mode};
 use super::judge::cut;
-use super::mistakes::{Mistake, is_planted};
 use super::tree::{NodeId, ROOT};
 use super::window::api_time;
 
@@ -127,9 +126,7 @@ impl Engine<'_> {
             record.incarnation += 1;
             record.started_time = None;
             record.finished = None;
-            if !is_planted(Mistake::WindowIsInherited) {
-                record.charges.clear();
-            }
+            record.charges.clear();
             record.backoff.clear();
             if handled.is_some() {
                 record.handled_restart_time = handled;
@@ -145,9 +142,6 @@ impl Engine<'_> {
         let from = match self.tree.parent_policy(child).strategy {
             Strategy::OneForOne => return None,
             Strategy::OneForAll => *self.tree.nodes[supervisor].children.first()?,
-            Strategy::RestForOne if is_planted(Mistake::RestIsAll) => {
-                *self.tree.nodes[supervisor].children.first()?
-            }
             Strategy::RestForOne => child,
         };
         if self.mode_from_above(child) != Mode::Up || self.starts_alone(child) {

@@ -16,7 +16,6 @@ use super::deaths::Death;
 use super::decision::{Judged, Notice};
 use super::engine::{Engine, Mode};
 use super::fault::{Class, Verdict};
-use super::mistakes::{Mistake, is_planted};
 use super::outcome::{Charged, Cost, Next, decided};
 use super::reasons::EventReason;
 use super::replica::{Life, SlotView};
@@ -90,7 +89,6 @@ impl Engine<'_> {
     fn is_absorbed(&self, death: &Death) -> bool {
         let worker = self.memory.workers.get(self.name(death.leaf));
         worker.is_some_and(|worker| death.incarnation < worker.incarnation)
-            && !is_planted(Mistake::JudgeAbsorbed)
     }
 
     fn judge_one(&mut self, death: &Death, others_alive: usize) {
@@ -186,7 +184,7 @@ impl Engine<'_> {
     fn is_allowed_end(&self, death: &Death) -> bool {
         match self.tree.nodes[death.leaf].restart {
             Restart::Permanent => false,
-            Restart::Transient => death.clean && !is_planted(Mistake::CleanEndIsDeath),
+            Restart::Transient => death.clean,
             // A first start that fails is no end, but the failure of its supervisor, where the spec says so.
             Restart::Temporary => {
                 let leaf = self.tree.leaf(death.leaf);

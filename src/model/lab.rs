@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::decide;
+use super::decision::Decision;
 use super::fault::Verdict;
 use super::pod::PodView;
 use super::window::after;
@@ -61,11 +63,16 @@ pub(crate) struct Lab {
     pub(crate) crash_in: Option<usize>,
     /// How many writes were tried so far, status writes included.
     pub(crate) writes: usize,
+    /// What decides: the engine, or one with a mistake.
+    pub(crate) decide: Decide,
     wake_at: Option<Timestamp>,
     /// The grace of Pods, by name.
     graces: BTreeMap<String, i64>,
     uid: u32,
 }
+
+/// One decision.
+pub(crate) type Decide = fn(&World, Timestamp) -> Decision;
 
 impl Lab {
     pub(crate) fn new(spec: &str) -> Self {
@@ -102,6 +109,7 @@ impl Lab {
             refuse_creates: None,
             crash_in: None,
             writes: 0,
+            decide,
             wake_at: None,
             uid: 0,
         }

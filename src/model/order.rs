@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use crate::api::v1alpha1::{OperationKind, OperationStatus};
 
 use super::engine::{Engine, Mode};
-use super::mistakes::{Mistake, is_planted};
 use super::pod::PodView;
 use super::replica::{self, Replicas};
 use super::tree::{Leaf, NodeId, ROOT};
@@ -72,15 +71,11 @@ impl Engine<'_> {
             return false;
         }
         let patient = self.is_enabled(id) && !self.tree.suspended && (all_stop || is_restarted);
-        let is_later = |sibling| {
-            let is_later = sibling > id;
-            is_later != is_planted(Mistake::StopInStartOrder) && sibling != id
-        };
         let mut later = self.tree.nodes[parent]
             .children
             .iter()
             .copied()
-            .filter(|sibling| is_later(*sibling) && (all_stop || self.is_to_stop(*sibling)));
+            .filter(|sibling| *sibling > id && (all_stop || self.is_to_stop(*sibling)));
         let ordered = self.tree.parent_policy(id).ordered;
         let goes_with_parent = self.mode(parent) == Mode::Down || self.start_of(parent).is_some();
         (!ordered || later.all(|sibling| self.is_out_of_the_way(sibling, patient)))
@@ -144,7 +139,7 @@ impl Engine<'_> {
         if is_member && group.iter().any(|member| self.has_former(*member)) {
             return false;
         }
-        if !self.tree.parent_policy(id).ordered || is_planted(Mistake::StartTogether) {
+        if !self.tree.parent_policy(id).ordered {
             return true;
         }
         group.retain(|member| self.tree.nodes[*member].enabled);

@@ -7,8 +7,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::v1alpha1::{Backoff, Intensity};
 
-use super::mistakes::{Mistake, is_planted};
-
 /// First wait after giving up, in seconds; it doubles up to [`RETRY_MAX_SECONDS`].
 pub const RETRY_INITIAL_SECONDS: i64 = 30;
 /// Longest wait after giving up, in seconds.
@@ -82,8 +80,7 @@ pub fn api_time(time: Timestamp) -> Time {
 
 /// Whether an entry is still inside the window at `now`. The boundary is inclusive, as in OTP.
 pub fn in_window(entry: &Time, now: Timestamp, intensity: &Intensity) -> bool {
-    let early = i64::from(is_planted(Mistake::WindowEndsEarly));
-    seconds_between(entry.0, now) <= i64::from(intensity.period_seconds) - early
+    seconds_between(entry.0, now) <= i64::from(intensity.period_seconds)
 }
 
 /// Delay before a child's restart number `step` (0 is the first), in seconds.

@@ -6,9 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::model::decide;
 use crate::model::decision::Notice;
-use crate::model::lab::Lab;
+use crate::model::lab::{Decide, Lab};
 use crate::model::window::after;
 
 use super::history::{Action, Child, History, Kind, ROOT, Supervisor};
@@ -20,8 +19,8 @@ use super::trace::{End, Event, Followed, Trace};
 const PATIENCE: usize = 3000;
 
 /// The trace of a history, as far as that of OTP goes. It says which steps cannot be.
-pub(super) fn run(history: &History, otp: &Trace) -> Result<Trace, String> {
-    let mut ours = Ours::new(history);
+pub(super) fn run(history: &History, otp: &Trace, decide: Decide) -> Result<Trace, String> {
+    let mut ours = Ours::new(history, decide);
     let mut trace = vec![ours.settle(true)?];
     for (step, theirs) in history.steps.iter().zip(otp.iter().skip(1)) {
         if trace.last().is_some_and(|followed| followed.up.is_empty()) {
@@ -56,8 +55,9 @@ struct Ours {
 }
 
 impl Ours {
-    fn new(history: &History) -> Self {
+    fn new(history: &History, decide: Decide) -> Self {
         let mut lab = Lab::new("{children: []}");
+        lab.decide = decide;
         lab.edit(|spec| *spec = spec::spec(&history.tree));
         let mut ours = Self {
             begun: lab.now,
@@ -106,7 +106,7 @@ impl Ours {
     fn settle(&mut self, one_by_one: bool) -> Result<Followed, String> {
         let mut events = Vec::new();
         for _ in 0..PATIENCE {
-            let notices = decide(&self.lab.world, self.lab.now).notices;
+            let notices = (self.lab.decide)(&self.lab.world, self.lab.now).notices;
             events.extend(notices.iter().filter_map(|notice| self.exit(notice)));
             let (writes, logged) = (self.lab.writes, self.lab.log.len());
             self.lab.decide_before(|_| ());

@@ -40,7 +40,8 @@ fn the_oracle_does_what_is_known_of_otp_and_so_do_we() {
             .map(String::as_str)
             .collect();
         assert_eq!(up.join(" "), golden.up, "{name}\n{history}");
-        let ours = engine::run(history, &trace).unwrap_or_else(|why| panic!("{name}: {why}"));
+        let ours = engine::run(history, &trace, crate::model::decide)
+            .unwrap_or_else(|why| panic!("{name}: {why}"));
         let differs = difference(history, &trace, &ours);
         assert_eq!(
             differs,

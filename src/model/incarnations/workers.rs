@@ -4,7 +4,6 @@
 
 use crate::api::v1alpha1::{FinishedReplica, OperationKind, OperationStatus, Restart};
 use crate::model::engine::{Engine, Mode};
-use crate::model::mistakes::{Mistake, is_planted};
 use crate::model::names;
 use crate::model::replica::Replicas;
 use crate::model::tree::{Leaf, NodeId, ROOT};
@@ -85,7 +84,6 @@ impl Engine<'_> {
         // OTP forgets a temporary child that is stopped with its group, and starts it with a new supervisor.
         let operation = self.operation_of(self.tree.nodes[id].parent);
         let is_forgotten = is_temporary
-            && !is_planted(Mistake::TemporaryComesBack)
             && operation.is_some_and(|operation| {
                 operation.kind == OperationKind::Restart && operation.number == number
             });
@@ -116,7 +114,7 @@ impl Engine<'_> {
             slot.gone |= !slot.pod_uid.is_empty();
             slot.finished.take_if(|finished| {
                 let runs_again = !is_temporary || (finished.stopped && !is_forgotten);
-                runs_again && !is_planted(Mistake::FinishedForEver)
+                runs_again
             });
         }
         self.memory.intend_worker(name);

@@ -3,13 +3,12 @@
 //! Rule: it stores and writes in the order in which the controller does.
 
 use super::Lab;
-use crate::model::decide;
 use crate::model::decision::{Decision, Write};
 
 impl Lab {
     /// Decides, lets something happen that the decision does not know of, and carries it out.
     pub(crate) fn decide_before(&mut self, meanwhile: impl FnOnce(&mut Self)) {
-        let decision = decide(&self.world, self.now);
+        let decision = (self.decide)(&self.world, self.now);
         meanwhile(self);
         self.carry_out(&decision).expect("no crash is planned");
     }
@@ -29,10 +28,10 @@ impl Lab {
 
     /// Decides and carries that out, as far as a crash that is planned lets it. Says whether anything changed.
     pub(crate) fn decide_once(&mut self) -> bool {
-        let decision = decide(&self.world, self.now);
+        let decision = (self.decide)(&self.world, self.now);
         assert_eq!(
             decision,
-            decide(&self.world, self.now),
+            (self.decide)(&self.world, self.now),
             "a decision is a function of the world"
         );
         self.world.refusals.clear();
