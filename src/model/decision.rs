@@ -84,7 +84,7 @@ pub enum Write {
         /// The number that the tree states.
         replicas: i32,
         /// What to tell people when it is done.
-        notice: Option<Notice>,
+        notice: Option<Box<Notice>>,
     },
     /// Create a Pod.
     CreatePod {

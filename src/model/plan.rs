@@ -154,7 +154,7 @@ impl Engine<'_> {
             child: child.to_owned(),
             name: worker.name.clone(),
             replicas,
-            notice,
+            notice: notice.map(Box::new),
         });
     }
 

@@ -127,7 +127,7 @@ impl Execution<'_> {
                 let effect = scale(context, self.term(), tree, name, *replicas).await?;
                 if let Some(notice) = notice.clone().filter(|_| effect == Effect::Done) {
                     let tree = &self.observation.world.tree;
-                    context.notices.publish(tree, notice);
+                    context.notices.publish(tree, *notice);
                 }
                 Ok(effect)
             }

@@ -61,8 +61,15 @@ fn why(notice: &Notice) -> String {
     match (fault, notice.reason.as_str()) {
         (Some((class, _)), _) => of_class(*class, why),
         // What these say of what happened is in the column of events.
-        (None, "ChildFinished" | "SupervisorEscalated" | "SupervisorStopped") => why.clone(),
-        (None, "SupervisorShutsDown" | "ChildGivenUp" | "SlotParked") => why.clone(),
+        (
+            None,
+            "ChildFinished"
+            | "SupervisorEscalated"
+            | "SupervisorStopped"
+            | "SupervisorShutsDown"
+            | "ChildGivenUp"
+            | "SlotParked",
+        ) => why.clone(),
         (None, _) if why.is_empty() => what.clone(),
         (None, _) => format!("{what}: {why}"),
     }

@@ -118,9 +118,9 @@ fn again(begin: Begin, first: &[&Line], before: &[&Line], this: &[&Line]) -> Opt
     };
     let mut charges: Vec<&str> = Vec::new();
     for (before, this) in before.iter().zip(this) {
-        let charged = this.cells[CHARGED].as_str();
-        if before.cells[CHARGED] != charged && !charges.contains(&charged) {
-            charges.push(charged);
+        let now = this.cells[CHARGED].as_str();
+        if before.cells[CHARGED] != now && !charges.contains(&now) {
+            charges.push(now);
         }
     }
     Some(Line {
