@@ -142,8 +142,9 @@ fn without_evidence(pod: &PodView) -> Fault {
     Fault::new(Class::Unknown, Confidence::Rest, &message, None)
 }
 
+/// When the containers ended that have. What ended before one that is still shown as running says nothing of this end.
 fn last_finish(pod: &PodView) -> Option<Timestamp> {
-    let ends = pod.judged().filter_map(|container| container.last_end());
+    let ends = pod.judged().filter_map(|container| container.end());
     ends.filter_map(|end| end.finished).max()
 }
 

@@ -3,6 +3,8 @@
 //!
 //! Rule: a story asserts the state of the world, not the calls that led to it.
 
+mod asked;
+mod budgets;
 mod children;
 mod crashes;
 mod deaths;
@@ -16,6 +18,7 @@ mod give_ups;
 mod groups;
 mod init_containers;
 mod kinds;
+mod looks;
 mod nested_groups;
 mod order;
 mod quorum;
@@ -23,6 +26,7 @@ mod random;
 mod replacements;
 mod sizes;
 mod starts;
+mod turns;
 
 use std::collections::BTreeMap;
 
