@@ -301,6 +301,22 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_is_owned_by_its_worker_and_keeps_the_metadata_of_its_template() {
+        let template = "{metadata: {labels: {team: web}, annotations: {note: kept}}, spec: {}}";
+        let template: Value = serde_yaml::from_str(template).unwrap();
+        assert_eq!(template_map(&template, "labels")["team"], "web");
+        assert_eq!(template_map(&template, "annotations")["note"], "kept");
+        let pod = built("", POD, None);
+        assert_eq!(
+            pod["metadata"]["ownerReferences"],
+            json!([{
+                "apiVersion": "coppice.dev/v1alpha1", "kind": "Worker", "name": "t-a", "uid": "worker-uid",
+                "controller": true, "blockOwnerDeletion": true,
+            }])
+        );
+    }
+
+    #[test]
     fn pods_that_the_kubelet_must_not_restart_tell_argo_cd_that_they_are_no_jobs() {
         let argo = |pod: &Value| {
             pod["metadata"]["annotations"][labels::ARGO_IGNORE_RESTART_POLICY].clone()
@@ -353,7 +369,7 @@ mod tests {
             node_charges: vec![
                 charge("bad", 900),
                 charge("bad", 950),
-                charge("once", 960),
+                charge("alone", 960),
                 charge("old", 1),
             ],
             ..SlotStatus::default()

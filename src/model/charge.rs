@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 
 use crate::api::v1alpha1::{
-    BackoffStatus, ChargeStatus, GaveUpStatus, GiveUp, OperationKind, Strategy,
+    BackoffStatus, ChargeStatus, GaveUpStatus, GiveUp, Intensity, OperationKind, Strategy,
 };
 
 use super::decision::Notice;
@@ -31,6 +31,11 @@ pub(super) struct Charge {
     pub since: Option<Timestamp>,
     /// Why, in words.
     pub why: String,
+}
+
+/// How many charges a window takes before it overflows.
+pub(super) fn restarts_allowed(intensity: Intensity) -> usize {
+    usize::try_from(intensity.max_restarts).unwrap_or(0)
 }
 
 impl Engine<'_> {
@@ -69,7 +74,7 @@ impl Engine<'_> {
         } else {
             entry.failed_starts += charge.toll.count;
         }
-        let allowed = usize::try_from(policy.intensity.max_restarts).unwrap_or(0);
+        let allowed = restarts_allowed(policy.intensity);
         charge
             .toll
             .add_to(&mut entry.times, allowed.saturating_sub(elsewhere));

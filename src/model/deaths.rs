@@ -143,7 +143,6 @@ pub(super) fn collect(
                 let ended_runs = memory.slot(child, view.slot).map_or(0, |m| m.deaths);
                 deaths.push(Death {
                     over: true,
-                    was_started: false,
                     toll: Toll::one(now),
                     ..place.death_of(pod, ended_runs, fault)
                 });

@@ -107,9 +107,11 @@ pub(super) fn weight<T: Serialize>(status: &T) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use serde_json::json;
 
     use super::*;
+    use crate::api::v1alpha1::{SupervisorStatus, TroubleStatus};
 
     #[test]
     fn no_slot_weighs_more_than_it_is_taken_for() {
@@ -134,7 +136,8 @@ mod tests {
             ),
         ];
         for choice in 0..1_u32 << optional.len() {
-            let mut slot = json!({"slot": 100_000, "podUID": "u", "gone": true, "started": true});
+            let mut slot =
+                json!({"slot": 100_000, "podUID": "u".repeat(36), "gone": true, "started": true});
             let chosen = optional.iter().enumerate();
             for (_, (name, value)) in chosen.filter(|(place, _)| choice >> place & 1 == 1) {
                 slot[name] = value.clone();
@@ -143,5 +146,94 @@ mod tests {
             let bytes = weight(&slot);
             assert!(bytes < at_most(&slot), "{bytes} bytes: {slot:?}");
         }
+    }
+
+    fn trouble(text: &str) -> TroubleStatus {
+        serde_json::from_value(json!({
+            "reason": "CreateRefused", "message": text, "sinceTime": "2026-01-01T00:00:00Z",
+        }))
+        .unwrap()
+    }
+
+    fn slots(count: i32, message: usize, charges: usize) -> WorkerStatus {
+        let time: Time = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+        let slots = (0..count).map(|slot| SlotStatus {
+            slot,
+            trouble: Some(trouble(&"x".repeat(message))),
+            down_time: Some(time.clone()),
+            charges: vec![time.clone(); charges],
+            ..SlotStatus::default()
+        });
+        WorkerStatus {
+            slots: slots.collect(),
+            ..WorkerStatus::default()
+        }
+    }
+
+    #[test]
+    fn a_worker_that_is_too_heavy_says_its_troubles_for_some_slots_only() {
+        let light = slots(100, 500, 1);
+        let mut status = light.clone();
+        fit_worker(&mut status);
+        assert_eq!(status, light);
+
+        let heavy = slots(1000, 500, 1);
+        let mut status = heavy.clone();
+        fit_worker(&mut status);
+        assert_eq!(status.slots[..TELLING_SLOTS], heavy.slots[..TELLING_SLOTS]);
+        for slot in &status.slots[TELLING_SLOTS..] {
+            assert_eq!(
+                (&slot.trouble, &slot.down_time),
+                (&Some(trouble("")), &None)
+            );
+            assert_eq!(slot.charges.len(), 1);
+        }
+
+        let mut status = slots(1000, 500, 100);
+        fit_worker(&mut status);
+        assert!(
+            status
+                .slots
+                .iter()
+                .all(|slot| slot.charges.len() == CHARGES_KEPT)
+        );
+        assert!(weight(&status) <= UNBEARABLE);
+    }
+
+    #[test]
+    fn a_tree_that_is_too_heavy_says_less_of_each_give_up() {
+        let with = |supervisors: usize, bytes: usize| {
+            let record: SupervisorStatus = serde_json::from_value(json!({
+                "name": "s", "incarnation": 1,
+                "gaveUp": [{
+                    "child": "a", "rest": false, "sinceTime": "2026-01-01T00:00:00Z", "delaySeconds": 30,
+                    "waiting": true, "templates": "x", "message": "x".repeat(bytes),
+                }],
+                "operation": {
+                    "kind": "Restart", "number": 1, "sinceTime": "2026-01-01T00:00:00Z",
+                    "message": "x".repeat(bytes),
+                },
+            }))
+            .unwrap();
+            SupervisionTreeStatus {
+                supervisors: vec![record; supervisors],
+                ..SupervisionTreeStatus::default()
+            }
+        };
+        let longest = |supervisors, bytes| {
+            let mut status = with(supervisors, bytes);
+            fit_tree(&mut status);
+            let record = &status.supervisors[0];
+            let operation = record.operation.as_ref().unwrap();
+            assert_eq!(record.gave_up[0].message, operation.message);
+            operation.message.len()
+        };
+        assert_eq!(longest(10, 1000), 1000, "it fits");
+        assert_eq!(longest(60, 1000), 256);
+        assert_eq!(longest(150, 1000), 64);
+        assert_eq!(longest(200, 1000), 16);
+        // No status of so few supervisors can be that heavy, and nobody weighs it.
+        assert_eq!(longest(7, 64 * 1024), 64 * 1024);
+        assert_eq!(longest(8, 64 * 1024), 256);
     }
 }

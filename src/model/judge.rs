@@ -11,7 +11,7 @@ use crate::api::v1alpha1::{
 };
 
 use super::build::AVOID_NODE_CHARGES;
-use super::charge::Charge;
+use super::charge::{Charge, restarts_allowed};
 use super::deaths::Death;
 use super::decision::{Judged, Notice};
 use super::engine::{Engine, Mode};
@@ -105,8 +105,7 @@ impl Engine<'_> {
         let ordered = mode != Mode::Up
             || parked
             || (death.outdated && death.fault.class == Class::PodDeleted);
-        let charged =
-            !ordered && matches!(death.fault.verdict, Verdict::Application | Verdict::Unknown);
+        let charged = matches!(death.fault.verdict, Verdict::Application | Verdict::Unknown);
 
         let slot = self.memory.slot_mut(child, death.slot);
         slot.turn_to(&death.pod_uid);
@@ -439,7 +438,7 @@ impl Engine<'_> {
             .slot_mut(self.tree.nodes[death.leaf].name, death.slot);
         slot.charges
             .retain(|time| in_window(time, death.toll.at, &policy.intensity));
-        let allowed = usize::try_from(policy.intensity.max_restarts).unwrap_or(0);
+        let allowed = restarts_allowed(policy.intensity);
         death.toll.add_to(&mut slot.charges, allowed);
         let long = death.was_started
             && death.since.is_some_and(|since| {
@@ -563,4 +562,21 @@ pub(super) fn cut(text: &str, bytes: usize) -> String {
         end -= 1;
     }
     format!("{}…", &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!(cut("abcdef", 6), "abcdef");
+        assert_eq!(cut("abcdefg", 6), "abc…");
+        assert_eq!(
+            cut("ab€defg", 6),
+            "ab…",
+            "a character of three bytes is not halved"
+        );
+        assert_eq!(cut("abc€efg", 8), "abc…");
+    }
 }

@@ -342,3 +342,29 @@ impl SlotStatus {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_found_where_numbers_are_missing() {
+        let slots = [0, 1, 4, 6].map(|slot| SlotStatus {
+            slot,
+            ..SlotStatus::default()
+        });
+        let places = [-1, 0, 1, 2, 3, 4, 5, 6, 7].map(|slot| place_of(&slots, slot));
+        let found = [
+            Err(0),
+            Ok(0),
+            Ok(1),
+            Err(2),
+            Err(2),
+            Ok(2),
+            Err(3),
+            Ok(3),
+            Err(4),
+        ];
+        assert_eq!(places, found);
+    }
+}

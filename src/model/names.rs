@@ -92,6 +92,23 @@ mod tests {
     }
 
     #[test]
+    fn a_stable_name_is_that_of_one_slot() {
+        assert_eq!(worker_name("shop", "db"), "shop-db");
+        let is = |name: &str| is_stable_pod_name(name, "shop", "db", 7);
+        assert!(is(&stable_pod_name("shop", "db", 7)));
+        for other in [
+            "shop-db-8",
+            "shop-db-07",
+            "shop-db-+7",
+            "shop-db-",
+            "shop-web-7",
+            "db-7",
+        ] {
+            assert!(!is(other), "{other}");
+        }
+    }
+
+    #[test]
     fn a_revision_ignores_the_order_of_fields() {
         let a = json!({"spec": {"a": 1, "b": 2}});
         let b: Value = serde_json::from_str(r#"{"spec": {"b": 2, "a": 1}}"#).unwrap();

@@ -390,6 +390,21 @@ mod tests {
     }
 
     #[test]
+    fn a_condition_type_has_the_name_that_kubernetes_gives_it() {
+        use PodConditionType::{DisruptionTarget, PodScheduled, Ready};
+        let names = ["Ready", "PodScheduled", "DisruptionTarget", "Initialized"];
+        assert_eq!(
+            names.map(PodConditionType::of),
+            [
+                Some(Ready),
+                Some(PodScheduled),
+                Some(DisruptionTarget),
+                None
+            ]
+        );
+    }
+
+    #[test]
     fn a_container_that_ended_again_is_backing_off_before_the_kubelet_says_so() {
         assert!(
             !ended(0, 1).is_backing_off(),

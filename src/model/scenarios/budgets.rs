@@ -40,7 +40,7 @@ fn give_up(deaths: [&str; 3]) -> (Lab, String) {
     assert_eq!(decision.give_ups, 1, "it is counted");
     let given_up = |notice: &&crate::model::decision::Notice| notice.reason == "ChildGivenUp";
     let told = decision.notices.iter().find(given_up).unwrap();
-    let message = told.message.clone();
+    let message = told.message();
     lab.settle();
     (lab, message)
 }

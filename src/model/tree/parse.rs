@@ -285,3 +285,55 @@ fn check_worker(name: &str, settings: &WorkerSettings) -> Result<(), SpecError> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(spec: &str) -> Option<String> {
+        let spec = serde_yaml::from_str(spec).unwrap();
+        Tree::parse("t", &spec).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_significant_child_must_be_able_to_end_and_to_end_its_supervisor() {
+        let with = |root: &str, restart: &str| {
+            refusal(&format!(
+                "{root}\nchildren:\n- {{name: a, worker: {{significant: true, restart: {restart}, template: {{spec: {{containers: [{{name: app}}]}}}}}}}}"
+            ))
+        };
+        let any = "autoShutdown: AnySignificant";
+        assert_eq!(with(any, "Transient"), None);
+        assert!(with(any, "Permanent").unwrap().contains("never ends"));
+        assert!(
+            with("", "Transient")
+                .unwrap()
+                .contains("needs `autoShutdown")
+        );
+    }
+
+    #[test]
+    fn names_may_be_so_long_and_no_longer() {
+        let with = |length: usize| {
+            let name = "a".repeat(length);
+            refusal(&format!(
+                "children: [{{name: {name}, worker: {{template: {{spec: {{containers: [{{name: app}}]}}}}}}}}]"
+            ))
+        };
+        assert_eq!(with(MAX_NAMES - 1), None);
+        assert!(with(MAX_NAMES).unwrap().contains("must not be longer"));
+    }
+
+    #[test]
+    fn delays_must_leave_a_window_that_can_fill() {
+        let with = |restarts: i32, period: i32| {
+            refusal(&format!(
+                "intensity: {{maxRestarts: {restarts}, periodSeconds: {period}}}\nbackoff: {{initialSeconds: 10, maxSeconds: 10}}\nchildren: []"
+            ))
+        };
+        assert_eq!(with(2, 10), None, "the second restart waits ten seconds");
+        assert!(with(2, 9).unwrap().contains("10 seconds in all"));
+        assert!(with(0, 0).unwrap().contains("must have"));
+        assert!(with(-1, 10).unwrap().contains("must have"));
+    }
+}
