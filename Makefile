@@ -8,7 +8,7 @@ export CARGO_TARGET_DIR ?= $(COPPICE_CACHE)/targets/$(shell pwd -P | cksum | cut
 
 LAB = $(CARGO_TARGET_DIR)/debug/lab
 
-.PHONY: help lab cluster down demo test bench soak fuzz idle generate lint deny sbom
+.PHONY: help lab cluster down demo test bench soak fuzz mutants idle generate lint deny sbom
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z]*\):.* ## /\1\t/p' Makefile | expand -t 12
@@ -38,6 +38,9 @@ soak: ## Run the simulation with as many seeds as wanted (SEEDS=100000, FIRST=20
 fuzz: ## Run random histories on Erlang/OTP and on the engine, and compare (HISTORIES=100000, FIRST=20000)
 	@./e2e/prepare
 	@first=$${FIRST:-20000}; OTP_SEEDS=$$first..$$((first + $${HISTORIES:-100000})) cargo test --locked -p coppice --lib histories_go_as_in_otp -- --nocapture
+
+mutants: lab ## Change the engine, one thing at a time, and see whether its tests notice (SHARE=0/3)
+	@$(LAB) mutants
 
 idle: lab ## Watch an idle operator for ten minutes: it must write nothing but its Lease
 	@IDLE_SECONDS=600 cargo test --locked -p e2e --features cluster --test cluster -- --nocapture idle

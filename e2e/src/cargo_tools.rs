@@ -1,4 +1,4 @@
-//! Programs from crates.io that look at the dependencies: built once per machine, kept in the cache.
+//! Programs from crates.io that look at the dependencies or the tests: built once per machine, kept in the cache.
 //!
 //! Rule: a version is written here and nowhere else, and a tool in the cache is a whole one.
 
@@ -13,6 +13,8 @@ use crate::progress::{self, Step};
 pub const DENY: CargoTool = CargoTool("cargo-deny", "0.20.2");
 /// Lists what a program is made of.
 pub const CYCLONEDX: CargoTool = CargoTool("cargo-cyclonedx", "0.5.9");
+/// Changes the code, to see whether a test notices.
+pub const MUTANTS: CargoTool = CargoTool("cargo-mutants", "27.1.0");
 
 /// Name and version of a tool.
 #[derive(Debug, Clone, Copy)]

@@ -1,5 +1,5 @@
-//! `lab`: the harness by hand. `make cluster`, `make down`, `make demo`, `make test`, `make bench`, `make deny` and `make sbom` are
-//! this program.
+//! `lab`: the harness by hand. `make cluster`, `make down`, `make demo`, `make test`, `make bench`, `make mutants`, `make deny` and
+//! `make sbom` are this program.
 //!
 //! Rule: it only picks what the library does; the two hidden commands are processes that the library starts.
 
@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use e2e::cluster::{Cluster, Full, Profile};
 use e2e::node::{self, NodeOptions};
-use e2e::{bench, cache, demo, deny, layers, lock, progress, reaper, sbom, session};
+use e2e::{bench, cache, demo, deny, layers, lock, mutants, progress, reaper, sbom, session};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
@@ -39,6 +39,12 @@ enum Command {
         /// Only these rows
         #[arg(long, env = "ROWS", value_delimiter = ',')]
         rows: Vec<String>,
+    },
+    /// Change the engine, one thing at a time, and see whether its tests notice
+    Mutants {
+        /// Which share of all changes, as `k/n`
+        #[arg(long, env = "SHARE", default_value = mutants::SHARE)]
+        share: String,
     },
     /// Judge the licences, sources and known vulnerabilities of the dependencies
     Deny,
@@ -109,6 +115,7 @@ fn run(command: Command) -> Result<()> {
             anyhow::ensure!(outcome?, "a goal was missed");
             Ok(())
         }
+        Command::Mutants { share } => mutants::run(&share).context("change the engine"),
         Command::Deny => deny::run().context("judge the dependencies"),
         Command::Sbom => {
             let list = sbom::run().context("list the dependencies")?;
