@@ -72,12 +72,23 @@ fn a_supervisor_that_gave_up_is_asked_for_without_its_sibling() {
     lab.kill("y", 0, 1);
     lab.run(10);
     assert_eq!((lab.live("x"), lab.live("y")), (vec![], vec![]));
+    let of_t = |lab: &Lab| {
+        let given_up = &record(lab, ROOT_NAME).gave_up;
+        given_up
+            .iter()
+            .filter(|entry| entry.child == "t")
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    let before = of_t(&lab);
+    assert_eq!(before.len(), 1);
     restart(&mut lab, "s");
     lab.run(10);
     assert_eq!((lab.live("x"), lab.live("y")), (vec![0], vec![]));
     let given_up = &record(&lab, ROOT_NAME).gave_up;
     let given_up: Vec<&str> = given_up.iter().map(|entry| &*entry.child).collect();
     assert_eq!(given_up, ["t"]);
+    assert_eq!(of_t(&lab), before, "nothing has happened to it");
     let incarnation = record(&lab, "u").incarnation;
     restart(&mut lab, "u");
     lab.run(10);
@@ -132,9 +143,12 @@ fn a_restart_of_the_rest_leaves_what_gave_up_before_it() {
     lab.kill("x", 0, 1);
     lab.run(10);
     assert_eq!(lab.live("x"), [0; 0]);
+    let before = record(&lab, ROOT_NAME).gave_up.clone();
+    assert_eq!(before.len(), 1);
     lab.kill("b", 0, 1);
     lab.run(20);
     assert_eq!((lab.live("x"), lab.live("b")), (vec![], vec![0]));
+    assert_eq!(record(&lab, ROOT_NAME).gave_up, before);
 }
 
 #[test]

@@ -499,3 +499,21 @@ children:
     lab.run(5);
     assert_eq!(lab.world.tree.status.restarts, 2);
 }
+
+#[test]
+fn a_missed_start_deadline_is_charged_when_it_runs_out() {
+    let mut lab = Lab::new(
+        "
+intensity: {maxRestarts: 3, periodSeconds: 600}
+children:
+- {name: a, worker: {startDeadlineSeconds: 40, template: {spec: {containers: [{name: app, image: one}]}}}}
+",
+    );
+    lab.behave("a", Behaviour::Hang);
+    lab.settle();
+    while lab.charges("(root)").is_empty() {
+        lab.run(1);
+    }
+    let charges = &lab.world.tree.status.supervisors[0].charges;
+    assert_eq!(charges[0].times, [api_time(lab.now)]);
+}
