@@ -153,13 +153,19 @@ impl Engine<'_> {
                 (EventReason::ChildGivenUp, about, "is given up", next)
             }
         };
+        // Who died is named already where it is what was given up.
+        let why = if about == child {
+            format!("{}; {numbers}", charge.why)
+        } else {
+            message
+        };
         self.notices.push(Notice {
             warning: true,
             reason: reason.as_str().to_owned(),
             action: "GiveUp",
             child: about,
             what: what.to_owned(),
-            why: message,
+            why,
             next: Some(next.clone()),
             ..Notice::default()
         });

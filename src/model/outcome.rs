@@ -163,7 +163,7 @@ impl fmt::Display for Next {
             ),
             Self::Escalates { supervisor } => write!(
                 f,
-                "what is below {supervisor} is stopped, and its parent judges"
+                "{supervisor} stops its children, then its parent decides"
             ),
             Self::GivenUp {
                 child,
