@@ -80,7 +80,7 @@ const LAYERS: [Layer; 8] = [
         &["apiserver", "authority", "chart", "install"],
     ),
     Layer::all("machine and nodes", &["machine", "nodes"]),
-    Layer::all("cluster", &["cluster", "loss"]),
+    Layer::all("cluster", &["cluster", "loss"]).at_once("4"),
     Layer::all("crash", &["crash"]),
     Layer::all("two operators", &["leaders"]),
     Layer::all("faults", &["faults"]).at_once("8"),
