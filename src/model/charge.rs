@@ -47,7 +47,7 @@ impl Engine<'_> {
         let child = self.name(charge.child).to_owned();
         let supervisor = self.memory.supervisor_mut(self.tree.nodes[parent].name);
         for entry in &mut supervisor.charges {
-            entry.forget_old(at, &policy.intensity);
+            entry.forget_old(at, policy.intensity);
         }
         supervisor.charges.retain(|entry| !entry.times.is_empty());
         let elsewhere: usize = supervisor

@@ -267,13 +267,13 @@ fn is_same(one: &RecentFault, other: &RecentFault) -> bool {
 
 impl ChargeStatus {
     /// Forgets the charges that have left the window by then; starts that failed stay.
-    pub(super) fn forget_old(&mut self, at: Timestamp, intensity: &Intensity) {
+    pub(super) fn forget_old(&mut self, at: Timestamp, intensity: Intensity) {
         let sticky = usize::try_from(self.failed_starts).unwrap_or(0);
         let aging = self.times.len().saturating_sub(sticky);
         let mut place = 0;
         self.times.retain(|time| {
             place += 1;
-            place > aging || in_window(time, at, intensity)
+            place > aging || in_window(time, at, &intensity)
         });
     }
 }

@@ -160,7 +160,7 @@ impl Engine<'_> {
             if is_started(&entry.child) {
                 entry.failed_starts = 0;
             }
-            entry.forget_old(now, &intensity);
+            entry.forget_old(now, intensity);
         }
         record.charges.retain(|entry| !entry.times.is_empty());
     }

@@ -112,10 +112,10 @@ impl Engine<'_> {
             slot.down_time = None;
             slot.started = false;
             slot.gone |= !slot.pod_uid.is_empty();
-            slot.finished.take_if(|finished| {
-                let runs_again = !is_temporary || (finished.stopped && !is_forgotten);
-                runs_again
-            });
+            let runs_again = |finished: &mut FinishedReplica| {
+                !is_temporary || (finished.stopped && !is_forgotten)
+            };
+            slot.finished.take_if(runs_again);
         }
         self.memory.intend_worker(name);
         self.sort_again(id, leaf);

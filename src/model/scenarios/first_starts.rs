@@ -19,7 +19,7 @@ fn add(lab: &mut Lab, place: usize, child: &str) {
     let child: Vec<Child> = serde_yaml::from_str(child).unwrap();
     lab.edit(|spec| {
         spec.children
-            .insert(place, child.into_iter().next().unwrap())
+            .insert(place, child.into_iter().next().unwrap());
     });
 }
 

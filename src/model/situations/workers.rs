@@ -191,7 +191,7 @@ impl Engine<'_> {
         let restarting =
             has_died && (charged || !memory.charges.is_empty() || memory.brake.is_some());
         if life.alive {
-            return working(Reason::NotUp, self.unready(&who, view));
+            return working(Reason::NotUp, self.unready(who, view));
         }
         if restarting {
             let due = self.due(id, view.slot).filter(|due| *due > self.now);
