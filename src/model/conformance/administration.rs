@@ -52,6 +52,23 @@ fn case_24_child_adm_simple() {
     assert_eq!((otp.up().as_str(), otp.charged("s")), ("other", 0));
 }
 
+/// Same: A child that was stopped, started, taken out and added again is restarted when it ends abnormally. (A Pod has
+/// nothing to pass on but that it is Ready.)
+#[test]
+fn case_25_extra_return() {
+    let mut otp = sup("ofo 2/3600", &["child1"]);
+    otp.enable("child1", false);
+    assert!(otp.live("child1").is_empty());
+    otp.enable("child1", true);
+    otp.remove("child1");
+    assert_eq!(otp.pods().count(), 0);
+    otp.add("child1");
+    let life = otp.life("child1");
+    otp.exit("child1", 1);
+    assert_eq!((otp.up().as_str(), otp.charged("s")), ("child1", 1));
+    assert_ne!(otp.life("child1"), life);
+}
+
 /// Differs (edits converge): After any end, a child that is taken out can be added again and runs; one that is left in
 /// the list does what its type says.
 #[test]
@@ -147,13 +164,20 @@ fn case_85_code_change_simple() {
     assert_eq!(otp.charges("s"), charges(&[]));
 }
 
-/// Same: Other settings of a worker are in force from then on, and its running Pods are not touched.
+/// Differs (edits converge): The same with other settings beside it: they are in force from then on, and alone they touch
+/// no running Pod.
 #[test]
 fn case_86_code_change_simple_map() {
     let mut otp = sup("ofo 2/3600", &["c replicas:3 quorum:2"]);
-    let lives = [0, 1, 2].map(|slot| otp.life_of("c", slot));
+    let lives = |otp: &Otp| [0, 1, 2].map(|slot| otp.life_of("c", slot));
+    let before = lives(&otp);
     otp.rewrite("c trans replicas:3 quorum:1");
-    assert_eq!([0, 1, 2].map(|slot| otp.life_of("c", slot)), lives);
+    assert_eq!(lives(&otp), before);
+    otp.edit_template("c", "two");
+    otp.run(60);
+    let after = lives(&otp);
+    assert!(after.iter().zip(&before).all(|(new, old)| new != old));
+    assert_eq!((otp.up().as_str(), otp.charged("s")), ("c c c", 0));
     otp.exit("c", 0);
     assert_eq!(otp.live("c"), [1, 2], "it has finished");
 }

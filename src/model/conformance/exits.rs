@@ -82,8 +82,8 @@ fn case_49_transient_shutdown() {
     assert_eq!((otp.up().as_str(), otp.charged("s")), ("c1", 0));
 }
 
-/// Same: A temporary child is not restarted after any exit code that is called clean; it can be taken out and added
-/// again.
+/// Differs (edits converge): A temporary child is not restarted after any exit code that is called clean; its line stays
+/// in the list until somebody takes it out, and it can be added again.
 #[test]
 fn case_50_temporary_shutdown() {
     let mut otp = sup("ofo 2/3600", &[]);
@@ -92,6 +92,7 @@ fn case_50_temporary_shutdown() {
         assert_eq!(otp.up(), "c1");
         otp.exit("c1", code);
         assert!(otp.live("c1").is_empty(), "{code}");
+        assert_eq!(otp.world.tree.status.workers, 1, "{code}");
         otp.remove("c1");
     }
     assert_eq!(otp.charged("s"), 0);
@@ -136,7 +137,8 @@ fn case_53_transient_abnormal() {
     assert_ne!(otp.life("c1"), life);
 }
 
-/// Same: A temporary child that ends abnormally is not restarted, and that is reported.
+/// Differs (edits converge): A temporary child that ends abnormally is not restarted, and that is reported; its line
+/// stays in the list.
 #[test]
 fn case_54_temporary_abnormal() {
     let mut otp = sup("ofo 2/3600", &["c1 temp"]);
@@ -148,6 +150,7 @@ fn case_54_temporary_abnormal() {
         "{:?}",
         otp.events
     );
+    assert_eq!(otp.world.tree.status.workers, 1);
     let told = &otp.world.tree.status.recent_faults[0];
     assert!(told.decision.contains("not restarted"), "{told:?}");
 }

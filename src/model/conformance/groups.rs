@@ -109,8 +109,8 @@ fn case_81_hanging_restart_loop_rest_for_one() {
     assert!(otp.is_gone());
 }
 
-/// Same: A replica in a loop of restarts that fail is stopped when fewer are asked for, and the end of the tree does
-/// not wait for it.
+/// Differs (replicas): A replica in a loop of restarts that fail is not stopped by name, but when fewer are asked for; the
+/// end of the tree does not wait for it.
 #[test]
 fn case_82_hanging_restart_loop_simple() {
     let mut otp = sup("ofo 8/10", &["c x1"]);

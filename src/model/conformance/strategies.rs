@@ -116,6 +116,18 @@ fn case_35_simple_one_for_one() {
     assert!(otp.gave_up("s"));
 }
 
+/// Same: Replicas that were started one by one are restarted like any others.
+#[test]
+fn case_37_simple_one_for_one_extra() {
+    let mut otp = sup("ofo 2/3600", &["c replicas:0"]);
+    for count in [1, 2] {
+        otp.replicas("c", count);
+    }
+    let second = otp.life_of("c", 1);
+    otp.exit("c", 1);
+    assert_eq!((otp.up().as_str(), otp.life_of("c", 1)), ("c c", second));
+}
+
 /// Same: Replicas stop together: that takes as long as the slowest, and the slowest has its grace.
 #[test]
 fn case_36_simple_one_for_one_shutdown() {
