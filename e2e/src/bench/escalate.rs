@@ -23,7 +23,7 @@ use super::rig::{COPPICE, Rig, US};
 const DEPTH: usize = 8;
 const TREES: u32 = 400;
 /// How far the deaths are apart.
-const GAP: Duration = Duration::from_millis(100);
+const GAP: Duration = Duration::from_millis(250);
 
 pub(super) async fn measure() -> Result<Vec<Figure>> {
     let rig = Rig::start(6).await?;
