@@ -17,8 +17,9 @@ use std::time::{Duration, Instant};
 use e2e::cluster::{Cluster, Full, Profile};
 use e2e::node::NodeOptions;
 use e2e::{images, operator};
-use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::runtime::wait::await_condition;
+use kube::{Api, ResourceExt};
 use serde_json::Value;
 use support::{Space, condition, is_current};
 
@@ -323,9 +324,22 @@ fn restarts(pod: &Pod) -> i32 {
         .sum()
 }
 
+/// Waits until Pods may be bound to a node again: a node that is back is Ready before its taints are gone.
+async fn until_free(cluster: &Cluster, node: &str) {
+    let is_free = |node: Option<&Node>| {
+        let spec = node.and_then(|node| node.spec.as_ref());
+        spec.is_some_and(|spec| spec.taints.as_ref().is_none_or(Vec::is_empty))
+    };
+    let nodes: Api<Node> = Api::all(cluster.client());
+    let free = await_condition(nodes, node, is_free);
+    let found = tokio::time::timeout(MISSED_WITHIN, free).await;
+    found.expect("its taints are gone in time").unwrap();
+}
+
 /// A namespace with the tree `shop` at rest, and its Pods on `node-b`.
 async fn shop<'c>(cluster: &'c Cluster, prefix: &str) -> (Space<'c>, Pod, Pod) {
     let space = Space::new(cluster, prefix).await;
+    until_free(cluster, "node-b").await;
     space.apply(trees().split("---").next().unwrap());
     space.until_at_rest("shop", STARTED_WITHIN).await;
     let (cache, db) = (live(&space, "cache").await, live(&space, "db").await);

@@ -253,9 +253,18 @@ impl<'a> Engine<'a> {
             && wanted.all(|view| is_finished(view.slot))
     }
 
-    /// Whether a child, or a supervisor above it, has ended as its type allows.
+    /// Whether a child, or a supervisor above it, has ended as its type allows, and nothing more is wanted of it.
     pub(super) fn is_over(&self, id: NodeId) -> bool {
-        self.has_finished(id) || self.tree.ancestors(id).any(|up| self.has_finished(up))
+        let has_ended = self.has_finished(id) && !self.has_failed_to_complete(id);
+        has_ended || self.tree.ancestors(id).any(|up| self.has_finished(up))
+    }
+
+    /// Whether a replica of a worker was to run to completion and has failed for good.
+    fn has_failed_to_complete(&self, id: NodeId) -> bool {
+        let worker = self.memory.workers.get(self.name(id));
+        let mut slots = worker.into_iter().flat_map(|worker| &worker.slots);
+        self.tree.leaf(id).is_some_and(Leaf::completes)
+            && slots.any(|slot| slot.finished.as_ref().is_some_and(|end| end.failed))
     }
 
     /// Whether a child and all supervisors above it are enabled.

@@ -201,6 +201,18 @@ fn others_start_after_a_temporary_supervisor_that_could_not() {
     assert_eq!(lab.state(), "FFT GaveUp", "{}", lab.message());
 }
 
+#[test]
+fn a_tree_whose_only_work_has_failed_is_not_ready() {
+    let migrate = worker("migrate", "", "restart: Temporary, ready: Completed");
+    for (code, state) in [(0, "TFF Finished"), (1, "FFT NotUp")] {
+        let mut lab = lab("", std::slice::from_ref(&migrate));
+        lab.run(20);
+        lab.kill("migrate", 0, code);
+        lab.run(60);
+        assert_eq!(lab.state(), state, "{}", lab.message());
+    }
+}
+
 /// `ready: Completed`: a replica that ended cleanly has started; one that failed has not.
 #[test]
 fn what_was_to_complete_and_failed_lets_nothing_start_after_it() {
