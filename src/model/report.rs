@@ -14,7 +14,7 @@ use super::names;
 use super::situations::{Situation, Weight, is_outdated, main_situation};
 use super::tree::{Leaf, NodeId, ROOT, SpecError};
 use super::warnings;
-use super::window::{after, api_time, seconds_between};
+use super::window::{after, api_time, in_window};
 use super::world::World;
 
 /// Longest message of a condition, in bytes.
@@ -123,10 +123,16 @@ impl Engine<'_> {
             let worker = self.memory.workers.get(self.name(id));
             for slot in worker.into_iter().flat_map(|worker| &worker.slots) {
                 let is_parked = slot.parked.as_ref().is_some_and(|parked| parked.waiting);
-                if !slot.charges.is_empty() && !is_parked {
-                    let charges: Vec<Timestamp> = slot.charges.iter().map(|time| time.0).collect();
+                let policy = self.tree.parent_policy(id);
+                // Those of a supervisor have been looked through; a slot forgets its own at its next death.
+                let charges = slot
+                    .charges
+                    .iter()
+                    .filter(|time| in_window(time, self.now, &policy.intensity));
+                let charges: Vec<Timestamp> = charges.map(|time| time.0).collect();
+                if !charges.is_empty() && !is_parked {
                     let who = format!("{}/{}", self.name(id), slot.slot);
-                    windows.push((self.tree.parent_policy(id), charges, who));
+                    windows.push((policy, charges, who));
                 }
             }
         }
@@ -136,11 +142,13 @@ impl Engine<'_> {
                 policy.intensity.max_restarts,
                 policy.intensity.period_seconds,
             );
-            let inside = |time: &&Timestamp| seconds_between(**time, self.now) <= i64::from(period);
-            let left = (max - count(charges.iter().filter(inside).count())).max(0);
-            // The window changes by itself when its oldest entry leaves it.
-            let oldest = charges.iter().filter(inside).min();
-            wakes.extend(oldest.map(|oldest| after(*oldest, i64::from(period) + 1)));
+            let left = (max - count(charges.len())).max(0);
+            // The window changes by itself when an entry leaves it.
+            wakes.extend(
+                charges
+                    .iter()
+                    .map(|time| after(*time, i64::from(period) + 1)),
+            );
             if max > 0 && scarcest.as_ref().is_none_or(|(least, _)| left < *least) {
                 scarcest = Some((left, format!("{left}/{max} in {period}s at {who}")));
             }

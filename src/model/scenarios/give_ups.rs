@@ -194,6 +194,7 @@ fn a_death_before_a_failed_start_leaves_the_window() {
     lab.kill("a", 0, 1);
     lab.run(300);
     assert_eq!(lab.charges("(root)"), charges(&[("a", 1)]));
+    assert_eq!(lab.world.tree.status.budget, "1/2 in 10s at (root)");
     lab.kill("a", 0, 1);
     lab.run(5);
     assert_eq!(lab.charges("(root)"), charges(&[("a", 2)]));
