@@ -164,14 +164,13 @@ impl Engine<'_> {
         if !self.may_stop(id) {
             return;
         }
-        let Some(replicas) = self.replicas.get(&id) else {
+        let Some(replicas) = self.replicas.get(&id).cloned() else {
             return;
         };
         let goes = self.world.tree.deleting || !self.is_enabled(id) || leaf.is_stable();
         let stops =
             |pod: &&PodView| !pod.is_deleting() && (goes || !(pod.is_terminal() || pod.is_spent()));
-        let pods: Vec<PodView> = replicas.pods().filter(stops).cloned().collect();
-        for pod in &pods {
+        for pod in replicas.pods().filter(stops) {
             let slot = self.slot(id, pod.slot);
             let stands = slot.is_some_and(|slot| slot.pod_uid == pod.uid && !slot.gone);
             if stands && !self.world.tree.deleting {

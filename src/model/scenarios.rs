@@ -31,7 +31,8 @@ mod turns;
 use std::collections::BTreeMap;
 
 use super::lab::Lab;
-use super::world::Unseen;
+use super::window::after;
+use super::world::{NodeView, Unseen};
 
 const ONE: &str = "
 children:
@@ -107,6 +108,23 @@ pub(super) fn charges(of: &[(&str, usize)]) -> BTreeMap<String, usize> {
     of.iter()
         .map(|(child, count)| ((*child).into(), *count))
         .collect()
+}
+
+/// The node of a replica is lost, and Kubernetes has asked for the Pod's end.
+fn lose(lab: &mut Lab, child: &str, slot: i32) {
+    let now = lab.now;
+    let lost = NodeView {
+        not_ready_since: Some(now),
+        unreachable: true,
+        evicting: true,
+        out_of_service: false,
+    };
+    let nodes = lab.world.nodes.as_mut().unwrap();
+    nodes.insert("node-b".into(), lost);
+    let pod = lab.pod_mut(child, slot);
+    pod.node = Some("node-b".into());
+    pod.deletion = Some(after(now, 10_000_000));
+    pod.deletion_grace_seconds = Some(30);
 }
 
 /// Lets time go by until the root is charged for that child.

@@ -2,7 +2,7 @@
 //!
 //! Rule: only what cannot be proven dead is waited for, and only by those that may not run beside it.
 
-use super::{stable, worker};
+use super::{lose, stable, worker};
 use crate::model::lab::{Behaviour, Lab};
 use crate::model::window::after;
 use crate::model::world::NodeView;
@@ -16,23 +16,6 @@ children:
 - {name: db, parent: web, worker: {identity: Stable, template: {spec: {containers: [{name: app, image: one}]}}}}
 - {name: ui, parent: web, worker: {template: {spec: {containers: [{name: app, image: one}]}}}}
 ";
-
-/// The node of a replica is lost, and Kubernetes has asked for the Pod's end.
-fn lose(lab: &mut Lab, child: &str, slot: i32) {
-    let now = lab.now;
-    let lost = NodeView {
-        not_ready_since: Some(now),
-        unreachable: true,
-        evicting: true,
-        out_of_service: false,
-    };
-    let nodes = lab.world.nodes.as_mut().unwrap();
-    nodes.insert("node-b".into(), lost);
-    let pod = lab.pod_mut(child, slot);
-    pod.node = Some("node-b".into());
-    pod.deletion = Some(after(now, 10_000_000));
-    pod.deletion_grace_seconds = Some(30);
-}
 
 #[test]
 fn a_give_up_begins_when_the_fenced_pod_is_proven_dead() {

@@ -2,9 +2,9 @@
 //!
 //! Rule: as in all stories, the state of the world is asserted.
 
+use super::lose;
 use crate::api::v1alpha1::RefusedStatus;
 use crate::model::lab::{Behaviour, Lab};
-use crate::model::window::after;
 use crate::model::world::{NodeView, Refusal};
 
 const POD: &str =
@@ -29,23 +29,6 @@ fn disable(lab: &mut Lab, child: &str) {
     });
 }
 
-/// The node of a replica does not answer, and Kubernetes has asked for the Pod's end.
-fn lose(lab: &mut Lab, child: &str) {
-    let now = lab.now;
-    let lost = NodeView {
-        not_ready_since: Some(now),
-        unreachable: true,
-        evicting: true,
-        out_of_service: false,
-    };
-    let nodes = lab.world.nodes.as_mut().unwrap();
-    nodes.insert("node-b".into(), lost);
-    let pod = lab.pod_mut(child, 0);
-    pod.node = Some("node-b".into());
-    pod.deletion = Some(after(now, 10_000_000));
-    pod.deletion_grace_seconds = Some(30);
-}
-
 const FENCED: [&str; 3] = [
     "- {name: a, worker: {POD}}",
     "- {name: db, worker: {identity: Stable, POD}}",
@@ -56,7 +39,7 @@ const FENCED: [&str; 3] = [
 fn a_group_waits_for_a_fenced_member_until_its_node_is_gone_or_out_of_service() {
     for is_gone in [true, false] {
         let mut lab = started("strategy: OneForAll", &FENCED);
-        lose(&mut lab, "db");
+        lose(&mut lab, "db", 0);
         lab.kill("a", 0, 1);
         lab.run(300);
         assert_eq!((lab.live("b"), lab.live("a")), (vec![0], vec![]));
@@ -77,7 +60,7 @@ fn a_group_waits_for_a_fenced_member_until_its_node_is_gone_or_out_of_service() 
 #[test]
 fn what_is_disabled_in_a_group_that_waits_for_a_fence_stops_at_once() {
     let mut lab = started("strategy: OneForAll", &FENCED);
-    lose(&mut lab, "db");
+    lose(&mut lab, "db", 0);
     lab.kill("a", 0, 1);
     lab.run(30);
     assert_eq!(lab.live("b"), [0]);

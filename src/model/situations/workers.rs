@@ -187,9 +187,9 @@ impl Engine<'_> {
             .memory
             .supervisor(self.name(self.tree.nodes[id].parent));
         let charged = parent.is_some_and(|s| s.charges.iter().any(|c| c.child == name));
-        let has_died = charged || !memory.charges.is_empty() || !memory.pod_uid.is_empty();
-        let restarting =
-            has_died && (charged || !memory.charges.is_empty() || memory.brake.is_some());
+        // A brake alone may be that of a first create that was refused.
+        let was_replaced = memory.brake.is_some() && !memory.pod_uid.is_empty();
+        let restarting = charged || !memory.charges.is_empty() || was_replaced;
         if life.alive {
             return working(Reason::NotUp, self.unready(who, view));
         }
