@@ -17,6 +17,7 @@ use super::decide;
 use super::decision::Decision;
 use super::fault::Verdict;
 use super::pod::PodView;
+use super::tree::Tree;
 use super::window::after;
 use super::world::{NodeView, Refusal, TreeView, Untold, World};
 use crate::api::v1alpha1::{
@@ -257,12 +258,18 @@ impl Lab {
         records.find(|record| record.name == supervisor)
     }
 
-    /// The charges of a supervisor, by child.
+    /// The charges in the window of a supervisor, by child.
     pub(crate) fn charges(&self, supervisor: &str) -> BTreeMap<String, usize> {
+        let tree = &self.world.tree;
+        let tree = Tree::parse(&tree.name, &tree.spec).expect("a legal tree");
+        let node = tree.find(supervisor);
+        let policy = node.and_then(|node| tree.policy(node));
+        let intensity = policy.expect("a supervisor of the tree").intensity;
         self.record(supervisor)
             .into_iter()
             .flat_map(|s| &s.charges)
-            .map(|c| (c.child.clone(), c.times.len()))
+            .map(|c| (c.child.clone(), c.counted(self.now, intensity).count()))
+            .filter(|(_, count)| *count > 0)
             .collect()
     }
 }

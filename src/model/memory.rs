@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::v1alpha1::{
     ChargeStatus, Intensity, JudgedDeath, RecentFault, SlotStatus, SupervisionTreeStatus,
@@ -266,15 +267,23 @@ fn is_same(one: &RecentFault, other: &RecentFault) -> bool {
 }
 
 impl ChargeStatus {
-    /// Forgets the charges that have left the window by then; starts that failed stay.
-    pub(super) fn forget_old(&mut self, at: Timestamp, intensity: Intensity) {
+    /// The charges that are inside the window at that time: those that are young enough, and starts that failed.
+    pub(crate) fn counted(
+        &self,
+        at: Timestamp,
+        intensity: Intensity,
+    ) -> impl Iterator<Item = &Time> {
         let sticky = usize::try_from(self.failed_starts).unwrap_or(0);
         let aging = self.times.len().saturating_sub(sticky);
-        let mut place = 0;
-        self.times.retain(|time| {
-            place += 1;
-            place > aging || in_window(time, at, &intensity)
-        });
+        let times = self.times.iter().enumerate();
+        times
+            .filter(move |(place, time)| *place >= aging || in_window(time, at, &intensity))
+            .map(|(_, time)| time)
+    }
+
+    /// Forgets the charges that are outside the window at that time.
+    pub(super) fn forget_old(&mut self, at: Timestamp, intensity: Intensity) {
+        self.times = self.counted(at, intensity).cloned().collect();
     }
 }
 

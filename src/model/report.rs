@@ -111,7 +111,8 @@ impl Engine<'_> {
                 continue;
             };
             if !self.is_shut(id) {
-                let charges = record.charges.iter().flat_map(|charge| &charge.times);
+                let charges = record.charges.iter();
+                let charges = charges.flat_map(|charge| charge.counted(self.now, policy.intensity));
                 windows.push((
                     policy,
                     charges.map(|time| time.0).collect(),
@@ -124,7 +125,6 @@ impl Engine<'_> {
             for slot in worker.into_iter().flat_map(|worker| &worker.slots) {
                 let is_parked = slot.parked.as_ref().is_some_and(|parked| parked.waiting);
                 let policy = self.tree.parent_policy(id);
-                // Those of a supervisor have been looked through; a slot forgets its own at its next death.
                 let charges = slot
                     .charges
                     .iter()

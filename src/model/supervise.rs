@@ -94,7 +94,7 @@ impl Engine<'_> {
         }
         for id in self.tree.supervisors().rev().collect::<Vec<_>>() {
             if self.memory.supervisor(self.name(id)).is_some() {
-                self.age_charges(id, &has_started);
+                self.end_failed_starts(id, &has_started);
                 self.finish_start(id, &has_started);
             }
         }
@@ -146,23 +146,20 @@ impl Engine<'_> {
     }
 
     /// Charges for starts that failed age like any others once the child has started.
-    fn age_charges(&mut self, id: NodeId, has_started: &[bool]) {
+    ///
+    /// What is old stays here until the supervisor is charged again, as in OTP, where only a restart looks through the
+    /// window: by then an edit may have made the window longer.
+    fn end_failed_starts(&mut self, id: NodeId, has_started: &[bool]) {
         let is_started = |child: &str| {
             let mut children = self.tree.nodes[id].children.iter();
             children.any(|id| self.tree.nodes[*id].name == child && has_started[*id])
         };
-        let Some(policy) = self.tree.policy(id) else {
-            return;
-        };
-        let (now, intensity) = (self.now, policy.intensity);
         let record = self.memory.supervisor_mut(self.tree.nodes[id].name);
         for entry in &mut record.charges {
             if is_started(&entry.child) {
                 entry.failed_starts = 0;
             }
-            entry.forget_old(now, intensity);
         }
-        record.charges.retain(|entry| !entry.times.is_empty());
     }
 
     /// Whether everything that a supervisor restarts has started.

@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::cluster::Cluster;
-use crate::api::v1alpha1::{SlotStatus, SupervisorStatus};
+use crate::api::v1alpha1::{Intensity, SlotStatus, SupervisorStatus};
 use crate::model::pod::{ContainerView, PodView};
+use crate::model::tree::Tree;
 use crate::model::window::seconds_between;
 
 /// The states that were seen, and when first.
@@ -37,8 +38,15 @@ fn state(cluster: &Cluster) -> String {
     let conditions: Vec<_> = conditions
         .map(|one| (&one.type_, &one.status, &one.reason))
         .collect();
+    let tree = Tree::parse(&cluster.world.tree.name, &cluster.world.tree.spec).ok();
+    let intensity = |name: &str| {
+        let tree = tree.as_ref()?;
+        Some(tree.policy(tree.find(name)?)?.intensity)
+    };
     let supervisors = status.supervisors.iter();
-    let supervisors: Vec<String> = supervisors.map(|one| supervisor(one, now)).collect();
+    let supervisors: Vec<String> = supervisors
+        .filter_map(|one| Some(supervisor(one, intensity(&one.name)?, now)))
+        .collect();
     let workers = cluster.world.workers.iter();
     let workers: Vec<_> = workers
         .map(|(child, worker)| {
@@ -51,14 +59,18 @@ fn state(cluster: &Cluster) -> String {
     format!("{conditions:?}{supervisors:?}{workers:?}{pods:?}")
 }
 
-fn supervisor(record: &SupervisorStatus, now: Timestamp) -> String {
+fn supervisor(record: &SupervisorStatus, intensity: Intensity, now: Timestamp) -> String {
     let operation = record
         .operation
         .as_ref()
         .map(|one| (one.kind, &one.children));
     let charges = record.charges.iter();
     let charges: Vec<_> = charges
-        .map(|one| (&one.child, ago(&one.times, now), one.failed_starts))
+        .map(|one| {
+            let counted = ago(one.counted(now, intensity), now);
+            (&one.child, counted, one.failed_starts)
+        })
+        .filter(|(_, counted, _)| !counted.is_empty())
         .collect();
     let backoff = record.backoff.iter();
     let backoff: Vec<_> = backoff
@@ -100,8 +112,8 @@ fn pod(pod: &PodView, cluster: &Cluster) -> String {
 }
 
 /// How long ago each time was, in seconds.
-fn ago(times: &[Time], now: Timestamp) -> Vec<i64> {
-    let ago = times.iter().map(|time| seconds_between(time.0, now));
+fn ago<'a>(times: impl IntoIterator<Item = &'a Time>, now: Timestamp) -> Vec<i64> {
+    let ago = times.into_iter().map(|time| seconds_between(time.0, now));
     ago.collect()
 }
 

@@ -82,6 +82,29 @@ children:
     assert_eq!(lab.charges("web"), BTreeMap::new());
 }
 
+/// OTP looks through a window only when it adds a restart, `supervisor:add_restart/1`.
+#[test]
+fn a_window_that_is_made_short_and_long_again_loses_no_charge() {
+    let mut lab = Lab::new(&format!(
+        "intensity: {{maxRestarts: 1, periodSeconds: 300}}\n{ONE}"
+    ));
+    lab.run(5);
+    lab.kill("a", 0, 1);
+    lab.run(60);
+    assert_eq!(lab.charges("(root)"), BTreeMap::from([("a".into(), 1)]));
+    lab.edit(|spec| spec.intensity.period_seconds = 30);
+    lab.run(5);
+    assert_eq!(lab.charges("(root)"), BTreeMap::new());
+    assert_eq!(lab.world.tree.status.budget, "1/1 in 30s at (root)");
+    lab.edit(|spec| spec.intensity.period_seconds = 300);
+    lab.run(5);
+    assert_eq!(lab.charges("(root)"), BTreeMap::from([("a".into(), 1)]));
+    assert_eq!(lab.world.tree.status.budget, "0/1 in 300s at (root)");
+    lab.kill("a", 0, 1);
+    lab.run(5);
+    assert_eq!(lab.state(), "FFT GaveUp", "{}", lab.message());
+}
+
 #[test]
 fn a_quota_is_waited_for() {
     let mut lab = Lab::new(&many(1, 1));

@@ -136,7 +136,11 @@ fn the_replicas_of_a_lost_node_are_deleted_together_in_time_and_replaced_uncharg
     lab.run(900);
     assert_eq!(lab.log, BOTH_REPLACED, "once, and never the Stable one");
     assert_eq!(lab.live("db"), [0]);
-    assert!(lab.charges("t").is_empty(), "{:?}", lab.charges("t"));
+    assert!(
+        lab.charges("(root)").is_empty(),
+        "{:?}",
+        lab.charges("(root)")
+    );
     let told = lab.events.iter().filter(|e| *e == "ChildNodeUnreachable");
     assert_eq!(told.count(), 2, "{:?}", lab.events);
 }

@@ -183,10 +183,14 @@ impl Engine<'_> {
         who: &str,
     ) -> Situation {
         let name = self.name(id);
+        let intensity = self.tree.parent_policy(id).intensity;
         let parent = self
             .memory
             .supervisor(self.name(self.tree.nodes[id].parent));
-        let charged = parent.is_some_and(|s| s.charges.iter().any(|c| c.child == name));
+        let charges = parent.into_iter().flat_map(|parent| &parent.charges);
+        let charged = charges
+            .filter(|charge| charge.child == name)
+            .any(|charge| charge.counted(self.now, intensity).next().is_some());
         // A brake alone may be that of a first create that was refused.
         let was_replaced = memory.brake.is_some() && !memory.pod_uid.is_empty();
         let restarting = charged || !memory.charges.is_empty() || was_replaced;

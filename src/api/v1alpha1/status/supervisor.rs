@@ -147,7 +147,8 @@ pub struct ChargeStatus {
     #[schemars(length(max = 63))]
     pub child: String,
 
-    /// times of the deaths, oldest first.
+    /// times of the deaths, oldest first. Those that are older than `intensity.periodSeconds` count no more; they are
+    /// removed when the supervisor is charged again, as in OTP.
     #[schemars(length(max = 101))]
     pub times: Vec<Time>,
 
