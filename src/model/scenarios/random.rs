@@ -184,9 +184,13 @@ impl Story {
         if lab.writes != writes {
             return Err(format!("{} writes while idle", lab.writes - writes));
         }
-        let records = &lab.world.tree.status.supervisors;
-        if records.iter().any(|record| !record.charges.is_empty()) {
-            return Err(format!("charges are left: {records:?}"));
+        let budget = &lab.world.tree.status.budget;
+        let restarts = budget.split(' ').next().unwrap_or_default();
+        let is_full = restarts
+            .split_once('/')
+            .is_none_or(|(left, all)| left == all);
+        if !is_full {
+            return Err(format!("charges are left in a window: {budget}"));
         }
         lab.tree_mut().deleting = true;
         lab.run(60);
