@@ -39,7 +39,7 @@ fuzz: ## Run random histories on Erlang/OTP and on the engine, and compare (HIST
 	@./e2e/prepare
 	@first=$${FIRST:-20000}; OTP_SEEDS=$$first..$$((first + $${HISTORIES:-100000})) cargo test --locked -p coppice --lib histories_go_as_in_otp -- --nocapture
 
-mutants: lab ## Change the engine, one thing at a time, and see whether its tests notice (SHARE=0/3)
+mutants: lab ## Change the engine, one thing at a time, and see whether its tests notice (SHARE=0/6)
 	@$(LAB) mutants
 
 idle: lab ## Watch an idle operator for ten minutes: it must write nothing but its Lease

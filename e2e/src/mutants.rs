@@ -11,7 +11,7 @@ use crate::operator;
 use crate::progress;
 
 /// The share that fits into the time on two cores.
-pub const SHARE: &str = "0/3";
+pub const SHARE: &str = "0/6";
 /// How long all of it may take, in minutes.
 const LIMIT_MINUTES: u32 = 100;
 /// What `timeout` answers when that is over.

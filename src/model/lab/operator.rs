@@ -65,6 +65,10 @@ impl Lab {
             changed = true;
         }
         for notice in decision.notices.clone() {
+            assert!(
+                !notice.action.is_empty(),
+                "the API server refuses an Event without: {notice:?}"
+            );
             self.events.push(notice.reason);
         }
         let judged = decision.judged.iter().map(|j| (j.verdict, j.charged));

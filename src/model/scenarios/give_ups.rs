@@ -181,6 +181,27 @@ fn a_child_that_has_finished_is_not_given_up() {
     assert!(lab.message().contains("gave up on b"), "{}", lab.message());
 }
 
+/// Giving up on one child begins its delays anew, and leaves those of its siblings alone.
+#[test]
+fn delays_begin_anew_for_what_was_given_up_and_for_nothing_else() {
+    let children = [
+        worker("a", "", "cleanExitCodes: [0, 9]"),
+        worker("b", "", "cleanExitCodes: [0, 9]"),
+    ];
+    let mut lab = Lab::new(&format!("children:\n{}", children.concat()));
+    lab.run(30);
+    lab.kill("b", 0, 1);
+    lab.run(20);
+    for _ in 0..3 {
+        lab.kill("a", 0, 1);
+        lab.run(20);
+    }
+    assert!(lab.message().contains("gave up on a"), "{}", lab.message());
+    let backoff = &lab.record("(root)").unwrap().backoff;
+    let steps: Vec<_> = backoff.iter().map(|b| (b.child.as_str(), b.step)).collect();
+    assert_eq!(steps, [("b", 1)]);
+}
+
 /// Starts that failed stay in the window until the child has started once; deaths before them age.
 #[test]
 fn a_death_before_a_failed_start_leaves_the_window() {
