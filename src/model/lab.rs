@@ -54,6 +54,8 @@ pub(crate) struct Lab {
     pub(crate) log: Vec<String>,
     /// Reasons of all Events.
     pub(crate) events: Vec<String>,
+    /// All Events in words: type, reason and message.
+    pub(crate) told: Vec<String>,
     /// Verdicts on all faults, and whether the restart was charged.
     pub(crate) judged: Vec<(Verdict, Option<bool>)>,
     /// What a program says when it crashes.
@@ -105,6 +107,7 @@ impl Lab {
             graces: BTreeMap::new(),
             log: Vec::new(),
             events: Vec::new(),
+            told: Vec::new(),
             judged: Vec::new(),
             last_words: String::new(),
             refuse_creates: None,

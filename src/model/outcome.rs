@@ -40,7 +40,12 @@ impl Charged {
             period_seconds,
             ..
         } = self;
-        format!("{spent} deaths within {period_seconds} s at {who}, which allows {allowed}")
+        let deaths = if *spent == 1 {
+            "1 death"
+        } else {
+            &format!("{spent} deaths")
+        };
+        format!("{deaths} within {period_seconds} s at {who}, which allows {allowed}")
     }
 }
 

@@ -26,6 +26,7 @@ mod random;
 mod replacements;
 mod sizes;
 mod starts;
+mod told;
 mod turns;
 
 use std::collections::BTreeMap;

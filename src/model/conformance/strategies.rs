@@ -15,6 +15,11 @@ fn case_29_multiple_restarts() {
         otp.run(6);
         assert_eq!(otp.up(), "child1");
         assert_ne!(otp.life("child1"), life);
+        assert_eq!(
+            otp.charged("s"),
+            0,
+            "what is older than the window does not count"
+        );
     }
     assert!(!otp.gave_up("s"));
 }

@@ -69,6 +69,9 @@ impl Lab {
                 !notice.action.is_empty(),
                 "the API server refuses an Event without: {notice:?}"
             );
+            let type_ = if notice.warning { "Warning" } else { "Normal" };
+            self.told
+                .push(format!("{type_} {}: {}", notice.reason, notice.message()));
             self.events.push(notice.reason);
         }
         let judged = decision.judged.iter().map(|j| (j.verdict, j.charged));

@@ -2,7 +2,7 @@
 //!
 //! Rule: a tree that gave up says so until what it gave up on is up again, or somebody edits it or asks for a retry.
 
-use super::{NESTED, ONE, charges, worker};
+use super::{NESTED, ONE, charges, supervisor, worker};
 use crate::model::lab::{Behaviour, Lab};
 use crate::model::window::{after, api_time};
 
@@ -200,6 +200,34 @@ fn delays_begin_anew_for_what_was_given_up_and_for_nothing_else() {
     let backoff = &lab.record("(root)").unwrap().backoff;
     let steps: Vec<_> = backoff.iter().map(|b| (b.child.as_str(), b.step)).collect();
     assert_eq!(steps, [("b", 1)]);
+}
+
+/// `restartAt` on a supervisor that was given up begins it anew, at once, and leaves what was given up beside it alone.
+#[test]
+fn a_supervisor_that_was_given_up_is_begun_anew_when_somebody_asks() {
+    let children = [
+        worker("a", "", "cleanExitCodes: [0, 9]"),
+        supervisor("web", "", "intensity: {maxRestarts: 0, periodSeconds: 60}"),
+        worker("b", "web", "cleanExitCodes: [0, 9]"),
+    ];
+    let policy = "intensity: {maxRestarts: 0, periodSeconds: 60}";
+    let mut lab = Lab::new(&format!("{policy}\nchildren:\n{}", children.concat()));
+    lab.run(30);
+    lab.kill("a", 0, 1);
+    lab.kill("b", 0, 1);
+    lab.run(5);
+    assert!(
+        lab.live("a").is_empty() && lab.live("b").is_empty(),
+        "{}",
+        lab.message()
+    );
+    let now = lab.now;
+    lab.edit(|spec| spec.children[1].restart_at = Some(api_time(now)));
+    lab.run(5);
+    assert_eq!(lab.live("b"), [0]);
+    assert!(lab.live("a").is_empty(), "it waits for its own time");
+    lab.run(60);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
 }
 
 /// Starts that failed stay in the window until the child has started once; deaths before them age.

@@ -1,0 +1,52 @@
+//! What people are told in Events, word for word.
+//!
+//! Rule: an Event names the child, why, what it cost and what follows.
+
+use crate::model::lab::Lab;
+
+use super::{supervisor, worker};
+
+#[test]
+fn a_supervisor_that_gives_up_is_told_level_by_level() {
+    let children = [
+        supervisor("web", "", "intensity: {maxRestarts: 0, periodSeconds: 60}"),
+        worker("api", "web", ""),
+    ];
+    let mut lab = Lab::new(&format!("children:\n{}", children.concat()));
+    lab.run(10);
+    lab.kill("api", 0, 1);
+    lab.run(10);
+    assert_eq!(
+        lab.told,
+        [
+            "Warning ChildAppExitedNonZero: api/0: container app ended with exit code 1 after 9 s; charged: 1 death within 60 s at web, which allows 0; web stops its children, then its parent decides",
+            "Warning SupervisorEscalated: web gives up: api: container app ended with exit code 1 after 9 s; 1 death within 60 s at web, which allows 0; web stops its children, then its parent decides",
+            "Warning SupervisorExited: web gave up and has stopped; charged: restart 1 of 3 within 300 s at (root); restarted at once",
+        ]
+    );
+}
+
+#[test]
+fn a_supervisor_that_shuts_itself_down_is_told_with_its_end() {
+    let children = [
+        supervisor(
+            "job",
+            "",
+            "restart: Transient, autoShutdown: AnySignificant",
+        ),
+        worker("main", "job", "restart: Transient, significant: true"),
+        worker("helper", "job", ""),
+    ];
+    let mut lab = Lab::new(&format!("children:\n{}", children.concat()));
+    lab.run(10);
+    lab.kill("main", 0, 0);
+    lab.run(10);
+    assert_eq!(
+        lab.told,
+        [
+            "Normal ChildFinished: main/0 has finished: container app ended with exit code 0 after 9 s; not charged; not restarted, as its type asks",
+            "Normal SupervisorShutsDown: job shuts itself down: its significant child main has ended; its other children are stopped",
+            "Normal SupervisorFinished: job has shut itself down: its significant child main has ended; not charged; not restarted, as its type asks",
+        ]
+    );
+}
