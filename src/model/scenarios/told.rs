@@ -50,3 +50,28 @@ fn a_supervisor_that_shuts_itself_down_is_told_with_its_end() {
         ]
     );
 }
+
+#[test]
+fn a_restart_of_a_group_is_told_with_its_size_and_its_time() {
+    let children = [
+        worker("a", "", ""),
+        worker("b", "", ""),
+        worker("c", "", ""),
+    ];
+    let mut lab = Lab::new(&format!(
+        "strategy: OneForAll\nchildren:\n{}",
+        children.concat()
+    ));
+    lab.run(10);
+    lab.kill("b", 0, 1);
+    lab.run(10);
+    lab.kill("b", 0, 1);
+    lab.run(10);
+    assert_eq!(
+        lab.told,
+        [
+            "Warning ChildAppExitedNonZero: b/0: container app ended with exit code 1 after 7 s; charged: restart 1 of 3 within 300 s at (root); restarted at once with 2 siblings",
+            "Warning ChildAppExitedNonZero: b/0: container app ended with exit code 1 after 5 s; charged: restart 2 of 3 within 300 s at (root); restarted at 2027-01-15T08:00:21Z with 2 siblings",
+        ]
+    );
+}
