@@ -354,7 +354,70 @@ impl SlotStatus {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::model::lab::Lab;
+
+    /// What names a death until the Worker remembers it, is what keeps a crash from charging it twice.
+    #[test]
+    fn a_death_is_named_until_its_worker_remembers_it_or_its_pod_is_gone() {
+        let template = "worker: {template: {spec: {containers: [{name: app, image: one}]}}}";
+        let mut lab = Lab::new(&format!("children: [{{name: a, {template}}}]"));
+        lab.run(5);
+        let uid = lab.pod_mut("a", 0).uid.clone();
+        let death = JudgedDeath {
+            child: "a".into(),
+            slot: 0,
+            pod_uid: uid.clone(),
+            deaths: 2,
+            gone: true,
+            finished: None,
+            restarts: 1,
+        };
+        let is_named = |death: &JudgedDeath, slot: &SlotStatus| {
+            let mut world = lab.world.clone();
+            let worker = world.workers.get_mut("a").expect("the Worker");
+            Arc::make_mut(&mut worker.status).slots = vec![slot.clone()];
+            Arc::make_mut(&mut world.tree).status.judged_deaths = vec![death.clone()];
+            !Memory::load(&world).open_judgements(&world).is_empty()
+        };
+        let remembered = SlotStatus {
+            slot: 0,
+            pod_uid: uid,
+            deaths: 2,
+            gone: true,
+            ..SlotStatus::default()
+        };
+        assert!(!is_named(&death, &remembered));
+        for (what, change) in [
+            (
+                "another Pod",
+                (|slot| slot.pod_uid = "other".into()) as fn(&mut SlotStatus),
+            ),
+            ("fewer ends", |slot| slot.deaths = 1),
+            ("not over yet", |slot| slot.gone = false),
+            ("another slot", |slot| slot.slot = 1),
+        ] {
+            let mut slot = remembered.clone();
+            change(&mut slot);
+            assert!(is_named(&death, &slot), "{what}");
+            let run = JudgedDeath {
+                gone: false,
+                ..death.clone()
+            };
+            assert_eq!(
+                is_named(&run, &slot),
+                what != "not over yet",
+                "{what}, of a Pod that goes on"
+            );
+        }
+        let of_no_pod = JudgedDeath {
+            pod_uid: "gone".into(),
+            ..death
+        };
+        assert!(!is_named(&of_no_pod, &remembered));
+    }
 
     #[test]
     fn slots_are_found_where_numbers_are_missing() {

@@ -63,6 +63,24 @@ fn an_exhausted_slot_is_parked_and_does_not_take_the_worker_down() {
 }
 
 #[test]
+fn a_parked_slot_is_tried_at_once_when_its_template_is_edited() {
+    let mut lab = Lab::new(&format!(
+        "intensity: {{maxRestarts: 1, periodSeconds: 300}}{}",
+        many(3, 1)
+    ));
+    lab.run(6);
+    lab.kill("a", 2, 1);
+    lab.run(5);
+    lab.kill("a", 2, 1);
+    lab.run(3);
+    assert_eq!(lab.live("a"), [0, 1]);
+    lab.edit_template("a", "two");
+    lab.run(12);
+    assert_eq!(lab.live("a"), [0, 1, 2]);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+}
+
+#[test]
 fn a_parked_slot_that_stayed_up_is_parked_as_if_for_the_first_time() {
     let mut lab = Lab::new(&format!(
         "intensity: {{maxRestarts: 1, periodSeconds: 60}}{}",
