@@ -187,8 +187,8 @@ impl Engine<'_> {
         let parent = self
             .memory
             .supervisor(self.name(self.tree.nodes[id].parent));
-        let charges = parent.into_iter().flat_map(|parent| &parent.charges);
-        let charged = charges
+        let entries = parent.into_iter().flat_map(|parent| &parent.charges);
+        let charged = entries
             .filter(|charge| charge.child == name)
             .any(|charge| charge.counted(self.now, intensity).next().is_some());
         // A brake alone may be that of a first create that was refused.
