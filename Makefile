@@ -35,9 +35,10 @@ bench: lab ## Measure Coppice beside its peers; a table, and target/bench.json (
 soak: ## Run the simulation with as many seeds as wanted (SEEDS=100000, FIRST=20000)
 	@first=$${FIRST:-20000}; SIM_SEEDS=$$first..$$((first + $${SEEDS:-100000})) cargo test --locked -p coppice --lib seeds_of_random_stories
 
-fuzz: ## Run random histories on Erlang/OTP and on the engine, and compare (HISTORIES=100000, FIRST=20000)
+fuzz: ## Run random histories on Erlang/OTP and on the engine, and hostile evidence (HISTORIES=100000, FIRST=20000, CASES=1000000)
 	@./e2e/prepare
 	@first=$${FIRST:-20000}; OTP_SEEDS=$$first..$$((first + $${HISTORIES:-100000})) cargo test --locked -p coppice --lib histories_go_as_in_otp -- --nocapture
+	@HOSTILE_CASES=$${CASES:-1000000} cargo test --locked -p coppice --lib whatever_a_file_holds -- --nocapture
 
 mutants: lab ## Change the engine, one thing at a time, and see whether its tests notice (SHARE=0/6)
 	@$(LAB) mutants

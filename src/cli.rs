@@ -3,16 +3,22 @@
 //! Rule: it says what to do; how it is done is elsewhere.
 
 mod election;
+mod identify;
 mod simulate;
 
+use std::fs;
+use std::io::Read as _;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use coppice::controller::{ObjectKey, ReleaseOptions, Settings};
 use coppice::runtime::leader::TimingError;
 
 use election::Election;
+pub(crate) use identify::{Faults, Identify};
 pub(crate) use simulate::{Format, Simulate};
 
 /// Erlang/OTP supervision trees for Kubernetes.
@@ -40,6 +46,11 @@ pub(crate) enum Command {
     /// Show what would happen to a tree, step by step, without a cluster
     #[command(long_about = simulate::LONG_ABOUT, after_long_help = simulate::EXAMPLES)]
     Simulate(Simulate),
+    /// Say what is wrong with objects in a file, without a cluster
+    #[command(long_about = identify::LONG_ABOUT, after_long_help = identify::EXAMPLES)]
+    Identify(Identify),
+    /// List the classes of faults, or explain one
+    Faults(Faults),
 }
 
 /// Look after supervision trees until told to stop.
@@ -146,6 +157,23 @@ impl Release {
             timeout: Duration::from_secs(self.timeout),
         }
     }
+}
+
+/// Files by name, with their text.
+fn sources(files: &[PathBuf]) -> anyhow::Result<Vec<(String, String)>> {
+    let read = |path: &PathBuf| Ok((path.display().to_string(), read(path)?));
+    files.iter().map(read).collect()
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    if path == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .context("could not read standard input")?;
+        return Ok(text);
+    }
+    fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))
 }
 
 /// A name that the API server can know: never empty, and no path that leads elsewhere.

@@ -34,7 +34,7 @@ const IMPURE: &[&str] = &[
 ];
 
 /// What the files below a folder must not name, as the beginnings of paths.
-const FORBIDDEN: [(&str, &[&[&str]]); 5] = [
+const FORBIDDEN: [(&str, &[&[&str]]); 6] = [
     (
         "api",
         &[&[
@@ -42,6 +42,7 @@ const FORBIDDEN: [(&str, &[&[&str]]); 5] = [
             "crate::controller",
             "crate::runtime",
             "crate::simulate",
+            "crate::identify",
             "kube::Client",
             "kube::Api",
         ]],
@@ -49,7 +50,12 @@ const FORBIDDEN: [(&str, &[&[&str]]); 5] = [
     (
         "model",
         &[
-            &["crate::controller", "crate::runtime", "crate::simulate"],
+            &[
+                "crate::controller",
+                "crate::runtime",
+                "crate::simulate",
+                "crate::identify",
+            ],
             IMPURE,
         ],
     ),
@@ -57,7 +63,14 @@ const FORBIDDEN: [(&str, &[&[&str]]); 5] = [
         "simulate",
         &[&["crate::controller", "crate::runtime"], IMPURE],
     ),
-    ("controller", &[&["crate::simulate"]]),
+    (
+        "identify",
+        &[
+            &["crate::controller", "crate::runtime", "crate::simulate"],
+            IMPURE,
+        ],
+    ),
+    ("controller", &[&["crate::simulate", "crate::identify"]]),
     (
         "runtime",
         &[&[

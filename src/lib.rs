@@ -38,9 +38,12 @@
 //!   is next, `observe` is the only reader, `execute` the only writer, `reconcile` joins them.
 //! * [`simulate`]: the simulation for people, `coppice simulate`: [`model::decide`] is asked about a world in memory, in virtual
 //!   time, and what it answers is told as a timeline. It decides nothing itself.
+//! * [`identify`]: `coppice identify` and `coppice faults`: objects in files are judged by [`model::fault`], as those of a tree
+//!   are. It only reads and prints.
 //! * [`runtime`]: process plumbing that knows none of our kinds: telemetry, metrics, health, the election of a
 //!   [`leader`](runtime::leader), shutdown.
 //! * `pages` (for tests only): files that are made from the code are current.
+//! * `hostile` (for tests only): files that hold anything at all are answered by `identify`, in few words.
 //! * `conformance` (for tests only): the page that says how far all this does what Erlang/OTP does.
 //! * `sim` (for tests only): all of this over an API server in memory, in virtual time, on one thread, with everything
 //!   going wrong that can; and the promises of the design as predicates that are judged at every step.
@@ -50,8 +53,8 @@
 //! # Invariants
 //!
 //! * Imports go one way: `api ← model ← controller ← main`, `runtime ← controller`, and beside the controller
-//!   `model ← simulate ← main`. A test enforces it.
-//! * `model` and `simulate` have no client, no clock, no async and no logging; the time is a parameter. The same test
+//!   `model ← simulate ← main` and `model ← identify ← main`. A test enforces it.
+//! * `model`, `simulate` and `identify` have no client, no clock, no async and no logging; the time is a parameter. The same test
 //!   enforces it.
 //! * Intent before effect: whatever spends a budget or begins an operation is stored with a
 //!   resourceVersion before any Pod is touched. Replacing a Pod that others deleted spends nothing: an elected leader
@@ -89,6 +92,7 @@
 
 pub mod api;
 pub mod controller;
+pub mod identify;
 pub mod model;
 pub mod runtime;
 pub mod simulate;
@@ -97,6 +101,8 @@ pub mod simulate;
 mod conformance;
 #[cfg(test)]
 mod dice;
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod layers;
 #[cfg(test)]

@@ -19,9 +19,9 @@ use coppice::controller::{self, Released};
 use coppice::runtime::health::Health;
 use coppice::runtime::metrics::Metrics;
 use coppice::runtime::{server, shutdown, telemetry};
-use coppice::simulate;
+use coppice::{identify, simulate};
 
-use cli::{Cli, Command, Controller, Format, Release, Simulate};
+use cli::{Cli, Command, Controller, Faults, Format, Identify, Release, Simulate};
 
 /// How long the main loop may be silent before the process counts as dead. It turns every 2 s.
 const MAX_SILENCE: Duration = Duration::from_secs(30);
@@ -67,6 +67,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Manifests => print(INSTALL_MANIFEST),
         Command::Release(options) => block_on(release(options)),
         Command::Simulate(options) => simulate(&options),
+        Command::Identify(options) => identify(&options),
+        Command::Faults(options) => faults(&options),
     }
 }
 
@@ -147,6 +149,39 @@ fn simulate(options: &Simulate) -> anyhow::Result<ExitCode> {
             let _ = writeln!(std::io::stderr(), "coppice: {refusal}");
             Ok(ExitCode::from(REFUSED))
         }
+    }
+}
+
+/// What is no Kubernetes at all is refused with the code that also stands for a wrong command line.
+fn identify(options: &Identify) -> anyhow::Result<ExitCode> {
+    let clock = jiff::Timestamp::now();
+    let mut all = Vec::new();
+    for (name, text) in options.sources()? {
+        match identify::identify(&name, &text, clock) {
+            Ok(answers) => {
+                for warning in answers.warnings {
+                    let _ = writeln!(std::io::stderr(), "coppice: {warning}");
+                }
+                all.extend(answers.answers);
+            }
+            Err(refusal) => {
+                let _ = writeln!(std::io::stderr(), "coppice: {refusal}");
+                return Ok(ExitCode::from(REFUSED));
+            }
+        }
+    }
+    identify::sort(&mut all);
+    if options.is_json() {
+        let json = serde_json::to_string_pretty(&all).context("could not print as JSON")?;
+        return print(&format!("{json}\n"));
+    }
+    print(&identify::table(&all))
+}
+
+fn faults(options: &Faults) -> anyhow::Result<ExitCode> {
+    match options.class {
+        Some(class) => print(&identify::explain(class)),
+        None => print(&identify::list()),
     }
 }
 

@@ -2,11 +2,8 @@
 //!
 //! Rule: files are read here; what they say is judged in the library.
 
-use std::fs;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use coppice::simulate::{Fault, Plan, Target, parse_time};
 
@@ -91,8 +88,7 @@ pub(crate) enum Format {
 impl Simulate {
     /// The files by name, with their text.
     pub(crate) fn sources(&self) -> anyhow::Result<Vec<(String, String)>> {
-        let read = |path: &PathBuf| Ok((path.display().to_string(), read(path)?));
-        self.files.iter().map(read).collect()
+        super::sources(&self.files)
     }
 
     /// What is to happen.
@@ -108,15 +104,4 @@ impl Simulate {
     pub(crate) fn format(&self) -> Format {
         self.format
     }
-}
-
-fn read(path: &Path) -> anyhow::Result<String> {
-    if path == Path::new("-") {
-        let mut text = String::new();
-        std::io::stdin()
-            .read_to_string(&mut text)
-            .context("could not read standard input")?;
-        return Ok(text);
-    }
-    fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))
 }

@@ -232,13 +232,7 @@ impl Place<'_> {
             incarnation,
             revision: self.leaf.revision.clone(),
             clean: false,
-            fault: Fault {
-                class: Class::PodDeleted,
-                verdict: Class::PodDeleted.verdict(),
-                confidence: Confidence::Inferred,
-                message: message.to_owned(),
-                at: None,
-            },
+            fault: Fault::new(Class::PodDeleted, Confidence::Inferred, message, None),
         }
     }
 
@@ -351,15 +345,14 @@ impl Place<'_> {
         if self.now < deadline {
             return Overdue::At(deadline);
         }
-        Overdue::Yes(Fault {
-            class: Class::StartDeadlineExceeded,
-            verdict: Class::StartDeadlineExceeded.verdict(),
-            confidence: Confidence::Proved,
-            message: format!(
-                "the Pod ran for {seconds} s (`startDeadlineSeconds`) without becoming Ready"
-            ),
-            at: Some(self.now),
-        })
+        let message =
+            format!("the Pod ran for {seconds} s (`startDeadlineSeconds`) without becoming Ready");
+        Overdue::Yes(Fault::new(
+            Class::StartDeadlineExceeded,
+            Confidence::Proved,
+            &message,
+            Some(self.now),
+        ))
     }
 }
 
@@ -391,9 +384,9 @@ fn is_partial(pod: &PodView, leaf: &Leaf<'_>, fault: &Fault) -> bool {
 /// What identification may look at.
 pub(super) fn evidence<'a>(pod: &'a PodView, world: &'a World) -> Evidence<'a> {
     Evidence {
-        pod,
         node: node_of(pod, world),
         node_gone: node_is_gone(pod, world),
+        ..Evidence::of(pod)
     }
 }
 

@@ -1,26 +1,47 @@
 //! Fault identification: what went wrong, how sure we are, and what the answer means for the tree.
 //!
 //! Rule: identification is total and pure; what it does not know it calls `Unknown`, never a guess.
+//!
+//! A family of faults has a file: its classes, and the rules that find them. The order in which families are asked stands
+//! here, in [`identify_end`], [`identify_block`] and [`identify`].
 
 use jiff::Timestamp;
 
-use super::pod::{PodPhase, PodView};
-use super::world::{NodeView, Refusal};
+use super::pod::{PodCondition, PodPhase, PodView};
+use super::world::Refusal;
 
-pub use class::Class;
+pub use class::{Class, Family, Shown};
+pub use evidence::{
+    ConditionView, ContainerSpecView, EventView, Evidence, ObjectRef, ObjectView, PodSpecView,
+    ProbeView,
+};
 
+pub(crate) use text::bounded;
+
+mod admission;
+mod application;
 mod class;
+mod configuration;
 mod containers;
 mod disruption;
-mod exit;
+mod evidence;
 mod image;
-mod refusal;
+mod network;
+mod node;
+mod object;
+#[cfg(test)]
+mod pages;
+mod probe;
 mod rejection;
+mod resources;
+mod rest;
+mod rollout;
+mod runtime;
 mod scheduling;
-mod start;
 #[cfg(test)]
 pub(crate) mod testing;
 mod text;
+mod volume;
 
 /// Why the life is over: a judged container ended, the whole Pod ended, or somebody else deletes it.
 ///
@@ -29,13 +50,13 @@ mod text;
 /// ended. `now` only serves to tell an announcement of a disruption that did not happen.
 pub fn identify_end(evidence: &Evidence<'_>, now: Timestamp) -> Fault {
     let pod = evidence.pod;
-    let fault = disruption::announced(pod, now)
-        .or_else(|| rejection::judge(pod))
-        .or_else(|| disruption::node_gone(evidence))
+    let fault = disruption::announced(evidence, now)
+        .or_else(|| rejection::judge(evidence))
+        .or_else(|| node::gone(evidence))
         .or_else(|| disruption::deleted(evidence))
-        .or_else(|| containers::worst_end(pod))
-        .or_else(|| disruption::node_lost(evidence))
-        .unwrap_or_else(|| without_evidence(pod));
+        .or_else(|| containers::worst_end(evidence))
+        .or_else(|| node::lost(evidence))
+        .unwrap_or_else(|| rest::without_evidence(pod));
     Fault {
         at: fault.at.or_else(|| last_finish(pod)),
         ..fault
@@ -53,23 +74,73 @@ pub fn identify_block(evidence: &Evidence<'_>, now: Timestamp) -> Option<Fault> 
     if pod.is_terminal() || pod.is_deleting() {
         return None;
     }
-    scheduling::unscheduled(pod, now).or_else(|| containers::block(pod))
+    scheduling::unscheduled(evidence, now).or_else(|| containers::block(evidence))
 }
 
 /// Why the API server refused a create.
 pub fn identify_refusal(refusal: &Refusal) -> Fault {
-    refusal::judge(refusal)
+    admission::judge(refusal)
 }
 
-/// What identification rests on.
-#[derive(Clone, Copy, Debug)]
-pub struct Evidence<'a> {
-    /// The Pod.
-    pub pod: &'a PodView,
-    /// Its node, when nodes can be read and the node exists.
-    pub node: Option<&'a NodeView>,
-    /// Whether nodes can be read and the Pod's node does not exist any more.
-    pub node_gone: bool,
+/// What is wrong with a Pod, whatever it is doing; [`Class::NoFault`] when nothing is. `now` is when the evidence was
+/// taken; of evidence that does not say so, the newest time in it.
+///
+/// The order is that of the taxonomy: who ended the Pod from outside (P1), what the kubelet says of all of it (P2), its
+/// deletion (P3), its scheduling, its node (P4), its containers (P5 to P9), its readiness (P10), and the clocks (P11).
+pub fn identify(evidence: &Evidence<'_>, now: Timestamp) -> Fault {
+    let fault = chain(evidence, now);
+    let mut fault = Fault {
+        at: fault
+            .at
+            .or_else(|| last_finish(evidence.pod).filter(|_| fault.class != Class::NoFault)),
+        ..fault
+    };
+    for class in object::context(evidence) {
+        if class != fault.class && !fault.contributing.contains(&class) {
+            fault.contributing.push(class);
+        }
+    }
+    image::without_secret(fault)
+}
+
+fn chain(evidence: &Evidence<'_>, now: Timestamp) -> Fault {
+    let pod = evidence.pod;
+    disruption::announced(evidence, now)
+        .or_else(|| rejection::judge(evidence))
+        .or_else(|| node::gone(evidence))
+        .or_else(|| disruption::stuck(evidence, now))
+        .or_else(|| disruption::deleted(evidence))
+        .or_else(|| scheduling::unscheduled(evidence, now))
+        .or_else(|| node::lost_first(evidence))
+        .or_else(|| containers::block(evidence))
+        .or_else(|| containers::ended(evidence, now))
+        .or_else(|| starting(evidence, now))
+        .or_else(|| probe::unready(evidence))
+        .or_else(|| resources::resize(evidence))
+        .unwrap_or_else(|| match pod.phase {
+            PodPhase::Failed | PodPhase::Unknown => rest::without_evidence(pod),
+            _ => rest::well(pod),
+        })
+}
+
+/// What holds up a Pod that has a node and whose containers are still being created.
+fn starting(evidence: &Evidence<'_>, now: Timestamp) -> Option<Fault> {
+    if !containers::are_created(evidence.pod) {
+        return None;
+    }
+    image::volume(evidence)
+        .or_else(|| volume::stuck(evidence))
+        .or_else(|| network::stuck(evidence))
+        .or_else(|| containers::stuck_init(evidence, now))
+        .or_else(|| image::pulling(evidence, now))
+        .or_else(|| volume::was_stuck(evidence))
+        .or_else(|| rest::stuck(evidence, now))
+}
+
+/// What is wrong with an object that is not a Pod: a claim, a node, an attachment, a controller. `events` are those of the
+/// object, oldest first; where none of them says whose it is, all.
+pub fn identify_object(object: &ObjectView, events: &[EventView]) -> Fault {
+    object::judge(object, events)
 }
 
 /// A fault that was identified.
@@ -85,6 +156,25 @@ pub struct Fault {
     pub message: String,
     /// Since when, or when it happened, as far as the evidence says.
     pub at: Option<Timestamp>,
+    /// The container, when it is the fault of one.
+    pub container: Option<String>,
+    /// How the blow was dealt, when the class says why: for example with which signal a program ended that failed its probe.
+    pub proximate: Option<String>,
+    /// What else was seen that has to do with it.
+    pub contributing: Vec<Class>,
+    /// What proves it.
+    pub proofs: Vec<Proof>,
+}
+
+/// One piece of evidence: a field of an object and what it said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// The object: kind and name.
+    pub object: String,
+    /// The field, as a path.
+    pub field: String,
+    /// What it said; at most 512 bytes on one line.
+    pub value: String,
 }
 
 /// What a class means for the tree.
@@ -103,7 +193,7 @@ pub enum Verdict {
 }
 
 /// How sure an identification is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Confidence {
     /// A field of the API says so.
     Proved,
@@ -115,31 +205,148 @@ pub enum Confidence {
     Rest,
 }
 
-impl Fault {
-    /// A fault with the verdict of its class. The message is put on one line and cut to 512 bytes.
-    pub fn new(class: Class, confidence: Confidence, message: &str, at: Option<Timestamp>) -> Self {
-        Self {
-            class,
-            verdict: class.verdict(),
-            confidence,
-            message: text::bounded(message),
-            at,
+impl Verdict {
+    /// The word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Application => "Application",
+            Self::Hold => "Hold",
+            Self::Wait => "Wait",
+            Self::Infrastructure => "Infrastructure",
+            Self::Unknown => "Unknown",
+        }
+    }
+
+    /// What a tree does about a fault with that verdict (design: the strategy decides the scope, the verdict the charge).
+    pub const fn reaction(self) -> &'static str {
+        match self {
+            Self::Application => "restarted as the strategy says, and charged",
+            Self::Hold => {
+                "left alone until what it names is changed, because restarting cannot help; not charged"
+            }
+            Self::Wait => "left alone until it passes by itself; not charged",
+            Self::Infrastructure => "replaced as the strategy says; not charged",
+            Self::Unknown => {
+                "restarted as the strategy says, and charged, because nobody knows better"
+            }
         }
     }
 }
 
-fn without_evidence(pod: &PodView) -> Fault {
-    if pod.phase == PodPhase::Succeeded {
-        let message = "all containers of the Pod ended cleanly";
-        return Fault::new(Class::AppExitedZero, Confidence::Proved, message, None);
+impl Confidence {
+    /// The word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Proved => "Proved",
+            Self::Witnessed => "Witnessed",
+            Self::Inferred => "Inferred",
+            Self::Rest => "Rest",
+        }
     }
-    let said = pod
-        .message
-        .as_deref()
-        .or(pod.reason.as_deref())
-        .unwrap_or_default();
-    let message = text::join("the Pod is over, and nothing that we know says why", said);
-    Fault::new(Class::Unknown, Confidence::Rest, &message, None)
+}
+
+impl Fault {
+    /// A fault with the verdict of its class; one whose class has none comes from outside the program. The message is put
+    /// on one line and cut to 512 bytes.
+    pub fn new(class: Class, confidence: Confidence, message: &str, at: Option<Timestamp>) -> Self {
+        Self {
+            class,
+            verdict: class.verdict().unwrap_or(Verdict::Infrastructure),
+            confidence,
+            message: bounded(message),
+            at,
+            container: None,
+            proximate: None,
+            contributing: Vec::new(),
+            proofs: Vec::new(),
+        }
+    }
+
+    /// What an Event tells.
+    fn witnessed(class: Class, head: &str, event: &EventView) -> Self {
+        let message = text::join(head, event.text());
+        let since = event.first.or(event.last);
+        Self::new(class, Confidence::Witnessed, &message, since).proved(Proof::event(event))
+    }
+
+    /// What a condition of an object tells.
+    fn of_condition(class: Class, object: &ObjectView, condition: &ConditionView) -> Self {
+        let head = format!(
+            "{}: {} is {} ({})",
+            object.object.words(),
+            condition.type_,
+            condition.status,
+            condition.reason
+        );
+        let message = text::join(&head, &condition.message);
+        let field = |part: &str| format!("status.conditions[{}].{part}", condition.type_);
+        Self::new(class, Confidence::Proved, &message, condition.changed)
+            .proved(Proof::object(object, &field("status"), &condition.status))
+            .proved(Proof::object(object, &field("reason"), &condition.reason))
+            .proved(Proof::object(object, &field("message"), &condition.message))
+    }
+
+    /// The fault of that container.
+    fn of(mut self, container: &str) -> Self {
+        self.container = Some(bounded(container));
+        self
+    }
+
+    /// With one more proof. A field that says nothing proves nothing.
+    fn proved(mut self, proof: Proof) -> Self {
+        if !proof.value.is_empty() {
+            self.proofs.push(proof);
+        }
+        self
+    }
+}
+
+impl Proof {
+    /// A field of the Pod.
+    fn pod(pod: &PodView, field: &str, value: &str) -> Self {
+        Self::new(&format!("Pod {}", pod.name), field, value)
+    }
+
+    /// A field of the status of one of its containers.
+    fn container(pod: &PodView, name: &str, field: &str, value: &str) -> Self {
+        let is_init = pod.init_containers.iter().any(|c| c.name == name);
+        let list = if is_init {
+            "initContainerStatuses"
+        } else {
+            "containerStatuses"
+        };
+        Self::pod(pod, &format!("status.{list}[{name}].{field}"), value)
+    }
+
+    /// A condition of the Pod: its message, or its reason when it has none.
+    fn condition(pod: &PodView, condition: &PodCondition) -> Self {
+        let (part, value) = if condition.message.is_empty() {
+            ("reason", &condition.reason)
+        } else {
+            ("message", &condition.message)
+        };
+        let field = format!("status.conditions[{}].{part}", condition.type_.as_str());
+        Self::pod(pod, &field, value)
+    }
+
+    /// An Event.
+    fn event(event: &EventView) -> Self {
+        let object = format!("Event {} of {}", event.reason, event.object.words());
+        Self::new(&object, "message", &event.message)
+    }
+
+    /// A field of another object.
+    fn object(object: &ObjectView, field: &str, value: &str) -> Self {
+        Self::new(&object.object.words(), field, value)
+    }
+
+    fn new(object: &str, field: &str, value: &str) -> Self {
+        Self {
+            object: bounded(object),
+            field: bounded(field),
+            value: bounded(value),
+        }
+    }
 }
 
 /// When the containers ended that have. What ended before one that is still shown as running says nothing of this end.
@@ -149,176 +356,4 @@ fn last_finish(pod: &PodView) -> Option<Timestamp> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::testing::{at, container, end, evidence, lost_node, pod, refusal};
-    use super::*;
-
-    fn ended(builder: testing::PodBuilder) -> Fault {
-        identify_end(&evidence(&builder.build()), at(100))
-    }
-
-    fn blocked(builder: testing::PodBuilder) -> Option<Fault> {
-        identify_block(&evidence(&builder.build()), at(100))
-    }
-
-    #[test]
-    fn who_stopped_the_pod_is_asked_before_how_it_ended() {
-        let polite = pod("p").succeeded(end(0).ran(0, 12).build());
-        assert_eq!(ended(polite.clone()).class, Class::AppExitedZero);
-        let drained =
-            polite
-                .clone()
-                .disrupted("EvictionByEvictionAPI", "Eviction API: evicting", at(11));
-        assert_eq!(ended(drained).class, Class::ApiEviction);
-        assert_eq!(ended(polite.deleting(at(41), 30)).class, Class::PodDeleted);
-        let evicted = pod("p").ended(end(137).ran(0, 12).build()).evicted();
-        let fault = ended(evicted);
-        assert_eq!(
-            (fault.class, fault.at),
-            (Class::NodePressureEviction, Some(at(12)))
-        );
-        assert_eq!(fault.verdict, Verdict::Infrastructure);
-    }
-
-    #[test]
-    fn a_crash_is_a_crash_whether_or_not_it_runs_again() {
-        let crash = || end(1).ran(0, 12).build();
-        for builder in [
-            pod("p").ended(crash()),
-            pod("p").crash_loop(crash(), 2),
-            pod("p").restarted(crash(), 1, at(13)),
-            pod("p").ended(crash()).failed("", "").never_restarted(),
-        ] {
-            let fault = ended(builder);
-            assert_eq!(
-                (fault.class, fault.verdict),
-                (Class::AppExitedNonZero, Verdict::Application)
-            );
-            assert_eq!(
-                (fault.confidence, fault.at),
-                (Confidence::Proved, Some(at(12)))
-            );
-        }
-    }
-
-    #[test]
-    fn a_lost_node_explains_an_end_only_when_nothing_else_does() {
-        let silent = lost_node(at(50));
-        let on_it = |view: &PodView| {
-            identify_end(
-                &Evidence {
-                    node: Some(&silent),
-                    ..evidence(view)
-                },
-                at(100),
-            )
-        };
-        assert_eq!(
-            on_it(&pod("p").ready(at(1)).build()).class,
-            Class::NodeUnreachable
-        );
-        assert_eq!(
-            on_it(&pod("p").crash_loop(end(1).build(), 1).build()).class,
-            Class::AppExitedNonZero
-        );
-    }
-
-    #[test]
-    fn a_pod_that_was_deleted_from_a_node_that_is_gone_was_not_deleted_by_somebody() {
-        let view = pod("p").ready(at(1)).deleting(at(90), 30).build();
-        let fault = identify_end(
-            &Evidence {
-                node_gone: true,
-                ..evidence(&view)
-            },
-            at(100),
-        );
-        assert_eq!(fault.class, Class::DeletedByPodGC);
-    }
-
-    #[test]
-    fn without_evidence_it_says_so() {
-        let fault = ended(
-            pod("p")
-                .failed("", "strange\u{7}")
-                .but(|pod| pod.containers.clear()),
-        );
-        assert_eq!(
-            (fault.class, fault.verdict, fault.confidence),
-            (Class::Unknown, Verdict::Unknown, Confidence::Rest)
-        );
-        assert_eq!(
-            fault.message,
-            "the Pod is over, and nothing that we know says why: strange"
-        );
-    }
-
-    #[test]
-    fn a_pod_on_its_way_is_not_blocked() {
-        for builder in [
-            pod("p"),
-            pod("p").waiting("PodInitializing", ""),
-            pod("p").running(at(5)),
-            pod("p").ready(at(5)),
-            pod("p").crash_loop(end(1).build(), 3),
-            pod("p")
-                .of("other", 3)
-                .pending()
-                .init(container("setup").running(at(2))),
-        ] {
-            assert_eq!(blocked(builder), None);
-        }
-    }
-
-    #[test]
-    fn blocks_have_their_cause_beneath_the_overlay() {
-        let text = "Back-off pulling image \"x\": ErrImagePull: x: not found";
-        let image = blocked(pod("p").waiting("ImagePullBackOff", text)).unwrap();
-        assert_eq!(
-            (image.class, image.verdict),
-            (Class::ImageNotFound, Verdict::Hold)
-        );
-        assert!(
-            image
-                .message
-                .starts_with("the image of container main cannot be pulled: x: not found")
-        );
-        let config =
-            blocked(pod("p").waiting("CreateContainerConfigError", "configmap \"c\" not found"))
-                .unwrap();
-        assert_eq!(
-            (config.class, config.verdict),
-            (Class::ConfigMapMissing, Verdict::Hold)
-        );
-        let full = blocked(pod("p").unschedulable("0/1 nodes are available: 1 Insufficient cpu."))
-            .unwrap();
-        assert_eq!(
-            (full.class, full.verdict),
-            (Class::InsufficientCpu, Verdict::Wait)
-        );
-    }
-
-    #[test]
-    fn what_is_over_or_on_its_way_out_is_not_blocked() {
-        let held = pod("p").waiting("ErrImageNeverPull", "");
-        assert!(blocked(held.clone()).is_some());
-        assert_eq!(blocked(held.clone().deleting(at(130), 30)), None);
-        assert_eq!(blocked(held.failed("", "")), None);
-    }
-
-    #[test]
-    fn every_message_is_one_short_line() {
-        let long = "ü\n".repeat(2000);
-        let faults = [
-            ended(pod("p").ended(end(1).message(&long).build())),
-            ended(pod("p").failed("Evicted", &long)),
-            blocked(pod("p").waiting("ErrImagePull", &long)).unwrap(),
-            blocked(pod("p").unschedulable(&long)).unwrap(),
-            identify_refusal(&refusal(403, "Forbidden", &long)),
-        ];
-        for fault in faults {
-            assert!(fault.message.len() <= 512, "{}", fault.class);
-            assert!(!fault.message.contains(char::is_control), "{}", fault.class);
-        }
-    }
-}
+mod tests;

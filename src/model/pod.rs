@@ -103,6 +103,10 @@ pub enum PodConditionType {
     PodScheduled,
     /// It is about to be ended by a disruption.
     DisruptionTarget,
+    /// A change of its resources waits.
+    PodResizePending,
+    /// A change of its resources is under way.
+    PodResizeInProgress,
 }
 
 impl PodConditionType {
@@ -112,7 +116,20 @@ impl PodConditionType {
             "Ready" => Some(Self::Ready),
             "PodScheduled" => Some(Self::PodScheduled),
             "DisruptionTarget" => Some(Self::DisruptionTarget),
+            "PodResizePending" => Some(Self::PodResizePending),
+            "PodResizeInProgress" => Some(Self::PodResizeInProgress),
             _ => None,
+        }
+    }
+
+    /// The name that Kubernetes gives it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::PodScheduled => "PodScheduled",
+            Self::DisruptionTarget => "DisruptionTarget",
+            Self::PodResizePending => "PodResizePending",
+            Self::PodResizeInProgress => "PodResizeInProgress",
         }
     }
 }
@@ -360,6 +377,18 @@ impl ContainerView {
             _ => false,
         };
         ended_again || self.waits_with("CrashLoopBackOff")
+    }
+
+    /// Whether it waits to be created for the first time.
+    pub fn is_in_the_making(&self) -> bool {
+        let ContainerState::Waiting { reason, .. } = &self.state else {
+            return false;
+        };
+        let is_plain = matches!(
+            reason.as_str(),
+            "" | "ContainerCreating" | "PodInitializing"
+        );
+        is_plain && self.last.is_none()
     }
 
     /// Whether it waits with that reason.

@@ -70,7 +70,6 @@ reasons! {
 mod tests {
     use std::fmt::Write as _;
 
-    use super::super::fault::Class;
     use super::{EventReason, WarningReason};
     use crate::pages::assert_current;
 
@@ -82,10 +81,7 @@ mod tests {
     #[test]
     fn every_meaning_is_a_sentence() {
         let all = [EventReason::all(), WarningReason::all()].concat();
-        let classes = Class::ALL
-            .iter()
-            .map(|class| (class.as_str(), class.meaning()));
-        for (word, meaning) in all.into_iter().chain(classes) {
+        for (word, meaning) in all {
             assert!(meaning.ends_with('.'), "{word}");
         }
     }
@@ -95,17 +91,7 @@ mod tests {
         for (word, meaning) in EventReason::all() {
             writeln!(page, "| `{word}` | {meaning} |").unwrap();
         }
-        write!(
-            page,
-            "\n{FAULTS}\n| class | verdict | meaning |\n|---|---|---|\n"
-        )
-        .unwrap();
-        for class in Class::ALL {
-            // Links are for readers of the code.
-            let meaning = class.meaning().replace("[`Class::", "`").replace("`]", "`");
-            let verdict = class.verdict();
-            writeln!(page, "| `{class}` | `{verdict:?}` | {meaning} |").unwrap();
-        }
+        write!(page, "\n{FAULTS}").unwrap();
         write!(page, "\n{WARNINGS}\n| reason | meaning |\n|---|---|\n").unwrap();
         for (word, meaning) in WarningReason::all() {
             writeln!(page, "| `{word}` | {meaning} |").unwrap();
@@ -129,14 +115,8 @@ Normal. [conditions.md](conditions.md) has the reasons of conditions.
 ## Faults
 
 The Event of a fault has the reason `Child` and its class, for example `ChildOomKilled`. The class stands in
-`status.recentFaults`, too, and `coppice simulate --fault CHILD=CLASS` plays it. The verdict says what follows, unless the evidence says more:
-
-| verdict | what follows |
-|---|---|
-| `Application`, `Unknown` | restarted as the strategy says, and charged |
-| `Infrastructure` | restarted as the strategy says, charged to nobody |
-| `Hold` | left alone, because restarting cannot help |
-| `Wait` | left alone, because it passes by itself |
+`status.recentFaults`, too, and `coppice simulate --fault CHILD=CLASS` plays it. [faults.md](faults.md) says which classes there are, what each
+means and what to do.
 ";
 
     const WARNINGS: &str = "\

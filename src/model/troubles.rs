@@ -28,9 +28,9 @@ impl Engine<'_> {
     pub(super) fn note_refusals(&mut self) {
         for refusal in self.world.refusals.clone() {
             let fault = fault::identify_refusal(&refusal);
-            let reason = match (fault.class, fault.verdict) {
-                (Class::NameCollision, _) => Reason::NameCollision,
-                (_, Verdict::Wait) => Reason::WaitingForCapacity,
+            let reason = match fault.class {
+                Class::NameCollision => Reason::NameCollision,
+                Class::QuotaExceeded | Class::QuotaStatusUnknown => Reason::WaitingForCapacity,
                 _ => Reason::CreateRefused,
             };
             let Some(id) = self

@@ -1,328 +1,231 @@
-//! The classes of faults: their names, what they mean for the tree, and the reasons of their Events.
+//! The classes of faults, family by family: their names, what they mean for the tree, and what people should know of them.
 //!
 //! Rule: a name says the cause; a state such as `CrashLoopBackOff`, `ImagePullBackOff`, Error or Pending is
-//! never a class.
+//! never a class. A class is declared once, in the file of its family, beside the rules that find it.
 
 use std::fmt;
 
 use super::Verdict;
+use super::admission::Admission;
+use super::application::Application;
+use super::configuration::Configuration;
+use super::disruption::Disruption;
+use super::image::Image;
+use super::network::Network;
+use super::node::Node;
+use super::probe::Probe;
+use super::resources::Resources;
+use super::rest::Rest;
+use super::rollout::Rollout;
+use super::runtime::Runtime;
+use super::scheduling::Scheduling;
+use super::volume::Volume;
 
-/// Declares every class once: its name, its verdict and what it stands for.
-macro_rules! classes {
-    ($($(#[doc = $doc:literal])+ $name:ident => $verdict:ident,)+) => {
-        /// What a fault is. The names are those of the fault taxonomy in the documentation.
+/// What there is to know of a class.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) name: &'static str,
+    pub(super) event_reason: &'static str,
+    pub(super) meaning: &'static str,
+    pub(super) verdict: Option<Verdict>,
+    pub(super) shown: Shown,
+    pub(super) advice: &'static str,
+}
+
+/// What shows that a class is identified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Shown {
+    /// It was provoked on a real cluster.
+    Cluster,
+    /// A sample that somebody else has seen.
+    Sample,
+    /// Only texts written after the source of the component that says it.
+    Source,
+}
+
+/// Declares the classes of a family: what each means, its verdict (`None` for what only explains, sums up, or is no
+/// fault), what shows it, and what a person should do.
+macro_rules! family {
+    ($(#[doc = $about:literal])+ $family:ident {
+        $($(#[doc = $doc:literal])+ $name:ident: $verdict:ident, $shown:ident, $advice:literal;)+
+    }) => {
+        $(#[doc = $about])+
+        #[allow(clippy::enum_variant_names, reason = "the names are those of the taxonomy")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Class {
+        pub enum $family {
             $($(#[doc = $doc])+ $name,)+
         }
 
-        impl Class {
-            /// Every class, in the order of the taxonomy.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+        impl $family {
+            /// The classes, in the order of the taxonomy.
+            pub(super) const ALL: &'static [Self] = &[$(Self::$name,)+];
+            /// What they have in common.
+            pub(super) const ABOUT: &'static str = concat!($($about),+);
 
-            /// The name, as it stands in statuses, metrics and logs.
+            /// What there is to know of a class.
+            pub(super) const fn entry(self) -> $crate::model::fault::class::Entry {
+                match self {
+                    $(Self::$name => $crate::model::fault::class::Entry {
+                        name: stringify!($name),
+                        event_reason: concat!("Child", stringify!($name)),
+                        meaning: concat!($($doc),+),
+                        verdict: $crate::model::fault::class::verdict!($verdict),
+                        shown: $crate::model::fault::class::Shown::$shown,
+                        advice: $advice,
+                    },)+
+                }
+            }
+        }
+
+        #[allow(non_upper_case_globals, reason = "each stands for the variant of that name")]
+        impl $crate::model::fault::class::Class {
+            $($(#[doc = $doc])+ pub const $name: Self = Self::$family($family::$name);)+
+        }
+    };
+}
+pub(super) use family;
+
+macro_rules! verdict {
+    (None) => {
+        None
+    };
+    ($verdict:ident) => {
+        Some($crate::model::fault::Verdict::$verdict)
+    };
+}
+pub(super) use verdict;
+
+/// Puts the families together.
+macro_rules! families {
+    ($($family:ident,)+) => {
+        /// A family of classes: where in the life of a Pod things went wrong.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Family {
+            $(#[doc = concat!("See [`", stringify!($family), "`].")] $family,)+
+        }
+
+        impl Family {
+            /// Every family, in the order of the taxonomy.
+            pub const ALL: &'static [Self] = &[$(Self::$family,)+];
+
+            /// The name, as it stands in policies and on pages.
             pub const fn as_str(self) -> &'static str {
                 match self {
-                    $(Self::$name => stringify!($name),)+
+                    $(Self::$family => stringify!($family),)+
                 }
             }
 
-            /// The reason of the Event on the tree: `Child` and the name.
-            pub const fn event_reason(self) -> &'static str {
+            /// What its classes have in common, in whole sentences.
+            pub fn about(self) -> &'static str {
                 match self {
-                    $(Self::$name => concat!("Child", stringify!($name)),)+
+                    $(Self::$family => $family::ABOUT.trim_ascii(),)+
+                }
+            }
+        }
+
+        /// What a fault is. The names are those of the fault taxonomy in the documentation.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Class {
+            $(#[doc = concat!("A class of the family [`", stringify!($family), "`].")] $family($family),)+
+        }
+
+        impl Class {
+            const COUNT: usize = 0 $(+ $family::ALL.len())+;
+
+            /// Every class, in the order of the taxonomy.
+            pub const ALL: &'static [Self] = &{
+                let mut all = [Self::Unknown; Self::COUNT];
+                let mut place = 0;
+                $(
+                    let mut index = 0;
+                    while index < $family::ALL.len() {
+                        all[place] = Self::$family($family::ALL[index]);
+                        index += 1;
+                        place += 1;
+                    }
+                )+
+                all
+            };
+
+            /// The family.
+            pub const fn family(self) -> Family {
+                match self {
+                    $(Self::$family(_) => Family::$family,)+
                 }
             }
 
-            /// What it stands for, in whole sentences, for people.
-            #[cfg(test)]
-            pub fn meaning(self) -> &'static str {
+            const fn entry(self) -> Entry {
                 match self {
-                    $(Self::$name => concat!($($doc),+).trim_ascii(),)+
-                }
-            }
-
-            /// What the class means for the tree unless the evidence says more, see [`super::Fault::verdict`].
-            pub const fn verdict(self) -> Verdict {
-                match self {
-                    $(Self::$name => Verdict::$verdict,)+
+                    $(Self::$family(class) => class.entry(),)+
                 }
             }
         }
     };
 }
 
-classes! {
-    // The program itself.
-    /// The program ended with an exit code that says failure.
-    AppExitedNonZero => Application,
-    /// The program ended with exit code 0. Whether that is a fault depends on the restart type.
-    AppExitedZero => Application,
-    /// The program was ended by SIGSEGV.
-    AppSegfault => Application,
-    /// The program ended itself with SIGABRT: a failed assertion, `abort()`, a panic.
-    AppAbort => Application,
-    /// The program was ended by another signal that a program causes itself, for example SIGBUS.
-    AppFatalSignal => Application,
-    /// SIGKILL, and nothing says who sent it.
-    SigkillUnattributed => Unknown,
-    /// SIGTERM or SIGINT, and nothing says who sent it.
-    SigtermUnattributed => Unknown,
-    /// The program's shell did not find a command. Held from the second time on in one Pod, because a
-    /// script may also say so for a reason that passes.
-    CommandExit127 => Hold,
-    /// The program's shell could not execute a command. Held like [`Class::CommandExit127`].
-    CommandExit126 => Hold,
-    /// The runtime's seccomp filter killed the program.
-    SeccompKilled => Hold,
-    /// The postStart hook failed, and the kubelet killed the container.
-    PostStartHookFailed => Application,
-    /// The Pod ran longer than its `activeDeadlineSeconds`.
-    ActiveDeadlineExceeded => Application,
-    /// The containers ran for `startDeadlineSeconds` without the replica having started.
-    StartDeadlineExceeded => Application,
-
-    // Resources.
-    /// The container was killed for exceeding its memory limit.
-    OomKilled => Application,
-    /// A process of the container was killed for memory; the program itself ended otherwise.
-    OomKilledChild => Application,
-    /// The container was killed for memory before its program ran: the limit is too low.
-    OomAtStart => Hold,
-    /// The Pod was evicted for exceeding its own limit of ephemeral storage.
-    EphemeralStorageExceeded => Application,
-    /// The Pod was evicted for exceeding the size limit of an emptyDir.
-    EmptyDirSizeExceeded => Application,
-
-    // Image.
-    /// The image reference is not well formed.
-    ImageNameInvalid => Hold,
-    /// The registry does not have the image.
-    ImageNotFound => Hold,
-    /// The registry refuses to hand out the image.
-    ImageUnauthorized => Hold,
-    /// The registry does not say whether the image is missing or access to it.
-    ImageNotFoundOrUnauthorized => Hold,
-    /// The registry limits the rate of pulls.
-    ImageRateLimited => Wait,
-    /// The registry's host name does not resolve.
-    RegistryHostNotFound => Hold,
-    /// The registry cannot be reached, or fails.
-    RegistryUnavailable => Wait,
-    /// The registry's certificate is not trusted.
-    RegistryTlsUntrusted => Hold,
-    /// The image does not exist for the platform of the node.
-    ImagePlatformMismatch => Hold,
-    /// The image is not on the node, and the pull policy is Never.
-    ImageNeverPull => Hold,
-    /// The signature of the image is not valid.
-    ImageSignatureInvalid => Hold,
-    /// The runtime could not inspect the image.
-    ImageInspectFailed => Infrastructure,
-    /// The node has no space for the image.
-    ImageNoSpace => Infrastructure,
-    /// Pulling the image took too long.
-    ImagePullTimeout => Infrastructure,
-    /// The image cannot be pulled, and the kubelet does not say why. Held, as every fault of an image is.
-    ImagePullFailed => Hold,
-
-    // Configuration.
-    /// A `ConfigMap` that the Pod names does not exist.
-    ConfigMapMissing => Hold,
-    /// A Secret that the Pod names does not exist.
-    SecretMissing => Hold,
-    /// A key that the Pod names is not in its `ConfigMap` or Secret.
-    ConfigKeyMissing => Hold,
-    /// The image runs as root, and the Pod forbids it.
-    RunAsNonRootViolation => Hold,
-    /// The kubelet cannot build the container's configuration.
-    ContainerConfigInvalid => Hold,
-    /// A subPath cannot be prepared.
-    SubPathFailed => Hold,
-    /// The image does not have the container's command.
-    CommandNotFound => Hold,
-    /// The container's command may not be executed.
-    CommandNotExecutable => Hold,
-    /// The container's working directory cannot be entered.
-    WorkingDirInvalid => Hold,
-    /// A volume cannot be mounted at its place in the container.
-    MountTargetConflict => Hold,
-    /// The node does not have the seccomp or `AppArmor` profile.
-    SecurityProfileMissing => Hold,
-
-    // Scheduling.
-    /// No node has enough CPU left.
-    InsufficientCpu => Wait,
-    /// No node has enough memory left.
-    InsufficientMemory => Wait,
-    /// No node has enough ephemeral storage left.
-    InsufficientEphemeralStorage => Wait,
-    /// No node has enough of an extended resource left.
-    InsufficientExtendedResource => Wait,
-    /// No node takes more Pods.
-    TooManyPods => Wait,
-    /// The Pod does not tolerate the taints of the nodes.
-    UntoleratedTaint => Wait,
-    /// No node matches the Pod's node selector or affinity.
-    NodeSelectorMismatch => Hold,
-    /// No node runs the Pods that this one wants to be near.
-    PodAffinityUnsatisfied => Wait,
-    /// Every node runs Pods that this one must not be near.
-    PodAntiAffinityConflict => Wait,
-    /// No node keeps the Pod's topology spread constraints.
-    TopologySpreadUnsatisfiable => Wait,
-    /// No node has the Pod's host ports free.
-    HostPortConflict => Wait,
-    /// The nodes are cordoned.
-    NodesCordoned => Wait,
-    /// The nodes are not Ready or not reachable.
-    NodeUnknownConditions => Wait,
-    /// The cluster has no nodes.
-    NoNodes => Wait,
-    /// The Pod has scheduling gates.
-    SchedulingGated => Wait,
-    /// The scheduler failed.
-    SchedulerError => Wait,
-    /// No scheduler has looked at the Pod.
-    SchedulerMissing => Hold,
-    /// The Pod waits for the rest of its gang.
-    GangWaiting => Wait,
-    /// The Pod's resource claims cannot be allocated.
-    ResourceClaimUnschedulable => Wait,
-    /// No node has the features that the Pod needs.
-    NodeFeatureMissing => Hold,
-    /// The Pod is not schedulable for a reason that we do not know.
-    Unschedulable => Wait,
-
-    // Volumes.
-    /// A claim that the Pod names does not exist.
-    PvcMissing => Hold,
-    /// A claim of the Pod is not bound.
-    PvcUnbound => Wait,
-    /// A claim of the Pod is bound to a volume that does not exist any more.
-    ClaimLost => Hold,
-    /// The Pod's volume can only be reached from other nodes.
-    VolumeNodeAffinityConflict => Wait,
-    /// No volume matches a claim of the Pod.
-    NoMatchingVolume => Wait,
-    /// The nodes have as many volumes as they can have.
-    VolumeLimitExceeded => Wait,
-    /// The volume may be used by one Pod only and another one uses it.
-    RwopConflict => Wait,
-    /// The kubelet refused the Pod because the node has as many volumes as it can have.
-    AttachLimitRejected => Infrastructure,
-
-    // Nodes.
-    /// The node is not Ready.
-    NodeNotReady => Infrastructure,
-    /// The node does not report.
-    NodeUnreachable => Infrastructure,
-    /// The runtime lost the container: the node or the runtime was restarted.
-    ContainerLost => Infrastructure,
-    /// The Pod's node does not exist any more.
-    DeletedByPodGC => Infrastructure,
-    /// The node was shut down.
-    NodeShutdown => Infrastructure,
-    /// The kubelet refused the Pod because the node is shutting down.
-    NodeShutdownRejected => Infrastructure,
-    /// Somebody vouched that the node is off.
-    NodeOutOfService => Infrastructure,
-    /// The node does not report, as old clusters say it.
-    NodeLost => Infrastructure,
-
-    // Eviction and disruption.
-    /// The kubelet evicted the Pod because the node ran out of something.
-    NodePressureEviction => Infrastructure,
-    /// The kubelet refused the Pod because the node is running out of something.
-    KubeletPressureRejected => Infrastructure,
-    /// Somebody evicted the Pod, for example a drain.
-    ApiEviction => Infrastructure,
-    /// The scheduler deleted the Pod for one of higher priority.
-    PreemptedByScheduler => Infrastructure,
-    /// The kubelet ended the Pod for a critical one.
-    PreemptedByKubelet => Infrastructure,
-    /// A taint of the node ended the Pod.
-    TaintEviction => Infrastructure,
-    /// A taint of a device ended the Pod.
-    DeviceTaintEviction => Infrastructure,
-    /// Something else that announces itself ended the Pod.
-    DisruptionUnknown => Infrastructure,
-    /// Somebody deleted the Pod.
-    PodDeleted => Infrastructure,
-
-    // Refused creates.
-    /// The namespace's quota is used up.
-    QuotaExceeded => Wait,
-    /// The namespace's quota demands requests or limits that the template does not state.
-    QuotaRequiresResources => Hold,
-    /// The namespace's quota has not been counted yet.
-    QuotaStatusUnknown => Wait,
-    /// The template is outside the namespace's `LimitRange`.
-    LimitRangeViolation => Hold,
-    /// The template violates the namespace's Pod security standard.
-    PodSecurityViolation => Hold,
-    /// An admission webhook, policy or plugin said no.
-    WebhookDenied => Hold,
-    /// An admission webhook cannot be called.
-    WebhookUnavailable => Infrastructure,
-    /// The template's service account does not exist.
-    ServiceAccountMissing => Hold,
-    /// The template's priority class does not exist.
-    PriorityClassMissing => Hold,
-    /// The template's runtime class does not exist.
-    RuntimeClassMissing => Hold,
-    /// The namespace is being deleted.
-    NamespaceTerminating => Hold,
-    /// Coppice lacks a permission.
-    RbacForbidden => Hold,
-    /// The API server says that the object is not valid.
-    PodSpecInvalid => Hold,
-    /// The name is held by an object that is not ours.
-    NameCollision => Hold,
-    /// Another write came first, or the old object is still there.
-    ApiConflict => Infrastructure,
-    /// The API server cannot be reached, is overloaded or failed.
-    ApiUnavailable => Infrastructure,
-    /// The API server took too long.
-    ApiTimeout => Infrastructure,
-
-    // Refused by the kubelet.
-    /// The node did not have the resources that the scheduler counted on.
-    KubeletOutOfResource => Infrastructure,
-    /// The node does not match the Pod any more.
-    KubeletNodeAffinityRejected => Infrastructure,
-    /// The node could not allocate a device.
-    DeviceAllocationFailed => Infrastructure,
-    /// The node could not align the Pod's resources.
-    TopologyAffinityRejected => Infrastructure,
-    /// The node forbids a sysctl of the Pod.
-    SysctlForbidden => Hold,
-    /// The node cannot enforce the Pod's `AppArmor` profile.
-    AppArmorRejected => Hold,
-    /// The node does not have a feature that the Pod needs.
-    PodFeatureUnsupported => Hold,
-    /// The kubelet refused the Pod for another reason.
-    KubeletRejectedOther => Infrastructure,
-
-    // Runtime.
-    /// The container runtime does not answer.
-    RuntimeUnavailable => Infrastructure,
-    /// The container runtime took too long to create the container.
-    ContainerCreateTimeout => Infrastructure,
-    /// The container runtime cannot create the container.
-    ContainerCreateFailed => Hold,
-    /// The container runtime could not start the container, for a reason that we do not know. Charged,
-    /// because it may pass.
-    OciStartFailed => Unknown,
-    /// A hook of the kubelet itself failed before the container was started.
-    LifecycleHookCreateFailed => Infrastructure,
-
-    // The rest.
-    /// Nothing that we know fits.
-    Unknown => Unknown,
+families! {
+    Application,
+    Resources,
+    Image,
+    Configuration,
+    Probe,
+    Scheduling,
+    Volume,
+    Network,
+    Node,
+    Disruption,
+    Admission,
+    Runtime,
+    Rollout,
+    Rest,
 }
 
 impl Class {
+    /// The class of that name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|class| class.as_str() == name)
+    }
+
+    /// The name, as it stands in statuses, metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        self.entry().name
+    }
+
+    /// The reason of the Event on the tree: `Child` and the name.
+    pub const fn event_reason(self) -> &'static str {
+        self.entry().event_reason
+    }
+
+    /// What it stands for, in whole sentences, for people.
+    pub fn meaning(self) -> &'static str {
+        self.entry().meaning.trim_ascii()
+    }
+
+    /// What the class means for the tree unless the evidence says more, see [`super::Fault::verdict`]. `None` for what
+    /// only explains another fault, sums up the faults of several Pods, or is no fault.
+    pub const fn verdict(self) -> Option<Verdict> {
+        self.entry().verdict
+    }
+
+    /// What shows that it is identified.
+    pub const fn shown(self) -> Shown {
+        self.entry().shown
+    }
+
+    /// What a person should do.
+    pub const fn advice(self) -> &'static str {
+        self.entry().advice
+    }
+
+    /// Where the documentation tells more, from the folder `docs` on.
+    pub fn page(self) -> String {
+        let family = self.family().as_str().to_ascii_lowercase();
+        format!("faults/{family}.md#{}", self.as_str().to_ascii_lowercase())
+    }
+
     /// Whether it says how the program ended, and nothing of anybody who made it end.
     pub fn is_own_end(self) -> bool {
         matches!(
@@ -405,7 +308,7 @@ mod tests {
             (Class::Unknown, Verdict::Unknown),
         ];
         for (class, verdict) in table {
-            assert_eq!(class.verdict(), verdict, "{class}");
+            assert_eq!(class.verdict(), Some(verdict), "{class}");
         }
     }
 }

@@ -4,9 +4,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::evidence::Evidence;
 use super::text::join;
-use super::{Class, Confidence, Fault, Verdict, exit, image, start};
-use crate::model::pod::{ContainerState, ContainerView, PodView, Termination};
+use super::{Class, Confidence, Fault, Proof, Verdict, application, image, probe, runtime};
+use crate::model::pod::{
+    ContainerState, ContainerView, PodPhase, PodView, RestartPolicy, Termination,
+};
 
 /// How far apart the ends of one moment may be.
 const ONE_MOMENT: SignedDuration = SignedDuration::from_secs(5);
@@ -18,24 +21,152 @@ struct End<'a> {
     kind: &'static str,
 }
 
+impl End<'_> {
+    fn judge(&self, evidence: &Evidence<'_>) -> Fault {
+        let list = match self.kind {
+            "container" => "containerStatuses",
+            _ => "initContainerStatuses",
+        };
+        let is_current =
+            matches!(&self.container.state, ContainerState::Terminated(end) if end == self.run);
+        let state = if is_current { "state" } else { "lastState" };
+        let place = format!("status.{list}[{}].{state}.terminated", self.container.name);
+        application::judge(evidence, self.container, self.run, self.kind, &place)
+    }
+}
+
 /// The worst of the latest ends; of a Pod that has ended as a whole, the worst of all.
-pub(super) fn worst_end(pod: &PodView) -> Option<Fault> {
+pub(super) fn worst_end(evidence: &Evidence<'_>) -> Option<Fault> {
+    let pod = evidence.pod;
     let ends: Vec<End<'_>> = ends(pod).collect();
     let newest = ends.iter().filter_map(|end| end.run.finished).max();
     ends.iter()
         .filter(|end| pod.is_terminal() || is_of_moment(end.run, newest))
-        .map(|end| exit::judge(end.container, end.run, end.kind))
+        .map(|end| end.judge(evidence))
         .reduce(worse)
+}
+
+/// How long a container must have run for its end before to be history.
+const SETTLED: SignedDuration = SignedDuration::from_secs(600);
+
+/// How long an init container may run before that is strange.
+const INIT_PATIENCE: SignedDuration = SignedDuration::from_secs(600);
+
+/// The end of a container that there is to tell of a Pod, whatever the Pod does now: not one that was to be, nor one that
+/// is long past.
+pub(super) fn ended(evidence: &Evidence<'_>, now: Timestamp) -> Option<Fault> {
+    let pod = evidence.pod;
+    if pod.containers.is_empty() && pod.init_containers.is_empty() {
+        return probe::unseen(evidence);
+    }
+    let runs_on = |c: &ContainerView| {
+        let since = c.running_since();
+        c.is_running() && since.is_some_and(|since| now.duration_since(since) >= SETTLED)
+    };
+    if !pod.is_terminal() && pod.judged().all(runs_on) {
+        return sidecar(evidence);
+    }
+    let Some(fault) = worst_end(evidence) else {
+        return sidecar(evidence).or_else(|| unshown(evidence));
+    };
+    let was_to_end =
+        pod.phase == PodPhase::Succeeded || pod.restart_policy != RestartPolicy::Always;
+    if fault.class == Class::AppExitedZero && was_to_end {
+        return None;
+    }
+    Some(fault)
+}
+
+/// A sidecar that does not come up: the kubelet restarts it, and its Pod is not Ready meanwhile.
+fn sidecar(evidence: &Evidence<'_>) -> Option<Fault> {
+    let mut sidecars = evidence.pod.init_containers.iter().filter(|c| !c.judged);
+    let (container, run) = sidecars.find_map(|c| Some((c, c.end()?)))?;
+    let mut fault = End {
+        container,
+        run,
+        kind: "sidecar",
+    }
+    .judge(evidence);
+    fault.contributing.push(Class::SidecarFailed);
+    Some(fault)
+}
+
+/// A container that waits after an end that the status does not show.
+fn unshown(evidence: &Evidence<'_>) -> Option<Fault> {
+    let pod = evidence.pod;
+    let mut containers = pod.init_containers.iter().chain(&pod.containers);
+    let (container, reason) = containers.find_map(|container| {
+        let reasons = ["CrashLoopBackOff", "PostStartHookError"];
+        let reason = reasons
+            .into_iter()
+            .find(|reason| container.waits_with(reason))?;
+        Some((container, reason))
+    })?;
+    if let Some(fault) = probe::unseen(evidence) {
+        return Some(fault);
+    }
+    let (class, confidence) = match reason {
+        "PostStartHookError" => (Class::PostStartHookFailed, Confidence::Proved),
+        _ => (Class::Unknown, Confidence::Rest),
+    };
+    let name = &container.name;
+    let message = format!("container {name} waits ({reason}), and its end before is not shown");
+    let proof = Proof::container(pod, name, "state.waiting.reason", reason);
+    Some(
+        Fault::new(class, confidence, &message, None)
+            .of(name)
+            .proved(proof),
+    )
+}
+
+/// Whether containers of the Pod are still being created.
+pub(super) fn are_created(pod: &PodView) -> bool {
+    if pod.is_terminal() || pod.phase != PodPhase::Pending && pod.containers.is_empty() {
+        return false;
+    }
+    pod.containers.is_empty() || pod.containers.iter().any(ContainerView::is_in_the_making)
+}
+
+/// An init container that runs and runs, while the others wait for it.
+pub(super) fn stuck_init(evidence: &Evidence<'_>, now: Timestamp) -> Option<Fault> {
+    let pod = evidence.pod;
+    let mut inits = pod.init_containers.iter().filter(|c| c.judged);
+    let (container, since) = inits.find_map(|c| Some((c, c.running_since()?)))?;
+    let name = &container.name;
+    if now.duration_since(since) < INIT_PATIENCE {
+        // The Pod is on its way.
+        let message = format!("init container {name} is running");
+        return Some(Fault::new(
+            Class::NoFault,
+            Confidence::Proved,
+            &message,
+            None,
+        ));
+    }
+    let message = format!("init container {name} has been running since {since}");
+    let field = format!("status.initContainerStatuses[{name}].state.running.startedAt");
+    let fault = Fault::new(
+        Class::InitContainerStuck,
+        Confidence::Inferred,
+        &message,
+        Some(since),
+    );
+    Some(
+        fault
+            .of(name)
+            .proved(Proof::pod(pod, &field, &since.to_string())),
+    )
 }
 
 /// What keeps the Pod from starting, as its containers tell it: a hold before a wait, init containers
 /// before the others.
-pub(super) fn block(pod: &PodView) -> Option<Fault> {
+pub(super) fn block(evidence: &Evidence<'_>) -> Option<Fault> {
+    let pod = evidence.pod;
     let inits = pod.init_containers.iter().map(|c| (c, "init container"));
     let apps = pod.containers.iter().map(|c| (c, "container"));
     let faults: Vec<Fault> = inits
         .chain(apps)
-        .filter_map(|(c, kind)| blocked(c, kind))
+        .filter_map(|(c, kind)| blocked(evidence, c, kind))
         .collect();
     let hold = faults
         .iter()
@@ -83,7 +214,7 @@ fn is_of_moment(run: &Termination, newest: Option<Timestamp>) -> bool {
 
 /// The worse of two faults; of equals the first in time, because it may have caused the other.
 fn worse(a: Fault, b: Fault) -> Fault {
-    let (bad_a, bad_b) = (exit::badness(a.class), exit::badness(b.class));
+    let (bad_a, bad_b) = (application::badness(a.class), application::badness(b.class));
     let b_is_earlier = matches!((a.at, b.at), (Some(a), Some(b)) if b < a);
     if bad_b > bad_a || (bad_b == bad_a && b_is_earlier) {
         b
@@ -95,22 +226,40 @@ fn worse(a: Fault, b: Fault) -> Fault {
 /// What a container waits for, when it is more than its turn. A container that ended blocks only when
 /// running it again cannot help; it then says the same whether it waits for the next attempt or not, so
 /// that what people read does not change with every attempt.
-fn blocked(container: &ContainerView, kind: &str) -> Option<Fault> {
+fn blocked(
+    evidence: &Evidence<'_>,
+    container: &ContainerView,
+    kind: &'static str,
+) -> Option<Fault> {
     let end = container.end().filter(|_| container.judged);
     let held = end
-        .map(|end| exit::judge(container, end, kind))
+        .map(|run| {
+            End {
+                container,
+                run,
+                kind,
+            }
+            .judge(evidence)
+        })
         .filter(|fault| fault.verdict == Verdict::Hold);
     let ContainerState::Waiting { reason, message } = &container.state else {
         return held;
     };
-    match waiting(reason, message) {
-        Some((class, _)) if held.as_ref().is_some_and(|fault| fault.class == class) => held,
-        Some((class, confidence)) => {
+    match waiting(evidence, container, reason, message) {
+        Some(Wait { class, .. }) if held.as_ref().is_some_and(|fault| fault.class == class) => held,
+        Some(Wait {
+            class,
+            confidence,
+            said,
+            proofs,
+        }) => {
             let verdict = patience(class, container.last.is_some())?;
-            let text = describe_wait(container, kind, reason, message);
+            let text = describe_wait(container, kind, reason, said);
+            let fault = Fault::new(class, confidence, &text, None).of(&container.name);
             Some(Fault {
                 verdict,
-                ..Fault::new(class, confidence, &text, None)
+                proofs,
+                ..fault
             })
         }
         None => held,
@@ -129,185 +278,71 @@ fn describe_wait(container: &ContainerView, kind: &str, reason: &str, message: &
     }
 }
 
-fn waiting(reason: &str, message: &str) -> Option<(Class, Confidence)> {
-    image::waiting(reason, message).or_else(|| start::waiting(reason, message))
+/// What a container waits for: the class, what was said, and where.
+struct Wait<'a> {
+    class: Class,
+    confidence: Confidence,
+    said: &'a str,
+    proofs: Vec<Proof>,
+}
+
+fn waiting<'a>(
+    evidence: &Evidence<'a>,
+    container: &'a ContainerView,
+    reason: &str,
+    message: &'a str,
+) -> Option<Wait<'a>> {
+    // A kubelet that waits to try again may say only in the last state what went wrong.
+    let (message, last) = match &container.last {
+        Some(last) if message.is_empty() && last.reason == "StartError" => {
+            (last.message.as_str(), true)
+        }
+        _ => (message, false),
+    };
+    let (class, confidence) =
+        image::waiting(reason, message).or_else(|| runtime::waiting(reason, message))?;
+    let proof =
+        |field: &str, value: &str| Proof::container(evidence.pod, &container.name, field, value);
+    let mut proofs = vec![proof("state.waiting.reason", reason)];
+    // An old kubelet says why a pull failed only in an Event.
+    if class == Class::ImagePullFailed
+        && let Some((class, event)) = image::failed_pull(evidence, container)
+    {
+        proofs.push(Proof::event(event));
+        return Some(Wait {
+            class,
+            confidence: Confidence::Witnessed,
+            said: event.text(),
+            proofs,
+        });
+    }
+    let told = if last {
+        "lastState.terminated.message"
+    } else {
+        "state.waiting.message"
+    };
+    if !message.is_empty() {
+        proofs.push(proof(told, message));
+    }
+    Some(Wait {
+        class,
+        confidence,
+        said: message,
+        proofs,
+    })
 }
 
 /// What a wait means for a Pod that lives. The kubelet tries again by itself, so a trouble of the node
 /// is waited for; an unexplained one is left to the judgement of the end, if there was one.
 fn patience(class: Class, has_ended: bool) -> Option<Verdict> {
     match class.verdict() {
-        Verdict::Hold => Some(Verdict::Hold),
-        Verdict::Wait | Verdict::Infrastructure => Some(Verdict::Wait),
-        Verdict::Application | Verdict::Unknown => (!has_ended).then_some(Verdict::Hold),
+        // Whether it is held is told by how often it has ended so.
+        Some(Verdict::Hold) if class == Class::OciStartFailed && has_ended => None,
+        Some(Verdict::Hold) => Some(Verdict::Hold),
+        None | Some(Verdict::Wait | Verdict::Infrastructure) => Some(Verdict::Wait),
+        Some(_) => (!has_ended).then_some(Verdict::Hold),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::fault::testing::{at, container, end, pod};
-
-    fn worst_of(builder: crate::model::fault::testing::PodBuilder) -> Class {
-        worst_end(&builder.build()).unwrap().class
-    }
-
-    #[test]
-    fn a_clean_end_needs_all_containers() {
-        let clean = end(0).ran(0, 9).build();
-        let crash = end(3).ran(0, 8).build();
-        let both = pod("p")
-            .ended(clean.clone())
-            .with(container("side").ended(crash));
-        assert_eq!(worst_of(both), Class::AppExitedNonZero);
-        assert_eq!(worst_of(pod("p").ended(clean)), Class::AppExitedZero);
-    }
-
-    #[test]
-    fn an_old_end_of_another_container_does_not_count() {
-        let mut restarted = container("side").running(at(30));
-        restarted.last = Some(end(137).reason("OOMKilled").ran(0, 20).build());
-        let newer = pod("p").ended(end(1).ran(0, 100).build()).with(restarted);
-        assert_eq!(worst_of(newer), Class::AppExitedNonZero);
-    }
-
-    #[test]
-    fn of_a_pod_that_is_over_all_ends_count() {
-        let earlier = container("side").ended(end(137).reason("OOMKilled").ran(0, 20).build());
-        let over = pod("p")
-            .ended(end(1).ran(0, 100).build())
-            .with(earlier)
-            .failed("", "");
-        assert_eq!(worst_of(over), Class::OomKilled);
-    }
-
-    #[test]
-    fn containers_that_are_not_judged_do_not_count() {
-        let mut injected = container("proxy").ended(end(1).build());
-        injected.judged = false;
-        assert_eq!(
-            worst_of(pod("p").ended(end(0).build()).with(injected.clone())),
-            Class::AppExitedZero
-        );
-        assert_eq!(
-            worst_end(&pod("p").running(at(0)).with(injected).build()),
-            None
-        );
-    }
-
-    #[test]
-    fn a_failed_init_container_is_an_end() {
-        let failed = pod("p")
-            .pending()
-            .init(container("setup").ended(end(2).build()))
-            .build();
-        let fault = worst_end(&failed).unwrap();
-        assert_eq!(fault.class, Class::AppExitedNonZero);
-        assert!(
-            fault
-                .message
-                .starts_with("init container setup ended with exit code 2")
-        );
-        let mut retried = container("setup").ended(end(0).ran(5, 6).build());
-        retried.last = Some(end(2).ran(0, 1).build());
-        let fault = worst_end(&pod("p").pending().init(retried.clone()).build()).unwrap();
-        assert!(fault.message.contains("exit code 2"), "{}", fault.message);
-        let later = pod("p").ended(end(0).ran(10, 60).build()).init(retried);
-        assert_eq!(worst_of(later), Class::AppExitedZero);
-    }
-
-    #[test]
-    fn of_equal_ends_the_first_one_counts() {
-        let first = container("second").ended(end(2).ran(0, 7).build());
-        let fault =
-            worst_end(&pod("p").ended(end(1).ran(0, 9).build()).with(first).build()).unwrap();
-        assert!(fault.message.contains("container second"));
-    }
-
-    #[test]
-    fn a_hold_comes_before_a_wait() {
-        let busy = container("a").waiting("ErrImagePull", "429 Too Many Requests");
-        let held = container("b").waiting("CreateContainerConfigError", "secret \"s\" not found");
-        let view = pod("p").pending().only(busy.clone()).with(held).build();
-        assert_eq!(block(&view).unwrap().class, Class::SecretMissing);
-        let fault = block(&pod("p").pending().only(busy).build()).unwrap();
-        assert_eq!(
-            (fault.class, fault.verdict),
-            (Class::ImageRateLimited, Verdict::Wait)
-        );
-    }
-
-    #[test]
-    fn a_trouble_of_the_node_is_waited_for() {
-        let full = container("a").waiting("ErrImagePull", "write /x: no space left on device");
-        let fault = block(&pod("p").pending().only(full).build()).unwrap();
-        assert_eq!(
-            (fault.class, fault.verdict),
-            (Class::ImageNoSpace, Verdict::Wait)
-        );
-    }
-
-    #[test]
-    fn a_back_off_blocks_only_when_running_again_cannot_help() {
-        let crash = pod("p").crash_loop(end(1).build(), 4).build();
-        assert_eq!(block(&crash), None);
-        let missing = end(128)
-            .reason("StartError")
-            .message("exec: \"x\": executable file not found in $PATH");
-        let view = pod("p").crash_loop(missing.build(), 4).build();
-        assert_eq!(block(&view).unwrap().class, Class::CommandNotFound);
-    }
-
-    #[test]
-    fn the_message_does_not_change_with_every_attempt() {
-        let text = "x: not found";
-        let backed_off = format!("Back-off pulling image \"x\": ErrImagePull: {text}");
-        let pulls = [("ErrImagePull", text), ("ImagePullBackOff", &backed_off)]
-            .map(|(reason, message)| block(&pod("p").waiting(reason, message).build()));
-        assert_eq!(pulls[0], pulls[1]);
-        assert!(
-            pulls[0]
-                .as_ref()
-                .unwrap()
-                .message
-                .ends_with("cannot be pulled: x: not found")
-        );
-
-        let text = "exec: \"x\": executable file not found in $PATH";
-        let failed = || end(128).reason("StartError").message(text).build();
-        let mut again = container("main").waiting("RunContainerError", text);
-        again.last = Some(failed());
-        let starts = [
-            pod("p").only(again),
-            pod("p").ended(failed()),
-            pod("p").crash_loop(failed(), 1),
-        ]
-        .map(|builder| block(&builder.build()));
-        assert!(starts[0].is_some());
-        assert!(starts.iter().all(|fault| *fault == starts[0]));
-    }
-
-    #[test]
-    fn an_unexplained_start_error_is_judged_by_its_end() {
-        let mut strange = container("a").waiting("RunContainerError", "strange");
-        let waits = pod("p").pending().only(strange.clone()).build();
-        assert_eq!(
-            block(&waits).map(|f| (f.class, f.verdict)),
-            Some((Class::OciStartFailed, Verdict::Hold))
-        );
-        strange.last = Some(end(128).reason("StartError").message("strange").build());
-        assert_eq!(block(&pod("p").pending().only(strange).build()), None);
-    }
-
-    #[test]
-    fn a_sidecar_without_an_image_blocks_too() {
-        let mut sidecar = container("proxy").waiting("ErrImageNeverPull", "");
-        sidecar.judged = false;
-        let fault = block(&pod("p").pending().init(sidecar).build()).unwrap();
-        assert!(
-            fault
-                .message
-                .starts_with("init container proxy waits (ErrImageNeverPull)")
-        );
-    }
-}
+mod tests;

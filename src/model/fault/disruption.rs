@@ -5,10 +5,67 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::text::{Rule, first_match, join};
-use super::{Class, Confidence, Evidence, Fault};
+use super::class::family;
+use super::text::{EventRule, Rule, first_event, first_match, join};
+use super::{Class, Confidence, Evidence, Fault, Proof, runtime};
 use crate::model::pod::{ContainerView, PodCondition, PodConditionType, PodPhase, PodView};
 use crate::model::world::NodeView;
+
+family! {
+    /// The platform or a person removed a Pod, or tried to, whatever the program was doing. The evidence is
+    /// the Pod's condition `DisruptionTarget`, its `status.reason` and its `deletionTimestamp`; the exit
+    /// codes of its containers only follow from that.
+    Disruption {
+        /// The kubelet evicted the Pod because the node ran out of something, such as memory or disk. The Pod
+        /// has the reason `Evicted`, and the message says what was low.
+        NodePressureEviction: Infrastructure, Sample, "Read in the message who used more than it requested. If it was this Pod, raise its `resources.requests`; otherwise look at the other Pods of that node (`kubectl describe node`).";
+        /// The kubelet refused the Pod because the node is running out of something. The Pod has failed with
+        /// the reason `Evicted`, the message names a condition such as `DiskPressure`, and it never had a
+        /// container.
+        KubeletPressureRejected: Infrastructure, Source, "It passes on another node, or some minutes after the node has recovered. Worry when it repeats: then find what fills that node (`kubectl describe node`).";
+        /// Somebody evicted the Pod, for example a drain, an autoscaler or the descheduler. The condition
+        /// `DisruptionTarget` has the reason `EvictionByEvictionAPI`.
+        ApiEviction: Infrastructure, Source, "It passes by itself, and needs nothing if it was planned. Worry when it comes often: then find out which tool evicts, in the audit log of the API server.";
+        /// The scheduler deleted the Pod for one of higher priority. The condition `DisruptionTarget` has the
+        /// reason `PreemptionByScheduler`, and an Event `Preempted` names the other Pod.
+        PreemptedByScheduler: Infrastructure, Sample, "Add room to the cluster, or set a higher `priorityClassName` in the template if this Pod matters as much (`kubectl get priorityclass`).";
+        /// The kubelet ended the Pod for a critical one. The Pod has failed with the reason `Preempting`.
+        PreemptedByKubelet: Infrastructure, Source, "It passes on another node. Worry when it repeats on one: then too little room is left there for critical Pods (`kubectl describe node` shows what is requested).";
+        /// A taint of the node with the effect `NoExecute` ended the Pod. The condition `DisruptionTarget`
+        /// has the reason `DeletionByTaintManager`, or there is an Event `TaintManagerEviction`.
+        TaintEviction: Infrastructure, Sample, "Read the node's taints (`kubectl describe node`). One that begins with `node.kubernetes.io/` tells of a fault of the node; another was set on purpose and needs a toleration.";
+        /// A taint of a device that the Pod uses ended the Pod. The condition `DisruptionTarget` has the
+        /// reason `DeletionByDeviceTaintManager`.
+        DeviceTaintEviction: Infrastructure, Source, "Find out why the device was tainted (`kubectl get resourceslices -o yaml`, or a `DeviceTaintRule`), and repair it, or tolerate the taint in the `ResourceClaim`.";
+        /// Something else that announces itself ended the Pod. The condition `DisruptionTarget` is true, with
+        /// a reason that we do not know.
+        DisruptionUnknown: Infrastructure, Source, "Read the reason and the message of the condition (`kubectl get pod -o yaml`), and find the controller that writes them. Worry when it repeats.";
+        /// Somebody deleted the Pod, and neither the tree nor a disruption did. The Pod has a
+        /// `deletionTimestamp` without the condition `DisruptionTarget`, or it is gone.
+        PodDeleted: Infrastructure, Sample, "Find out who deleted it, in the audit log of the API server: a person, a script or a tool that cleans up. A single time needs nothing more.";
+        /// An eviction was refused because a `PodDisruptionBudget` does not allow it now. The API server
+        /// answers with status 429 and leaves the Pod as it is.
+        PdbBlocked: None, Source, "It passes when enough other Pods are Ready. Worry when `kubectl get pdb` shows 0 allowed disruptions for long: then look for Pods that are not Ready.";
+        /// The Pod is being deleted and is still there although its grace period is over. Its
+        /// `deletionTimestamp` lies in the past.
+        StuckTerminating: Infrastructure, Sample, "Look for `metadata.finalizers`, an Event `FailedKillPod` and a lost node. Use `kubectl delete pod --force` only when you know that its containers no longer run.";
+    }
+}
+
+/// Messages of Pods that were evicted for the sake of their node.
+pub(super) const EVICTED: &[Rule] = &[
+    Rule(Class::KubeletPressureRejected, &["the node had condition"]),
+    Rule(
+        Class::NodePressureEviction,
+        &["the node was low on resource"],
+    ),
+];
+
+/// Reasons of Pods as a whole, in lower case.
+pub(super) const REJECTED: &[(&str, Class)] = &[("preempting", Class::PreemptedByKubelet)];
+
+/// How long after its grace period a Pod may still be there.
+const LINGERS: SignedDuration = SignedDuration::from_secs(30);
 
 /// How old a `DisruptionTarget` of a running Pod may be. Whoever set it deletes the Pod at once, so an
 /// older one is left over from a disruption that did not happen.
@@ -27,6 +84,21 @@ const REASONS: &[(&str, Class)] = &[
     ("DeletionByPodGC", Class::DeletedByPodGC),
 ];
 
+/// Events in which somebody says that he deletes the Pod. A taint that was removed in time deletes nothing.
+const DELETERS: &[EventRule] = &[
+    EventRule(
+        &["TaintManagerEviction"],
+        &["marking for deletion"],
+        Class::TaintEviction,
+    ),
+    EventRule(
+        &["DeviceTaintManagerEviction"],
+        &["marking for deletion"],
+        Class::DeviceTaintEviction,
+    ),
+    EventRule(&["Preempted"], &[""], Class::PreemptedByScheduler),
+];
+
 /// What the kubelet says when it ends a Pod for the sake of its node.
 const BY_KUBELET: &[Rule] = &[
     Rule(
@@ -38,7 +110,8 @@ const BY_KUBELET: &[Rule] = &[
 ];
 
 /// Who announced that the Pod is to end.
-pub(super) fn announced(pod: &PodView, now: Timestamp) -> Option<Fault> {
+pub(super) fn announced(evidence: &Evidence<'_>, now: Timestamp) -> Option<Fault> {
+    let pod = evidence.pod;
     let condition = pod
         .condition(PodConditionType::DisruptionTarget)
         .filter(|c| c.is_true)?;
@@ -56,7 +129,7 @@ pub(super) fn announced(pod: &PodView, now: Timestamp) -> Option<Fault> {
     }
     let class = if by_kubelet {
         first_match(BY_KUBELET, &condition.message)
-            .or_else(|| Some(super::rejection::judge(pod)?.class))
+            .or_else(|| Some(super::rejection::judge(evidence)?.class))
     } else {
         REASONS
             .iter()
@@ -64,38 +137,13 @@ pub(super) fn announced(pod: &PodView, now: Timestamp) -> Option<Fault> {
             .map(|(_, class)| *class)
     };
     let head = format!("the Pod was disrupted ({})", condition.reason);
-    Some(Fault::new(
+    let fault = Fault::new(
         class.unwrap_or(Class::DisruptionUnknown),
         Confidence::Proved,
         &join(&head, &condition.message),
         condition.changed,
-    ))
-}
-
-/// Whether the Pod's node is gone for good, while the Pod seemed to run.
-pub(super) fn node_gone(evidence: &Evidence<'_>) -> Option<Fault> {
-    let pod = evidence.pod;
-    if pod.is_terminal() || pod.judged().any(|c| c.end().is_some()) {
-        return None;
-    }
-    let node = pod.node.as_deref()?;
-    if evidence.node_gone {
-        let message = format!("node {node} does not exist any more");
-        return Some(Fault::new(
-            Class::DeletedByPodGC,
-            Confidence::Inferred,
-            &message,
-            None,
-        ));
-    }
-    let view = evidence.node.filter(|view| view.out_of_service)?;
-    let message = format!("node {node} was put out of service");
-    Some(Fault::new(
-        Class::NodeOutOfService,
-        Confidence::Proved,
-        &message,
-        view.not_ready_since,
-    ))
+    );
+    Some(fault.proved(Proof::condition(pod, condition)))
 }
 
 /// Whether somebody deleted the Pod. Where Kubernetes evicts what runs on its node, the loss of the node is why.
@@ -112,42 +160,71 @@ pub(super) fn deleted(evidence: &Evidence<'_>) -> Option<Fault> {
     if evidence.node.is_some_and(is_lost) {
         let node = pod.node.as_deref().unwrap_or_default();
         let message = format!("node {node} does not report, and the Pod on it was deleted");
-        return Some(Fault::new(
+        let fault = Fault::new(
             Class::NodeUnreachable,
             Confidence::Inferred,
             &message,
             Some(asked),
-        ));
+        );
+        return Some(fault.proved(proof(pod)));
+    }
+    let reasons = [
+        "TaintManagerEviction",
+        "DeviceTaintManagerEviction",
+        "Preempted",
+    ];
+    let newest = evidence.events_of_pod(&reasons).pop();
+    if let Some((class, event)) = newest.and_then(|event| first_event(DELETERS, &[event])) {
+        let fault = Fault::witnessed(class, "the Pod was disrupted", event);
+        return Some(Fault {
+            at: Some(asked),
+            ..fault.proved(proof(pod))
+        });
     }
     let grace = pod.deletion_grace_seconds.unwrap_or(0);
     let message = format!("the Pod was deleted by somebody else (grace period {grace} s)");
-    Some(Fault::new(
-        Class::PodDeleted,
-        Confidence::Proved,
-        &message,
-        Some(asked),
-    ))
+    let fault = Fault::new(Class::PodDeleted, Confidence::Proved, &message, Some(asked));
+    Some(fault.proved(proof(pod)))
 }
 
-/// Whether the Pod's node cannot be relied on, when nothing else explains an end.
-pub(super) fn node_lost(evidence: &Evidence<'_>) -> Option<Fault> {
-    let view = evidence.node?;
-    let since = view.not_ready_since?;
-    let node = evidence.pod.node.as_deref().unwrap_or_default();
-    let (class, message) = if view.unreachable {
-        (
-            Class::NodeUnreachable,
-            format!("node {node} does not report"),
-        )
-    } else {
-        (Class::NodeNotReady, format!("node {node} is not Ready"))
-    };
-    Some(Fault::new(
-        class,
-        Confidence::Inferred,
+fn proof(pod: &PodView) -> Proof {
+    let until = pod
+        .deletion
+        .map(|until| until.to_string())
+        .unwrap_or_default();
+    Proof::pod(pod, "metadata.deletionTimestamp", &until)
+}
+
+/// Whether the Pod is still there although its time to stop is over. `now` is the newest moment that is told.
+pub(super) fn stuck(evidence: &Evidence<'_>, now: Timestamp) -> Option<Fault> {
+    let pod = evidence.pod;
+    let until = pod.deletion?;
+    let events = evidence.events_of_pod(&["FailedKillPod", "ExceededGracePeriod"]);
+    let event = first_event(runtime::KILL, &events).map(|(_, event)| event);
+    if event.is_none() && now.duration_since(until) <= LINGERS {
+        return None;
+    }
+    let said = event.map_or("", |event| event.text());
+    let message = join("the Pod was deleted, and is still there", said);
+    let fault = Fault::new(
+        Class::StuckTerminating,
+        Confidence::Proved,
         &message,
-        Some(since),
-    ))
+        Some(until),
+    )
+    .proved(Proof::pod(
+        pod,
+        "metadata.deletionTimestamp",
+        &until.to_string(),
+    ));
+    Some(match event {
+        Some(event) => {
+            let mut fault = fault.proved(Proof::event(event));
+            fault.contributing.push(Class::KillFailed);
+            fault
+        }
+        None => fault,
+    })
 }
 
 fn is_stale(pod: &PodView, condition: &PodCondition, now: Timestamp) -> bool {
@@ -172,175 +249,4 @@ fn ended_before(pod: &PodView, asked: Timestamp) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::fault::testing::{at, end, evidence, lost_node, pod};
-
-    #[test]
-    fn who_announced_it() {
-        use Class as C;
-        let table = [
-            (
-                "EvictionByEvictionAPI",
-                "Eviction API: evicting",
-                C::ApiEviction,
-            ),
-            (
-                "PreemptionByScheduler",
-                "default-scheduler: preempting",
-                C::PreemptedByScheduler,
-            ),
-            (
-                "PreemptionByKubeScheduler",
-                "Kube-scheduler: preempting",
-                C::PreemptedByScheduler,
-            ),
-            (
-                "DeletionByTaintManager",
-                "Taint manager: deleting due to NoExecute taint",
-                C::TaintEviction,
-            ),
-            ("DeletionByDeviceTaintManager", "", C::DeviceTaintEviction),
-            (
-                "DeletionByPodGC",
-                "PodGC: node no longer exists",
-                C::DeletedByPodGC,
-            ),
-            (
-                "TerminationByKubelet",
-                "The node was low on resource: memory. ",
-                C::NodePressureEviction,
-            ),
-            (
-                "TerminationByKubelet",
-                "Pod was preempted by Kubelet to accommodate a critical pod.",
-                C::PreemptedByKubelet,
-            ),
-            (
-                "TerminationByKubelet",
-                "Pod was terminated in response to imminent node shutdown.",
-                C::NodeShutdown,
-            ),
-            ("TerminationByKubelet", "", C::DisruptionUnknown),
-            ("ByTheMoon", "full", C::DisruptionUnknown),
-        ];
-        for (reason, message, class) in table {
-            let fault =
-                announced(&pod("p").disrupted(reason, message, at(10)).build(), at(11)).unwrap();
-            assert_eq!(fault.class, class, "{reason}: {message}");
-            assert_eq!(fault.at, Some(at(10)));
-        }
-    }
-
-    #[test]
-    fn an_announcement_without_consequences_is_void() {
-        let spared = pod("p").disrupted("PreemptionByScheduler", "", at(10));
-        assert!(announced(&spared.clone().build(), at(100)).is_some());
-        assert!(announced(&spared.clone().build(), at(131)).is_none());
-        assert!(announced(&spared.deleting(at(160), 30).build(), at(400)).is_some());
-    }
-
-    #[test]
-    fn a_polite_end_after_the_delete_is_the_deletes() {
-        for code in [0, 143, 137] {
-            let stopped = pod("p")
-                .ended(end(code).ran(0, 12).build())
-                .deleting(at(40), 30)
-                .build();
-            let fault = deleted(&evidence(&stopped)).unwrap();
-            assert_eq!((fault.class, fault.at), (Class::PodDeleted, Some(at(10))));
-        }
-    }
-
-    #[test]
-    fn a_delete_while_a_lost_node_is_evicted_is_the_nodes() {
-        let view = pod("p").running(at(0)).deleting(at(40), 30).build();
-        let told = |node: &NodeView| {
-            let evidence = Evidence {
-                node: Some(node),
-                ..evidence(&view)
-            };
-            deleted(&evidence).unwrap().class
-        };
-        assert_eq!(told(&lost_node(at(10))), Class::NodeUnreachable);
-        assert_eq!(told(&lost_node(at(11))), Class::PodDeleted);
-        let spared = NodeView {
-            evicting: false,
-            ..lost_node(at(5))
-        };
-        assert_eq!(told(&spared), Class::PodDeleted);
-    }
-
-    #[test]
-    fn an_end_well_before_the_delete_is_its_own() {
-        let crashed = pod("p").ended(end(1).ran(0, 5).build());
-        let deleted_at = |end| deleted(&evidence(&crashed.clone().deleting(at(end), 30).build()));
-        assert_eq!(deleted_at(40), None);
-        assert!(deleted_at(37).is_some(), "within the skew of clocks");
-        let drained = crashed
-            .disrupted("EvictionByEvictionAPI", "", at(10))
-            .deleting(at(40), 30);
-        assert_eq!(announced(&drained.build(), at(11)), None);
-    }
-
-    #[test]
-    fn nodes_that_are_gone_or_off() {
-        let view = pod("p").running(at(0)).build();
-        let gone = Evidence {
-            node_gone: true,
-            ..evidence(&view)
-        };
-        assert_eq!(node_gone(&gone).unwrap().class, Class::DeletedByPodGC);
-        let off = NodeView {
-            out_of_service: true,
-            ..lost_node(at(5))
-        };
-        let fault = node_gone(&Evidence {
-            node: Some(&off),
-            ..evidence(&view)
-        })
-        .unwrap();
-        assert_eq!(
-            (fault.class, fault.at),
-            (Class::NodeOutOfService, Some(at(5)))
-        );
-        assert_eq!(node_gone(&evidence(&view)), None);
-        let crashed = pod("p").ended(end(1).build()).build();
-        assert_eq!(
-            node_gone(&Evidence {
-                node_gone: true,
-                ..evidence(&crashed)
-            }),
-            None
-        );
-    }
-
-    #[test]
-    fn nodes_that_cannot_be_relied_on() {
-        let view = pod("p").running(at(0)).build();
-        let silent = lost_node(at(5));
-        assert_eq!(
-            node_lost(&Evidence {
-                node: Some(&silent),
-                ..evidence(&view)
-            })
-            .unwrap()
-            .class,
-            Class::NodeUnreachable
-        );
-        let sick = NodeView {
-            unreachable: false,
-            ..silent
-        };
-        assert_eq!(
-            node_lost(&Evidence {
-                node: Some(&sick),
-                ..evidence(&view)
-            })
-            .unwrap()
-            .class,
-            Class::NodeNotReady
-        );
-        assert_eq!(node_lost(&evidence(&view)), None);
-    }
-}
+mod tests;

@@ -2,77 +2,32 @@
 //!
 //! Rule: the message is judged before the reason, because one reason stands for several causes.
 
+use super::evidence::EventView;
 use super::text::{Rule, first_match, join};
-use super::{Class, Confidence, Fault};
+use super::{Class, Confidence, Evidence, Fault, Proof};
+use super::{admission, application, disruption, node, resources, volume};
 use crate::model::pod::{PodPhase, PodView};
 
 /// Messages of evicted Pods.
-const EVICTED: &[Rule] = &[
-    Rule(
-        Class::EphemeralStorageExceeded,
-        &[
-            "exceeded its local ephemeral storage limit",
-            "pod ephemeral local storage usage exceeds",
-        ],
-    ),
-    Rule(Class::EmptyDirSizeExceeded, &["usage of emptydir volume"]),
-    Rule(Class::KubeletPressureRejected, &["the node had condition"]),
-    Rule(
-        Class::NodePressureEviction,
-        &["the node was low on resource"],
-    ),
-];
+const EVICTED: [&[Rule]; 2] = [resources::EVICTED, disruption::EVICTED];
 
 /// Reasons, in lower case, because the kubelet's own spelling has changed.
-const REASONS: &[(&str, Class)] = &[
-    ("terminated", Class::NodeShutdown),
-    ("shutdown", Class::NodeShutdown),
-    ("nodeshutdown", Class::NodeShutdownRejected),
-    ("preempting", Class::PreemptedByKubelet),
-    ("deadlineexceeded", Class::ActiveDeadlineExceeded),
-    ("nodelost", Class::NodeLost),
-    ("nodeaffinity", Class::KubeletNodeAffinityRejected),
-    ("matchnodeselector", Class::KubeletNodeAffinityRejected),
-    ("nodename", Class::KubeletNodeAffinityRejected),
-    ("nodeports", Class::KubeletNodeAffinityRejected),
-    ("tainttoleration", Class::KubeletNodeAffinityRejected),
-    ("unexpectedadmissionerror", Class::DeviceAllocationFailed),
-    ("topologyaffinityerror", Class::TopologyAffinityRejected),
-    ("smtalignmenterror", Class::TopologyAffinityRejected),
-    ("emptypodsharedpoolerror", Class::TopologyAffinityRejected),
-    ("volumeattachmentlimitexceeded", Class::AttachLimitRejected),
-    ("sysctlforbidden", Class::SysctlForbidden),
-    ("apparmor", Class::AppArmorRejected),
-    (
-        "podosselectornodelabeldoesnotmatch",
-        Class::PodFeatureUnsupported,
-    ),
-    ("podosnotsupported", Class::PodFeatureUnsupported),
-    (
-        "initcontainerrestartpolicyforbidden",
-        Class::PodFeatureUnsupported,
-    ),
-    (
-        "supplementalgroupspolicynotsupported",
-        Class::PodFeatureUnsupported,
-    ),
-    (
-        "podlevelresourcesnotsupported",
-        Class::PodFeatureUnsupported,
-    ),
-    ("podfeatureunsupported", Class::PodFeatureUnsupported),
-    (
-        "unexpectedpredicatefailuretype",
-        Class::KubeletRejectedOther,
-    ),
-    ("unknownreason", Class::KubeletRejectedOther),
-    ("invalidnodeinfo", Class::KubeletRejectedOther),
+const REASONS: [&[(&str, Class)]; 5] = [
+    node::REASONS,
+    disruption::REJECTED,
+    application::REASONS,
+    admission::REJECTED,
+    volume::REJECTED,
 ];
 
 /// Why the kubelet ended or refused the Pod, when the Pod's own reason says so.
-pub(super) fn judge(pod: &PodView) -> Option<Fault> {
+pub(super) fn judge(evidence: &Evidence<'_>) -> Option<Fault> {
+    let pod = evidence.pod;
     let reason = pod.reason.as_deref().unwrap_or_default();
-    let message = pod.message.as_deref().unwrap_or_default();
+    let event = evidence.events_of_pod(&[reason]).pop();
+    let told = pod.message.as_deref();
+    let said = event.map(EventView::text);
+    let message = told.or(said).unwrap_or_default();
     if is_stale(pod) {
         return None;
     }
@@ -81,12 +36,15 @@ pub(super) fn judge(pod: &PodView) -> Option<Fault> {
         "" => "the kubelet refused the Pod".to_owned(),
         reason => format!("the kubelet ended or refused the Pod ({reason})"),
     };
-    Some(Fault::new(
-        class,
-        Confidence::Proved,
-        &join(&head, message),
-        None,
-    ))
+    let mut fault = Fault::new(class, Confidence::Proved, &join(&head, message), None);
+    if !reason.is_empty() {
+        fault = fault.proved(Proof::pod(pod, "status.reason", reason));
+    }
+    Some(match (told, event) {
+        (Some(message), _) => fault.proved(Proof::pod(pod, "status.message", message)),
+        (None, Some(event)) => fault.proved(Proof::event(event)),
+        (None, None) => fault,
+    })
 }
 
 /// A node that comes back may leave the reason behind on a Pod that runs again.
@@ -97,12 +55,14 @@ fn is_stale(pod: &PodView) -> bool {
 fn classify(reason: &str, message: &str, phase: PodPhase) -> Option<Class> {
     let lower = reason.to_lowercase();
     if lower == "evicted" {
-        return Some(first_match(EVICTED, message).unwrap_or(Class::NodePressureEviction));
+        let said = EVICTED.iter().find_map(|rules| first_match(rules, message));
+        return Some(said.unwrap_or(Class::NodePressureEviction));
     }
     if lower.starts_with("outof") {
         return Some(Class::KubeletOutOfResource);
     }
-    if let Some((_, class)) = REASONS.iter().find(|(name, _)| *name == lower) {
+    let mut reasons = REASONS.iter().copied().flatten();
+    if let Some((_, class)) = reasons.find(|(name, _)| *name == lower) {
         return Some(*class);
     }
     (phase == PodPhase::Failed && message.starts_with("Pod was rejected: "))
@@ -113,6 +73,10 @@ fn classify(reason: &str, message: &str, phase: PodPhase) -> Option<Class> {
 mod tests {
     use super::*;
     use crate::model::fault::testing::{at, pod};
+
+    fn judge(pod: &PodView) -> Option<Fault> {
+        super::judge(&Evidence::of(pod))
+    }
 
     #[test]
     fn reasons_and_messages() {

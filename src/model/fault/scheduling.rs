@@ -5,9 +5,91 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::text::{Rule, first_match, join};
-use super::{Class, Confidence, Fault};
-use crate::model::pod::{PodCondition, PodConditionType, PodPhase, PodView};
+use super::class::family;
+use super::evidence::{Evidence, ObjectView};
+use super::text::{EventRule, Rule, first_match, join};
+use super::{Class, Confidence, Fault, Proof, volume};
+use crate::model::pod::{PodConditionType, PodPhase};
+
+family! {
+    /// No node has been found for the Pod, so that nothing of it has run. The evidence is the Pod's condition
+    /// `PodScheduled`, whose message counts the nodes by why they do not fit.
+    Scheduling {
+        /// No node has enough CPU left for what the Pod requests. The message of `PodScheduled` counts nodes
+        /// with `Insufficient cpu`.
+        InsufficientCpu: Wait, Sample, "It passes when CPU becomes free or a node is added. Otherwise lower `resources.requests.cpu` in the template; `kubectl describe node` shows what is requested on each node.";
+        /// No node has enough memory left for what the Pod requests. The message of `PodScheduled` counts
+        /// nodes with `Insufficient memory`.
+        InsufficientMemory: Wait, Source, "It passes when memory becomes free or a node is added. Otherwise lower `resources.requests.memory` in the template; `kubectl describe node` shows what is requested on each node.";
+        /// No node has enough ephemeral storage left for what the Pod requests. The message of `PodScheduled`
+        /// counts nodes with `Insufficient ephemeral-storage`.
+        InsufficientEphemeralStorage: Wait, Source, "It passes when storage becomes free or a node is added. Otherwise lower `resources.requests.ephemeral-storage` in the template, or use a claim for large data.";
+        /// No node has enough of an extended resource left, such as GPUs or huge pages. The message of
+        /// `PodScheduled` counts nodes with `Insufficient` and the name of the resource.
+        InsufficientExtendedResource: Wait, Sample, "See which nodes offer it (`allocatable` in `kubectl get nodes -o yaml`). If none does, correct its name in the template or run its device plugin; otherwise wait for a free one.";
+        /// No node takes more Pods. The message of `PodScheduled` counts nodes with `Too many pods`.
+        TooManyPods: Wait, Source, "It passes when Pods end or a node is added. Otherwise raise `maxPods` of the kubelets, as far as the network has addresses for more Pods on a node.";
+        /// The Pod does not tolerate the taints of the nodes. The message of `PodScheduled` says
+        /// `untolerated taint`; newer versions do not name the taint.
+        UntoleratedTaint: Wait, Source, "List the taints (`kubectl describe nodes`), and add `tolerations` to the template if the Pod belongs there. One that begins with `node.kubernetes.io/` tells of a fault of the node.";
+        /// No node matches the Pod's node selector or affinity. The message of `PodScheduled` says
+        /// `didn't match Pod's node affinity/selector`.
+        NodeSelectorMismatch: Hold, Sample, "Compare `nodeSelector` and `affinity.nodeAffinity` in the template with `kubectl get nodes --show-labels`, then correct them or label a node.";
+        /// No node runs the Pods that this one wants to be near. The message of `PodScheduled` says
+        /// `didn't match pod affinity rules`.
+        PodAffinityUnsatisfied: Wait, Source, "It passes when those Pods run. Worry when they do: then compare `affinity.podAffinity` in the template with their labels (`kubectl get pods --show-labels`).";
+        /// Every node runs Pods that this one must not be near. The message of `PodScheduled` speaks of
+        /// `anti-affinity rules`.
+        PodAntiAffinityConflict: Wait, Sample, "It passes when such a Pod ends or a node is added. If there are more replicas than nodes, lower `replicas` or make the rule under `podAntiAffinity` a preferred one.";
+        /// No node keeps the Pod's topology spread constraints. The message of `PodScheduled` says
+        /// `didn't match pod topology spread constraints`.
+        TopologySpreadUnsatisfiable: Wait, Sample, "See that the nodes have the label that `topologyKey` names (`kubectl get nodes --show-labels`). Otherwise raise `maxSkew`, or set `whenUnsatisfiable: ScheduleAnyway`.";
+        /// No node has the Pod's host ports free. The message of `PodScheduled` says
+        /// `didn't have free ports`.
+        HostPortConflict: Wait, Source, "It passes when the Pod that holds the port ends. Otherwise take `hostPort` out of the template and use a Service, or run at most one replica for each node.";
+        /// The nodes are cordoned. The message of `PodScheduled` counts nodes that `were unschedulable`.
+        NodesCordoned: Wait, Source, "It passes when the maintenance is over. See with `kubectl get nodes` which nodes have `SchedulingDisabled`, and use `kubectl uncordon` for those that were forgotten.";
+        /// The nodes are not Ready or not reachable. The message of `PodScheduled` says `unknown conditions`,
+        /// or the nodes have only the taints `node.kubernetes.io/not-ready` and
+        /// `node.kubernetes.io/unreachable`.
+        NodeUnknownConditions: Infrastructure, Source, "Find out what the nodes lack (`kubectl get nodes`, `kubectl describe node`). It passes when one of them is Ready again; worry when none comes back within minutes.";
+        /// The cluster has no nodes. The message of `PodScheduled` says `0/0 nodes are available` or
+        /// `no nodes available`.
+        NoNodes: Wait, Source, "Add a node, or find out why the autoscaler adds none. If `kubectl get nodes` does list nodes, read the log of the scheduler.";
+        /// The Pod has scheduling gates that nobody has removed yet. The condition `PodScheduled` is false
+        /// with the reason `SchedulingGated`.
+        SchedulingGated: None, Sample, "It ends when the owner of the gates removes them: `spec.schedulingGates` of the Pod has their names (`kubectl get pod -o yaml`). Worry when that controller does not run.";
+        /// The scheduler failed while it looked for a node. The condition `PodScheduled` is false with the
+        /// reason `SchedulerError`.
+        SchedulerError: Wait, Source, "It passes by itself, because the scheduler tries again. Worry when it lasts: then read the condition's message (`kubectl describe pod`) and the scheduler's log.";
+        /// No scheduler has looked at the Pod. It is Pending, with no node and no condition `PodScheduled`.
+        SchedulerMissing: Hold, Source, "Check `schedulerName` in the template, and that a scheduler of that name runs (`kubectl get pods -n kube-system`).";
+        /// The Pod asks for one node by name, and no node that can be used has it. The message of
+        /// `PodScheduled` says `didn't match the requested node name`.
+        NodeNameMismatch: Infrastructure, Source, "Find what ties the Pod to the node (`spec.nodeName`, or a node affinity with `matchFields`), for example a webhook, and remove it if the node is gone (`kubectl get nodes`).";
+        /// The Pod waits for the rest of its gang, which is placed as a whole or not at all. The message of
+        /// `PodScheduled` says that it waits for Pods of its group.
+        GangWaiting: Wait, Source, "It passes when enough Pods of the group exist. Otherwise compare `minCount` of the group with the number of replicas, and look for members that were refused.";
+        /// A `ResourceClaim` that the Pod names does not exist. The Pod is Pending, often without a condition
+        /// `PodScheduled`, because the scheduler does not look at it before.
+        ResourceClaimMissing: Hold, Source, "Create the claim in the Pod's namespace, or correct `resourceClaims` in the template. `kubectl get resourceclaims` lists those that exist.";
+        /// The Pod's resource claims cannot be allocated. The message of `PodScheduled` says
+        /// `cannot allocate all claims`, or that a claim is in use or is being deleted.
+        ResourceClaimUnschedulable: Wait, Source, "Compare what the claim asks for (`kubectl describe resourceclaim`) with the devices in `kubectl get resourceslices`. It passes when a device or the claim becomes free.";
+        /// No node has the features that the Pod needs. The message of `PodScheduled` says
+        /// `didn't match Pod's required features`.
+        NodeFeatureMissing: Hold, Source, "Upgrade the kubelets, because the nodes are older than the control plane, or take the field that needs the feature out of the template.";
+        /// The scheduler has chosen a node for the Pod, and Pods of lower priority are ending there to make
+        /// room. `status.nominatedNodeName` has the node.
+        PreemptionPending: None, Source, "It passes when those Pods have ended, within their grace periods. Worry when one of them stays `Terminating` (`kubectl get pods -o wide`).";
+        /// The autoscaler could not add a node for the Pod. A Karpenter `NodeClaim` has the condition
+        /// `Launched` or `Registered` false, or the Pod has an Event `NotTriggerScaleUp`.
+        NodeProvisioningFailed: None, Source, "Read `kubectl describe nodeclaim` or the Event: often a limit of the cloud account is reached, the kind of machine is sold out, or a node group is at its maximum.";
+        /// The Pod is not schedulable for a reason that we do not know. The condition `PodScheduled` is false
+        /// with the reason `Unschedulable`, and its message has no known text.
+        Unschedulable: Wait, Source, "Read the message of `PodScheduled` (`kubectl describe pod`). A scheduler plugin of your own, or a newer version of Kubernetes, may have written it.";
+    }
+}
 
 /// How long a Pod may wait for a scheduler to look at it.
 const SCHEDULER_PATIENCE: SignedDuration = SignedDuration::from_secs(30);
@@ -15,35 +97,6 @@ const SCHEDULER_PATIENCE: SignedDuration = SignedDuration::from_secs(30);
 /// What the scheduler says about a node or about the Pod as a whole. The first rule that fits a part of
 /// the message wins it.
 const RULES: &[Rule] = &[
-    Rule(
-        Class::PvcUnbound,
-        &[
-            "unbound immediate persistentvolumeclaims",
-            "waiting for ephemeral volume controller to create the persistentvolumeclaim",
-        ],
-    ),
-    Rule(Class::ClaimLost, &["pvc(s) bound to non-existent pv(s)"]),
-    Rule(
-        Class::RwopConflict,
-        &["readwriteoncepod access mode already in-use"],
-    ),
-    Rule(
-        Class::VolumeNodeAffinityConflict,
-        &[
-            "didn't match persistentvolume's node affinity",
-            "had volume node affinity conflict",
-            "had no available volume zone",
-        ],
-    ),
-    Rule(
-        Class::NoMatchingVolume,
-        &[
-            "didn't find available persistent volumes to bind",
-            "did not have enough free storage",
-        ],
-    ),
-    Rule(Class::VolumeLimitExceeded, &["exceed max volume count"]),
-    Rule(Class::PvcMissing, &["persistentvolumeclaim \""]),
     Rule(Class::NoNodes, &["no nodes available to schedule pods"]),
     Rule(
         Class::GangWaiting,
@@ -84,8 +137,11 @@ const RULES: &[Rule] = &[
         &[
             "didn't match pod's node affinity",
             "didn't match node selector",
-            "didn't match the requested node name",
         ],
+    ),
+    Rule(
+        Class::NodeNameMismatch,
+        &["didn't match the requested node name"],
     ),
     Rule(
         Class::PodAntiAffinityConflict,
@@ -108,6 +164,10 @@ const RULES: &[Rule] = &[
         &["didn't match pod's required features"],
     ),
     Rule(
+        Class::ResourceClaimMissing,
+        &["resourceclaim.resource.k8s.io \""],
+    ),
+    Rule(
         Class::ResourceClaimUnschedulable,
         &[
             "cannot allocate all claims",
@@ -118,69 +178,168 @@ const RULES: &[Rule] = &[
     ),
 ];
 
-/// Why the Pod has no node, when the scheduler has looked at it and said no, or has not looked for long.
-pub(super) fn unscheduled(pod: &PodView, now: Timestamp) -> Option<Fault> {
-    let Some(condition) = pod.condition(PodConditionType::PodScheduled) else {
-        return overlooked(pod, now);
-    };
-    // A condition without a reason is not a judgement of the scheduler.
-    if condition.is_true || condition.reason.is_empty() || pod.node.is_some() {
-        return None;
-    }
-    let (class, confidence) = classify(condition);
-    let message = join("the Pod has no node", &condition.message);
-    Some(Fault::new(class, confidence, &message, condition.changed))
-}
+/// Reasons of Events that only explain.
+pub(super) const CONTEXT: &[EventRule] = &[
+    EventRule(&["NotTriggerScaleUp"], &[""], Class::NodeProvisioningFailed),
+    EventRule(&["Nominated"], &[""], Class::PreemptionPending),
+];
 
-fn overlooked(pod: &PodView, now: Timestamp) -> Option<Fault> {
-    let waits = pod.phase == PodPhase::Pending && pod.node.is_none();
-    if !waits || now.duration_since(pod.created) <= SCHEDULER_PATIENCE {
-        return None;
-    }
-    let message = format!(
-        "no scheduler has looked at the Pod for more than {} s",
-        SCHEDULER_PATIENCE.as_secs()
-    );
-    Some(Fault::new(
-        Class::SchedulerMissing,
-        Confidence::Inferred,
-        &message,
-        Some(pod.created),
+/// A claim of Karpenter for a node that did not come.
+pub(super) fn node_claim(claim: &ObjectView) -> Option<Fault> {
+    let steps = ["Launched", "Registered", "Initialized"];
+    let mut conditions = steps.iter().filter_map(|step| claim.condition(step));
+    let condition = conditions.find(|condition| condition.status == "False")?;
+    Some(Fault::of_condition(
+        Class::NodeProvisioningFailed,
+        claim,
+        condition,
     ))
 }
 
-fn classify(condition: &PodCondition) -> (Class, Confidence) {
-    match condition.reason.as_str() {
-        "SchedulingGated" => (Class::SchedulingGated, Confidence::Proved),
-        "SchedulerError" => (Class::SchedulerError, Confidence::Proved),
-        _ => match dominant(&condition.message) {
-            Some(class) => (class, Confidence::Witnessed),
-            None => (Class::Unschedulable, Confidence::Rest),
+/// Why the Pod has no node, when the scheduler has looked at it and said no, or has not looked for long. What it said last
+/// stands in the condition, and, cut to a shorter text, in an Event.
+pub(super) fn unscheduled(evidence: &Evidence<'_>, now: Timestamp) -> Option<Fault> {
+    let pod = evidence.pod;
+    if pod.node.is_some() || pod.phase != PodPhase::Pending {
+        return None;
+    }
+    let condition = pod.condition(PodConditionType::PodScheduled);
+    if condition.is_some_and(|condition| condition.is_true) {
+        return None;
+    }
+    let event = evidence.events_of_pod(&["FailedScheduling"]).pop();
+    let found = evidence.events_of_pod(&["Scheduled"]).pop();
+    let event = event.filter(|event| found.is_none_or(|found| !found.is_after(event)));
+    // A condition without a reason is not a judgement of the scheduler.
+    let judged = condition.filter(|condition| !condition.reason.is_empty());
+    let told = match (judged, event) {
+        (Some(condition), Some(event)) if condition.message.is_empty() => Told {
+            reason: &condition.reason,
+            message: event.text(),
+            at: condition.changed,
+            proof: Proof::event(event),
         },
+        (Some(condition), _) => Told {
+            reason: &condition.reason,
+            message: &condition.message,
+            at: condition.changed,
+            proof: Proof::condition(pod, condition),
+        },
+        (None, Some(event)) => Told {
+            reason: "Unschedulable",
+            message: event.text(),
+            at: event.first.or(event.last),
+            proof: Proof::event(event),
+        },
+        (None, None) if condition.is_some() => return None,
+        (None, None) => return overlooked(evidence, now),
+    };
+    Some(told.judge(evidence))
+}
+
+/// What the scheduler says of a Pod.
+struct Told<'a> {
+    reason: &'a str,
+    message: &'a str,
+    at: Option<Timestamp>,
+    proof: Proof,
+}
+
+impl Told<'_> {
+    fn judge(self, evidence: &Evidence<'_>) -> Fault {
+        let (class, confidence, others) = self.classify();
+        if class == Class::PvcUnbound
+            && let Some(fault) = volume::claims(evidence)
+        {
+            // The claim says more than that it is not bound.
+            return Fault {
+                contributing: vec![class],
+                ..fault.proved(self.proof)
+            };
+        }
+        let message = join("the Pod has no node", self.message);
+        let fault = Fault::new(class, confidence, &message, self.at).proved(self.proof);
+        Fault {
+            contributing: others,
+            ..fault
+        }
+    }
+
+    fn classify(&self) -> (Class, Confidence, Vec<Class>) {
+        match self.reason {
+            "SchedulingGated" => (Class::SchedulingGated, Confidence::Proved, Vec::new()),
+            "SchedulerError" => (Class::SchedulerError, Confidence::Proved, Vec::new()),
+            _ => {
+                let mut classes = ranked(self.message).into_iter();
+                match classes.next() {
+                    Some(class) => (class, Confidence::Witnessed, classes.collect()),
+                    None => (Class::Unschedulable, Confidence::Rest, Vec::new()),
+                }
+            }
+        }
     }
 }
 
-/// The class that most nodes share; on a tie the one whose rule stands first. A part without a number
-/// speaks about the Pod as a whole and beats them all.
-fn dominant(message: &str) -> Option<Class> {
+fn overlooked(evidence: &Evidence<'_>, now: Timestamp) -> Option<Fault> {
+    let pod = evidence.pod;
+    let is_told_of = evidence
+        .events
+        .iter()
+        .any(|event| evidence.is_of_pod(event));
+    let has_begun = pod
+        .containers
+        .iter()
+        .any(|container| !container.is_in_the_making());
+    let is_young = now.duration_since(pod.created) <= SCHEDULER_PATIENCE;
+    // Where not even the creation is told, the lack of a condition says nothing.
+    if is_told_of || has_begun || is_young || pod.created == Timestamp::UNIX_EPOCH {
+        return None;
+    }
+    // A Pod whose resource claim does not exist is not even put into the queue.
+    let claim = evidence.spec.resource_claims.first();
+    let (class, message) = match claim {
+        Some(claim) => (
+            Class::ResourceClaimMissing,
+            format!("no scheduler has looked at the Pod, which names the resource claim {claim}"),
+        ),
+        None => (
+            Class::SchedulerMissing,
+            format!(
+                "no scheduler has looked at the Pod for more than {} s",
+                SCHEDULER_PATIENCE.as_secs()
+            ),
+        ),
+    };
+    let fault = Fault::new(class, Confidence::Inferred, &message, Some(pod.created));
+    Some(fault.proved(Proof::pod(
+        pod,
+        "status.conditions[PodScheduled]",
+        "missing",
+    )))
+}
+
+/// The classes in what the scheduler says, the one that most nodes share first; on a tie the one whose rule stands first.
+/// A part without a number speaks about the Pod as a whole and beats them all.
+fn ranked(message: &str) -> Vec<Class> {
     let said = before_preemption(message);
     if said.starts_with("0/0 nodes are available") {
-        return Some(Class::NoNodes);
+        return vec![Class::NoNodes];
     }
     let reasons = said
         .split_once("nodes are available:")
         .map_or(said, |(_, reasons)| reasons);
-    let mut nodes = vec![0_u64; RULES.len()];
+    let rules = || volume::UNSCHEDULED.iter().chain(RULES);
+    let mut nodes: Vec<(Class, u64)> = rules().map(|rule| (rule.0, 0)).collect();
     for part in reasons.split(", ") {
-        let Some(class) = first_match(RULES, part) else {
-            continue;
-        };
-        let position = RULES.iter().position(|rule| rule.0 == class)?;
-        nodes[position] = nodes[position].saturating_add(node_count(part));
+        let class = first_match(volume::UNSCHEDULED, part).or_else(|| first_match(RULES, part));
+        if let Some((_, count)) = nodes.iter_mut().find(|(one, _)| Some(*one) == class) {
+            *count = count.saturating_add(node_count(part));
+        }
     }
-    let most = nodes.iter().copied().max().filter(|most| *most > 0)?;
-    let position = nodes.iter().position(|count| *count == most)?;
-    Some(RULES[position].0)
+    nodes.retain(|(_, count)| *count > 0);
+    // Stable: of equals the first rule comes first.
+    nodes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    nodes.into_iter().map(|(class, _)| class).collect()
 }
 
 fn before_preemption(message: &str) -> &str {
@@ -197,120 +356,4 @@ fn node_count(part: &str) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::fault::testing::{at, pod};
-
-    #[test]
-    fn what_the_scheduler_says() {
-        use Class as C;
-        let table = [
-            (
-                "0/2 nodes are available: 1 Insufficient cpu, 1 Insufficient memory, 1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }. preemption: 0/2 nodes are available: 2 No preemption victims found.",
-                C::InsufficientCpu,
-            ),
-            (
-                "0/5 nodes are available: 1 Insufficient cpu, 4 Insufficient memory.",
-                C::InsufficientMemory,
-            ),
-            (
-                "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.",
-                C::InsufficientExtendedResource,
-            ),
-            (
-                "0/1 nodes are available: 1 Insufficient hugepages-2Mi.",
-                C::InsufficientExtendedResource,
-            ),
-            ("0/3 nodes are available: 3 Too many pods.", C::TooManyPods),
-            (
-                "0/1 nodes are available: 1 node(s) had untolerated taint(s).",
-                C::UntoleratedTaint,
-            ),
-            (
-                "0/1 nodes are available: 1 node(s) had taint {a: b}, that the pod didn't tolerate.",
-                C::UntoleratedTaint,
-            ),
-            (
-                "0/2 nodes are available: 2 node(s) had untolerated taint {node.kubernetes.io/not-ready: }.",
-                C::NodeUnknownConditions,
-            ),
-            (
-                "0/2 nodes are available: 2 node(s) were unschedulable.",
-                C::NodesCordoned,
-            ),
-            (
-                "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. no new claims to deallocate, preemption: 0/1 nodes are available",
-                C::NodeSelectorMismatch,
-            ),
-            (
-                "0/1 nodes are available: 1 node(s) didn't match pod anti-affinity rules.",
-                C::PodAntiAffinityConflict,
-            ),
-            (
-                "0/1 nodes are available: 1 node(s) didn't match pod affinity rules.",
-                C::PodAffinityUnsatisfied,
-            ),
-            (
-                "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports.",
-                C::HostPortConflict,
-            ),
-            (
-                "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. preemption: 0/1",
-                C::PvcUnbound,
-            ),
-            (
-                "0/1 nodes are available: 1 node(s) had volume node affinity conflict.",
-                C::VolumeNodeAffinityConflict,
-            ),
-            (
-                "0/1 nodes are available: 1 node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod.",
-                C::RwopConflict,
-            ),
-            ("persistentvolumeclaim \"data\" not found", C::PvcMissing),
-            ("0/0 nodes are available.", C::NoNodes),
-            ("no nodes available to schedule pods", C::NoNodes),
-            ("the moon is in the wrong place", C::Unschedulable),
-        ];
-        for (message, class) in table {
-            let fault = unscheduled(&pod("p").unschedulable(message).build(), at(1)).unwrap();
-            assert_eq!(fault.class, class, "{message}");
-            assert_eq!(fault.at, Some(at(0)));
-        }
-    }
-
-    #[test]
-    fn gates_are_told_by_their_reason() {
-        let gated = pod("p").scheduling(
-            "SchedulingGated",
-            "Scheduling is blocked due to non-empty scheduling gates",
-        );
-        let fault = unscheduled(&gated.build(), at(1)).unwrap();
-        assert_eq!(
-            (fault.class, fault.confidence),
-            (Class::SchedulingGated, Confidence::Proved)
-        );
-    }
-
-    #[test]
-    fn a_scheduled_pod_and_one_not_yet_looked_at_have_no_fault() {
-        assert_eq!(unscheduled(&pod("p").build(), at(600)), None);
-        assert_eq!(
-            unscheduled(&pod("p").scheduling("", "").build(), at(600)),
-            None
-        );
-    }
-
-    #[test]
-    fn a_pod_that_no_scheduler_looks_at_is_told_after_a_while() {
-        let alone = pod("p")
-            .unschedulable("")
-            .but(|pod| pod.conditions.clear())
-            .build();
-        assert_eq!(unscheduled(&alone, at(30)), None);
-        let fault = unscheduled(&alone, at(31)).unwrap();
-        assert_eq!(
-            (fault.class, fault.at),
-            (Class::SchedulerMissing, Some(at(0)))
-        );
-    }
-}
+mod tests;

@@ -11,6 +11,10 @@ use crate::model::pod::{
 };
 use crate::model::world::{NodeView, Refusal};
 
+pub(crate) use scene::{Scene, event, every, object, proof, spec_of};
+
+mod scene;
+
 /// The moment that many seconds after the beginning of the test's time.
 pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).expect("a time within the years that exist")
@@ -323,11 +327,7 @@ impl PodBuilder {
 
 /// What identification rests on when the Pod's node is well.
 pub(crate) fn evidence(pod: &PodView) -> Evidence<'_> {
-    Evidence {
-        pod,
-        node: None,
-        node_gone: false,
-    }
+    Evidence::of(pod)
 }
 
 /// A node that has not reported since then.

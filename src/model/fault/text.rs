@@ -3,6 +3,7 @@
 //! Rule: a message that leaves here is one line of at most [`LONGEST_MESSAGE`] bytes.
 
 use super::Class;
+use super::evidence::EventView;
 
 /// Most bytes of a message.
 pub(super) const LONGEST_MESSAGE: usize = 512;
@@ -27,11 +28,64 @@ pub(super) fn first_match(rules: &[Rule], text: &str) -> Option<Class> {
         .map(|rule| rule.0)
 }
 
+/// Whether the text contains one of the phrases, which are in lower case.
+pub(super) fn contains(text: &str, phrases: &[&str]) -> bool {
+    let lower = text.to_lowercase();
+    phrases.iter().any(|phrase| lower.contains(phrase))
+}
+
+/// Reasons of Events, phrases of which the message contains one, in lower case, and what that proves. The empty phrase is
+/// in every message.
+pub(super) struct EventRule(
+    pub(super) &'static [&'static str],
+    pub(super) &'static [&'static str],
+    pub(super) Class,
+);
+
+/// The class of the first rule that fits one of the Events, and the newest Event that it fits. Events are given oldest
+/// first.
+pub(super) fn first_event<'a>(
+    rules: &[EventRule],
+    events: &[&'a EventView],
+) -> Option<(Class, &'a EventView)> {
+    let texts = lower(events);
+    rules.iter().find_map(|rule| {
+        let mut newest_first = texts.iter().rev();
+        let (event, _) = newest_first.find(|(event, text)| rule.fits(event, text))?;
+        Some((rule.2, *event))
+    })
+}
+
+/// The classes of all rules that fit one of the Events.
+pub(super) fn all_events<'r>(
+    rules: impl Iterator<Item = &'r EventRule>,
+    events: &[&EventView],
+) -> Vec<Class> {
+    let texts = lower(events);
+    let fits = |rule: &&EventRule| texts.iter().any(|(event, text)| rule.fits(event, text));
+    rules.filter(fits).map(|rule| rule.2).collect()
+}
+
+/// The Events with their texts in lower case: each is looked at by many rules.
+fn lower<'a>(events: &[&'a EventView]) -> Vec<(&'a EventView, String)> {
+    let texts = events
+        .iter()
+        .map(|event| (*event, event.text().to_lowercase()));
+    texts.collect()
+}
+
+impl EventRule {
+    fn fits(&self, event: &EventView, lower: &str) -> bool {
+        self.0.contains(&event.reason.as_str())
+            && self.1.iter().any(|phrase| lower.contains(phrase))
+    }
+}
+
 /// The text on one line, without control characters, cut to [`LONGEST_MESSAGE`] bytes on a character
 /// boundary. A cut is marked by an ellipsis.
-pub(super) fn bounded(text: &str) -> String {
+pub(crate) fn bounded(text: &str) -> String {
     let mut line = String::with_capacity(text.len().min(LONGEST_MESSAGE));
-    for word in text.split(|c: char| c.is_whitespace() || c.is_control()) {
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control() || is_invisible(c)) {
         if word.is_empty() {
             continue;
         }
@@ -45,6 +99,11 @@ pub(super) fn bounded(text: &str) -> String {
         line.push('…');
     }
     line
+}
+
+/// Whether a character has no looks of its own and changes those of others, for example the direction of writing.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// `head: tail`, or `head` alone when there is no tail.

@@ -245,5 +245,9 @@ fn announce(pod: &mut PodView, reason: Option<&str>, now: Timestamp) {
 
 /// Whether a trouble passes by itself.
 fn passes(class: Option<Class>) -> bool {
-    class.is_some_and(|class| matches!(class.verdict(), Verdict::Wait | Verdict::Infrastructure))
+    let verdict = class.map(Class::verdict);
+    matches!(
+        verdict,
+        Some(None | Some(Verdict::Wait | Verdict::Infrastructure))
+    )
 }

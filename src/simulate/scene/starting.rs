@@ -166,6 +166,12 @@ fn of_scheduler(class: Class) -> Result<Scene, &'static str> {
         C::NodeSelectorMismatch => unscheduled(
             "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector.",
         ),
+        C::NodeNameMismatch => {
+            unscheduled("0/3 nodes are available: 3 node(s) didn't match the requested node name.")
+        }
+        C::ResourceClaimMissing => {
+            unscheduled("waiting for resourceclaim.resource.k8s.io \"gpu\" not found")
+        }
         C::PodAffinityUnsatisfied => {
             unscheduled("0/3 nodes are available: 3 node(s) didn't match pod affinity rules.")
         }
@@ -274,6 +280,6 @@ fn of_api_server(class: Class) -> Result<Scene, &'static str> {
             "Timeout",
             "request did not complete within the allotted timeout",
         ),
-        _ => return Err("nothing in a simulated cluster shows it"),
+        _ => return Err("a simulated cluster has no Events, and shows nothing of it"),
     })
 }

@@ -1,0 +1,88 @@
+//! `coppice identify`: what is wrong with objects in a file, without a cluster.
+//!
+//! Rule: reading never fails for what is missing or strange inside an object; it then only knows less. What is judged is
+//! judged by [`crate::model::fault`], as it is for a tree.
+
+mod answer;
+mod classes;
+mod document;
+mod evidence;
+mod fields;
+mod pod;
+mod table;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+pub use answer::Answer;
+pub use classes::{explain, list};
+pub use table::table;
+
+use document::{Document, Subject};
+
+/// How old the newest time in a file may be for the file to show the present.
+const FRESH: SignedDuration = SignedDuration::from_mins(10);
+
+/// A file that does not say when it was made is taken to be this much younger than the newest time in it, so that what
+/// may take a moment has had one.
+const AFTERMATH: SignedDuration = SignedDuration::from_mins(1);
+
+/// A file that nothing can be identified in, in words that say what was expected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotKubernetes(pub String);
+
+/// What was found in a file.
+#[derive(Debug)]
+pub struct Answers {
+    /// One for each Pod and each object without Pods, the worst first.
+    pub answers: Vec<Answer>,
+    /// What was not understood, in words.
+    pub warnings: Vec<String>,
+}
+
+/// Identifies what is wrong with the objects in a file. `source` is what messages call it. `clock` is the present, which
+/// counts only for a file that is fresh.
+pub fn identify(source: &str, text: &str, clock: Timestamp) -> Result<Answers, NotKubernetes> {
+    let values = document::values(source, text)?;
+    let now = moment(&values, clock);
+    let mut warnings = Vec::new();
+    let mut subjects: Vec<Subject> = Vec::new();
+    let mut listed = Vec::new();
+    for value in values {
+        match Document::of(source, value)? {
+            Document::Evidence(document) => {
+                warnings.extend(document.warnings(source));
+                subjects.extend(document.subject());
+            }
+            Document::Objects(objects) => listed.extend(objects),
+        }
+    }
+    subjects.extend(document::subjects(&listed));
+    if subjects.is_empty() && listed.is_empty() {
+        return Err(NotKubernetes(format!("{source}: there is no object in it")));
+    }
+    let mut answers: Vec<Answer> = subjects.iter().map(|subject| subject.answer(now)).collect();
+    sort(&mut answers);
+    Ok(Answers { answers, warnings })
+}
+
+/// Puts the worst first. What is equally bad stays in the order of the file.
+pub fn sort(answers: &mut [Answer]) {
+    answers.sort_by_key(Answer::rank);
+}
+
+/// When the file was made, as far as it tells.
+fn moment(values: &[Value], clock: Timestamp) -> Timestamp {
+    let newest = values.iter().filter_map(fields::newest_time).max();
+    let newest = newest.unwrap_or(Timestamp::UNIX_EPOCH);
+    let later = newest.checked_add(AFTERMATH).unwrap_or(newest);
+    let age = clock.duration_since(newest);
+    if age.is_negative() || age > FRESH {
+        return later;
+    }
+    clock
+}
+
+#[cfg(test)]
+mod tests;

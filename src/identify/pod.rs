@@ -1,0 +1,174 @@
+//! A Pod from its manifest.
+//!
+//! Rule: all app containers are judged, and those init containers that are not sidecars.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::fields::{list, number, some_text, text, time};
+use crate::model::fault::{ContainerSpecView, PodSpecView, ProbeView};
+use crate::model::pod::{
+    ContainerState, ContainerView, PodCondition, PodConditionType, PodPhase, PodView,
+    RestartPolicy, Termination,
+};
+
+/// The facts that identification rests on.
+pub(super) fn view(pod: &Value) -> PodView {
+    let (metadata, spec, status) = (&pod["metadata"], &pod["spec"], &pod["status"]);
+    let sidecars: Vec<String> = list(&spec["initContainers"])
+        .iter()
+        .filter(|container| container["restartPolicy"] == "Always")
+        .map(|container| text(&container["name"]))
+        .collect();
+    let app = |status: &Value| container(status, true);
+    let init = |status: &Value| {
+        let is_sidecar = sidecars.contains(&text(&status["name"]));
+        container(status, !is_sidecar)
+    };
+    PodView {
+        name: text(&metadata["name"]),
+        uid: text(&metadata["uid"]),
+        resource_version: String::new(),
+        owner_uid: String::new(),
+        child: String::new(),
+        slot: -1,
+        revision: String::new(),
+        node: some_text(&spec["nodeName"]),
+        created: time(&metadata["creationTimestamp"])
+            .or_else(|| time(&status["startTime"]))
+            .unwrap_or(Timestamp::UNIX_EPOCH),
+        deletion: time(&metadata["deletionTimestamp"]),
+        deletion_grace_seconds: number(&metadata["deletionGracePeriodSeconds"]),
+        phase: phase(status),
+        reason: some_text(&status["reason"]),
+        message: some_text(&status["message"]),
+        incarnation: 1,
+        restart_policy: RestartPolicy::of(&text(&spec["restartPolicy"])),
+        conditions: list(&status["conditions"])
+            .iter()
+            .filter_map(condition)
+            .collect(),
+        containers: list(&status["containerStatuses"]).iter().map(app).collect(),
+        init_containers: list(&status["initContainerStatuses"])
+            .iter()
+            .map(init)
+            .collect(),
+    }
+}
+
+fn phase(status: &Value) -> PodPhase {
+    match text(&status["phase"]).as_str() {
+        "Running" => PodPhase::Running,
+        "Succeeded" => PodPhase::Succeeded,
+        "Failed" => PodPhase::Failed,
+        "Unknown" => PodPhase::Unknown,
+        // Without a phase, what has containers has been started.
+        "" if !list(&status["containerStatuses"]).is_empty() => PodPhase::Running,
+        _ => PodPhase::Pending,
+    }
+}
+
+fn condition(condition: &Value) -> Option<PodCondition> {
+    Some(PodCondition {
+        type_: PodConditionType::of(condition["type"].as_str()?)?,
+        is_true: text(&condition["status"]).eq_ignore_ascii_case("true"),
+        reason: text(&condition["reason"]),
+        message: text(&condition["message"]),
+        changed: time(&condition["lastTransitionTime"]),
+    })
+}
+
+fn container(status: &Value, judged: bool) -> ContainerView {
+    ContainerView {
+        name: text(&status["name"]),
+        judged,
+        state: state(&status["state"]),
+        last: status["lastState"].get("terminated").map(termination),
+        restarts: number(&status["restartCount"]).unwrap_or_default(),
+        ready: status["ready"] == true,
+    }
+}
+
+fn state(state: &Value) -> ContainerState {
+    if let Some(end) = state.get("terminated").filter(|end| end.is_object()) {
+        return ContainerState::Terminated(termination(end));
+    }
+    if let Some(running) = state.get("running").filter(|running| !running.is_null()) {
+        return ContainerState::Running {
+            since: time(&running["startedAt"]),
+        };
+    }
+    ContainerState::Waiting {
+        reason: text(&state["waiting"]["reason"]),
+        message: text(&state["waiting"]["message"]),
+    }
+}
+
+fn termination(end: &Value) -> Termination {
+    let code = |value: &Value| number(value).and_then(|number| i32::try_from(number).ok());
+    Termination {
+        exit_code: code(&end["exitCode"]).unwrap_or_default(),
+        signal: code(&end["signal"]),
+        reason: text(&end["reason"]),
+        message: text(&end["message"]),
+        started: time(&end["startedAt"]),
+        finished: time(&end["finishedAt"]),
+    }
+}
+
+/// What its spec says that may explain a fault.
+pub(super) fn spec(pod: &Value) -> PodSpecView {
+    let spec = &pod["spec"];
+    let volumes = list(&spec["volumes"]);
+    let containers = list(&spec["containers"])
+        .iter()
+        .chain(list(&spec["initContainers"]));
+    PodSpecView {
+        containers: containers.map(container_spec).collect(),
+        claims: volumes
+            .iter()
+            .filter_map(|volume| some_text(&volume["persistentVolumeClaim"]["claimName"]))
+            .collect(),
+        resource_claims: list(&spec["resourceClaims"])
+            .iter()
+            .filter_map(|claim| {
+                some_text(&claim["resourceClaimName"]).or_else(|| some_text(&claim["name"]))
+            })
+            .collect(),
+        image_volumes: volumes
+            .iter()
+            .filter(|volume| volume["image"].is_object())
+            .map(|volume| text(&volume["name"]))
+            .collect(),
+        scheduler: text(&spec["schedulerName"]),
+        grace_seconds: number(&spec["terminationGracePeriodSeconds"])
+            .map(|seconds| seconds.clamp(0, MOST)),
+    }
+}
+
+fn container_spec(container: &Value) -> ContainerSpecView {
+    ContainerSpecView {
+        name: text(&container["name"]),
+        memory_limit: some_text(&container["resources"]["limits"]["memory"]),
+        liveness: probe(&container["livenessProbe"]),
+        readiness: probe(&container["readinessProbe"]),
+        startup: probe(&container["startupProbe"]),
+    }
+}
+
+/// Nothing is timed in centuries; the bound keeps sums of hostile numbers small.
+const MOST: i64 = 1_000_000_000;
+
+/// A probe, with the defaults of Kubernetes.
+fn probe(probe: &Value) -> Option<ProbeView> {
+    probe.is_object().then(|| {
+        let seconds =
+            |field: &str, default| number(&probe[field]).unwrap_or(default).clamp(0, MOST);
+        ProbeView {
+            initial_delay: seconds("initialDelaySeconds", 0),
+            period: seconds("periodSeconds", 10),
+            failure_threshold: seconds("failureThreshold", 3).min(1_000_000),
+            timeout: seconds("timeoutSeconds", 1),
+        }
+    })
+}

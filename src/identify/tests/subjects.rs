@@ -1,0 +1,238 @@
+//! Whom the answers are about.
+//!
+//! Rule: an evidence document has one answer; a list has one for each Pod and each object that has no Pod in it.
+
+use super::*;
+use crate::identify::evidence;
+
+fn node(ready: &str) -> Value {
+    json!({
+        "kind": "Node",
+        "metadata": {"name": "node-a"},
+        "status": {"conditions": [
+            {"type": "Ready", "status": ready, "lastTransitionTime": second(10)},
+        ]},
+    })
+}
+
+fn owned(mut object: Value, kind: &str, name: &str) -> Value {
+    object["metadata"]["ownerReferences"] = json!([{"kind": kind, "name": name}]);
+    object
+}
+
+#[test]
+fn an_evidence_document_is_about_its_pod_or_else_about_what_it_has_first() {
+    let mut document = json!({
+        "pod": crashing("a", 1),
+        "pvc": {"metadata": {"name": "data"}, "status": {"phase": "Lost"}},
+        "node": node("Unknown"),
+        "related": [failed_job(), crashing("b", 1)],
+        "events": [event("ReplicaSet", "web", "FailedCreate", "Error creating: moon")],
+    });
+    for (part, object, class) in [
+        ("pod", "Pod n/a", "NodeUnreachable"),
+        ("pvc", "PersistentVolumeClaim data", "ClaimLost"),
+        ("node", "Node node-a", "NodeUnreachable"),
+        ("related", "Job n/work", "JobBackoffLimitExceeded"),
+        ("events", "ReplicaSet n/web", "ReplicaCreateFailed"),
+    ] {
+        assert_eq!(told(&[one(&document)]), [(object, class)]);
+        document.as_object_mut().unwrap().remove(part);
+    }
+}
+
+#[test]
+fn a_part_of_an_evidence_document_may_be_missing_or_null() {
+    for key in ["events", "node", "pvc", "related", "createError"] {
+        let mut document = json!({"pod": crashing("a", 1)});
+        assert_eq!(one(&document).class, "AppExitedNonZero");
+        document[key] = Value::Null;
+        assert_eq!(one(&document).class, "AppExitedNonZero", "{key}");
+    }
+}
+
+#[test]
+fn each_part_of_an_evidence_document_counts() {
+    let events = json!({"pod": crashing("a", 137), "events": [killing("a")]});
+    assert_eq!(one(&events).class, "LivenessProbeKilled");
+    let wrapped = json!({"pod": crashing("a", 137), "events": list(&[killing("a")])});
+    assert_eq!(one(&wrapped).class, "LivenessProbeKilled");
+    let lost = json!({"pod": well("a"), "node": node("Unknown")});
+    assert_eq!(one(&lost).class, "NodeUnreachable");
+    let mut waits = creating("a");
+    waits["spec"] = json!({"volumes": [{"persistentVolumeClaim": {"claimName": "data"}}]});
+    waits["status"] = json!({"phase": "Pending", "conditions": [{
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.",
+    }]});
+    let claim = json!({"metadata": {"name": "data"}, "status": {"phase": "Lost"}});
+    let unbound = json!({"pod": waits, "pvc": claim});
+    let answer = one(&unbound);
+    assert_eq!(
+        (answer.class, answer.contributing.as_slice()),
+        ("ClaimLost", ["PvcUnbound"].as_slice())
+    );
+}
+
+#[test]
+fn what_is_wrong_with_the_pods_of_a_controller_contributes_to_its_answer() {
+    let document = json!({"related": [failed_job(), crashing("a", 1), well("b")]});
+    let answer = one(&document);
+    assert_eq!(answer.class, "JobBackoffLimitExceeded");
+    assert_eq!(answer.contributing, ["AppExitedNonZero"]);
+}
+
+#[test]
+fn a_refused_create_may_be_a_status_or_its_text() {
+    let text = "pods \"web\" is forbidden: exceeded quota: q, requested: pods=1";
+    let status = json!({"kind": "Status", "code": 403, "reason": "Forbidden", "message": text});
+    for error in [status, json!({"message": text}), json!(text)] {
+        let answer = one(&json!({"createError": error}));
+        assert_eq!(
+            (answer.object.as_str(), answer.class, answer.verdict),
+            ("Pod web", "QuotaExceeded", Some("Wait"))
+        );
+        assert_eq!((answer.since, answer.overlay), (None, None));
+        assert_eq!(answer.evidence[0].value, text);
+    }
+    let invalid = json!("Pod \"web\" is invalid: spec.containers: Required value");
+    assert_eq!(
+        one(&json!({"createError": invalid})).class,
+        "PodSpecInvalid"
+    );
+    let conflict = json!({"code": 409, "reason": "AlreadyExists", "message": ""});
+    assert_eq!(one(&json!({"createError": conflict})).class, "ApiConflict");
+}
+
+#[test]
+fn a_refused_create_is_about_the_pod_or_else_about_what_events_name() {
+    let text = "exceeded quota: q, requested: pods=1";
+    let mut document = json!({
+        "pod": {"metadata": {"name": "a", "namespace": "n"}},
+        "events": [event("ReplicaSet", "web", "FailedCreate", text)],
+        "createError": text,
+    });
+    for (part, object) in [
+        ("pod", "Pod n/a"),
+        ("events", "ReplicaSet n/web"),
+        ("none", "Pod"),
+    ] {
+        assert_eq!(told(&[one(&document)]), [(object, "QuotaExceeded")]);
+        document.as_object_mut().unwrap().remove(part);
+    }
+}
+
+#[test]
+fn what_belongs_to_a_pod_of_a_list_is_evidence_and_has_no_answer_of_its_own() {
+    let mut with_claim = owned(well("a"), "ReplicaSet", "web-1");
+    with_claim["spec"]["volumes"] = json!([{"persistentVolumeClaim": {"claimName": "data"}}]);
+    let items = [
+        object("Deployment", "web"),
+        owned(object("ReplicaSet", "web-1"), "Deployment", "web"),
+        with_claim,
+        object("PersistentVolumeClaim", "data"),
+        node("Unknown"),
+    ];
+    let answers = of(&list(&items));
+    assert_eq!(told(&answers), [("Pod n/a", "NodeUnreachable")]);
+}
+
+#[test]
+fn what_has_no_pod_in_a_list_is_answered_for() {
+    let mut elsewhere = node("True");
+    elsewhere["metadata"]["name"] = json!("node-b");
+    let mut other = object("PersistentVolumeClaim", "data");
+    other["status"] = json!({"phase": "Lost"});
+    let items = [
+        well("a"),
+        elsewhere,
+        other,
+        failed_job(),
+        event("Job", "work", "BackoffLimitExceeded", "text"),
+    ];
+    assert_eq!(
+        told(&of(&list(&items))),
+        [
+            ("PersistentVolumeClaim n/data", "ClaimLost"),
+            ("Job n/work", "JobBackoffLimitExceeded"),
+            ("Pod n/a", "NoFault"),
+            ("Node node-b", "NoFault"),
+        ]
+    );
+}
+
+#[test]
+fn events_alone_are_answered_for_by_what_they_name_each_once() {
+    let unschedulable = "0/1 nodes are available: 1 Insufficient cpu.";
+    let mut of_container = event("Pod", "a", "Pulled", "done");
+    of_container["involvedObject"]["fieldPath"] = json!("spec.containers{main}");
+    let items = [
+        event("Pod", "a", "FailedScheduling", unschedulable),
+        of_container,
+        event("ReplicaSet", "web", "FailedCreate", "exceeded quota: q"),
+    ];
+    assert_eq!(
+        told(&of(&list(&items))),
+        [
+            ("Pod n/a", "InsufficientCpu"),
+            ("ReplicaSet n/web", "QuotaExceeded"),
+        ]
+    );
+    assert_eq!(one(&killing("a")).class, "LivenessProbeKilled");
+}
+
+#[test]
+fn events_of_another_pod_or_another_namespace_are_not_counted() {
+    let mut elsewhere = killing("a");
+    elsewhere["involvedObject"]["namespace"] = json!("other");
+    let mut earlier = killing("a");
+    earlier["involvedObject"]["uid"] = json!("uid of the Pod before");
+    for event in [killing("b"), elsewhere, earlier] {
+        let answer = one(&list(&[crashing("a", 137), event.clone()]));
+        assert_eq!(answer.class, "SigkillUnattributed", "{event}");
+    }
+    let mut its_own = killing("a");
+    its_own["involvedObject"]["uid"] = json!("uid-a");
+    let answer = one(&list(&[crashing("a", 137), its_own]));
+    assert_eq!(answer.class, "LivenessProbeKilled");
+}
+
+#[test]
+fn events_of_the_newer_api_are_read_like_those_of_the_older() {
+    let newer = json!({
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "regarding": {
+            "kind": "Pod",
+            "namespace": "n",
+            "name": "a",
+            "uid": "uid-a",
+            "fieldPath": "spec.containers{main}",
+        },
+        "reason": "Killing",
+        "note": "Container main failed liveness probe, will be restarted",
+        "eventTime": "2030-01-01T00:00:10.000000Z",
+        "series": {"count": 3, "lastObservedTime": "2030-01-01T00:00:29.000000Z"},
+    });
+    let view = evidence::event(&newer);
+    assert_eq!(view.object.field, "spec.containers{main}");
+    assert_eq!((view.first, view.last), (time(10), time(29)));
+    assert_eq!(view.count, 3);
+    let answer = one(&list(&[crashing("a", 137), newer]));
+    assert_eq!(answer.class, "LivenessProbeKilled");
+
+    let once = json!({
+        "regarding": {"kind": "Pod", "name": "a"},
+        "eventTime": "2030-01-01T00:00:10.000000Z",
+        "deprecatedCount": 2,
+        "deprecatedLastTimestamp": "2030-01-01T00:00:12Z",
+    });
+    let view = evidence::event(&once);
+    assert_eq!((view.first, view.last, view.count), (time(10), time(12), 2));
+}
+
+fn time(seconds: i64) -> Option<Timestamp> {
+    second(seconds).parse().ok()
+}

@@ -1,0 +1,172 @@
+//! Configuration: what a Pod names and does not exist, and what a container cannot be started with.
+//!
+//! Rule: noise of a kubelet that is still starting is not a fault.
+//! Sources: `pkg/kubelet/kubelet_pods.go`, `pkg/kubelet/kuberuntime/security_context_others.go`,
+//! `pkg/volume/{configmap,secret}` (Kubernetes 1.36), runc's and crun's texts.
+
+use super::class::family;
+use super::text::{Rule, contains, first_match};
+use super::{Class, Confidence};
+
+family! {
+    /// The container cannot be made as its template describes it, so that its program has never run. The
+    /// evidence is `state.waiting` of the container, a `StartError` in its status, or an Event `FailedMount`
+    /// for configuration that is mounted.
+    Configuration {
+        /// A `ConfigMap` that the Pod names does not exist. The container waits with the reason
+        /// `CreateContainerConfigError`, or an Event `FailedMount` names the object.
+        ConfigMapMissing: Hold, Sample, "Create the `ConfigMap` in the Pod's namespace, correct its name in the template, or set `optional: true` where the template names it.";
+        /// A Secret that the Pod names does not exist. The container waits with the reason
+        /// `CreateContainerConfigError`, or an Event `FailedMount` names the object.
+        SecretMissing: Hold, Sample, "Create the Secret in the Pod's namespace, correct its name in the template, or set `optional: true` there. If a tool is to create it, look at the status of that tool.";
+        /// A key that the Pod names is not in its `ConfigMap` or Secret. The message of the waiting
+        /// container, or of the Event `FailedMount`, names the key.
+        ConfigKeyMissing: Hold, Source, "Add the key (`kubectl describe configmap` or `kubectl describe secret` lists those that exist), correct `key` in the template, or set `optional: true` there.";
+        /// The image runs as root, or as a user whose number is not known, and the Pod forbids root with
+        /// `runAsNonRoot`. The container waits with the reason `CreateContainerConfigError`.
+        RunAsNonRootViolation: Hold, Sample, "Set `securityContext.runAsUser` in the template to a number other than 0, or give the image a numeric `USER`. Remove `runAsNonRoot` only if the program must be root.";
+        /// The kubelet cannot build the container's configuration, for a reason that has no class of its own.
+        /// The container waits with the reason `CreateContainerConfigError`.
+        ContainerConfigInvalid: Hold, Source, "Read the message of the container (`kubectl describe pod`), and correct the field in the template or the object that it speaks of.";
+        /// A `subPath` of a volume cannot be prepared. The container waits, and its message says that the
+        /// path could not be created or prepared.
+        SubPathFailed: Hold, Source, "Check `subPath` or `subPathExpr` under `volumeMounts` in the template, and that the volume can be written to or already has the path.";
+        /// The image does not have the container's command. The status has the reason `StartError` and exit
+        /// code 128, or the container waits with `RunContainerError`, and the message says
+        /// `executable file not found` or `no such file or directory`.
+        CommandNotFound: Hold, Sample, "Correct `command` in the template, or put the program into the image. A script is also not found when the image lacks the interpreter that its first line names.";
+        /// The container's command may not be executed. The status has the reason `StartError`, and the
+        /// message says `permission denied`.
+        CommandNotExecutable: Hold, Source, "Make the file executable in the image (`chmod +x`) for the user that the container runs as. If it comes from a volume, set `defaultMode: 0755` there.";
+        /// The container's working directory cannot be entered or created. The status has the reason
+        /// `StartError`, and the message names the directory.
+        WorkingDirInvalid: Hold, Sample, "Correct `workingDir` in the template: it must be a directory, not a file, and the container's user must be allowed to enter it.";
+        /// A volume cannot be mounted at its place in the container, for example because a directory is to be
+        /// mounted over a file. The status has the reason `StartError`, and the message has `error mounting`.
+        MountTargetConflict: Hold, Source, "Compare `mountPath` and `subPath` under `volumeMounts` in the template with what the image has at that place. To mount a single file, name it with `subPath`.";
+        /// The node does not have the seccomp or `AppArmor` profile that the container asks for. The
+        /// container waits with the reason `CreateContainerError`, and its message names the profile.
+        SecurityProfileMissing: Hold, Source, "Install the profile on every node that may run the Pod, or correct `securityContext.seccompProfile` or `securityContext.appArmorProfile` in the template.";
+        /// The kubelet has not yet read a `ConfigMap` or Secret that the Pod names. An Event `FailedMount`
+        /// says that its cache could not be filled in time.
+        ConfigCacheSync: None, Source, "It passes by itself in seconds. Worry when it lasts for minutes: then the kubelet of that node has trouble with the API server (`kubectl describe node`).";
+        /// The kubelet has just started and has not yet read the Services, which it needs for the container's
+        /// environment variables. The container waits with a message that says so.
+        ServiceEnvNotReady: None, Source, "It passes by itself, soon after the kubelet of that node has started. Worry when it lasts for minutes: then read the kubelet's log.";
+        /// The kubelet tried to mount a `ConfigMap` or Secret for a Pod that it has already let go. The Event
+        /// `FailedMount` says `not registered`; it follows the end of the Pod and is never its cause.
+        ObjectNotRegistered: None, Source, "Ignore it, and look for what ended or refused the Pod (`kubectl describe pod`). Worry only if a Pod that is to run stays in `ContainerCreating` with it.";
+    }
+}
+
+/// What the kubelet says when it cannot build a container's configuration.
+const CONFIG: &[Rule] = &[
+    Rule(
+        Class::ConfigKeyMissing,
+        &[
+            "couldn't find key",
+            "references non-existent secret key",
+            "references non-existent config key",
+        ],
+    ),
+    Rule(Class::ConfigMapMissing, &["configmap \""]),
+    Rule(Class::SecretMissing, &["secret \""]),
+    Rule(
+        Class::RunAsNonRootViolation,
+        &[
+            "image will run as root",
+            "breaks non-root policy",
+            "cannot verify user is non-root",
+        ],
+    ),
+    Rule(
+        Class::SubPathFailed,
+        &[
+            "failed to create subpath directory",
+            "failed to prepare subpath",
+        ],
+    ),
+];
+
+/// What the kubelet says while it has not read the cluster's objects yet. It passes by itself.
+const NOISE: &[&str] = &[
+    "failed to sync configmap cache",
+    "failed to sync secret cache",
+    "services have not yet been read at least once",
+];
+
+/// What the runtime says when it cannot create or start a container.
+const START: &[Rule] = &[
+    Rule(
+        Class::OomAtStart,
+        &[
+            "container init was oom-killed",
+            "container init caused the oom",
+        ],
+    ),
+    Rule(Class::ImagePlatformMismatch, &["exec format error"]),
+    Rule(
+        Class::MountTargetConflict,
+        &[
+            "to rootfs",
+            "are you trying to mount a directory onto a file",
+        ],
+    ),
+    Rule(
+        Class::WorkingDirInvalid,
+        &["chdir to cwd", "init: mkdir /", "failed to mkdir"],
+    ),
+    Rule(
+        Class::SecurityProfileMissing,
+        &["apparmor profile", "apparmor_parser", "seccomp profile"],
+    ),
+    Rule(
+        Class::CommandNotFound,
+        &["not found in $path", "no command specified"],
+    ),
+];
+
+/// What the runtime says after the words that it was executing the command. Elsewhere the same words
+/// speak of cgroups and devices, and may pass.
+const COMMAND: &[Rule] = &[
+    Rule(Class::CommandNotFound, &["no such file or directory"]),
+    Rule(
+        Class::CommandNotExecutable,
+        &["permission denied", "is a directory"],
+    ),
+];
+
+/// What says that an image was built for another platform, where only the log of the program can say it.
+const PLATFORM: &[&str] = &["exec format error"];
+
+/// What the kubelet says of a container whose configuration it cannot build; `None` for what passes by itself.
+pub(super) fn config(message: &str) -> Option<(Class, Confidence)> {
+    if contains(message, NOISE) {
+        return None;
+    }
+    Some(match of_config(message) {
+        Some(class) => (class, Confidence::Witnessed),
+        None => (Class::ContainerConfigInvalid, Confidence::Proved),
+    })
+}
+
+/// What it names as wrong in the configuration.
+pub(super) fn of_config(message: &str) -> Option<Class> {
+    first_match(CONFIG, message)
+}
+
+/// What the runtime names as wrong when it starts a container.
+pub(super) fn of_start(message: &str) -> Option<Class> {
+    let command = ["exec: ", "exec /", "open executable"]
+        .iter()
+        .find_map(|mark| message.find(mark).map(|start| &message[start..]));
+    first_match(START, message).or_else(|| first_match(COMMAND, command?))
+}
+
+/// Whether the last words of a program say that it was built for another platform.
+pub(super) fn is_of_other_platform(last_words: &str) -> bool {
+    contains(last_words, PLATFORM)
+}
+
+#[cfg(test)]
+mod tests;

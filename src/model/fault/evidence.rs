@@ -1,0 +1,324 @@
+//! What identification rests on: a Pod and what its cluster says about it.
+//!
+//! Rule: evidence is what the cluster said, in its own words; what it means is judged elsewhere.
+
+use jiff::Timestamp;
+
+use super::text::bounded;
+use crate::model::pod::{ContainerView, PodView};
+use crate::model::world::NodeView;
+
+/// What identification rests on. Whatever is not known is left out: then less can be said, and nothing wrong.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence<'a> {
+    /// The Pod.
+    pub pod: &'a PodView,
+    /// What its spec says; empty when that is not known.
+    pub spec: &'a PodSpecView,
+    /// Its node, when nodes can be read and the node exists.
+    pub node: Option<&'a NodeView>,
+    /// Whether nodes can be read and the Pod's node does not exist any more.
+    pub node_gone: bool,
+    /// Events of the Pod and of the objects that it refers to.
+    pub events: &'a [EventView],
+    /// Objects that it refers to.
+    pub objects: &'a [ObjectView],
+}
+
+/// What the spec of a Pod says that may explain a fault.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodSpecView {
+    /// Its containers of all kinds but ephemeral ones.
+    pub containers: Vec<ContainerSpecView>,
+    /// Its claims, by name.
+    pub claims: Vec<String>,
+    /// Its resource claims, by name.
+    pub resource_claims: Vec<String>,
+    /// Its volumes whose source is an image, by name.
+    pub image_volumes: Vec<String>,
+    /// Which scheduler is to find a node; empty when that is not said.
+    pub scheduler: String,
+    /// `terminationGracePeriodSeconds`; Kubernetes takes 30 when there is none.
+    pub grace_seconds: Option<i64>,
+}
+
+/// What the spec of a container says that may explain a fault.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContainerSpecView {
+    /// Name.
+    pub name: String,
+    /// Limit of memory, as it is written there.
+    pub memory_limit: Option<String>,
+    /// Probe of liveness.
+    pub liveness: Option<ProbeView>,
+    /// Probe of readiness.
+    pub readiness: Option<ProbeView>,
+    /// Probe of the start.
+    pub startup: Option<ProbeView>,
+}
+
+/// How a probe is timed, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeView {
+    /// How long after the start of the container the first try is made.
+    pub initial_delay: i64,
+    /// How often it is tried.
+    pub period: i64,
+    /// How many tries must fail.
+    pub failure_threshold: i64,
+    /// How long a try may take.
+    pub timeout: i64,
+}
+
+/// Which object an Event speaks of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObjectRef {
+    /// Kind.
+    pub kind: String,
+    /// Namespace, empty when it has none or none is told.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// UID, empty when it is not told.
+    pub uid: String,
+    /// Which part of it, for example `spec.containers{main}`.
+    pub field: String,
+}
+
+/// An Event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventView {
+    /// What it speaks of.
+    pub object: ObjectRef,
+    /// Reason.
+    pub reason: String,
+    /// Message.
+    pub message: String,
+    /// When it was seen first.
+    pub first: Option<Timestamp>,
+    /// When it was seen last.
+    pub last: Option<Timestamp>,
+    /// How often.
+    pub count: i64,
+}
+
+/// Any other object: what all of them tell in the same way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObjectView {
+    /// Which one it is; the field is empty.
+    pub object: ObjectRef,
+    /// `status.phase`, empty when there is none.
+    pub phase: String,
+    /// Conditions.
+    pub conditions: Vec<ConditionView>,
+    /// Taints of a node: key and effect.
+    pub taints: Vec<(String, String)>,
+    /// What the status says of an error outside conditions: field and text, for example `status.attachError.message`.
+    pub error: Option<(&'static str, String)>,
+    /// Whether a `StatefulSet` waits for Pods of an older revision than the one that it wants.
+    pub rolls: bool,
+}
+
+/// A condition of any object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConditionView {
+    /// Type.
+    pub type_: String,
+    /// Status: `True`, `False` or `Unknown`.
+    pub status: String,
+    /// Reason.
+    pub reason: String,
+    /// Message.
+    pub message: String,
+    /// When the status last changed.
+    pub changed: Option<Timestamp>,
+}
+
+/// What an aggregated Event begins with, as client-go writes it.
+const COMBINED: &str = "(combined from similar events): ";
+
+/// How much the clocks of a node and of the API server may differ, with whole seconds in between.
+const CLOCK_SKEW_SECONDS: i64 = 2;
+
+static UNKNOWN_SPEC: PodSpecView = PodSpecView {
+    containers: Vec::new(),
+    claims: Vec::new(),
+    resource_claims: Vec::new(),
+    image_volumes: Vec::new(),
+    scheduler: String::new(),
+    grace_seconds: None,
+};
+
+impl<'a> Evidence<'a> {
+    /// The Pod alone.
+    pub fn of(pod: &'a PodView) -> Self {
+        Self {
+            pod,
+            spec: &UNKNOWN_SPEC,
+            node: None,
+            node_gone: false,
+            events: &[],
+            objects: &[],
+        }
+    }
+
+    /// The Events of the Pod with one of these reasons, oldest first.
+    pub(super) fn events_of_pod(&self, reasons: &[&str]) -> Vec<&'a EventView> {
+        self.select(reasons, |event| self.is_of_pod(event))
+    }
+
+    /// Whether an Event speaks of the Pod.
+    pub(super) fn is_of_pod(&self, event: &EventView) -> bool {
+        let is_pod = event.object.kind == "Pod" || event.object.kind.is_empty();
+        is_pod && event.object.is(&self.pod.uid, &self.pod.name)
+    }
+
+    /// The Events of one of its containers with one of these reasons, oldest first.
+    pub(super) fn events_of(&self, container: &str, reasons: &[&str]) -> Vec<&'a EventView> {
+        let mut events = self.events_of_pod(reasons);
+        events.retain(|event| event.is_of_container(container));
+        events
+    }
+
+    /// The Events of its claims with one of these reasons, oldest first. Without a spec, those of any claim.
+    pub(super) fn events_of_claims(&self, reasons: &[&str]) -> Vec<&'a EventView> {
+        let claims = &self.spec.claims;
+        self.select(reasons, |event| {
+            event.object.kind == "PersistentVolumeClaim"
+                && (claims.is_empty()
+                    || event.object.name.is_empty()
+                    || claims.contains(&event.object.name))
+        })
+    }
+
+    /// Whether an Event of a claim speaks of one of its claims. Of a Pod without a spec, any claim may be.
+    pub(super) fn is_of_claim(&self, event: &EventView) -> bool {
+        let is_unknown = self.spec.claims.is_empty() && self.spec.containers.is_empty();
+        let name = &event.object.name;
+        is_unknown || name.is_empty() || self.spec.claims.contains(name)
+    }
+
+    /// The Events of its node with one of these reasons, oldest first.
+    pub(super) fn events_of_node(&self, reasons: &[&str]) -> Vec<&'a EventView> {
+        self.select(reasons, |event| {
+            event.object.kind == "Node" && self.is_of_node(event)
+        })
+    }
+
+    /// Whether an Event of a node speaks of its node. Of a Pod whose node is not told, any node may be.
+    pub(super) fn is_of_node(&self, event: &EventView) -> bool {
+        let node = self.pod.node.as_deref();
+        node.is_none_or(|node| event.object.is("", node))
+    }
+
+    fn select(
+        &self,
+        reasons: &[&str],
+        concerns: impl Fn(&&EventView) -> bool,
+    ) -> Vec<&'a EventView> {
+        let mut events: Vec<&EventView> = self
+            .events
+            .iter()
+            .filter(|event| reasons.contains(&event.reason.as_str()) && concerns(event))
+            .collect();
+        events.sort_by_key(|event| event.seen());
+        events
+    }
+
+    /// What the spec says of a container.
+    pub(super) fn spec_of(&self, container: &ContainerView) -> Option<&'a ContainerSpecView> {
+        let mut containers = self.spec.containers.iter();
+        containers.find(|spec| spec.name == container.name)
+    }
+
+    /// How long the Pod's containers have to stop.
+    pub(super) fn grace_seconds(&self) -> i64 {
+        self.spec.grace_seconds.unwrap_or(30)
+    }
+}
+
+impl ObjectRef {
+    /// Whether it names the object with that UID and name. A name alone decides only where no UID is told, because a
+    /// name is used again; where not even a name is told, there is nothing to tell them apart by.
+    pub(super) fn is(&self, uid: &str, name: &str) -> bool {
+        if self.uid.is_empty() || uid.is_empty() {
+            self.name == name || self.name.is_empty()
+        } else {
+            self.uid == uid
+        }
+    }
+
+    /// For people: kind, namespace and name.
+    pub fn words(&self) -> String {
+        let words = match self.namespace.as_str() {
+            "" => format!("{} {}", self.kind, self.name),
+            namespace => format!("{} {namespace}/{}", self.kind, self.name),
+        };
+        bounded(&words)
+    }
+}
+
+impl EventView {
+    /// The message without what says that it stands for several.
+    pub fn text(&self) -> &str {
+        self.message.strip_prefix(COMBINED).unwrap_or(&self.message)
+    }
+
+    /// When it was seen last.
+    pub fn seen(&self) -> Option<Timestamp> {
+        self.last.or(self.first)
+    }
+
+    /// Whether it speaks of that object.
+    pub fn is_of_object(&self, object: &ObjectRef) -> bool {
+        let kind = &self.object.kind;
+        // A kubelet writes the name of its node where the UID belongs.
+        let uid = if object.kind == "Node" {
+            ""
+        } else {
+            &object.uid
+        };
+        (*kind == object.kind || kind.is_empty()) && self.object.is(uid, &object.name)
+    }
+
+    /// Whether it speaks of that container. Where it does not say of which, the message may.
+    fn is_of_container(&self, container: &str) -> bool {
+        if let Some((_, name)) = self.object.field.split_once('{') {
+            return name.trim_end_matches('}') == container;
+        }
+        let lower = self.message.to_lowercase();
+        let between = |c: char| c.is_whitespace() || "\",:;()".contains(c);
+        !lower.contains("container ") || self.message.split(between).any(|word| word == container)
+    }
+
+    /// Whether it was seen between these moments, as far as times are known.
+    pub(super) fn falls_in(&self, from: Option<Timestamp>, to: Option<Timestamp>) -> bool {
+        let Some(last) = self.seen() else {
+            return true;
+        };
+        let first = self.first.unwrap_or(last);
+        let begins = to.is_none_or(|to| first.as_second() <= to.as_second() + CLOCK_SKEW_SECONDS);
+        let ends =
+            from.is_none_or(|from| last.as_second() >= from.as_second() - CLOCK_SKEW_SECONDS);
+        begins && ends
+    }
+
+    /// Whether it was seen last after that one.
+    pub(super) fn is_after(&self, other: &Self) -> bool {
+        matches!((self.seen(), other.seen()), (Some(this), Some(that)) if this > that)
+    }
+}
+
+impl ObjectView {
+    /// The condition of that type.
+    pub(super) fn condition(&self, type_: &str) -> Option<&ConditionView> {
+        self.conditions.iter().find(|c| c.type_ == type_)
+    }
+}
+
+impl ConditionView {
+    /// Whether the status is `True`.
+    pub(super) fn is_true(&self) -> bool {
+        self.status == "True"
+    }
+}

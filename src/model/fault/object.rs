@@ -1,0 +1,58 @@
+//! Objects beside the Pod: which family judges which kind, and what Events only explain.
+//!
+//! Rule: a kind that nobody here knows is judged by its Events alone.
+
+use super::evidence::{EventView, Evidence, ObjectView};
+use super::text::{EventRule, all_events};
+use super::{Class, Confidence, Fault};
+use super::{application, image, network, node, probe, rollout, scheduling, volume};
+
+/// What Events only explain, by the family that knows.
+const CONTEXT: [&[EventRule]; 7] = [
+    application::CONTEXT,
+    image::CONTEXT,
+    probe::CONTEXT,
+    scheduling::CONTEXT,
+    volume::CONTEXT,
+    network::CONTEXT,
+    node::CONTEXT,
+];
+
+/// What is wrong with an object that is not a Pod.
+pub(super) fn judge(object: &ObjectView, events: &[EventView]) -> Fault {
+    let mut own: Vec<&EventView> = events
+        .iter()
+        .filter(|event| event.is_of_object(&object.object))
+        .collect();
+    own.sort_by_key(|event| event.seen());
+    let fault = match object.object.kind.as_str() {
+        "Node" => node::judge(object, &own),
+        "PersistentVolumeClaim" => volume::claim(object, &own),
+        "VolumeAttachment" => volume::attachment(object),
+        "NodeClaim" => scheduling::node_claim(object),
+        _ => rollout::judge(object, &own),
+    };
+    fault.unwrap_or_else(|| {
+        let message = format!("nothing is wrong with {}", object.object.words());
+        Fault::new(Class::NoFault, Confidence::Proved, &message, None)
+    })
+}
+
+/// What was seen around a Pod that only explains.
+pub(super) fn context(evidence: &Evidence<'_>) -> Vec<Class> {
+    let concerns = |event: &&EventView| match event.object.kind.as_str() {
+        "PersistentVolumeClaim" => evidence.is_of_claim(event),
+        "Node" => evidence.is_of_node(event),
+        _ => evidence.is_of_pod(event),
+    };
+    let events: Vec<&EventView> = evidence.events.iter().filter(concerns).collect();
+    let rules = CONTEXT.iter().copied().flatten();
+    let mut classes = all_events(rules, &events);
+    let nodes = evidence
+        .objects
+        .iter()
+        .filter(|object| object.object.kind == "Node");
+    classes.extend(nodes.filter_map(node::pressure));
+    classes.dedup();
+    classes
+}

@@ -1,0 +1,385 @@
+//! What the scheduler says of Pods that no node takes.
+//!
+//! Rule: each text stands as the scheduler has written it, in one of its versions.
+
+use super::*;
+use crate::model::fault::testing::{PodBuilder, Scene, at, event, object, pod, proof};
+use crate::model::fault::{EventView, identify_object};
+use crate::model::pod::PodView;
+
+fn unscheduled(pod: &PodView, now: Timestamp) -> Option<Fault> {
+    super::unscheduled(&Evidence::of(pod), now)
+}
+
+#[test]
+fn what_the_scheduler_says() {
+    use Class as C;
+    let table = [
+        (
+            "0/2 nodes are available: 1 Insufficient cpu, 1 Insufficient memory, 1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }. preemption: 0/2 nodes are available: 2 No preemption victims found.",
+            C::InsufficientCpu,
+        ),
+        (
+            "0/5 nodes are available: 1 Insufficient cpu, 4 Insufficient memory.",
+            C::InsufficientMemory,
+        ),
+        (
+            "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.",
+            C::InsufficientExtendedResource,
+        ),
+        (
+            "0/1 nodes are available: 1 Insufficient hugepages-2Mi.",
+            C::InsufficientExtendedResource,
+        ),
+        ("0/3 nodes are available: 3 Too many pods.", C::TooManyPods),
+        (
+            "0/1 nodes are available: 1 node(s) had untolerated taint(s).",
+            C::UntoleratedTaint,
+        ),
+        (
+            "0/1 nodes are available: 1 node(s) had taint {a: b}, that the pod didn't tolerate.",
+            C::UntoleratedTaint,
+        ),
+        (
+            "0/2 nodes are available: 2 node(s) had untolerated taint {node.kubernetes.io/not-ready: }.",
+            C::NodeUnknownConditions,
+        ),
+        (
+            "0/2 nodes are available: 2 node(s) were unschedulable.",
+            C::NodesCordoned,
+        ),
+        (
+            "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. no new claims to deallocate, preemption: 0/1 nodes are available",
+            C::NodeSelectorMismatch,
+        ),
+        (
+            "0/1 nodes are available: 1 node(s) didn't match pod anti-affinity rules.",
+            C::PodAntiAffinityConflict,
+        ),
+        (
+            "0/1 nodes are available: 1 node(s) didn't match pod affinity rules.",
+            C::PodAffinityUnsatisfied,
+        ),
+        (
+            "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports.",
+            C::HostPortConflict,
+        ),
+        (
+            "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. preemption: 0/1",
+            C::PvcUnbound,
+        ),
+        (
+            "0/1 nodes are available: 1 node(s) had volume node affinity conflict.",
+            C::VolumeNodeAffinityConflict,
+        ),
+        (
+            "0/1 nodes are available: 1 node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod.",
+            C::RwopConflict,
+        ),
+        ("persistentvolumeclaim \"data\" not found", C::PvcMissing),
+        ("0/0 nodes are available.", C::NoNodes),
+        ("no nodes available to schedule pods", C::NoNodes),
+        ("the moon is in the wrong place", C::Unschedulable),
+    ];
+    for (message, class) in table {
+        let fault = unscheduled(&pod("p").unschedulable(message).build(), at(1)).unwrap();
+        assert_eq!(fault.class, class, "{message}");
+        assert_eq!(fault.at, Some(at(0)));
+    }
+}
+
+#[test]
+fn gates_are_told_by_their_reason() {
+    let gated = pod("p").scheduling(
+        "SchedulingGated",
+        "Scheduling is blocked due to non-empty scheduling gates",
+    );
+    let fault = unscheduled(&gated.build(), at(1)).unwrap();
+    assert_eq!(
+        (fault.class, fault.confidence),
+        (Class::SchedulingGated, Confidence::Proved)
+    );
+}
+
+#[test]
+fn a_scheduled_pod_and_one_not_yet_looked_at_have_no_fault() {
+    assert_eq!(unscheduled(&pod("p").build(), at(600)), None);
+    assert_eq!(
+        unscheduled(&pod("p").scheduling("", "").build(), at(600)),
+        None
+    );
+}
+
+#[test]
+fn a_pod_that_no_scheduler_looks_at_is_told_after_a_while() {
+    let alone = pod("p")
+        .unschedulable("")
+        .but(|pod| pod.conditions.clear())
+        .build();
+    assert_eq!(unscheduled(&alone, at(30)), None);
+    let fault = unscheduled(&alone, at(31)).unwrap();
+    assert_eq!(
+        (fault.class, fault.at),
+        (Class::SchedulerMissing, Some(at(0)))
+    );
+}
+
+fn told(message: &str, seconds: i64) -> EventView {
+    event("FailedScheduling", message).of("p").at(seconds)
+}
+
+fn of_claim(claim: &str, reason: &str, message: &str) -> EventView {
+    event(reason, message)
+        .about("PersistentVolumeClaim", claim)
+        .at(10)
+}
+
+/// A Pod without a node of which the scheduler has written nothing into its status.
+fn unjudged() -> PodBuilder {
+    pod("p").unschedulable("").but(|pod| pod.conditions.clear())
+}
+
+/// A Pod with an unbound claim named `data`.
+fn unbound() -> Scene {
+    let text = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.";
+    let pod = pod("p").unschedulable(text).alone();
+    pod.but_spec(|spec| spec.claims = vec!["data".to_owned()])
+}
+
+#[test]
+fn what_else_the_scheduler_says() {
+    use Class as C;
+    let table = [
+        (
+            "1 Insufficient ephemeral-storage",
+            C::InsufficientEphemeralStorage,
+        ),
+        (
+            "1 node(s) had untolerated taint {node.kubernetes.io/unschedulable: }",
+            C::NodesCordoned,
+        ),
+        (
+            "1 node(s) had untolerated taint {node.kubernetes.io/unreachable: }",
+            C::NodeUnknownConditions,
+        ),
+        ("1 node(s) had unknown conditions", C::NodeUnknownConditions),
+        (
+            "1 node(s) didn't match node selector",
+            C::NodeSelectorMismatch,
+        ),
+        (
+            "1 node(s) didn't match the requested node name",
+            C::NodeNameMismatch,
+        ),
+        (
+            "1 node(s) didn't satisfy existing pods anti-affinity rules",
+            C::PodAntiAffinityConflict,
+        ),
+        (
+            "1 node(s) didn't match pod topology spread constraints",
+            C::TopologySpreadUnsatisfiable,
+        ),
+        (
+            "1 node(s) didn't match pod topology spread constraints (missing required label)",
+            C::TopologySpreadUnsatisfiable,
+        ),
+        (
+            "1 node(s) didn't match Pod's required features",
+            C::NodeFeatureMissing,
+        ),
+        (
+            "resourceclaim.resource.k8s.io \"gpu\" not found",
+            C::ResourceClaimMissing,
+        ),
+        (
+            "1 cannot allocate all claims",
+            C::ResourceClaimUnschedulable,
+        ),
+        ("1 resourceclaim in use", C::ResourceClaimUnschedulable),
+        (
+            "1 resourceclaim not available on the node",
+            C::ResourceClaimUnschedulable,
+        ),
+        (
+            "resourceclaim \"gpu\" is being deleted",
+            C::ResourceClaimUnschedulable,
+        ),
+        (
+            "waiting for minCount pods from a gang to appear in scheduling queue",
+            C::GangWaiting,
+        ),
+        (
+            "waiting for pods's pod group \"g\" to appear in scheduling queue",
+            C::GangWaiting,
+        ),
+    ];
+    for (text, class) in table {
+        let message = format!("0/1 nodes are available: {text}.");
+        let fault = pod("p").unschedulable(&message).alone().fault(30);
+        assert_eq!(
+            (fault.class, fault.confidence),
+            (class, Confidence::Witnessed),
+            "{text}"
+        );
+        let condition = proof("Pod p", "status.conditions[PodScheduled].message", &message);
+        assert_eq!(fault.proofs, [condition]);
+    }
+}
+
+#[test]
+fn an_error_of_the_scheduler_is_told_by_its_reason() {
+    let fault = pod("p")
+        .scheduling("SchedulerError", "boom")
+        .alone()
+        .fault(30);
+    assert_eq!(
+        (fault.class, fault.confidence),
+        (Class::SchedulerError, Confidence::Proved)
+    );
+}
+
+#[test]
+fn the_reason_of_most_nodes_is_the_class_and_the_others_contribute() {
+    let fault = pod("p")
+        .unschedulable(
+            "0/6 nodes are available: 1 node(s) had untolerated taint {a: b}, 2 Insufficient \
+             memory, 3 Insufficient cpu. preemption: 0/6 nodes are available: 6 Too many pods.",
+        )
+        .alone()
+        .fault(30);
+    assert_eq!(fault.class, Class::InsufficientCpu);
+    assert_eq!(
+        fault.contributing,
+        [Class::InsufficientMemory, Class::UntoleratedTaint]
+    );
+}
+
+#[test]
+fn what_is_said_of_the_pod_as_a_whole_beats_what_is_said_of_nodes() {
+    let text =
+        "0/9 nodes are available: 9 Insufficient cpu, persistentvolumeclaim \"data\" not found.";
+    let fault = pod("p").unschedulable(text).alone().fault(30);
+    assert_eq!(fault.class, Class::PvcMissing);
+    assert_eq!(fault.contributing, [Class::InsufficientCpu]);
+}
+
+#[test]
+fn an_event_tells_what_the_status_does_not() {
+    let text = "0/1 nodes are available: 1 Too many pods.";
+    let fault = unjudged().told([told(text, 20)]).fault(60);
+    assert_eq!(
+        (fault.class, fault.confidence, fault.at),
+        (Class::TooManyPods, Confidence::Witnessed, Some(at(20)))
+    );
+    let said = proof("Event FailedScheduling of Pod p", "message", text);
+    assert_eq!(fault.proofs, [said]);
+    let silent = pod("p").unschedulable("").told([told(text, 20)]);
+    assert_eq!(silent.fault(60).class, Class::TooManyPods);
+}
+
+#[test]
+fn the_condition_counts_more_than_the_event_which_may_be_cut() {
+    let condition = pod("p").unschedulable("0/1 nodes are available: 1 Insufficient cpu.");
+    let cut = told("0/1 nodes are available: 1 Too many pods", 20);
+    let fault = condition.told([cut]).fault(60);
+    assert_eq!(fault.class, Class::InsufficientCpu);
+}
+
+#[test]
+fn the_newest_event_counts_and_none_before_a_node_was_found() {
+    let cpu = || told("0/1 nodes are available: 1 Insufficient cpu.", 10);
+    let pods = || told("0/1 nodes are available: 1 Too many pods.", 20);
+    let fault = unjudged().told([pods(), cpu()]).fault(60);
+    assert_eq!(fault.class, Class::TooManyPods);
+    let found = event("Scheduled", "Successfully assigned n/p to node-a")
+        .of("p")
+        .at(30);
+    let fault = unjudged().told([cpu(), pods(), found]).fault(60);
+    assert_eq!(fault.class, Class::NoFault);
+}
+
+#[test]
+fn events_of_another_pod_say_nothing() {
+    let other = told("0/1 nodes are available: 1 Insufficient cpu.", 10).of("other");
+    let fault = unjudged().told([other]).fault(60);
+    assert_eq!(fault.class, Class::SchedulerMissing);
+}
+
+#[test]
+fn what_is_known_of_a_claim_is_the_cause_that_it_is_not_bound() {
+    for (reason, text, class) in [
+        (
+            "FailedBinding",
+            "no persistent volumes available for this claim and no storage class is set",
+            Class::StorageClassMissing,
+        ),
+        (
+            "ProvisioningFailed",
+            "storageclass.storage.k8s.io \"fast\" not found",
+            Class::StorageClassMissing,
+        ),
+        (
+            "ProvisioningFailed",
+            "failed to provision volume: quota",
+            Class::ProvisioningFailed,
+        ),
+        ("ClaimLost", "gone", Class::ClaimLost),
+    ] {
+        let fault = unbound().told([of_claim("data", reason, text)]).fault(60);
+        assert_eq!(fault.class, class, "{text}");
+        assert_eq!(fault.contributing, [Class::PvcUnbound]);
+        assert_eq!(fault.proofs.len(), 2, "the Event and the condition");
+        let other = unbound().told([of_claim("logs", reason, text)]);
+        assert_eq!(other.fault(60).class, Class::PvcUnbound);
+    }
+    let fault = unbound().fault(60);
+    assert_eq!(fault.class, Class::PvcUnbound);
+    let lost = object("PersistentVolumeClaim", "data").in_phase("Lost");
+    let fault = unbound().beside(lost).fault(60);
+    assert_eq!(fault.class, Class::ClaimLost);
+    let waits = of_claim("data", "WaitForFirstConsumer", "waiting");
+    let fault = unbound().told([waits]).fault(60);
+    assert_eq!(fault.class, Class::PvcUnbound);
+    assert_eq!(fault.contributing, [Class::WaitForFirstConsumer]);
+}
+
+#[test]
+fn a_pod_that_names_a_resource_claim_is_not_looked_at_before_there_is_one() {
+    let waits = unjudged().alone();
+    let waits = waits.but_spec(|spec| spec.resource_claims = vec!["gpu".to_owned()]);
+    let fault = waits.fault(60);
+    assert_eq!(
+        (fault.class, fault.confidence),
+        (Class::ResourceClaimMissing, Confidence::Inferred)
+    );
+    assert!(fault.message.ends_with("resource claim gpu"));
+}
+
+#[test]
+fn a_claim_for_a_node_is_told_by_its_first_step_that_failed() {
+    for step in ["Launched", "Registered", "Initialized"] {
+        let claim = |status| {
+            let claim = object("NodeClaim", "pool-1");
+            identify_object(&claim.says(step, status, "Failed", "sold out"), &[])
+        };
+        let fault = claim("False");
+        assert_eq!(
+            (fault.class, fault.confidence),
+            (Class::NodeProvisioningFailed, Confidence::Proved)
+        );
+        assert_eq!(claim("True").class, Class::NoFault);
+    }
+}
+
+#[test]
+fn an_autoscaler_that_cannot_help_and_a_preemption_under_way_only_contribute() {
+    for (reason, class) in [
+        ("NotTriggerScaleUp", Class::NodeProvisioningFailed),
+        ("Nominated", Class::PreemptionPending),
+    ] {
+        let full = pod("p").unschedulable("0/1 nodes are available: 1 Insufficient cpu.");
+        let fault = full.told([event(reason, "text").of("p").at(20)]).fault(60);
+        assert_eq!(fault.class, Class::InsufficientCpu);
+        assert_eq!(fault.contributing, [class]);
+    }
+}
