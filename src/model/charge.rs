@@ -47,6 +47,9 @@ impl Engine<'_> {
         let child = self.name(charge.child).to_owned();
         let supervisor = self.memory.supervisor_mut(self.tree.nodes[parent].name);
         for entry in &mut supervisor.charges {
+            if charge.was_started && entry.child == child {
+                entry.failed_starts = 0;
+            }
             entry.forget_old(at, policy.intensity);
         }
         supervisor.charges.retain(|entry| !entry.times.is_empty());
@@ -69,9 +72,7 @@ impl Engine<'_> {
                 supervisor.charges.len() - 1
             });
         let entry = &mut supervisor.charges[index];
-        if charge.was_started {
-            entry.failed_starts = 0;
-        } else {
+        if !charge.was_started {
             entry.failed_starts += charge.toll.count;
         }
         let allowed = restarts_allowed(policy.intensity);
@@ -81,6 +82,8 @@ impl Engine<'_> {
         let most = i64::try_from(entry.times.len()).unwrap_or(i64::MAX);
         entry.failed_starts = entry.failed_starts.min(most);
         let spent = elsewhere + entry.times.len();
+        // Deaths that nobody saw are not entered where others have filled the window.
+        supervisor.charges.retain(|entry| !entry.times.is_empty());
 
         let step = supervisor
             .backoff

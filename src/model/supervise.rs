@@ -70,6 +70,10 @@ impl Engine<'_> {
         {
             record.backoff.retain(|b| b.child != name);
             record.gave_up.retain(|g| g.child != name);
+            for entry in record.charges.iter_mut().filter(|c| c.child == name) {
+                // It is out of the way: what it failed at counts no longer than anything else.
+                entry.failed_starts = 0;
+            }
         }
         if let Some(worker) = self.memory.workers.get_mut(name) {
             worker.started = false;

@@ -41,7 +41,12 @@ fn run(oracle: &mut Oracle, seeds: Range<u64>) -> Vec<Ran> {
         let (again, sound): (Vec<Ran>, Vec<Ran>) = all
             .into_iter()
             .partition(|ran| ran.fails || ran.otp.is_err());
-        let again = again.into_iter().map(|ran| ran.history).collect();
+        if again.is_empty() {
+            return sound;
+        }
+        let again: Vec<History> = again.into_iter().map(|ran| ran.history).collect();
+        let seeds: Vec<u64> = again.iter().map(|history| history.seed).collect();
+        println!("run again: {seeds:?}");
         all = sound;
         all.extend(run_once(oracle, again));
     }

@@ -192,8 +192,8 @@ pub(super) fn state(world: &World) -> String {
     text
 }
 
-/// What it has cost so far: how many deaths were judged; of each supervisor its incarnation and how many charges are in its
-/// window; the incarnation of each worker.
+/// What it has cost so far: how many deaths were judged; of each supervisor its incarnation and how many charges it
+/// remembers; the incarnation of each worker.
 pub(super) fn cost(world: &World) -> String {
     let count = |number: usize, what: &str| match number {
         1 => format!("1 {what}"),

@@ -90,6 +90,11 @@ async fn restarted(cluster: &'static Cluster, n: u64) -> u64 {
     let (created, deleted): (Vec<&Request>, Vec<&Request>) = of_pods
         .filter(|one| one.is_write())
         .partition(|one| one.verb == "create");
+    assert_eq!(
+        (created.len(), deleted.len()),
+        (2 * MEMBERS.len(), MEMBERS.len() - 1),
+        "after write {n}: {deleted:#?}"
+    );
     let in_turn: Vec<&str> = deleted
         .iter()
         .filter_map(|one| one.name.strip_prefix("tree-")?.split('-').next())
@@ -98,11 +103,6 @@ async fn restarted(cluster: &'static Cluster, n: u64) -> u64 {
         in_turn,
         ["d", "c", "a"],
         "after write {n}: stopped in reverse"
-    );
-    assert_eq!(
-        (created.len(), deleted.len()),
-        (2 * MEMBERS.len(), MEMBERS.len() - 1),
-        "after write {n}: {deleted:#?}"
     );
     n
 }

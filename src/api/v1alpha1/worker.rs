@@ -154,7 +154,8 @@ pub struct SlotStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished: Option<FinishedReplica>,
 
-    /// charges are the times of the restarts charged to this slot, oldest first.
+    /// charges are the times of the restarts charged to this slot, oldest first. Those that are older than the parent's
+    /// `intensity.periodSeconds` count no more; they are removed when the slot is charged again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 101))]
     pub charges: Vec<Time>,

@@ -47,6 +47,35 @@ fn a_give_up_begins_when_the_fenced_pod_is_proven_dead() {
     assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
 }
 
+/// What was removed and still runs where nobody can reach it keeps nothing from stopping, and the tree from nothing.
+#[test]
+fn what_is_removed_on_a_silent_node_is_not_waited_for() {
+    let children = [
+        worker("a", "", ""),
+        worker("b", "", ""),
+        worker("c", "", ""),
+    ];
+    let mut lab = Lab::new(&format!(
+        "startup: Ordered\nchildren:\n{}",
+        children.concat()
+    ));
+    lab.run(30);
+    lose(&mut lab, "c", 0);
+    lab.run(90);
+    assert_eq!(lab.live("c"), [0], "it runs elsewhere");
+    lab.edit(|spec| spec.children.truncate(1));
+    lab.settle();
+    assert_eq!(lab.state(), "TTF Stopping", "{}", lab.message());
+    assert_eq!(
+        lab.message(),
+        "b was removed and is being stopped (and 1 more)"
+    );
+    lab.run(30);
+    assert_eq!((lab.live("b"), lab.live("c")), (vec![], vec![]));
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    assert!(lab.pods().any(|pod| pod.child == "c"), "it is still there");
+}
+
 #[test]
 fn what_is_disabled_stops_without_waiting_for_a_fence() {
     let mut lab = Lab::new(FENCE);

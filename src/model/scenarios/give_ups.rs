@@ -202,6 +202,31 @@ fn delays_begin_anew_for_what_was_given_up_and_for_nothing_else() {
     assert_eq!(steps, [("b", 1)]);
 }
 
+/// What is disabled is out of the way: what it failed at counts no longer than any other charge.
+#[test]
+fn failed_starts_of_a_disabled_child_leave_the_window() {
+    let policy = "intensity: {maxRestarts: 3, periodSeconds: 60}";
+    let children = [worker("a", "", ""), worker("b", "", "")];
+    let mut lab = Lab::new(&format!("{policy}\nchildren:\n{}", children.concat()));
+    lab.behave("b", Behaviour::Hang);
+    for _ in 0..3 {
+        lab.run(10);
+        lab.kill("b", 0, 1);
+    }
+    lab.run(100);
+    assert_eq!(
+        lab.charges("(root)"),
+        charges(&[("b", 3)]),
+        "whatever their age"
+    );
+    lab.edit(|spec| spec.children[1].enabled = false);
+    lab.run(120);
+    assert_eq!(lab.charges("(root)"), charges(&[]));
+    lab.kill("a", 0, 1);
+    lab.run(10);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+}
+
 /// `restartAt` on a supervisor that was given up begins it anew, at once, and leaves what was given up beside it alone.
 #[test]
 fn a_supervisor_that_was_given_up_is_begun_anew_when_somebody_asks() {

@@ -51,8 +51,10 @@ fn an_exhausted_slot_is_parked_and_does_not_take_the_worker_down() {
     lab.run(6);
     lab.kill("a", 2, 1);
     lab.run(5);
+    assert_eq!(lab.world.tree.status.budget, "0/1 in 300s at a/2");
     lab.kill("a", 2, 1);
     lab.run(3);
+    assert_eq!(lab.world.tree.status.budget, "1/1 in 300s at (root)");
     assert_eq!(lab.state(), "TFT SlotParked", "{}", lab.message());
     assert_eq!(lab.live("a"), [0, 1]);
     lab.run(70);

@@ -184,13 +184,10 @@ impl Story {
         if lab.writes != writes {
             return Err(format!("{} writes while idle", lab.writes - writes));
         }
-        let budget = &lab.world.tree.status.budget;
-        let restarts = budget.split(' ').next().unwrap_or_default();
-        let is_full = restarts
-            .split_once('/')
-            .is_none_or(|(left, all)| left == all);
-        if !is_full {
-            return Err(format!("charges are left in a window: {budget}"));
+        let supervisors = &lab.world.tree.status.supervisors;
+        let mut charges = supervisors.iter().map(|record| lab.charges(&record.name));
+        if let Some(left) = charges.find(|charges| !charges.is_empty()) {
+            return Err(format!("charges are left in a window: {left:?}"));
         }
         lab.tree_mut().deleting = true;
         lab.run(60);

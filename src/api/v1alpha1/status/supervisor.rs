@@ -40,7 +40,8 @@ pub struct SupervisorStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<OperationStatus>,
 
-    /// charges are the restarts charged to this supervisor within its window, by child.
+    /// charges are the restarts charged to this supervisor, by child; those that are older than its window are removed when
+    /// it is charged again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub charges: Vec<ChargeStatus>,

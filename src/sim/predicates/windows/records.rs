@@ -108,7 +108,7 @@ pub(super) fn gives_up(tree: &Value, supervisor: &str) -> bool {
         })
 }
 
-/// The charges of a supervisor's window, by child.
+/// The charges that a supervisor remembers, by child.
 pub(super) fn times(record: &Value) -> Vec<(String, Vec<String>)> {
     let texts = |list: &Value| -> Vec<String> {
         list.as_array()
