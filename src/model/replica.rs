@@ -271,3 +271,41 @@ fn alive_since(pod: &PodView, ready: bool) -> Option<Timestamp> {
         .filter(|c| ready && c.is_true);
     condition.and_then(|c| c.changed).max(running)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::lab::Lab;
+    use crate::model::pod::PodPhase;
+    use crate::model::tree::Tree;
+
+    /// A kubelet may refuse a Pod and its successor within one second, before anybody has seen the successor.
+    #[test]
+    fn of_two_pods_that_are_over_the_successor_is_the_one_to_judge() {
+        let template = "worker: {template: {spec: {containers: [{name: app, image: one}]}}}";
+        let mut lab = Lab::new(&format!("children: [{{name: a, {template}}}]"));
+        lab.run(5);
+        let mut known = lab.pod_mut("a", 0).clone();
+        known.phase = PodPhase::Failed;
+        let mut world = lab.world.clone();
+        let tree = Tree::parse("t", &lab.world.tree.spec).unwrap();
+        let leaf = tree.leaf(tree.find("a").unwrap()).unwrap();
+        let worker = world.workers.get_mut("a").unwrap();
+        let name = names::interchangeable_pod_name("t", "a", &worker.uid, 0, &known.uid);
+        let next = PodView {
+            uid: "next".into(),
+            name,
+            ..known.clone()
+        };
+        for pods in [[&known, &next], [&next, &known]] {
+            let worker = world.workers.get_mut("a").unwrap();
+            worker.pods = pods.map(|pod| Arc::new(pod.clone())).to_vec();
+            let memory = Memory::load(&world);
+            let sorted = Replicas::sort("t", "a", leaf, &world.workers["a"], &memory);
+            let current = sorted.wanted[0].current.unwrap();
+            assert_eq!(current.uid, "next");
+        }
+    }
+}

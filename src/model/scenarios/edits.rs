@@ -125,6 +125,24 @@ fn a_quota_is_waited_for() {
     assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
 }
 
+/// A name that somebody else holds is told once for each replica, however often it is tried.
+#[test]
+fn a_name_that_is_taken_is_told_once() {
+    let mut lab = Lab::new(&many(2, 1));
+    lab.refuse_creates = Some(Refusal {
+        child: "a".into(),
+        slot: None,
+        at: lab.now,
+        code: 409,
+        reason: "NameCollision".into(),
+        message: "the name is held by an object of somebody else".into(),
+    });
+    lab.run(120);
+    assert_eq!(lab.state(), "FFT NameCollision", "{}", lab.message());
+    let told = lab.events.iter().filter(|e| *e == "ChildNameCollision");
+    assert_eq!(told.count(), 2, "{:?}", lab.told);
+}
+
 /// A hundred replicas that are refused cost as many requests as one, and one Event.
 #[test]
 fn a_refusal_of_one_replica_spares_its_siblings_the_try() {
