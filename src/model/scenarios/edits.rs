@@ -125,6 +125,21 @@ fn a_quota_is_waited_for() {
     assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
 }
 
+/// A stop that is taken back before it is over was ordered all the same.
+#[test]
+fn a_child_that_is_enabled_again_while_it_stops_is_not_taken_for_deleted() {
+    let mut lab = Lab::new(ONE);
+    lab.run(5);
+    lab.stopping.insert("a".into(), 8);
+    lab.edit(|spec| spec.children[0].enabled = false);
+    lab.run(3);
+    lab.edit(|spec| spec.children[0].enabled = true);
+    lab.run(30);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    assert_eq!(lab.world.tree.status.restarts, 0);
+    assert_eq!(lab.told, [""; 0]);
+}
+
 /// A name that somebody else holds is told once for each replica, however often it is tried.
 #[test]
 fn a_name_that_is_taken_is_told_once() {

@@ -6,6 +6,18 @@ use super::ONE;
 use crate::model::fault::Verdict;
 use crate::model::lab::{Behaviour, Lab};
 
+/// A hold ends when what it names is gone, not only when the replica has started.
+#[test]
+fn a_hold_ends_when_the_image_comes() {
+    let mut lab = Lab::new(ONE);
+    lab.behave("a", Behaviour::NoImage);
+    lab.run(60);
+    assert_eq!(lab.state(), "FFT Held", "{}", lab.message());
+    lab.behave("a", Behaviour::Hang);
+    lab.run(5);
+    assert_eq!(lab.state(), "FTF Starting", "{}", lab.message());
+}
+
 #[test]
 fn a_missing_image_is_held_and_charges_nothing() {
     let mut lab = Lab::new(ONE);
