@@ -276,6 +276,26 @@ fn a_suspended_tree_stops_in_order_and_starts_as_new() {
     );
 }
 
+/// A supervisor that has shut itself down has done its work, until somebody gives it other work.
+#[test]
+fn a_supervisor_that_has_finished_runs_again_when_a_template_below_it_is_edited() {
+    let mut lab = lab(
+        "",
+        &[
+            supervisor("s", "", "restart: Transient, autoShutdown: AnySignificant"),
+            worker("b", "s", "restart: Transient, significant: true"),
+            worker("c", "s", ""),
+        ],
+    );
+    lab.kill("b", 0, 0);
+    lab.run(60);
+    assert_eq!((lab.live("b"), lab.live("c")), (vec![], vec![]));
+    lab.edit_template("c", "two");
+    lab.run(10);
+    assert_eq!((lab.live("b"), lab.live("c")), (vec![0], vec![0]));
+    assert_eq!(lab.record("s").unwrap().incarnation, 2);
+}
+
 #[test]
 fn restart_at_restarts_once() {
     let mut lab = lab(
