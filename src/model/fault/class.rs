@@ -101,7 +101,7 @@ macro_rules! families {
         /// A family of classes: where in the life of a Pod things went wrong.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Family {
-            $(#[doc = concat!("See [`", stringify!($family), "`].")] $family,)+
+            $(#[doc = concat!("Its classes are declared as those of `", stringify!($family), "`.")] $family,)+
         }
 
         impl Family {
@@ -126,7 +126,7 @@ macro_rules! families {
         /// What a fault is. The names are those of the fault taxonomy in the documentation.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Class {
-            $(#[doc = concat!("A class of the family [`", stringify!($family), "`].")] $family($family),)+
+            $(#[doc = concat!("A class of the family `", stringify!($family), "`.")] $family($family),)+
         }
 
         impl Class {
