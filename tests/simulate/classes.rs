@@ -8,7 +8,7 @@ use coppice::simulate::{Fault, Plan, Row, read, simulate};
 use super::ONE;
 
 /// How many classes a simulated cluster can show. The others stand only in Events, or sum up several Pods, or are none.
-const ACTED_OUT: usize = 118;
+const ACTED_OUT: usize = 121;
 
 fn timeline(class: Class, at: &str) -> Vec<Row> {
     let fault: Fault = format!("app={class}{at}").parse().unwrap();
