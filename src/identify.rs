@@ -49,17 +49,22 @@ pub fn identify(source: &str, text: &str, clock: Timestamp) -> Result<Answers, N
     let mut warnings = Vec::new();
     let mut subjects: Vec<Subject> = Vec::new();
     let mut listed = Vec::new();
+    let mut has_list = false;
     for value in values {
         match Document::of(source, value)? {
             Document::Evidence(document) => {
                 warnings.extend(document.warnings(source));
                 subjects.extend(document.subject());
             }
-            Document::Objects(objects) => listed.extend(objects),
+            Document::Objects(objects) => {
+                has_list = true;
+                listed.extend(objects);
+            }
         }
     }
     subjects.extend(document::subjects(&listed));
-    if subjects.is_empty() && listed.is_empty() {
+    // A list may well be empty.
+    if subjects.is_empty() && !has_list {
         return Err(NotKubernetes(format!("{source}: there is no object in it")));
     }
     let mut answers: Vec<Answer> = subjects.iter().map(|subject| subject.answer(now)).collect();

@@ -74,6 +74,11 @@ impl Document {
             let of_list = kind.trim_end_matches("List");
             return Ok(Self::Objects(items(&value, of_list)));
         }
+        if kind == "Status" {
+            return Ok(Self::Evidence(EvidenceDocument(
+                serde_json::json!({ "createError": value }),
+            )));
+        }
         if !kind.is_empty() {
             return Ok(Self::Objects(vec![value]));
         }
@@ -163,7 +168,12 @@ impl EvidenceDocument {
             return Some(of_pod(&pod, events, &around));
         }
         if let Some(first) = around.first() {
-            return Some(of_object(first, events, &around[1..]));
+            let rest = &around[1..];
+            return Some(if first["kind"] == "Pod" {
+                of_pod(first, events, rest)
+            } else {
+                of_object(first, events, rest)
+            });
         }
         let object = events.first()?.object.clone();
         Some(named_by_events(object, events))

@@ -219,16 +219,19 @@ fn what_is_no_kubernetes_is_refused_with_what_was_expected() {
 
 #[test]
 fn a_file_without_an_object_is_refused() {
-    for text in [
-        "",
-        "---\n",
-        "# nothing\n",
-        "{\"kind\": \"List\", \"items\": []}",
-        "{\"kind\": \"List\", \"items\": null}",
-        "pod: null",
-        "events: []",
-    ] {
+    for text in ["", "---\n", "# nothing\n", "pod: null", "events: []"] {
         let refused = identify("file", text, clock()).unwrap_err().to_string();
         assert_eq!(refused, "file: there is no object in it", "{text:?}");
+    }
+}
+
+#[test]
+fn a_list_of_nothing_has_no_answers() {
+    for items in ["[]", "null"] {
+        let text = format!("{{\"kind\": \"List\", \"items\": {items}}}");
+        assert!(
+            identify("file", &text, clock()).unwrap().answers.is_empty(),
+            "{items}"
+        );
     }
 }

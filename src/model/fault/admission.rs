@@ -90,6 +90,18 @@ family! {
     }
 }
 
+/// What the kubelet says of an admission that failed for a reason that it did not expect.
+pub(super) const UNEXPECTED: &[Rule] = &[
+    Rule(
+        Class::DeviceAllocationFailed,
+        &["allocate failed", "device plugin"],
+    ),
+    Rule(
+        Class::KubeletOutOfResource,
+        &["to reclaim resources", "set of pods to preempt"],
+    ),
+];
+
 /// Reasons of Pods that the kubelet refused, in lower case.
 pub(super) const REJECTED: &[(&str, Class)] = &[
     ("nodeaffinity", Class::KubeletNodeAffinityRejected),
@@ -146,21 +158,16 @@ const RULES: &[Rule] = &[
     Rule(Class::QuotaExceeded, &["exceeded quota: "]),
     Rule(
         Class::QuotaRequiresResources,
-        &["failed quota: ", "insufficient quota to consume"],
+        &["failed quota: ", "insufficient quota"],
     ),
     Rule(Class::QuotaStatusUnknown, &["status unknown for quota"]),
     Rule(Class::PodSecurityViolation, &["violates podsecurity"]),
     Rule(
         Class::LimitRangeViolation,
         &[
-            "maximum cpu usage per",
-            "maximum memory usage per",
-            "maximum ephemeral-storage usage per",
-            "maximum storage usage per",
-            "minimum cpu usage per",
-            "minimum memory usage per",
-            "minimum ephemeral-storage usage per",
-            "minimum storage usage per",
+            "usage per container is",
+            "usage per pod is",
+            "usage per persistentvolumeclaim is",
             "max limit to request ratio",
         ],
     ),

@@ -69,8 +69,8 @@ const CONFIG: &[Rule] = &[
             "references non-existent config key",
         ],
     ),
-    Rule(Class::ConfigMapMissing, &["configmap \""]),
-    Rule(Class::SecretMissing, &["secret \""]),
+    Rule(Class::ConfigMapMissing, &["configmap \"…not found"]),
+    Rule(Class::SecretMissing, &["secret \"…not found"]),
     Rule(
         Class::RunAsNonRootViolation,
         &[
@@ -157,6 +157,10 @@ pub(super) fn of_config(message: &str) -> Option<Class> {
 
 /// What the runtime names as wrong when it starts a container.
 pub(super) fn of_start(message: &str) -> Option<Class> {
+    if message.contains("fork/exec") {
+        // What is missing is a program of the runtime itself.
+        return first_match(START, message);
+    }
     let command = ["exec: ", "exec /", "open executable"]
         .iter()
         .find_map(|mark| message.find(mark).map(|start| &message[start..]));

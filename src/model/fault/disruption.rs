@@ -235,17 +235,19 @@ fn is_stale(pod: &PodView, condition: &PodCondition, now: Timestamp) -> bool {
             .is_some_and(|changed| now.duration_since(changed) > STALE_AFTER)
 }
 
-/// Whether a container had ended by itself before the Pod was asked to end.
+/// Whether the Pod had ended by itself before it was asked to end: a container with a failure, or all of them.
 fn ended_before(pod: &PodView, asked: Timestamp) -> bool {
-    let inits = pod.init_containers.iter().filter(|c| c.judged);
-    let failed_inits = inits
-        .filter_map(ContainerView::end)
-        .filter(|end| end.exit_code != 0);
-    pod.judged()
-        .filter_map(ContainerView::end)
-        .chain(failed_inits)
-        .filter_map(|end| end.finished)
-        .any(|finished| asked.duration_since(finished) > CLOCK_SKEW)
+    let was_before = |container: &ContainerView, failed_only: bool| {
+        let end = container
+            .end()
+            .filter(|end| !failed_only || end.exit_code != 0);
+        end.and_then(|end| end.finished)
+            .is_some_and(|finished| asked.duration_since(finished) > CLOCK_SKEW)
+    };
+    let mut inits = pod.init_containers.iter().filter(|c| c.judged);
+    let has_failed =
+        inits.any(|c| was_before(c, true)) || pod.judged().any(|c| was_before(c, true));
+    has_failed || pod.judged().next().is_some() && pod.judged().all(|c| was_before(c, false))
 }
 
 #[cfg(test)]

@@ -94,6 +94,9 @@ const RULES: &[Rule] = &[
         &[
             "toomanyrequests",
             "429 too many requests",
+            "http 429",
+            "too many requests",
+            "pull qps exceeded",
             "pull rate limit",
             "rate limit exceeded",
         ],
@@ -104,6 +107,7 @@ const RULES: &[Rule] = &[
             "x509:",
             "certificate has expired",
             "server gave http response to https client",
+            "first record does not look like a tls handshake",
         ],
     ),
     Rule(
@@ -119,6 +123,8 @@ const RULES: &[Rule] = &[
         &[
             "401 unauthorized",
             "403 forbidden",
+            "http 401",
+            "http 403",
             "unauthorized",
             "authentication required",
             "no basic auth credentials",
@@ -141,20 +147,30 @@ const RULES: &[Rule] = &[
             "server misbehaving",
             "try again",
             "unexpected eof",
+            ": eof",
+            "connection timed out",
+            "temporary failure in name resolution",
             "500 internal server error",
             "502 bad gateway",
             "503 service unavailable",
             "504 gateway timeout",
         ],
     ),
+    // The node lacks something, or what it has is broken; the registry has the image.
+    Rule(
+        Class::ImagePullFailed,
+        &["executable file not found", "content digest…not found"],
+    ),
     Rule(
         Class::ImageNotFound,
         &[
             "manifest unknown",
             "name unknown",
-            "manifest for",
+            "manifest for…not found",
             "not found",
-            "404",
+            "404 not found",
+            "http 404",
+            "status code 404",
         ],
     ),
     Rule(

@@ -116,6 +116,7 @@ const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 /// Reasons of Events of a node that only explain.
 pub(super) const CONTEXT: &[EventRule] = &[
     EventRule(&["SystemOOM", "OOMKilling"], &[""], Class::NodeSystemOom),
+    EventRule(&["Rebooted"], &[""], Class::NodeRebooted),
     EventRule(
         &[
             "TaskHung",

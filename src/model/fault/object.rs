@@ -18,6 +18,24 @@ const CONTEXT: [&[EventRule]; 7] = [
     node::CONTEXT,
 ];
 
+/// The kinds whose status is understood.
+const JUDGED: [&str; 9] = [
+    "Node",
+    "PersistentVolumeClaim",
+    "VolumeAttachment",
+    "NodeClaim",
+    "Deployment",
+    "ReplicaSet",
+    "StatefulSet",
+    "DaemonSet",
+    "Job",
+];
+
+/// Whether anything of its status is told.
+fn has_status(object: &ObjectView) -> bool {
+    !object.conditions.is_empty() || !object.phase.is_empty()
+}
+
 /// What is wrong with an object that is not a Pod.
 pub(super) fn judge(object: &ObjectView, events: &[EventView]) -> Fault {
     let mut own: Vec<&EventView> = events
@@ -33,8 +51,14 @@ pub(super) fn judge(object: &ObjectView, events: &[EventView]) -> Fault {
         _ => rollout::judge(object, &own),
     };
     fault.unwrap_or_else(|| {
-        let message = format!("nothing is wrong with {}", object.object.words());
-        Fault::new(Class::NoFault, Confidence::Proved, &message, None)
+        let kind = object.object.kind.as_str();
+        let (message, confidence) = if JUDGED.contains(&kind) && has_status(object) {
+            ("nothing is wrong with", Confidence::Proved)
+        } else {
+            ("nothing is known to be wrong with", Confidence::Rest)
+        };
+        let message = format!("{message} {}", object.object.words());
+        Fault::new(Class::NoFault, confidence, &message, None)
     })
 }
 

@@ -36,7 +36,14 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Option<Fault> {
         "" => "the kubelet refused the Pod".to_owned(),
         reason => format!("the kubelet ended or refused the Pod ({reason})"),
     };
-    let mut fault = Fault::new(class, Confidence::Proved, &join(&head, message), None);
+    // This one reason stands for several causes, which only the message tells apart.
+    let is_vague = class == Class::NodePressureEviction && !is_told(message);
+    let confidence = if is_vague {
+        Confidence::Inferred
+    } else {
+        Confidence::Proved
+    };
+    let mut fault = Fault::new(class, confidence, &join(&head, message), None);
     if !reason.is_empty() {
         fault = fault.proved(Proof::pod(pod, "status.reason", reason));
     }
@@ -52,6 +59,13 @@ fn is_stale(pod: &PodView) -> bool {
     pod.phase == PodPhase::Running && pod.is_ready() && !pod.is_deleting()
 }
 
+/// Whether the message of an evicted Pod says why.
+fn is_told(message: &str) -> bool {
+    EVICTED
+        .iter()
+        .any(|rules| first_match(rules, message).is_some())
+}
+
 fn classify(reason: &str, message: &str, phase: PodPhase) -> Option<Class> {
     let lower = reason.to_lowercase();
     if lower == "evicted" {
@@ -60,6 +74,10 @@ fn classify(reason: &str, message: &str, phase: PodPhase) -> Option<Class> {
     }
     if lower.starts_with("outof") {
         return Some(Class::KubeletOutOfResource);
+    }
+    if lower == "unexpectedadmissionerror" && !message.is_empty() {
+        let said = first_match(admission::UNEXPECTED, message);
+        return Some(said.unwrap_or(Class::KubeletRejectedOther));
     }
     let mut reasons = REASONS.iter().copied().flatten();
     if let Some((_, class)) = reasons.find(|(name, _)| *name == lower) {

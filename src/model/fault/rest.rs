@@ -88,5 +88,11 @@ pub(super) fn well(pod: &PodView) -> Fault {
         PodPhase::Running => "the Pod runs, and nothing is wrong with it",
         _ => "nothing is wrong with the Pod",
     };
-    Fault::new(Class::NoFault, Confidence::Proved, message, None)
+    // What is not known to be well is only not known to be ill.
+    let confidence = if pod.is_ready() || pod.phase == PodPhase::Succeeded {
+        Confidence::Proved
+    } else {
+        Confidence::Rest
+    };
+    Fault::new(Class::NoFault, confidence, message, None)
 }

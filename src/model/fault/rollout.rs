@@ -139,6 +139,11 @@ const JOB_EVENTS: &[EventRule] = &[
     ),
     EventRule(&["DeadlineExceeded"], &[""], Class::JobDeadlineExceeded),
     EventRule(&["PodFailurePolicy"], &[""], Class::JobPodFailurePolicy),
+    EventRule(
+        &["FailedIndexes", "MaxFailedIndexesExceeded"],
+        &[""],
+        Class::JobFailedIndexes,
+    ),
 ];
 
 /// Reasons of Events in which a controller tells that it could not create a Pod.

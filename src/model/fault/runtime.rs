@@ -50,7 +50,12 @@ pub(super) const UNAVAILABLE: &[Rule] = &[Rule(
 /// What a runtime says that is too slow.
 const SLOW: &[Rule] = &[Rule(
     Class::ContainerCreateTimeout,
-    &["context deadline exceeded", "is reserved for"],
+    &[
+        "context deadline exceeded",
+        "is reserved for",
+        "name is reserved",
+        "is already in use by container",
+    ],
 )];
 
 /// Events that tell that the end of a Pod failed.

@@ -6,7 +6,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::class::family;
-use super::evidence::{Evidence, ObjectView};
+use super::evidence::{ConditionView, Evidence, ObjectView};
 use super::text::{EventRule, Rule, first_match, join};
 use super::{Class, Confidence, Fault, Proof, volume};
 use crate::model::pod::{PodConditionType, PodPhase};
@@ -179,16 +179,23 @@ const RULES: &[Rule] = &[
 ];
 
 /// Reasons of Events that only explain.
-pub(super) const CONTEXT: &[EventRule] = &[
-    EventRule(&["NotTriggerScaleUp"], &[""], Class::NodeProvisioningFailed),
-    EventRule(&["Nominated"], &[""], Class::PreemptionPending),
-];
+pub(super) const CONTEXT: &[EventRule] = &[EventRule(
+    &["NotTriggerScaleUp"],
+    &[""],
+    Class::NodeProvisioningFailed,
+)];
 
 /// A claim of Karpenter for a node that did not come.
 pub(super) fn node_claim(claim: &ObjectView) -> Option<Fault> {
     let steps = ["Launched", "Registered", "Initialized"];
     let mut conditions = steps.iter().filter_map(|step| claim.condition(step));
-    let condition = conditions.find(|condition| condition.status == "False")?;
+    // Since v1 it is Unknown, with a reason, until it has come.
+    let is_bad = |condition: &&ConditionView| match condition.status.as_str() {
+        "False" => true,
+        "Unknown" => !matches!(condition.reason.as_str(), "" | "AwaitingReconciliation"),
+        _ => false,
+    };
+    let condition = conditions.find(is_bad)?;
     Some(Fault::of_condition(
         Class::NodeProvisioningFailed,
         claim,
@@ -282,6 +289,13 @@ impl Told<'_> {
 
 fn overlooked(evidence: &Evidence<'_>, now: Timestamp) -> Option<Fault> {
     let pod = evidence.pod;
+    if let Some(event) = evidence
+        .events_of_pod(&["FailedResourceClaimCreation"])
+        .pop()
+    {
+        let head = "a resource claim of the Pod could not be made";
+        return Some(Fault::witnessed(Class::ResourceClaimMissing, head, event));
+    }
     let is_told_of = evidence
         .events
         .iter()
@@ -296,7 +310,12 @@ fn overlooked(evidence: &Evidence<'_>, now: Timestamp) -> Option<Fault> {
         return None;
     }
     // A Pod whose resource claim does not exist is not even put into the queue.
-    let claim = evidence.spec.resource_claims.first();
+    let is_there = |claim: &&String| {
+        let mut objects = evidence.objects.iter();
+        objects.any(|one| one.object.kind == "ResourceClaim" && one.object.name == **claim)
+    };
+    let mut claims = evidence.spec.resource_claims.iter();
+    let claim = claims.find(|claim| !is_there(claim));
     let (class, message) = match claim {
         Some(claim) => (
             Class::ResourceClaimMissing,

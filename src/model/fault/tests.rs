@@ -179,27 +179,31 @@ fn every_message_is_one_short_line() {
 
 #[test]
 fn nothing_is_wrong_with_a_pod_that_is_well_or_on_its_way_or_done() {
-    for (builder, message) in [
-        (pod("p"), "nothing is wrong with the Pod"),
+    use Confidence::{Proved, Rest};
+    for (builder, message, confidence) in [
+        (pod("p"), "nothing is wrong with the Pod", Rest),
         (
             pod("p").ready(at(1)),
             "the Pod runs, and nothing is wrong with it",
+            Proved,
         ),
         (
             pod("p").succeeded(end(0).ran(0, 20).build()),
             "the Pod has done what it was to do",
+            Proved,
         ),
         (
             pod("p")
                 .waiting("PodInitializing", "")
                 .init(container("setup").running(at(5))),
             "init container setup is running",
+            Proved,
         ),
     ] {
         let fault = builder.alone().fault(30);
         assert_eq!(
             (fault.class, fault.confidence, fault.at),
-            (Class::NoFault, Confidence::Proved, None)
+            (Class::NoFault, confidence, None)
         );
         assert_eq!(fault.class.verdict(), None);
         assert_eq!(fault.message, message);

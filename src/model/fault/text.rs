@@ -9,14 +9,23 @@ use super::evidence::EventView;
 pub(super) const LONGEST_MESSAGE: usize = 512;
 
 /// A class and the phrases that prove it: one of them is enough. Phrases are written in lower case,
-/// because components change the case of what they say.
+/// because components change the case of what they say; `…` in one stands for anything.
 pub(super) struct Rule(pub(super) Class, pub(super) &'static [&'static str]);
 
 impl Rule {
     /// Whether the text, in lower case, contains one of the phrases.
     fn fits(&self, lower: &str) -> bool {
-        self.1.iter().any(|phrase| lower.contains(phrase))
+        self.1.iter().any(|phrase| says(lower, phrase))
     }
+}
+
+/// Whether a text contains a phrase; see [`Rule`].
+fn says(lower: &str, phrase: &str) -> bool {
+    let mut rest = Some(lower);
+    for part in phrase.split('…') {
+        rest = rest.and_then(|rest| Some(rest.split_once(part)?.1));
+    }
+    rest.is_some()
 }
 
 /// The class of the first rule that fits.
@@ -31,7 +40,7 @@ pub(super) fn first_match(rules: &[Rule], text: &str) -> Option<Class> {
 /// Whether the text contains one of the phrases, which are in lower case.
 pub(super) fn contains(text: &str, phrases: &[&str]) -> bool {
     let lower = text.to_lowercase();
-    phrases.iter().any(|phrase| lower.contains(phrase))
+    phrases.iter().any(|phrase| says(&lower, phrase))
 }
 
 /// Reasons of Events, phrases of which the message contains one, in lower case, and what that proves. The empty phrase is
@@ -76,8 +85,7 @@ fn lower<'a>(events: &[&'a EventView]) -> Vec<(&'a EventView, String)> {
 
 impl EventRule {
     fn fits(&self, event: &EventView, lower: &str) -> bool {
-        self.0.contains(&event.reason.as_str())
-            && self.1.iter().any(|phrase| lower.contains(phrase))
+        self.0.contains(&event.reason.as_str()) && self.1.iter().any(|phrase| says(lower, phrase))
     }
 }
 
@@ -130,6 +138,19 @@ mod tests {
         );
         assert_eq!(first_match(&rules, "something else"), Some(Class::Unknown));
         assert_eq!(first_match(&rules[..1], "something else"), None);
+    }
+
+    #[test]
+    fn the_parts_of_a_phrase_follow_each_other() {
+        let rules = [Rule(Class::SecretMissing, &["secret \"…not found"])];
+        let class = |text| first_match(&rules, text);
+        assert_eq!(class("Secret \"s\" not found"), Some(Class::SecretMissing));
+        assert_eq!(class("not found: secret \"s\""), None);
+        assert_eq!(class("secret \"s\" is forbidden"), None);
+        assert_eq!(
+            first_match(&[Rule(Class::Unknown, &[""])], ""),
+            Some(Class::Unknown)
+        );
     }
 
     #[test]

@@ -96,11 +96,14 @@ pub(super) const UNSCHEDULED: &[Rule] = &[
             "waiting for ephemeral volume controller to create the persistentvolumeclaim",
         ],
     ),
-    Rule(Class::ClaimLost, &["pvc(s) bound to non-existent pv(s)"]),
     Rule(
-        Class::RwopConflict,
-        &["readwriteoncepod access mode already in-use"],
+        Class::ClaimLost,
+        &[
+            "pvc(s) bound to non-existent pv(s)",
+            "bound to non-existent persistentvolume",
+        ],
     ),
+    Rule(Class::RwopConflict, &["readwriteoncepod access mode"]),
     Rule(
         Class::VolumeNodeAffinityConflict,
         &[
@@ -117,7 +120,13 @@ pub(super) const UNSCHEDULED: &[Rule] = &[
         ],
     ),
     Rule(Class::VolumeLimitExceeded, &["exceed max volume count"]),
-    Rule(Class::PvcMissing, &["persistentvolumeclaim \""]),
+    Rule(
+        Class::PvcMissing,
+        &[
+            "persistentvolumeclaim \"…not found",
+            "persistentvolumeclaim \"…is being deleted",
+        ],
+    ),
 ];
 
 /// Reasons of Pods that the kubelet refused, in lower case.
@@ -131,11 +140,18 @@ const EVENTS: &[EventRule] = &[
         &["references non-existent"],
         Class::ConfigKeyMissing,
     ),
-    EventRule(&[MOUNT], &["configmap \""], Class::ConfigMapMissing),
-    EventRule(&[MOUNT], &["secret \""], Class::SecretMissing),
     EventRule(
         &[MOUNT],
-        &["persistentvolumeclaim \"", "persistentvolumeclaims \""],
+        &["configmap \"…not found"],
+        Class::ConfigMapMissing,
+    ),
+    EventRule(&[MOUNT], &["secret \"…not found"], Class::SecretMissing),
+    EventRule(
+        &[MOUNT],
+        &[
+            "persistentvolumeclaim \"…not found",
+            "persistentvolumeclaims \"…not found",
+        ],
         Class::PvcMissing,
     ),
     EventRule(
@@ -148,6 +164,8 @@ const EVENTS: &[EventRule] = &[
         &["hostpath type check failed"],
         Class::HostPathInvalid,
     ),
+    // The node lacks what mounts this kind of filesystem.
+    EventRule(&[MOUNT], &["might need a /sbin/mount"], Class::MountFailed),
     EventRule(
         &[MOUNT],
         &[
@@ -195,7 +213,7 @@ const CLAIM_EVENTS: &[EventRule] = &[
     EventRule(&["ClaimLost", "ClaimMisbound"], &[""], Class::ClaimLost),
     EventRule(
         &["ProvisioningFailed"],
-        &["storageclass"],
+        &["storageclass.storage.k8s.io \"…not found"],
         Class::StorageClassMissing,
     ),
     EventRule(

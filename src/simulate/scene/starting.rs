@@ -119,7 +119,7 @@ fn of_containers(class: Class) -> Result<Scene, &'static str> {
         ),
         C::DeviceAllocationFailed => Scene::Rejected(
             "UnexpectedAdmissionError",
-            "Pod was rejected: a device could not be allocated",
+            "Pod was rejected: Allocate failed due to no healthy devices present, which is unexpected",
         ),
         C::TopologyAffinityRejected => Scene::Rejected(
             "TopologyAffinityError",

@@ -372,14 +372,21 @@ fn a_claim_for_a_node_is_told_by_its_first_step_that_failed() {
 }
 
 #[test]
-fn an_autoscaler_that_cannot_help_and_a_preemption_under_way_only_contribute() {
-    for (reason, class) in [
-        ("NotTriggerScaleUp", Class::NodeProvisioningFailed),
-        ("Nominated", Class::PreemptionPending),
-    ] {
-        let full = pod("p").unschedulable("0/1 nodes are available: 1 Insufficient cpu.");
-        let fault = full.told([event(reason, "text").of("p").at(20)]).fault(60);
-        assert_eq!(fault.class, Class::InsufficientCpu);
-        assert_eq!(fault.contributing, [class]);
-    }
+fn an_autoscaler_that_cannot_help_only_contributes() {
+    let full = pod("p").unschedulable("0/1 nodes are available: 1 Insufficient cpu.");
+    let told = event("NotTriggerScaleUp", "text").of("p").at(20);
+    let fault = full.told([told]).fault(60);
+    assert_eq!(fault.class, Class::InsufficientCpu);
+    assert_eq!(fault.contributing, [Class::NodeProvisioningFailed]);
+}
+
+/// Karpenter's v1 says Unknown, with a reason, until the node has come.
+#[test]
+fn a_node_that_does_not_come_is_told_while_it_is_waited_for() {
+    let claim = |reason: &str| {
+        let claim = object("NodeClaim", "pool-1").says("Launched", "Unknown", reason, "");
+        identify_object(&claim, &[]).class
+    };
+    assert_eq!(claim("LaunchFailed"), Class::NodeProvisioningFailed);
+    assert_eq!(claim("AwaitingReconciliation"), Class::NoFault);
 }
