@@ -74,7 +74,7 @@ pub fn identify(source: &str, text: &str, clock: Timestamp) -> Result<Answers, N
 
 /// Puts the worst first. What is equally bad stays in the order of the file.
 pub fn sort(answers: &mut [Answer]) {
-    answers.sort_by_key(Answer::rank);
+    answers.sort_by_cached_key(Answer::rank);
 }
 
 /// When the file was made, as far as it tells.

@@ -40,6 +40,7 @@
 //!   time, and what it answers is told as a timeline. It decides nothing itself.
 //! * [`identify`]: `coppice identify` and `coppice faults`: objects in files are judged by [`model::fault`], as those of a tree
 //!   are. It only reads and prints.
+//! * `yaml`: how `simulate` and `identify` read a stream of documents.
 //! * [`runtime`]: process plumbing that knows none of our kinds: telemetry, metrics, health, the election of a
 //!   [`leader`](runtime::leader), shutdown.
 //! * `pages` (for tests only): files that are made from the code are current.
@@ -96,6 +97,8 @@ pub mod identify;
 pub mod model;
 pub mod runtime;
 pub mod simulate;
+
+mod yaml;
 
 #[cfg(test)]
 mod conformance;

@@ -2,7 +2,7 @@
 //!
 //! Rule: each Pod is answered for, and each object that has no Pod in the file; the rest is evidence.
 
-use serde::Deserialize as _;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::NotKubernetes;
@@ -16,7 +16,7 @@ use crate::model::fault::{
 };
 use crate::model::pod::PodView;
 use crate::model::world::{NodeView, Refusal};
-use jiff::Timestamp;
+use crate::yaml;
 
 /// The keys of an evidence document.
 const KEYS: [&str; 6] = ["pod", "events", "node", "pvc", "related", "createError"];
@@ -34,16 +34,11 @@ pub(super) fn values(source: &str, text: &str) -> Result<Vec<Value>, NotKubernet
     {
         return Ok(values);
     }
-    let wrong = |error: &dyn std::fmt::Display| {
-        NotKubernetes(format!("{source}: this is neither JSON nor YAML: {error}"))
-    };
     let mut values = Vec::new();
-    for document in serde_yaml::Deserializer::from_str(text) {
-        let value = serde_yaml::Value::deserialize(document).map_err(|error| wrong(&error))?;
-        let value = serde_json::to_value(value).map_err(|error| wrong(&error))?;
-        if !value.is_null() {
-            values.push(value);
-        }
+    for value in yaml::documents(text) {
+        let wrong =
+            |error| NotKubernetes(format!("{source}: this is neither JSON nor YAML: {error}"));
+        values.extend(Some(value.map_err(wrong)?).filter(|value| !value.is_null()));
     }
     Ok(values)
 }
@@ -188,13 +183,21 @@ pub(super) fn subjects(listed: &[Value]) -> Vec<Subject> {
         .iter()
         .filter(|object| object["kind"] != "Event" && object["kind"] != "Pod")
         .collect();
-    let mut subjects: Vec<Subject> = of_kind("Pod")
-        .map(|pod| of_pod(pod, about_pod(pod, &events), &around(pod, &others)))
+    let pods: Vec<Owned> = of_kind("Pod").map(|pod| Owned::of(pod, &others)).collect();
+    let mut subjects: Vec<Subject> = pods
+        .iter()
+        .map(|owned| {
+            let around = others.iter().copied().filter(|object| owned.is_of(object));
+            of_pod(
+                owned.pod,
+                about_pod(owned.pod, &events),
+                &around.collect::<Vec<_>>(),
+            )
+        })
         .collect();
-    let pods: Vec<&Value> = of_kind("Pod").collect();
     let podless = others
         .iter()
-        .filter(|object| !pods.iter().any(|pod| has_pod(object, pod, &others)));
+        .filter(|object| !pods.iter().any(|owned| owned.is_of(object)));
     subjects
         .extend(podless.map(|object| of_object(object, about(&reference(object), &events), &[])));
     if subjects.is_empty() {
@@ -217,48 +220,52 @@ pub(super) fn subjects(listed: &[Value]) -> Vec<Subject> {
     subjects
 }
 
-/// What of the others has to do with a Pod: its node, its claims, its owners.
-fn around<'a>(pod: &Value, others: &[&'a Value]) -> Vec<&'a Value> {
-    let others = others.iter().copied();
-    others
-        .clone()
-        .filter(|object| has_pod(object, pod, &others.clone().collect::<Vec<_>>()))
-        .collect()
+/// A Pod of a list, with its owners there.
+struct Owned<'a> {
+    pod: &'a Value,
+    owners: Vec<&'a Value>,
 }
 
-/// Whether a Pod is one of that object: it runs there, uses it, or is owned by it or by what it owns.
-fn has_pod(object: &Value, pod: &Value, others: &[&Value]) -> bool {
-    let name = &object["metadata"]["name"];
-    let same_namespace = object["metadata"]["namespace"] == pod["metadata"]["namespace"];
-    match text(&object["kind"]).as_str() {
-        "Node" => pod["spec"]["nodeName"] == *name && name.is_string(),
-        "PersistentVolumeClaim" => {
-            let volumes = list(&pod["spec"]["volumes"]);
-            let mut claims = volumes
-                .iter()
-                .map(|volume| &volume["persistentVolumeClaim"]["claimName"]);
-            same_namespace && claims.any(|claim| claim == name)
-        }
-        _ => {
-            let owns = |owned: &Value| {
-                let owners = list(&owned["metadata"]["ownerReferences"]);
-                owners.iter().any(|owner| {
-                    owner["kind"] == object["kind"]
-                        && owner["name"] == *name
-                        && owned["metadata"]["namespace"] == object["metadata"]["namespace"]
-                })
-            };
-            let is_between = |other: &&&Value| {
-                let owners = list(&pod["metadata"]["ownerReferences"]);
-                let mut owners = owners.iter();
-                owns(other)
-                    && owners.any(|owner| {
-                        owner["kind"] == other["kind"] && owner["name"] == other["metadata"]["name"]
-                    })
-            };
-            owns(pod) || others.iter().find(is_between).is_some()
+impl<'a> Owned<'a> {
+    fn of(pod: &'a Value, others: &[&'a Value]) -> Self {
+        let names = |object: &&&Value| {
+            let owners = list(&pod["metadata"]["ownerReferences"]);
+            owners.iter().any(|owner| is_named(object, owner))
+        };
+        Self {
+            pod,
+            owners: others.iter().filter(names).copied().collect(),
         }
     }
+
+    /// Whether it is a Pod of that object: it runs there, uses it, or is owned by it or by what it owns.
+    fn is_of(&self, object: &Value) -> bool {
+        let (pod, name) = (self.pod, &object["metadata"]["name"]);
+        match object["kind"].as_str() {
+            Some("Node") => pod["spec"]["nodeName"] == *name && name.is_string(),
+            Some("PersistentVolumeClaim") => {
+                let mut volumes = list(&pod["spec"]["volumes"]).iter();
+                let uses = |volume: &Value| volume["persistentVolumeClaim"]["claimName"] == *name;
+                is_beside(object, pod) && volumes.any(uses)
+            }
+            _ => owns(object, pod) || self.owners.iter().any(|between| owns(object, between)),
+        }
+    }
+}
+
+/// Whether an owner reference is one to that object; they are always to the namespace of what is owned.
+fn is_named(object: &Value, owner: &Value) -> bool {
+    owner["kind"] == object["kind"] && owner["name"] == object["metadata"]["name"]
+}
+
+/// Whether both are in the same namespace.
+fn is_beside(one: &Value, other: &Value) -> bool {
+    one["metadata"]["namespace"] == other["metadata"]["namespace"]
+}
+
+fn owns(object: &Value, owned: &Value) -> bool {
+    let mut owners = list(&owned["metadata"]["ownerReferences"]).iter();
+    owners.any(|owner| is_named(object, owner)) && is_beside(object, owned)
 }
 
 /// The Events of a list that name that object.

@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::fields::{list, number, some_text, text, time};
+use super::fields::{cut, list, number, some_text, text, time};
 use crate::model::fault::{ConditionView, EventView, ObjectRef, ObjectView};
 use crate::model::world::NodeView;
 
@@ -41,18 +41,18 @@ pub(super) fn event(event: &Value) -> EventView {
             field: text(&object["fieldPath"]),
         },
         reason: text(&event["reason"]),
-        message: cut(some_text(&event["message"]).unwrap_or_else(|| text(&event["note"]))),
+        message: cut(
+            &some_text(&event["message"]).unwrap_or_else(|| text(&event["note"])),
+            LONGEST_MESSAGE,
+        ),
         first: first.into_iter().find_map(time),
         last: last.into_iter().find_map(time),
         count: counts.into_iter().find_map(number).unwrap_or(1),
     }
 }
 
-/// The API server takes no longer message of an Event, so that this cuts only what never came from one.
-fn cut(mut message: String) -> String {
-    message.truncate(message.floor_char_boundary(1024));
-    message
-}
+/// The longest message of an Event, in bytes: the API server takes no longer one.
+const LONGEST_MESSAGE: usize = 1024;
 
 /// Which object that is.
 pub(super) fn reference(object: &Value) -> ObjectRef {

@@ -14,11 +14,16 @@ const DEPTH: usize = 24;
 /// The text of a field, empty when it is missing. A number or a truth value is its text.
 pub(super) fn text(value: &Value) -> String {
     match value {
-        Value::String(text) => text[..text.floor_char_boundary(LONGEST)].to_owned(),
+        Value::String(text) => cut(text, LONGEST),
         Value::Number(number) => number.to_string(),
         Value::Bool(truth) => truth.to_string(),
         _ => String::new(),
     }
+}
+
+/// The text, cut between two characters.
+pub(super) fn cut(text: &str, bytes: usize) -> String {
+    text[..text.floor_char_boundary(bytes)].to_owned()
 }
 
 /// The text of a field, `None` when it is missing or empty.

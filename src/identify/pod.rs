@@ -140,7 +140,6 @@ pub(super) fn spec(pod: &Value) -> PodSpecView {
             .filter(|volume| volume["image"].is_object())
             .map(|volume| text(&volume["name"]))
             .collect(),
-        scheduler: text(&spec["schedulerName"]),
         grace_seconds: number(&spec["terminationGracePeriodSeconds"])
             .map(|seconds| seconds.clamp(0, MOST)),
     }

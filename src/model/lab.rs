@@ -265,8 +265,7 @@ impl Lab {
     pub(crate) fn charges(&self, supervisor: &str) -> BTreeMap<String, usize> {
         let tree = &self.world.tree;
         let tree = Tree::parse(&tree.name, &tree.spec).expect("a legal tree");
-        let node = tree.find(supervisor);
-        let policy = node.and_then(|node| tree.policy(node));
+        let policy = tree.policy_named(supervisor);
         let intensity = policy.expect("a supervisor of the tree").intensity;
         self.record(supervisor)
             .into_iter()

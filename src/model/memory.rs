@@ -288,6 +288,16 @@ impl ChargeStatus {
 }
 
 impl SlotStatus {
+    /// The charges that are inside the window at that time.
+    pub(super) fn counted(
+        &self,
+        at: Timestamp,
+        intensity: Intensity,
+    ) -> impl Iterator<Item = &Time> {
+        let inside = move |time: &&Time| in_window(time, at, &intensity);
+        self.charges.iter().filter(inside)
+    }
+
     /// Turns to a new Pod: what was remembered of the last one is over, windows and delays go on.
     pub(super) fn begin_pod(&mut self, uid: &str) {
         uid.clone_into(&mut self.pod_uid);

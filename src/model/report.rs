@@ -14,7 +14,7 @@ use super::names;
 use super::situations::{Situation, Weight, is_outdated, main_situation};
 use super::tree::{Leaf, NodeId, ROOT, SpecError};
 use super::warnings;
-use super::window::{after, api_time, in_window};
+use super::window::{after, api_time};
 use super::world::World;
 
 /// Longest message of a condition, in bytes.
@@ -125,10 +125,7 @@ impl Engine<'_> {
             for slot in worker.into_iter().flat_map(|worker| &worker.slots) {
                 let is_parked = slot.parked.as_ref().is_some_and(|parked| parked.waiting);
                 let policy = self.tree.parent_policy(id);
-                let charges = slot
-                    .charges
-                    .iter()
-                    .filter(|time| in_window(time, self.now, &policy.intensity));
+                let charges = slot.counted(self.now, policy.intensity);
                 let charges: Vec<Timestamp> = charges.map(|time| time.0).collect();
                 if !charges.is_empty() && !is_parked {
                     let who = format!("{}/{}", self.name(id), slot.slot);

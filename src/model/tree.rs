@@ -120,6 +120,11 @@ impl<'a> Tree<'a> {
         self.nodes.iter().position(|node| node.name == name)
     }
 
+    /// The policy of the supervisor of that name.
+    pub fn policy_named(&self, name: &str) -> Option<&Policy> {
+        self.policy(self.find(name)?)
+    }
+
     /// Whether there is a worker of that name.
     pub fn has_worker(&self, name: &str) -> bool {
         self.find(name).is_some_and(|id| self.leaf(id).is_some())

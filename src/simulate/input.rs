@@ -3,7 +3,6 @@
 //! Rule: what passes here, the API server would take too.
 
 use kube::ResourceExt;
-use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use super::fault::Target;
@@ -13,6 +12,7 @@ use crate::api::crd;
 use crate::api::v1alpha1::{GROUP, ReadyWhen, SupervisionTree, WorkerSettings};
 use crate::model::fault::Class;
 use crate::model::tree::Tree;
+use crate::yaml;
 
 /// The kind of object that is simulated; all others are skipped.
 const KIND: &str = "SupervisionTree";
@@ -26,13 +26,9 @@ pub struct Refusal(pub String);
 /// what errors call the stream.
 pub fn read(source: &str, text: &str) -> Result<Vec<SupervisionTree>, Refusal> {
     let mut trees = Vec::new();
-    for document in serde_yaml::Deserializer::from_str(text) {
-        let wrong =
-            |error: &dyn std::fmt::Display| Refusal(format!("{source}: this is not YAML: {error}"));
-        // This way a field that is there twice is an error, and not the last one of the two.
-        let value = serde_yaml::Value::deserialize(document).map_err(|error| wrong(&error))?;
-        let value = serde_json::to_value(value).map_err(|error| wrong(&error))?;
-        for object in objects(value) {
+    for value in yaml::documents(text) {
+        let wrong = |error| Refusal(format!("{source}: this is not YAML: {error}"));
+        for object in objects(value.map_err(wrong)?) {
             if is_tree(&object) {
                 let tree = read_tree(&object);
                 trees.push(tree.map_err(|why| Refusal(format!("{source}: {why}")))?);

@@ -40,8 +40,8 @@ fn state(cluster: &Cluster) -> String {
         .collect();
     let tree = Tree::parse(&cluster.world.tree.name, &cluster.world.tree.spec).ok();
     let intensity = |name: &str| {
-        let tree = tree.as_ref()?;
-        Some(tree.policy(tree.find(name)?)?.intensity)
+        let policy = tree.as_ref()?.policy_named(name)?;
+        Some(policy.intensity)
     };
     let supervisors = status.supervisors.iter();
     let supervisors: Vec<String> = supervisors

@@ -94,11 +94,11 @@ pub(super) fn judge(
     kind: &str,
     place: &str,
 ) -> Fault {
-    let (class, confidence) = classify(end);
-    let own = own_end(evidence, container, end, kind, (class, confidence), place);
     if container.waits_with("PostStartHookError") {
         return hook_failed(evidence, container, end, kind, place);
     }
+    let (class, confidence) = classify(end);
+    let own = own_end(evidence, container, end, kind, (class, confidence), place);
     match probe::killed(evidence, container, end) {
         // Whoever told it to stop, it was out of memory before it did.
         Some(kill) if class == Class::OomKilled => Fault {
@@ -126,9 +126,10 @@ fn own_end(
     (class, confidence): (Class, Confidence),
     place: &str,
 ) -> Fault {
-    let kernel = (class == Class::SigkillUnattributed)
-        .then(|| resources::kernel_killed(evidence, end))
-        .flatten();
+    let kernel = match class {
+        Class::SigkillUnattributed => resources::kernel_killed(evidence, end),
+        _ => None,
+    };
     let (class, confidence) = match kernel {
         Some(_) => (Class::OomSuspected, Confidence::Inferred),
         None if class == Class::AppExitedNonZero
@@ -141,24 +142,14 @@ fn own_end(
     let suspects = suspects(evidence, container, class);
     let message = join(&describe(container, end, kind, class), &end.message);
     let message = format!("{message}{suspects}");
+    let of_end =
+        |field: &str, value: &str| Proof::pod(evidence.pod, &format!("{place}.{field}"), value);
     let mut fault = Fault::new(class, confidence, &message, happened(end)).of(&container.name);
     fault = fault
-        .proved(Proof::pod(
-            evidence.pod,
-            &format!("{place}.exitCode"),
-            &end.exit_code.to_string(),
-        ))
-        .proved(Proof::pod(
-            evidence.pod,
-            &format!("{place}.reason"),
-            &end.reason,
-        ));
+        .proved(of_end("exitCode", &end.exit_code.to_string()))
+        .proved(of_end("reason", &end.reason));
     if class.family() != super::Family::Application || class == Class::SeccompKilled {
-        fault = fault.proved(Proof::pod(
-            evidence.pod,
-            &format!("{place}.message"),
-            &end.message,
-        ));
+        fault = fault.proved(of_end("message", &end.message));
     }
     if let Some(event) = kernel {
         fault = fault.proved(Proof::event(event));

@@ -89,7 +89,7 @@ const CONFIG: &[Rule] = &[
 ];
 
 /// What the kubelet says while it has not read the cluster's objects yet. It passes by itself.
-const NOISE: &[&str] = &[
+pub(super) const NOISE: &[&str] = &[
     "failed to sync configmap cache",
     "failed to sync secret cache",
     "services have not yet been read at least once",

@@ -6,6 +6,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::class::family;
+use super::evidence::CLOCK_SKEW;
 use super::text::{EventRule, Rule, first_event, first_match, join};
 use super::{Class, Confidence, Evidence, Fault, Proof, runtime};
 use crate::model::pod::{ContainerView, PodCondition, PodConditionType, PodPhase, PodView};
@@ -70,9 +71,6 @@ const LINGERS: SignedDuration = SignedDuration::from_secs(30);
 /// How old a `DisruptionTarget` of a running Pod may be. Whoever set it deletes the Pod at once, so an
 /// older one is left over from a disruption that did not happen.
 const STALE_AFTER: SignedDuration = SignedDuration::from_secs(120);
-
-/// How much the clocks of a node and of the API server may differ, with whole seconds in between.
-const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(2);
 
 /// Reasons of the condition `DisruptionTarget`.
 const REASONS: &[(&str, Class)] = &[

@@ -2,7 +2,7 @@
 //!
 //! Rule: evidence is what the cluster said, in its own words; what it means is judged elsewhere.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::text::bounded;
 use crate::model::pod::{ContainerView, PodView};
@@ -36,8 +36,6 @@ pub struct PodSpecView {
     pub resource_claims: Vec<String>,
     /// Its volumes whose source is an image, by name.
     pub image_volumes: Vec<String>,
-    /// Which scheduler is to find a node; empty when that is not said.
-    pub scheduler: String,
     /// `terminationGracePeriodSeconds`; Kubernetes takes 30 when there is none.
     pub grace_seconds: Option<i64>,
 }
@@ -138,14 +136,13 @@ pub struct ConditionView {
 const COMBINED: &str = "(combined from similar events): ";
 
 /// How much the clocks of a node and of the API server may differ, with whole seconds in between.
-const CLOCK_SKEW_SECONDS: i64 = 2;
+pub(super) const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(2);
 
 static UNKNOWN_SPEC: PodSpecView = PodSpecView {
     containers: Vec::new(),
     claims: Vec::new(),
     resource_claims: Vec::new(),
     image_volumes: Vec::new(),
-    scheduler: String::new(),
     grace_seconds: None,
 };
 
@@ -178,6 +175,12 @@ impl<'a> Evidence<'a> {
         let mut events = self.events_of_pod(reasons);
         events.retain(|event| event.is_of_container(container));
         events
+    }
+
+    /// The newest Event of the Pod that tells of a container on its way: sandbox and volumes were there by then.
+    pub(super) fn newest_of_a_container(&self) -> Option<&'a EventView> {
+        let reasons = ["Pulling", "Pulled", "Created", "Started"];
+        self.events_of_pod(&reasons).pop()
     }
 
     /// The Events of its claims with one of these reasons, oldest first. Without a spec, those of any claim.
@@ -297,9 +300,9 @@ impl EventView {
             return true;
         };
         let first = self.first.unwrap_or(last);
-        let begins = to.is_none_or(|to| first.as_second() <= to.as_second() + CLOCK_SKEW_SECONDS);
-        let ends =
-            from.is_none_or(|from| last.as_second() >= from.as_second() - CLOCK_SKEW_SECONDS);
+        let skew = CLOCK_SKEW.as_secs();
+        let begins = to.is_none_or(|to| first.as_second() <= to.as_second() + skew);
+        let ends = from.is_none_or(|from| last.as_second() >= from.as_second() - skew);
         begins && ends
     }
 

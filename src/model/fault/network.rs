@@ -7,7 +7,7 @@
 use super::class::family;
 use super::evidence::Evidence;
 use super::text::{EventRule, first_event};
-use super::{Class, Confidence, Fault};
+use super::{Class, Confidence, Fault, runtime};
 
 family! {
     /// The Pod has a node, but its sandbox (its network, address and cgroup) cannot be set up, so that no
@@ -99,15 +99,10 @@ const EVENTS: &[EventRule] = &[
         Class::CgroupFailed,
     ),
     EventRule(&["FailedCreatePodContainer"], &[""], Class::CgroupFailed),
+    EventRule(&[SANDBOX], runtime::TOO_SLOW, Class::SandboxCreateTimeout),
     EventRule(
         &[SANDBOX],
-        &[
-            "context deadline exceeded",
-            "is reserved for",
-            "name is reserved",
-            "is already in use by container",
-            "deadlineexceeded",
-        ],
+        &["deadlineexceeded"],
         Class::SandboxCreateTimeout,
     ),
     EventRule(&["NetworkNotReady"], &[""], Class::NetworkNotReady),
@@ -154,10 +149,8 @@ pub(super) fn stuck(evidence: &Evidence<'_>) -> Option<Fault> {
         "FailedPrepareDynamicResources",
         "FailedSync",
     ]);
-    let later = evidence
-        .events_of_pod(&["Pulling", "Pulled", "Created", "Started"])
-        .pop();
-    events.retain(|event| !later.is_some_and(|success| success.is_after(event)));
+    let begun = evidence.newest_of_a_container();
+    events.retain(|event| !begun.is_some_and(|success| success.is_after(event)));
     let (class, event) = first_event(EVENTS, &events)?;
     let fault = Fault::witnessed(class, "the sandbox of the Pod cannot be made", event);
     Some(match class {

@@ -7,7 +7,7 @@ use super::class::family;
 use super::evidence::{EventView, Evidence, ProbeView};
 use super::text::{EventRule, contains, join};
 use super::{Class, Confidence, Fault, Proof};
-use crate::model::pod::{ContainerState, ContainerView, PodConditionType, Termination};
+use crate::model::pod::{ContainerView, PodConditionType, Termination};
 
 family! {
     /// A probe of a running container failed, and the kubelet killed the container or does not call it ready.
@@ -51,6 +51,12 @@ const KILLS: &[(&str, Class)] = &[
     ("FailedPostStartHook", Class::PostStartHookFailed),
     ("definition changed", Class::ContainerSpecChanged),
     ("resize requires restart", Class::ContainerSpecChanged),
+];
+
+/// How the Events of failures begin of the probes for which the kubelet kills.
+const PROBES: &[(&str, Class)] = &[
+    ("Liveness probe ", Class::LivenessProbeKilled),
+    ("Startup probe ", Class::StartupProbeKilled),
 ];
 
 /// What only a probe that can never pass is answered.
@@ -106,14 +112,11 @@ fn announced(
     end: &Termination,
 ) -> Option<Kill> {
     let events = evidence.events_of(&container.name, &["Killing"]);
-    let mut events = events.into_iter().rev();
-    let (event, class) = events.find_map(|event| {
-        let text = event.text();
-        let (_, class) = KILLS.iter().find(|(phrase, _)| text.contains(phrase))?;
-        event
-            .falls_in(end.started, end.finished)
-            .then_some((event, *class))
-    })?;
+    let (event, class) = events
+        .into_iter()
+        .rev()
+        .filter(|event| event.falls_in(end.started, end.finished))
+        .find_map(|event| Some((event, of_kill(event)?)))?;
     let mut proofs = vec![Proof::event(event)];
     let failure = failures(evidence, container, end, class).pop();
     proofs.extend(failure.map(Proof::event));
@@ -127,6 +130,13 @@ fn announced(
     })
 }
 
+/// Why the kubelet kills, as an Event of the kill says.
+fn of_kill(event: &EventView) -> Option<Class> {
+    let text = event.text();
+    let (_, class) = KILLS.iter().find(|(phrase, _)| text.contains(phrase))?;
+    Some(*class)
+}
+
 /// The Event of the kill may have been lost: the kubelet sends a noisy container's Events no more.
 fn failed_until_the_end(
     evidence: &Evidence<'_>,
@@ -136,17 +146,15 @@ fn failed_until_the_end(
     if !was_told_to_stop(end) {
         return None;
     }
-    [Class::LivenessProbeKilled, Class::StartupProbeKilled]
-        .into_iter()
-        .find_map(|class| {
-            let failure = failures(evidence, container, end, class).pop()?;
-            Some(Kill {
-                class,
-                confidence: Confidence::Inferred,
-                said: answer(failure).to_owned(),
-                proofs: vec![Proof::event(failure)],
-            })
+    PROBES.iter().find_map(|(_, class)| {
+        let failure = failures(evidence, container, end, *class).pop()?;
+        Some(Kill {
+            class: *class,
+            confidence: Confidence::Inferred,
+            said: answer(failure).to_owned(),
+            proofs: vec![Proof::event(failure)],
         })
+    })
 }
 
 /// Without any Event: a run that ended just when the probe's patience did.
@@ -197,24 +205,21 @@ fn timed_out(
 /// What only the Events tell of a Pod whose containers the status does not show.
 pub(super) fn unseen(evidence: &Evidence<'_>) -> Option<Fault> {
     let kills = evidence.events_of_pod(&["Killing"]);
-    let killed = kills.into_iter().rev().find_map(|event| {
-        let text = event.text();
-        let (_, class) = KILLS.iter().find(|(phrase, _)| text.contains(phrase))?;
-        Some((event, *class, Confidence::Witnessed))
-    });
+    let killed = kills
+        .into_iter()
+        .rev()
+        .find_map(|event| Some((event, of_kill(event)?, Confidence::Witnessed)));
     let failing = || {
         let events = evidence.events_of_pod(&["Unhealthy"]);
-        events.into_iter().rev().find_map(|event| {
-            let text = event.text();
-            let class = if text.starts_with("Liveness probe ") {
-                Class::LivenessProbeKilled
-            } else if text.starts_with("Startup probe ") {
-                Class::StartupProbeKilled
-            } else {
-                return None;
-            };
-            Some((event, class, Confidence::Inferred))
-        })
+        let of_failure = |event: &EventView| {
+            let mut probes = PROBES.iter();
+            let (_, class) = probes.find(|(start, _)| event.text().starts_with(start))?;
+            Some(*class)
+        };
+        events
+            .into_iter()
+            .rev()
+            .find_map(|event| Some((event, of_failure(event)?, Confidence::Inferred)))
     };
     let (event, class, confidence) = killed.or_else(failing)?;
     let fault = Fault::witnessed(class, "a container of the Pod failed its probe", event);
@@ -246,10 +251,8 @@ fn failures<'a>(
     end: &Termination,
     class: Class,
 ) -> Vec<&'a EventView> {
-    let start = match class {
-        Class::LivenessProbeKilled => "Liveness probe ",
-        Class::StartupProbeKilled => "Startup probe ",
-        _ => return Vec::new(),
+    let Some((start, _)) = PROBES.iter().find(|(_, of)| *of == class) else {
+        return Vec::new();
     };
     let mut events = evidence.events_of(&container.name, &["Unhealthy"]);
     events.retain(|event| {
@@ -290,7 +293,7 @@ pub(super) fn unready(evidence: &Evidence<'_>) -> Option<Fault> {
         );
         return Some(fault.proved(Proof::condition(pod, gates)));
     }
-    let runs = |c: &&ContainerView| matches!(c.state, ContainerState::Running { .. }) && !c.ready;
+    let runs = |c: &&ContainerView| c.is_running() && !c.ready;
     let mut containers = pod.containers.iter().chain(&pod.init_containers);
     let container = containers.find(runs)?;
     let spec = evidence.spec_of(container);
@@ -307,40 +310,34 @@ pub(super) fn unready(evidence: &Evidence<'_>) -> Option<Fault> {
     };
     let of_startup =
         newest("Startup probe ").filter(|_| spec.is_none_or(|spec| spec.startup.is_some()));
-    let (class, confidence, message, proofs) = if let Some(event) =
-        newest("Readiness probe ").or(of_startup)
-    {
-        let said = answer(event);
-        let text = join(
-            &format!("container {name} runs and is not ready, its probe fails"),
-            said,
-        );
-        (
+    let is_not_ready = format!("container {name} runs and is not ready");
+    let unready = Proof::container(pod, name, "ready", "false");
+    let failing = newest("Readiness probe ").or(of_startup);
+    let (class, confidence, message, proof) = match failing {
+        Some(event) => (
             Class::ReadinessProbeFailing,
             Confidence::Witnessed,
-            text,
-            vec![Proof::event(event)],
-        )
-    } else if spec.is_some_and(|spec| spec.readiness.is_some()) {
-        let text = format!("container {name} runs and is not ready, as its readiness probe says");
-        let proof = Proof::container(pod, name, "ready", "false");
-        (
+            join(&format!("{is_not_ready}, its probe fails"), answer(event)),
+            Proof::event(event),
+        ),
+        None if spec.is_some_and(|spec| spec.readiness.is_some()) => (
             Class::ReadinessProbeFailing,
             Confidence::Inferred,
-            text,
-            vec![proof],
-        )
-    } else {
-        let text = format!("container {name} runs and is not ready, and nothing says why");
-        let proof = Proof::container(pod, name, "ready", "false");
-        (Class::ReadinessUnknown, Confidence::Rest, text, vec![proof])
+            format!("{is_not_ready}, as its readiness probe says"),
+            unready,
+        ),
+        None => (
+            Class::ReadinessUnknown,
+            Confidence::Rest,
+            format!("{is_not_ready}, and nothing says why"),
+            unready,
+        ),
     };
     let mut fault = Fault::new(class, confidence, &message, at).of(name);
     if contains(&message, MISCONFIGURED) || contains(&message, SUSPICIOUS) {
         fault.contributing.push(Class::ProbeMisconfigured);
     }
-    fault.proofs = proofs;
-    Some(fault)
+    Some(fault.proved(proof))
 }
 
 #[cfg(test)]

@@ -71,11 +71,8 @@ pub(super) fn stuck(evidence: &Evidence<'_>, now: Timestamp) -> Option<Fault> {
         });
     Some(match reason {
         Some((container, reason)) => {
-            let field = format!(
-                "status.containerStatuses[{}].state.waiting.reason",
-                container.name
-            );
-            fault.proved(Proof::pod(pod, &field, reason))
+            let field = "state.waiting.reason";
+            fault.proved(Proof::container(pod, &container.name, field, reason))
         }
         None => fault.proved(Proof::pod(pod, "status.phase", "Pending")),
     })

@@ -5,7 +5,7 @@
 
 use super::class::family;
 use super::evidence::{ConditionView, EventView, ObjectView};
-use super::text::EventRule;
+use super::text::{EventRule, first_event};
 use super::{Class, Confidence, Fault, Proof, admission};
 
 family! {
@@ -173,7 +173,7 @@ pub(super) fn judge(controller: &ObjectView, events: &[&EventView]) -> Option<Fa
     if told.is_some() && !is_progress {
         return told;
     }
-    if let Some((class, event)) = super::text::first_event(JOB_EVENTS, events) {
+    if let Some((class, event)) = first_event(JOB_EVENTS, events) {
         return Some(Fault::witnessed(class, &controller.object.words(), event));
     }
     refused(events).or(told).or_else(|| stuck(controller))
@@ -185,13 +185,16 @@ fn is_complete(controller: &ObjectView) -> bool {
     available.is_some_and(ConditionView::is_true) && !controller.rolls
 }
 
+/// Why a create was refused; where the text does not say, only that it was.
+fn why_refused(text: &str) -> (Class, Confidence) {
+    match admission::classify_text(text) {
+        (Class::Unknown, confidence) => (Class::ReplicaCreateFailed, confidence),
+        known => known,
+    }
+}
+
 fn refused_by(controller: &ObjectView, condition: &ConditionView) -> Fault {
-    let (class, confidence) = admission::classify_text(&condition.message);
-    let class = if class == Class::Unknown {
-        Class::ReplicaCreateFailed
-    } else {
-        class
-    };
+    let (class, confidence) = why_refused(&condition.message);
     let mut fault = Fault::of_condition(class, controller, condition);
     fault.confidence = confidence;
     if class != Class::ReplicaCreateFailed {
@@ -212,12 +215,7 @@ fn refused(events: &[&EventView]) -> Option<Fault> {
     if created {
         return None;
     }
-    let (class, confidence) = admission::classify_text(event.text());
-    let class = if class == Class::Unknown {
-        Class::ReplicaCreateFailed
-    } else {
-        class
-    };
+    let (class, confidence) = why_refused(event.text());
     let head = format!("{} cannot create a Pod", event.object.words());
     let fault = Fault::witnessed(class, &head, event);
     Some(Fault {

@@ -47,16 +47,14 @@ pub(super) const UNAVAILABLE: &[Rule] = &[Rule(
     &["containerd.sock", "crio.sock", "code = unavailable"],
 )];
 
-/// What a runtime says that is too slow.
-const SLOW: &[Rule] = &[Rule(
-    Class::ContainerCreateTimeout,
-    &[
-        "context deadline exceeded",
-        "is reserved for",
-        "name is reserved",
-        "is already in use by container",
-    ],
-)];
+/// What a runtime says that is too slow: first that its time is up, and then that its first try is not over.
+pub(super) const TOO_SLOW: &[&str] = &[
+    "context deadline exceeded",
+    "is reserved for",
+    "name is reserved",
+    "is already in use by container",
+];
+const SLOW: &[Rule] = &[Rule(Class::ContainerCreateTimeout, TOO_SLOW)];
 
 /// Events that tell that the end of a Pod failed.
 pub(super) const KILL: &[EventRule] = &[EventRule(&["FailedKillPod"], &[""], Class::KillFailed)];

@@ -6,8 +6,8 @@
 
 use super::class::family;
 use super::evidence::{EventView, Evidence, ObjectView};
-use super::text::{EventRule, Rule, first_event, join};
-use super::{Class, Confidence, Fault, Proof};
+use super::text::{EventRule, Rule, contains, first_event, join};
+use super::{Class, Confidence, Fault, Proof, configuration};
 
 family! {
     /// A volume of the Pod cannot be bound, attached or mounted, or is not as it should be. Before the Pod
@@ -198,16 +198,6 @@ const EVENTS: &[EventRule] = &[
 const MOUNT: &str = "FailedMount";
 const ATTACH: &str = "FailedAttachVolume";
 
-/// What a Pod whose volumes have come says next.
-const LATER: &[&str] = &["Pulling", "Pulled", "Created", "Started"];
-
-/// What passes by itself, or follows from something else.
-const NOISE: &[&str] = &[
-    "not registered",
-    "failed to sync configmap cache",
-    "failed to sync secret cache",
-];
-
 /// What the controllers say of a claim, the most specific first.
 const CLAIM_EVENTS: &[EventRule] = &[
     EventRule(&["ClaimLost", "ClaimMisbound"], &[""], Class::ClaimLost),
@@ -255,10 +245,10 @@ pub(super) fn stuck(evidence: &Evidence<'_>) -> Option<Fault> {
         "FailedMountOnFilesystemMismatch",
     ]);
     let attached = evidence.events_of_pod(&["SuccessfulAttachVolume"]).pop();
-    let started = evidence.events_of_pod(LATER).pop();
+    let begun = evidence.newest_of_a_container();
     events.retain(|event| {
         let attached = attached.filter(|_| event.reason == ATTACH);
-        let mut cures = attached.into_iter().chain(started);
+        let mut cures = attached.into_iter().chain(begun);
         !cures.any(|cure| cure.is_after(event)) && !is_noise(event)
     });
     let (class, event) = first_event(EVENTS, &events)?;
@@ -285,9 +275,9 @@ pub(super) fn was_stuck(evidence: &Evidence<'_>) -> Option<Fault> {
     })
 }
 
+/// What passes by itself, or follows from something else.
 fn is_noise(event: &EventView) -> bool {
-    let lower = event.text().to_lowercase();
-    NOISE.iter().any(|noise| lower.contains(noise))
+    contains(event.text(), configuration::NOISE) || contains(event.text(), &["not registered"])
 }
 
 /// What is known of the claims of a Pod that has no node, beyond that they are not bound.

@@ -9,7 +9,7 @@ use crate::model::engine::{Engine, Mode};
 use crate::model::pod::PodView;
 use crate::model::replica::{Life, SlotView, node_of};
 use crate::model::tree::{Leaf, NodeId, ROOT};
-use crate::model::window::{after, in_window, seconds_between};
+use crate::model::window::{after, seconds_between};
 
 impl Engine<'_> {
     pub(super) fn missing_worker(&mut self, id: NodeId, all: &mut Vec<Situation>) {
@@ -193,8 +193,7 @@ impl Engine<'_> {
             .any(|charge| charge.counted(self.now, intensity).next().is_some());
         // A brake alone may be that of a first create that was refused.
         let was_replaced = memory.brake.is_some() && !memory.pod_uid.is_empty();
-        let mut of_slot = memory.charges.iter();
-        let slot_charged = of_slot.any(|time| in_window(time, self.now, &intensity));
+        let slot_charged = memory.counted(self.now, intensity).next().is_some();
         let restarting = charged || slot_charged || was_replaced;
         if life.alive {
             return working(Reason::NotUp, self.unready(who, view));
