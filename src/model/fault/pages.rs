@@ -155,7 +155,9 @@ When something fails, Coppice finds out what it was before it acts. The answer i
 the tree does. `CrashLoopBackOff`, `ImagePullBackOff`, `Error` and `Pending` are never an answer: they are states that `kubectl get` shows, and what
 is beneath them is the class.
 
-`coppice identify -f FILE` gives the same answers without a cluster, for anything that `kubectl get -o yaml` prints:
+`coppice identify -f FILE` judges by the same rules without a cluster, for anything that `kubectl get -o yaml` prints. It looks at Events, claims and
+nodes, too; the operator itself rests on Pods, their nodes and refused creates alone, so that it calls by a more general name what only an Event
+tells, for example a container that was killed for its liveness probe:
 
 ```sh
 kubectl get pods,events -o yaml | coppice identify -f -
