@@ -24,6 +24,7 @@ mod order;
 pub mod outcome;
 mod plan;
 pub mod pod;
+pub mod policy;
 mod reasons;
 mod replica;
 mod report;

@@ -11,6 +11,7 @@
     reason = "what describes a field is plain text, for `kubectl explain`"
 )]
 
+mod fault_policy;
 mod pod_schema;
 mod rules;
 mod sentences;
@@ -19,11 +20,14 @@ mod template;
 mod tree;
 mod worker;
 
+pub use fault_policy::{
+    FAULT_CLASSES, FAULT_FAMILIES, FaultAction, FaultCharge, FaultMatch, FaultPolicy, FaultRule,
+};
 pub(crate) use rules::tree_name;
 pub use status::{
     BackoffStatus, ChargeStatus, FinishedSupervisor, GaveUpStatus, JudgedDeath, OperationKind,
-    OperationStatus, RecentFault, RefusedStatus, SupervisionTreeStatus, SupervisorStatus,
-    WarningStatus,
+    OperationStatus, RecentEvidence, RecentFault, RefusedStatus, SupervisionTreeStatus,
+    SupervisorStatus, WarningStatus,
 };
 pub use template::PodTemplate;
 pub use tree::{

@@ -1,4 +1,4 @@
-//! The four kinds that are watched, and what is kept of each.
+//! The kinds that are watched, and what is kept of each.
 //!
 //! Rule: an object that cannot be read is kept as that, so that it disturbs nobody but its own tree.
 
@@ -20,7 +20,7 @@ use crate::model::world::{TreeView, WorkerView};
 
 mod items;
 
-pub(super) use items::{NodeItem, PodItem, TreeItem, WorkerItem};
+pub(super) use items::{EventItem, NodeItem, PodItem, TreeItem, WorkerItem};
 
 /// A kind that is watched.
 pub(super) trait Kind: Send + Sync + 'static {
@@ -36,12 +36,36 @@ pub(super) trait Kind: Send + Sync + 'static {
     /// How an object is read from protobuf; custom resources have none.
     const PROTOBUF: Option<Read<Self::Wire>> = None;
 
+    /// The fields that an object must have to be watched; empty for all objects.
+    const FIELDS: &'static str = "";
+    /// Whether decisions wait for it.
+    const NEED: Need = Need::Always;
+    /// The kind whose objects must be known before those of this kind are listed, because they say what is kept.
+    const AFTER: Option<&'static str> = None;
+
     /// What is kept of that object.
     fn read(wire: Self::Wire) -> Self::Item;
+    /// Whether it is kept at all.
+    fn keeps(_views: &Views, _key: &ObjectKey, _item: &Self::Item) -> bool {
+        true
+    }
+    /// Lets an item use what others of its kind hold, too.
+    fn share(_views: &mut Views, _item: &mut Self::Item) {}
     /// Where it is kept.
     fn store(views: &mut Views) -> &mut Store<Self::Item>;
     /// The trees that a change of that item concerns.
     fn concerns(views: &Views, item: &Self::Item) -> Vec<ObjectKey>;
+}
+
+/// Whether decisions wait for a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Nothing is decided without it.
+    Always,
+    /// It is done without where it may not be read, and then nothing that was known of it counts.
+    WhereAllowed,
+    /// It is waited for as long as its first list has not failed: it only makes answers better.
+    Hoped,
 }
 
 /// Supervision trees.
@@ -52,6 +76,10 @@ pub(super) struct Workers;
 pub(super) struct Pods;
 /// Nodes.
 pub(super) struct Nodes;
+/// Events of Pods of trees.
+pub(super) struct PodEvents;
+/// Events of claims.
+pub(super) struct ClaimEvents;
 
 impl Kind for Trees {
     type Wire = DeserializeGuard<SupervisionTree>;
@@ -162,6 +190,13 @@ impl Kind for Pods {
         }
     }
 
+    /// A template makes many Pods with the same spec.
+    fn share(views: &mut Views, item: &mut PodItem) {
+        if let Some(view) = Arc::get_mut(&mut item.view) {
+            views.specs.share(&mut view.spec);
+        }
+    }
+
     fn store(views: &mut Views) -> &mut Store<PodItem> {
         &mut views.pods
     }
@@ -179,6 +214,7 @@ impl Kind for Nodes {
     type Item = NodeItem;
 
     const NAME: &'static str = "Node";
+    const NEED: Need = Need::WhereAllowed;
     const PROTOBUF: Option<Read<Self::Wire>> = Some(wire::Node::decode);
 
     fn read(wire: Self::Wire) -> NodeItem {
@@ -202,6 +238,104 @@ impl Kind for Nodes {
             .filter(|pod| on_node(pod));
         pods.flat_map(|pod| Pods::concerns(views, pod)).collect()
     }
+}
+
+/// What only says that a Pod goes its way, and is not watched: its status says so, too. A fault is never among them.
+const WATCHED_OF_PODS: &str =
+    "regarding.kind=Pod,reason!=Scheduled,reason!=Pulled,reason!=Created,reason!=Started";
+/// Most Events that are kept of one object; Kubernetes itself sums up what comes more often.
+const MOST_OF_ONE: usize = 200;
+/// Most Events of Pods that are kept in all, and of claims.
+const MOST: usize = 50_000;
+
+impl Kind for PodEvents {
+    type Wire = wire::Event;
+    type Item = EventItem;
+
+    const NAME: &'static str = "PodEvent";
+    const FIELDS: &'static str = WATCHED_OF_PODS;
+    const NEED: Need = Need::Hoped;
+    const AFTER: Option<&'static str> = Some(Workers::NAME);
+    const PROTOBUF: Option<Read<Self::Wire>> = Some(wire::Event::decode);
+
+    fn read(wire: Self::Wire) -> EventItem {
+        let uid = wire.uid().unwrap_or_default();
+        let view = Arc::new(wire.view());
+        EventItem {
+            uid,
+            about: view.object.uid.clone(),
+            view,
+        }
+    }
+
+    /// The name of a Pod is that of its Worker with one more part: an Event may be told before its Pod.
+    fn keeps(views: &Views, key: &ObjectKey, item: &EventItem) -> bool {
+        let pod = item.view.object.name.rsplit_once('-');
+        let worker = pod.map(|(worker, _)| ObjectKey::new(&key.namespace, worker));
+        item.view.object.kind == "Pod"
+            && worker.is_some_and(|worker| views.workers.get(&worker).is_some())
+            && has_room(&views.pod_events, key, &item.about)
+    }
+
+    fn store(views: &mut Views) -> &mut Store<EventItem> {
+        &mut views.pod_events
+    }
+
+    /// A Pod that is not known yet is looked at when it is. That an image is being pulled is no news.
+    fn concerns(views: &Views, item: &EventItem) -> Vec<ObjectKey> {
+        let pod = views.pods.by_uid(&item.about);
+        let pod = pod.filter(|_| item.view.reason != "Pulling");
+        pod.map_or_else(Vec::new, |pod| Pods::concerns(views, pod))
+    }
+}
+
+impl Kind for ClaimEvents {
+    type Wire = wire::Event;
+    type Item = EventItem;
+
+    const NAME: &'static str = "ClaimEvent";
+    const FIELDS: &'static str = "regarding.kind=PersistentVolumeClaim";
+    const NEED: Need = Need::Hoped;
+    const PROTOBUF: Option<Read<Self::Wire>> = Some(wire::Event::decode);
+
+    fn read(wire: Self::Wire) -> EventItem {
+        let uid = wire.uid().unwrap_or_default();
+        let view = Arc::new(wire.view());
+        EventItem {
+            uid,
+            about: claim(&view.object.namespace, &view.object.name),
+            view,
+        }
+    }
+
+    fn keeps(views: &Views, key: &ObjectKey, item: &EventItem) -> bool {
+        item.view.object.kind == "PersistentVolumeClaim"
+            && has_room(&views.claim_events, key, &item.about)
+    }
+
+    fn store(views: &mut Views) -> &mut Store<EventItem> {
+        &mut views.claim_events
+    }
+
+    fn concerns(views: &Views, item: &EventItem) -> Vec<ObjectKey> {
+        let object = &item.view.object;
+        let pods = views.pods.iter().filter(|(key, pod)| {
+            key.namespace == object.namespace && pod.view.spec.claims.contains(&object.name)
+        });
+        pods.flat_map(|(_, pod)| Pods::concerns(views, pod))
+            .collect()
+    }
+}
+
+/// What a claim is known by: a Pod names it, and does not know its UID.
+pub(super) fn claim(namespace: &str, name: &str) -> String {
+    format!("{namespace}/{name}")
+}
+
+/// Whether one more Event may be kept, or a newer version of one that is.
+fn has_room(events: &Store<EventItem>, key: &ObjectKey, about: &str) -> bool {
+    events.get(key).is_some()
+        || (events.len() < MOST && events.owned_by(about).count() < MOST_OF_ONE)
 }
 
 /// Namespace and name of an object.

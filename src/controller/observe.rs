@@ -317,6 +317,7 @@ fn observation(
             nodes: snapshot.nodes,
             refusals,
             untold: context.memories.untold(key),
+            events: snapshot.events,
             unseen: snapshot.unseen,
         },
         tree_version: snapshot.tree.resource_version.clone(),

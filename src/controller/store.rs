@@ -162,6 +162,11 @@ impl<T: Item> Store<T> {
         owned.map(|(_, item)| item)
     }
 
+    /// How many objects there are.
+    pub(super) fn len(&self) -> usize {
+        self.objects.len()
+    }
+
     /// All objects.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&ObjectKey, &Arc<T>)> {
         let objects = self.objects.iter();

@@ -136,6 +136,8 @@ pub(super) fn context(client: Client) -> Context {
         views.replace::<kinds::Workers>(None, "1", vec![]);
         views.replace::<kinds::Pods>(None, "1", vec![]);
         views.replace::<kinds::Nodes>(None, "1", vec![]);
+        views.replace::<kinds::PodEvents>(None, "1", vec![]);
+        views.replace::<kinds::ClaimEvents>(None, "1", vec![]);
     }
     let (notices, publisher) = notify::channel(client.clone(), clock.clone(), Leadership::alone());
     tokio::spawn(publisher.run());

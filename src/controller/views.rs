@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kube::{Resource, ResourceExt};
 
 use super::kinds::{
-    Kind, NodeItem, Nodes, PodItem, Pods, TreeItem, Trees, WorkerItem, Workers, key_of,
+    ClaimEvents, EventItem, Kind, Need, NodeItem, Nodes, PodEvents, PodItem, Pods, TreeItem, Trees,
+    WorkerItem, Workers, claim, key_of,
 };
 use super::store::{ObjectKey, Source, Store, Touched, Unbelieved, Version};
 use super::wire::label;
-use crate::model::pod::PodView;
+use crate::model::fault::EventView;
+use crate::model::pod::{PodSpecView, PodView};
 use crate::model::world::{NodeView, Unseen};
 
 /// One object of a list.
@@ -25,9 +27,13 @@ pub(super) struct Views {
     pub(super) workers: Store<WorkerItem>,
     pub(super) pods: Store<PodItem>,
     pub(super) nodes: Store<NodeItem>,
+    pub(super) pod_events: Store<EventItem>,
+    pub(super) claim_events: Store<EventItem>,
+    pub(super) specs: Specs,
     /// What has been listed once: kind and scope (a namespace, or all).
     loaded: HashSet<(&'static str, Option<String>)>,
-    nodes_forbidden: bool,
+    /// What is done without: kind and scope.
+    forgone: HashSet<(&'static str, Option<String>)>,
     /// What may not be watched, and what the API server says about it: kind and scope.
     unseen: BTreeMap<(&'static str, Option<String>), String>,
 }
@@ -40,8 +46,33 @@ pub(super) struct Snapshot {
     pub(super) workers: Vec<(Arc<WorkerItem>, Vec<Arc<PodView>>)>,
     /// The nodes of these Pods, without those that are known to be gone; `None` when nodes may not be read.
     pub(super) nodes: Option<BTreeMap<String, NodeView>>,
+    /// What Events tell of these Pods and their claims, by the UID of the Pod.
+    pub(super) events: BTreeMap<String, Vec<Arc<EventView>>>,
     /// The kinds that may not be watched in the namespace of the tree.
     pub(super) unseen: Vec<Unseen>,
+}
+
+/// The specs of the Pods, each once.
+#[derive(Debug, Default)]
+pub(super) struct Specs {
+    shared: HashSet<Arc<PodSpecView>>,
+    /// How many there may be before those are dropped that no Pod has any more.
+    room: usize,
+}
+
+impl Specs {
+    /// Lets a Pod use a spec that is there.
+    pub(super) fn share(&mut self, spec: &mut Arc<PodSpecView>) {
+        if let Some(known) = self.shared.get(spec) {
+            *spec = Arc::clone(known);
+            return;
+        }
+        if self.shared.len() >= self.room {
+            self.shared.retain(|spec| Arc::strong_count(spec) > 1);
+            self.room = 2 * self.shared.len() + 64;
+        }
+        self.shared.insert(Arc::clone(spec));
+    }
 }
 
 impl Views {
@@ -53,11 +84,15 @@ impl Views {
         scope: Option<&str>,
     ) -> BTreeSet<ObjectKey> {
         let (key, version) = address(&wire);
-        let store = K::store(self);
         if source == Source::Watch {
-            store.watched(scope, version);
+            K::store(self).watched(scope, version);
         }
-        let touched = store.put(key, version, K::read(wire), source);
+        let mut item = K::read(wire);
+        if !K::keeps(self, &key, &item) {
+            return BTreeSet::new();
+        }
+        K::share(self, &mut item);
+        let touched = K::store(self).put(key, version, item, source);
         self.concerned::<K>(&touched)
     }
 
@@ -133,26 +168,29 @@ impl Views {
         &mut self,
         scope: Option<&str>,
         version: &str,
-        listed: Vec<Listed<K::Item>>,
+        mut listed: Vec<Listed<K::Item>>,
     ) -> BTreeSet<ObjectKey> {
-        let touched = K::store(self).replace(scope, Version::parse(version), listed);
-        if K::NAME == Nodes::NAME {
-            self.nodes_forbidden = false;
+        listed.retain(|(key, _, item)| K::keeps(self, key, item));
+        for (_, _, item) in &mut listed {
+            K::share(self, item);
         }
+        let touched = K::store(self).replace(scope, Version::parse(version), listed);
+        self.forgone.remove(&(K::NAME, scope.map(str::to_owned)));
         if self.loaded.insert((K::NAME, scope.map(str::to_owned))) {
             return self.trees_in(scope);
         }
         self.concerned::<K>(&touched)
     }
 
-    /// Takes in that nodes may not be read: from now on nothing is known about them.
-    pub(super) fn forbid_nodes(&mut self) -> BTreeSet<ObjectKey> {
-        self.nodes = Store::default();
-        self.loaded.remove(&(Nodes::NAME, None));
-        let changed = !self.nodes_forbidden;
-        self.nodes_forbidden = true;
-        if changed {
-            self.trees_in(None)
+    /// Takes in that a kind is done without in that scope. What was known of one that may not be read counts no more.
+    pub(super) fn forgo<K: Kind>(&mut self, scope: Option<&str>) -> BTreeSet<ObjectKey> {
+        let watch = (K::NAME, scope.map(str::to_owned));
+        if K::NEED == Need::WhereAllowed {
+            *K::store(self) = Store::default();
+            self.loaded.remove(&watch);
+        }
+        if self.forgone.insert(watch) {
+            self.trees_in(scope)
         } else {
             BTreeSet::new()
         }
@@ -192,16 +230,33 @@ impl Views {
             .collect()
     }
 
-    /// Whether everything that a decision on trees of this namespace rests on has been listed once.
+    /// Whether everything that a decision on trees of this namespace rests on has been listed once, or is done without.
     pub(super) fn is_loaded(&self, namespace: &str) -> bool {
-        let listed = |kind| {
-            self.loaded.contains(&(kind, None))
-                || self.loaded.contains(&(kind, Some(namespace.to_owned())))
-        };
-        listed(Trees::NAME)
-            && listed(Workers::NAME)
-            && listed(Pods::NAME)
-            && (self.nodes_forbidden || self.loaded.contains(&(Nodes::NAME, None)))
+        let is_loaded = |kind| self.is_listed(kind, namespace) || self.is_forgone(kind, namespace);
+        [
+            Trees::NAME,
+            Workers::NAME,
+            Pods::NAME,
+            Nodes::NAME,
+            PodEvents::NAME,
+            ClaimEvents::NAME,
+        ]
+        .into_iter()
+        .all(is_loaded)
+    }
+
+    /// Whether that kind has been listed once in that scope.
+    pub(super) fn has_listed(&self, kind: &'static str, scope: Option<&str>) -> bool {
+        self.loaded.contains(&(kind, scope.map(str::to_owned)))
+    }
+
+    fn is_listed(&self, kind: &'static str, namespace: &str) -> bool {
+        self.has_listed(kind, None) || self.has_listed(kind, Some(namespace))
+    }
+
+    fn is_forgone(&self, kind: &'static str, namespace: &str) -> bool {
+        self.forgone.contains(&(kind, None))
+            || self.forgone.contains(&(kind, Some(namespace.to_owned())))
     }
 
     /// Everything known that concerns that tree; `None` when there is no such tree.
@@ -217,13 +272,35 @@ impl Views {
                 (Arc::clone(worker), pods)
             })
             .collect();
-        let nodes = (!self.nodes_forbidden).then(|| self.nodes_of(&workers));
+        let nodes = (!self.is_forgone(Nodes::NAME, "")).then(|| self.nodes_of(&workers));
+        let events = self.events_of(&key.namespace, &workers);
         Some(Snapshot {
             tree,
             workers,
             nodes,
+            events,
             unseen: self.unseen_in(&key.namespace),
         })
+    }
+
+    fn events_of(
+        &self,
+        namespace: &str,
+        workers: &[(Arc<WorkerItem>, Vec<Arc<PodView>>)],
+    ) -> BTreeMap<String, Vec<Arc<EventView>>> {
+        if self.pod_events.len() + self.claim_events.len() == 0 {
+            return BTreeMap::new();
+        }
+        let pods = workers.iter().flat_map(|(_, pods)| pods);
+        let told = pods.filter_map(|pod| {
+            let claims = pod.spec.claims.iter();
+            let of_claims =
+                claims.flat_map(|name| self.claim_events.owned_by(&claim(namespace, name)));
+            let events = self.pod_events.owned_by(&pod.uid).chain(of_claims);
+            let events: Vec<Arc<EventView>> = events.map(|item| Arc::clone(&item.view)).collect();
+            (!events.is_empty()).then(|| (pod.uid.clone(), events))
+        });
+        told.collect()
     }
 
     fn nodes_of(

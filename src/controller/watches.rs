@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::driver::Wake;
-use super::error::{Error, bounded};
-use super::kinds::{Kind, Nodes, Pods, Trees, Workers};
+use super::error::{Error, bounded, chain};
+use super::kinds::{ClaimEvents, Kind, Need, Nodes, PodEvents, Pods, Trees, Workers};
 use super::store::{ObjectKey, Source, Version};
 use super::views::{SharedViews, listed};
 use super::wire::protobuf::Read;
@@ -40,7 +40,9 @@ const PROVEN: Duration = Duration::from_secs(15);
 const PAGE: u32 = 250;
 /// The first and the longest delay before a watch that failed is begun again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
-/// How long after a refusal the nodes are asked for again. Mostly only an administrator can change that, but an API
+/// How often it is looked whether the kind has been listed that another one waits for.
+const ORDER_INTERVAL: Duration = Duration::from_millis(20);
+/// How long after a refusal what can be done without is asked for again. Mostly only an administrator can change that, but an API
 /// server that has just started refuses everybody for a moment.
 const FORBIDDEN_RETRY: Duration = Duration::from_secs(30);
 
@@ -54,7 +56,7 @@ pub(super) struct Surroundings {
     pub(super) troubles: Troubles,
 }
 
-/// Starts every watch: trees, Workers and Pods of these namespaces (all, when none is named), and nodes.
+/// Starts every watch: trees, Workers, Pods and Events of these namespaces (all, when none is named), and nodes.
 /// They run until the set is dropped.
 pub(super) fn start(surroundings: &Surroundings, namespaces: &[String]) -> JoinSet<()> {
     let mut watches = JoinSet::new();
@@ -65,7 +67,9 @@ pub(super) fn start(surroundings: &Surroundings, namespaces: &[String]) -> JoinS
     for scope in scopes {
         spawn::<Trees>(&mut watches, surroundings, scope.clone());
         spawn::<Workers>(&mut watches, surroundings, scope.clone());
-        spawn::<Pods>(&mut watches, surroundings, scope);
+        spawn::<Pods>(&mut watches, surroundings, scope.clone());
+        spawn::<PodEvents>(&mut watches, surroundings, scope.clone());
+        spawn::<ClaimEvents>(&mut watches, surroundings, scope);
     }
     spawn::<Nodes>(&mut watches, surroundings, None);
     watches
@@ -101,6 +105,7 @@ impl<K: Kind> Watch<K> {
     async fn run(mut self) {
         let mut resume: Resume = None;
         let mut delay = BACKOFF.0;
+        self.wait_for_its_turn().await;
         loop {
             let begun = Instant::now();
             let follows = resume.is_some();
@@ -151,24 +156,45 @@ impl<K: Kind> Watch<K> {
         }
     }
 
+    /// Waits until what says which objects of this kind are kept has been listed.
+    async fn wait_for_its_turn(&self) {
+        let Some(earlier) = K::AFTER else {
+            return;
+        };
+        let scope = self.scope.as_deref();
+        while !self.around.views.lock().has_listed(earlier, scope) {
+            tokio::time::sleep(ORDER_INTERVAL).await;
+        }
+    }
+
     /// Whether the process does without this watch after such a failure: how long until it is listed again.
     fn does_without(&self, error: &Error) -> Option<Duration> {
-        if K::NAME != Nodes::NAME || !error.is_forbidden() {
-            return None;
-        }
-        if self.around.troubles.tolerated(K::NAME) {
+        let pause = match K::NEED {
+            Need::WhereAllowed | Need::Hoped if error.is_forbidden() => FORBIDDEN_RETRY,
+            Need::Hoped => error.retry_after().unwrap_or_default().max(BACKOFF.1),
+            _ => return None,
+        };
+        let scope = self.scope.as_deref();
+        if self.around.troubles.tolerated(K::NAME, scope) {
+            let reason = chain(error);
             tracing::info!(
-                "nodes may not be read; the loss of a node is noticed only by what happens to its Pods"
+                kind = K::NAME,
+                namespace = scope,
+                reason,
+                "done without: less will be known of why Pods fail"
             );
         }
-        let woken = self.around.views.lock().forbid_nodes();
+        let woken = self.around.views.lock().forgo::<K>(scope);
         self.wake(woken);
-        Some(FORBIDDEN_RETRY)
+        Some(pause)
     }
 
     /// Lists everything, page by page, and believes it in one step.
     async fn list(&self) -> Result<String, Error> {
-        let mut params = ListParams::default().labels(K::SELECTOR).limit(PAGE);
+        let mut params = ListParams::default()
+            .labels(K::SELECTOR)
+            .fields(K::FIELDS)
+            .limit(PAGE);
         let mut objects = Vec::new();
         loop {
             let page = bounded("list", K::NAME, "", self.api.list(&params)).await?;
@@ -204,6 +230,7 @@ impl<K: Kind> Watch<K> {
     async fn follow(&self, mut version: String) -> Result<Resume, (Error, Resume)> {
         let params = WatchParams::default()
             .labels(K::SELECTOR)
+            .fields(K::FIELDS)
             .timeout(WATCH_SECONDS);
         let begun = bounded(
             "watch",

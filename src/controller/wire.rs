@@ -17,10 +17,12 @@ use serde::{Deserialize, Deserializer};
 
 use crate::api::labels;
 
+mod event;
 mod node;
 mod pod;
 pub(super) mod protobuf;
 
+pub(super) use event::Event;
 pub(super) use node::Node;
 pub(super) use pod::Pod;
 

@@ -2,6 +2,8 @@
 //!
 //! Rule: each Pod is answered for, and each object that has no Pod in the file; the rest is evidence.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -11,8 +13,8 @@ use super::evidence::{event, node, object, reference};
 use super::fields::{list, number, some_text, text};
 use super::pod;
 use crate::model::fault::{
-    Class, EventView, Evidence, Fault, ObjectRef, ObjectView, PodSpecView, identify,
-    identify_object, identify_refusal,
+    Class, EventView, Evidence, Fault, ObjectRef, ObjectView, identify, identify_object,
+    identify_refusal,
 };
 use crate::model::pod::PodView;
 use crate::model::world::{NodeView, Refusal};
@@ -103,13 +105,13 @@ fn items(list: &Value, kind: &str) -> Vec<Value> {
 pub(super) struct Subject {
     object: ObjectRef,
     what: What,
-    events: Vec<EventView>,
+    events: Vec<Arc<EventView>>,
     objects: Vec<ObjectView>,
 }
 
 enum What {
-    Pod(Box<PodView>, PodSpecView, Option<NodeView>),
-    Object(ObjectView, Vec<(PodView, PodSpecView)>),
+    Pod(Box<PodView>, Option<NodeView>),
+    Object(ObjectView, Vec<PodView>),
     Refused(Refusal),
 }
 
@@ -133,7 +135,12 @@ impl EvidenceDocument {
     /// or the refusal name.
     pub(super) fn subject(&self) -> Option<Subject> {
         let document = &self.0;
-        let events = newest(list(&document["events"]).iter().map(event).collect());
+        let events = newest(
+            list(&document["events"])
+                .iter()
+                .map(|value| Arc::new(event(value)))
+                .collect(),
+        );
         let given = |key: &str, kind: &str| {
             let mut value = document.get(key).filter(|value| value.is_object())?.clone();
             if some_text(&value["kind"]).is_none() {
@@ -178,7 +185,9 @@ impl EvidenceDocument {
 /// The subjects among objects that are listed together.
 pub(super) fn subjects(listed: &[Value]) -> Vec<Subject> {
     let of_kind = |kind: &'static str| listed.iter().filter(move |object| object["kind"] == kind);
-    let events: Vec<EventView> = of_kind("Event").map(event).collect();
+    let events: Vec<Arc<EventView>> = of_kind("Event")
+        .map(|value| Arc::new(event(value)))
+        .collect();
     let others: Vec<&Value> = listed
         .iter()
         .filter(|object| object["kind"] != "Event" && object["kind"] != "Pod")
@@ -269,7 +278,7 @@ fn owns(object: &Value, owned: &Value) -> bool {
 }
 
 /// The Events of a list that name that object.
-fn about(object: &ObjectRef, events: &[EventView]) -> Vec<EventView> {
+fn about(object: &ObjectRef, events: &[Arc<EventView>]) -> Vec<Arc<EventView>> {
     let events = events.iter().filter(|event| {
         let same_namespace = event.object.namespace.is_empty()
             || object.namespace.is_empty()
@@ -280,7 +289,7 @@ fn about(object: &ObjectRef, events: &[EventView]) -> Vec<EventView> {
 }
 
 /// The Events of a list that name a Pod, its node or one of its claims.
-fn about_pod(pod: &Value, events: &[EventView]) -> Vec<EventView> {
+fn about_pod(pod: &Value, events: &[Arc<EventView>]) -> Vec<Arc<EventView>> {
     let own = ObjectRef {
         kind: "Pod".to_owned(),
         ..reference(pod)
@@ -302,14 +311,14 @@ fn about_pod(pod: &Value, events: &[EventView]) -> Vec<EventView> {
 }
 
 /// The newest of these Events.
-fn newest(mut events: Vec<EventView>) -> Vec<EventView> {
-    events.sort_by_key(EventView::seen);
+fn newest(mut events: Vec<Arc<EventView>>) -> Vec<Arc<EventView>> {
+    events.sort_by_key(|event| event.seen());
     let surplus = events.len().saturating_sub(MOST_EVENTS);
     events.drain(..surplus);
     events
 }
 
-fn of_pod(pod: &Value, mut events: Vec<EventView>, around: &[&Value]) -> Subject {
+fn of_pod(pod: &Value, mut events: Vec<Arc<EventView>>, around: &[&Value]) -> Subject {
     // A claim of another namespace may have the same name.
     let namespace = text(&pod["metadata"]["namespace"]);
     events.retain(|event| {
@@ -328,27 +337,24 @@ fn of_pod(pod: &Value, mut events: Vec<EventView>, around: &[&Value]) -> Subject
             kind: "Pod".to_owned(),
             ..reference(pod)
         },
-        what: What::Pod(Box::new(pod::view(pod)), pod::spec(pod), node),
+        what: What::Pod(Box::new(pod::view(pod)), node),
         events,
         objects: around.iter().map(|value| object(value)).collect(),
     }
 }
 
-fn of_object(value: &Value, events: Vec<EventView>, around: &[&Value]) -> Subject {
+fn of_object(value: &Value, events: Vec<Arc<EventView>>, around: &[&Value]) -> Subject {
     let pods = around.iter().filter(|other| other["kind"] == "Pod");
     Subject {
         object: reference(value),
-        what: What::Object(
-            object(value),
-            pods.map(|pod| (pod::view(pod), pod::spec(pod))).collect(),
-        ),
+        what: What::Object(object(value), pods.map(|pod| pod::view(pod)).collect()),
         events,
         objects: around.iter().map(|value| object(value)).collect(),
     }
 }
 
 /// An object of which nothing is known but its Events.
-fn named_by_events(object: ObjectRef, events: Vec<EventView>) -> Subject {
+fn named_by_events(object: ObjectRef, events: Vec<Arc<EventView>>) -> Subject {
     if object.kind == "Pod" {
         let manifest = serde_json::json!({
             "kind": "Pod",
@@ -398,15 +404,13 @@ impl Subject {
     /// What is wrong with it.
     pub(super) fn answer(&self, now: Timestamp) -> Answer {
         match &self.what {
-            What::Pod(pod, spec, node) => {
-                let fault = self.judge(pod, spec, node.as_ref(), now);
+            What::Pod(pod, node) => {
+                let fault = self.judge(pod, node.as_ref(), now);
                 Answer::of_pod(&self.object, pod, &fault)
             }
             What::Object(object, pods) => {
-                let mut fault = identify_object(object, &self.events);
-                let beneath = pods
-                    .iter()
-                    .map(|(pod, spec)| self.judge(pod, spec, None, now).class);
+                let mut fault = identify_object(object, self.events.iter().map(Arc::as_ref));
+                let beneath = pods.iter().map(|pod| self.judge(pod, None, now).class);
                 for class in beneath.filter(|class| *class != Class::NoFault) {
                     if !fault.contributing.contains(&class) {
                         fault.contributing.push(class);
@@ -424,15 +428,8 @@ impl Subject {
         }
     }
 
-    fn judge(
-        &self,
-        pod: &PodView,
-        spec: &PodSpecView,
-        node: Option<&NodeView>,
-        now: Timestamp,
-    ) -> Fault {
+    fn judge(&self, pod: &PodView, node: Option<&NodeView>, now: Timestamp) -> Fault {
         let evidence = Evidence {
-            spec,
             node,
             events: &self.events,
             objects: &self.objects,

@@ -2,14 +2,15 @@
 //!
 //! Rule: all app containers are judged, and those init containers that are not sidecars.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::fields::{list, number, some_text, text, time};
-use crate::model::fault::{ContainerSpecView, PodSpecView, ProbeView};
 use crate::model::pod::{
-    ContainerState, ContainerView, PodCondition, PodConditionType, PodPhase, PodView,
-    RestartPolicy, Termination,
+    ContainerSpecView, ContainerState, ContainerView, PodCondition, PodConditionType, PodPhase,
+    PodSpecView, PodView, ProbeView, RestartPolicy, Termination,
 };
 
 /// The facts that identification rests on.
@@ -53,6 +54,7 @@ pub(super) fn view(pod: &Value) -> PodView {
             .iter()
             .map(init)
             .collect(),
+        spec: Arc::new(self::spec(pod)),
     }
 }
 

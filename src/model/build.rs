@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::api::labels;
-use crate::api::v1alpha1::{GROUP, Restart, SlotStatus, Strategy};
+use crate::api::v1alpha1::{FaultAction, GROUP, Restart, SlotStatus, Strategy};
 
 use super::names;
 use super::pod::RestartPolicy;
+use super::policy::Rule;
 use super::tree::{Leaf, Policy};
 use super::window::in_window;
 use super::world::{TreeView, WorkerView};
@@ -115,10 +116,16 @@ pub(super) fn pod(place: &Place<'_>, name: &str) -> Value {
 }
 
 /// What the kubelet restarts in place. It does so under `OneForOne` only, because a member must not come back before its
-/// group; while there is budget at all; and where its idea of a clean end is that of the worker.
+/// group; while there is budget at all; where its idea of a clean end is that of the worker; and where no rule leaves an
+/// ended replica alone or escalates its end.
 pub(super) fn kubelet_restarts(policy: &Policy, leaf: &Leaf<'_>) -> RestartPolicy {
     let is_alone = policy.strategy == Strategy::OneForOne;
-    if !is_alone || policy.intensity.max_restarts == 0 || leaf.settings.clean_exit_codes != [0] {
+    let may_not = |rule: &Rule<'_>| rule.says.action != FaultAction::Restart;
+    if !is_alone
+        || policy.intensity.max_restarts == 0
+        || leaf.settings.clean_exit_codes != [0]
+        || leaf.rules.iter().any(may_not)
+    {
         return RestartPolicy::Never;
     }
     match leaf.settings.restart {

@@ -31,6 +31,8 @@ pub(super) struct Charge {
     pub since: Option<Timestamp>,
     /// Why, in words.
     pub why: String,
+    /// Whether a rule says that the supervisor gives up at once.
+    pub escalates: bool,
 }
 
 /// How many charges a window takes before it overflows.
@@ -115,7 +117,13 @@ impl Engine<'_> {
             allowed,
             period_seconds: policy.intensity.period_seconds,
         };
-        let follows = (spent > allowed).then(|| self.give_up(parent, charge, &charged.overflow()));
+        let numbers = if spent > allowed {
+            charged.overflow()
+        } else {
+            "a rule of `faultPolicy` escalates it".to_owned()
+        };
+        let gives_up = spent > allowed || charge.escalates;
+        let follows = gives_up.then(|| self.give_up(parent, charge, &numbers));
         (charged, follows)
     }
 

@@ -6,11 +6,13 @@ use jiff::Timestamp;
 
 use crate::api::v1alpha1::{Restart, SlotStatus};
 
+use super::charge::restarts_allowed;
 use super::fault::{self, Class, Confidence, Evidence, Fault, Verdict};
 use super::memory::Memory;
 use super::names;
 use super::outcome::Way;
 use super::pod::{ContainerState, ContainerView, PodView};
+use super::policy::Ruling;
 use super::replica::{Replicas, SlotView, ended_runs, has_ended, node_is_gone, node_of};
 use super::tree::{Leaf, NodeId, Tree};
 use super::window::{Toll, after, whole_second};
@@ -56,6 +58,8 @@ pub(super) struct Death {
     pub clean: bool,
     /// Why it ended.
     pub fault: Fault,
+    /// What that means for the tree.
+    pub ruling: Ruling,
 }
 
 /// How a replica comes back whose Pod has ended as a `whole`, or in which a run has ended.
@@ -73,6 +77,9 @@ fn way(pod: &PodView, whole: bool) -> Way {
     }
 }
 
+/// How long a death may wait for Events that say who sent a signal, in seconds.
+const SETTLE_SECONDS: i64 = 3;
+
 enum Overdue {
     No,
     At(Timestamp),
@@ -81,6 +88,7 @@ enum Overdue {
 
 /// A slot of a worker, in the world that it is looked at in.
 struct Place<'a> {
+    tree: &'a Tree<'a>,
     id: NodeId,
     leaf: &'a Leaf<'a>,
     child: &'a str,
@@ -89,7 +97,18 @@ struct Place<'a> {
     now: Timestamp,
 }
 
-/// The deaths of one worker, by slot, and the time at which a start deadline runs out next.
+/// What was found out about one worker.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The deaths, by slot.
+    pub deaths: Vec<Death>,
+    /// The slots whose death is not judged yet, because more may become known of it.
+    pub unsettled: Vec<i32>,
+    /// When to look again: a start deadline runs out, or a death has settled.
+    pub wake: Option<Timestamp>,
+}
+
+/// The deaths of one worker.
 pub(super) fn collect(
     tree: &Tree<'_>,
     id: NodeId,
@@ -97,15 +116,15 @@ pub(super) fn collect(
     memory: &mut Memory,
     world: &World,
     now: Timestamp,
-) -> (Vec<Death>, Option<Timestamp>) {
+) -> Found {
+    let mut found = Found::default();
     let Some(leaf) = tree.leaf(id) else {
-        return (Vec::new(), None);
+        return found;
     };
     let child = tree.nodes[id].name;
-    let mut deaths = Vec::new();
-    let mut wake: Option<Timestamp> = None;
     for view in &replicas.wanted {
         let place = Place {
+            tree,
             id,
             leaf,
             child,
@@ -121,7 +140,7 @@ pub(super) fn collect(
             continue;
         }
         let Some(pod) = view.current else {
-            deaths.extend(place.vanished(memory));
+            found.deaths.extend(place.vanished(memory));
             continue;
         };
         if pod.incarnation < memory.incarnation(child) {
@@ -132,16 +151,26 @@ pub(super) fn collect(
         let death = place
             .replaced(pod, memory)
             .or_else(|| place.ended(pod, memory));
-        if death.is_some() {
-            deaths.extend(death);
+        if let Some(death) = death {
+            match place.settles_at(pod, &death, memory) {
+                Some(time) if time > now => {
+                    found.wake_at(time);
+                    found.unsettled.push(view.slot);
+                }
+                _ => found.deaths.push(death),
+            }
+            continue;
+        }
+        if let Some(death) = place.not_waited_for(pod, memory) {
+            found.deaths.push(death);
             continue;
         }
         match place.overdue(pod, memory) {
             Overdue::No => {}
-            Overdue::At(time) => wake = wake.into_iter().chain([time]).min(),
+            Overdue::At(time) => found.wake_at(time),
             Overdue::Yes(fault) => {
                 let ended_runs = memory.slot(child, view.slot).map_or(0, |m| m.deaths);
-                deaths.push(Death {
+                found.deaths.push(Death {
                     over: true,
                     toll: Toll::one(now),
                     ..place.death_of(pod, ended_runs, fault)
@@ -149,7 +178,13 @@ pub(super) fn collect(
             }
         }
     }
-    (deaths, wake)
+    found
+}
+
+impl Found {
+    fn wake_at(&mut self, time: Timestamp) {
+        self.wake = self.wake.into_iter().chain([time]).min();
+    }
 }
 
 impl Place<'_> {
@@ -209,12 +244,13 @@ impl Place<'_> {
         }
         .ended(former, memory)?;
         // It was replaced for a reason that spends nothing, whatever its containers said on their way out.
-        let is_uncharged = death.fault.verdict == Verdict::Infrastructure;
+        let is_uncharged = death.ruling.verdict == Verdict::Infrastructure;
         Some(if is_uncharged { death } else { unseen })
     }
 
     /// The end of a Pod of which nothing is left to look at.
     fn deleted(&self, known: &SlotStatus, incarnation: i64, message: &str) -> Death {
+        let fault = Fault::new(Class::PodDeleted, Confidence::Inferred, message, None);
         Death {
             leaf: self.id,
             slot: self.view.slot,
@@ -232,7 +268,8 @@ impl Place<'_> {
             incarnation,
             revision: self.leaf.revision.clone(),
             clean: false,
-            fault: Fault::new(Class::PodDeleted, Confidence::Inferred, message, None),
+            ruling: self.tree.ruling(self.id, &fault, None),
+            fault,
         }
     }
 
@@ -265,8 +302,9 @@ impl Place<'_> {
         }
         let evidence = evidence(pod, world);
         let fault = fault::identify_end(&evidence, now);
+        let ruling = self.tree.ruling(self.id, &fault, Some(pod));
         let is_held = known.trouble.as_ref().is_some_and(|t| t.reason == "Held");
-        if fresh == 0 && !pod.is_deleting() && is_held && fault.verdict == Verdict::Hold {
+        if fresh == 0 && !pod.is_deleting() && is_held && ruling.verdict == Verdict::Hold {
             // It ended as what it is held for; restarting would not help.
             return None;
         }
@@ -304,6 +342,33 @@ impl Place<'_> {
         })
     }
 
+    /// When a death may be judged of which nothing but the signal is known: Events that say who sent it may come a moment
+    /// later. Nobody waits for a restart meanwhile: the kubelet makes it. Where Coppice does, only a death that would have
+    /// its supervisor give up waits.
+    fn settles_at(&self, pod: &PodView, death: &Death, memory: &Memory) -> Option<Timestamp> {
+        let is_open = matches!(
+            death.fault.class,
+            Class::SigkillUnattributed | Class::SigtermUnattributed
+        );
+        let ended = death.fault.at?;
+        // A clock that is ahead of ours says nothing of when that was.
+        let is_fresh = is_open && ended <= self.now && !pod.is_crash_looping();
+        let waits = death.way == Way::InPlace || self.is_last(memory);
+        (is_fresh && waits).then(|| after(ended, SETTLE_SECONDS))
+    }
+
+    /// Whether one more charge makes the supervisor give up.
+    fn is_last(&self, memory: &Memory) -> bool {
+        let parent = self.tree.nodes[self.id].parent;
+        let intensity = self.tree.parent_policy(self.id).intensity;
+        let record = memory.supervisor(self.tree.nodes[parent].name);
+        let entries = record.into_iter().flat_map(|record| &record.charges);
+        let spent: usize = entries
+            .map(|entry| entry.counted(self.now, intensity).count())
+            .sum();
+        spent >= restarts_allowed(intensity)
+    }
+
     fn death_of(&self, pod: &PodView, ended_runs: i64, fault: Fault) -> Death {
         Death {
             leaf: self.id,
@@ -322,8 +387,29 @@ impl Place<'_> {
             incarnation: pod.incarnation,
             revision: pod.revision.clone(),
             clean: is_clean(pod, self.leaf, &fault),
+            ruling: self.tree.ruling(self.id, &fault, Some(pod)),
             fault,
         }
+    }
+
+    /// What keeps a Pod from starting, where a rule says that this is not waited for: a start that failed.
+    fn not_waited_for(&self, pod: &PodView, memory: &Memory) -> Option<Death> {
+        if self.leaf.rules.is_empty() || pod.is_deleting() {
+            return None;
+        }
+        let known = memory.slot(self.child, self.view.slot);
+        let life = self.view.life(self.leaf, known, self.world);
+        if life.alive || life.over {
+            return None;
+        }
+        let fault = fault::identify_block(&evidence(pod, self.world), self.now)?;
+        let ruling = self.tree.ruling(self.id, &fault, Some(pod));
+        let ended_runs = known.map_or(0, |slot| slot.deaths);
+        ruling.restarts().then(|| Death {
+            over: true,
+            toll: Toll::one(whole_second(self.now)),
+            ..self.death_of(pod, ended_runs, fault)
+        })
     }
 
     /// Whether the containers have run for `startDeadlineSeconds` without the replica having started.
@@ -386,6 +472,7 @@ pub(super) fn evidence<'a>(pod: &'a PodView, world: &'a World) -> Evidence<'a> {
     Evidence {
         node: node_of(pod, world),
         node_gone: node_is_gone(pod, world),
+        events: world.events.get(&pod.uid).map_or(&[], Vec::as_slice),
         ..Evidence::of(pod)
     }
 }

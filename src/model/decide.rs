@@ -78,7 +78,7 @@ impl Engine<'_> {
     fn judge_deaths(&mut self) {
         let (mut all, mut wakes) = (Vec::new(), Vec::new());
         for (id, replicas) in &self.replicas {
-            let (deaths, wake) = deaths::collect(
+            let found = deaths::collect(
                 self.tree,
                 *id,
                 replicas,
@@ -86,8 +86,10 @@ impl Engine<'_> {
                 self.world,
                 self.now,
             );
-            all.extend(deaths);
-            wakes.extend(wake);
+            all.extend(found.deaths);
+            wakes.extend(found.wake);
+            let unsettled = found.unsettled.into_iter();
+            self.unsettled.extend(unsettled.map(|slot| (*id, slot)));
         }
         for time in wakes {
             self.wake(time);

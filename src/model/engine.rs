@@ -2,7 +2,7 @@
 //!
 //! Rule: questions read, steps write; a step marks what it must store before its effects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -27,6 +27,8 @@ pub(super) struct Engine<'a> {
     pub memory: Memory,
     /// The replicas of each worker whose Worker object exists.
     pub replicas: BTreeMap<NodeId, Replicas<'a>>,
+    /// Slots whose last death is not judged yet, because more may become known of it.
+    pub unsettled: BTreeSet<(NodeId, i32)>,
     /// What to tell people.
     pub notices: Vec<Notice>,
     /// Faults judged.
@@ -67,6 +69,7 @@ impl<'a> Engine<'a> {
             now,
             memory,
             replicas,
+            unsettled: BTreeSet::new(),
             notices: Vec::new(),
             judged: Vec::new(),
             give_ups: 0,

@@ -117,6 +117,7 @@ impl Engine<'_> {
             was_started: started.is_some(),
             since: started.map(|time| time.0),
             why: why.clone(),
+            escalates: false,
         };
         let (charged, mut next) = self.charge(&charge);
         let cost = Cost::Charged(charged);

@@ -11,10 +11,7 @@ use super::pod::{PodCondition, PodPhase, PodView};
 use super::world::Refusal;
 
 pub use class::{Class, Family, Shown};
-pub use evidence::{
-    ConditionView, ContainerSpecView, EventView, Evidence, ObjectRef, ObjectView, PodSpecView,
-    ProbeView,
-};
+pub use evidence::{ConditionView, EventView, Evidence, ObjectRef, ObjectView};
 
 pub(crate) use text::bounded;
 
@@ -74,7 +71,19 @@ pub fn identify_block(evidence: &Evidence<'_>, now: Timestamp) -> Option<Fault> 
     if pod.is_terminal() || pod.is_deleting() {
         return None;
     }
-    scheduling::unscheduled(evidence, now).or_else(|| containers::block(evidence))
+    scheduling::unscheduled(evidence, now)
+        .or_else(|| containers::block(evidence))
+        .or_else(|| told_of_start(evidence).map(containers::waited_for))
+}
+
+/// What Events tell of the start of a Pod whose containers are still being created.
+fn told_of_start(evidence: &Evidence<'_>) -> Option<Fault> {
+    if !containers::are_created(evidence.pod) {
+        return None;
+    }
+    image::volume(evidence)
+        .or_else(|| volume::stuck(evidence))
+        .or_else(|| network::stuck(evidence))
 }
 
 /// Why the API server refused a create.
@@ -128,9 +137,7 @@ fn starting(evidence: &Evidence<'_>, now: Timestamp) -> Option<Fault> {
     if !containers::are_created(evidence.pod) {
         return None;
     }
-    image::volume(evidence)
-        .or_else(|| volume::stuck(evidence))
-        .or_else(|| network::stuck(evidence))
+    told_of_start(evidence)
         .or_else(|| containers::stuck_init(evidence, now))
         .or_else(|| image::pulling(evidence, now))
         .or_else(|| volume::was_stuck(evidence))
@@ -139,7 +146,10 @@ fn starting(evidence: &Evidence<'_>, now: Timestamp) -> Option<Fault> {
 
 /// What is wrong with an object that is not a Pod: a claim, a node, an attachment, a controller. `events` are those of the
 /// object, oldest first; where none of them says whose it is, all.
-pub fn identify_object(object: &ObjectView, events: &[EventView]) -> Fault {
+pub fn identify_object<'a>(
+    object: &ObjectView,
+    events: impl IntoIterator<Item = &'a EventView>,
+) -> Fault {
     object::judge(object, events)
 }
 

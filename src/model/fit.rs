@@ -31,6 +31,8 @@ const UNBEARABLE: usize = 1024 * 1024;
 const CHARGES_KEPT: usize = 20;
 /// How many bytes of each message are left, in the order in which they are tried.
 const MESSAGE_BYTES: [usize; 3] = [256, 64, 16];
+/// How many of the last faults keep their evidence.
+const PROVED_FAULTS: usize = 2;
 /// How many slots keep the message of what keeps them down; most of the others say the same.
 const TELLING_SLOTS: usize = 16;
 
@@ -39,6 +41,11 @@ pub(super) fn fit_tree(status: &mut SupervisionTreeStatus) {
     let give_ups = status.supervisors.iter().map(|s| s.gave_up.len());
     if give_ups.sum::<usize>() + status.supervisors.len() < FEW_RECORDS {
         return;
+    }
+    if weight(status) > LARGEST_TREE {
+        for fault in status.recent_faults.iter_mut().skip(PROVED_FAULTS) {
+            fault.evidence.clear();
+        }
     }
     for bytes in MESSAGE_BYTES {
         if weight(status) <= LARGEST_TREE {
@@ -65,6 +72,7 @@ pub(super) fn fit_worker(status: &mut WorkerStatus) {
         slot.down_time = None;
         if let Some(trouble) = &mut slot.trouble {
             trouble.message.clear();
+            trouble.class.clear();
         }
     }
     if weight(status) <= UNBEARABLE {
@@ -88,7 +96,7 @@ fn at_most(slot: &SlotStatus) -> usize {
     let texts = slot
         .trouble
         .iter()
-        .map(|trouble| trouble.reason.len() + trouble.message.len());
+        .map(|trouble| trouble.reason.len() + trouble.class.len() + trouble.message.len());
     let nodes = slot.node_charges.iter().map(|charge| charge.node.len());
     let numbers = [slot.deaths, slot.failed_inits, slot.step];
     PLAIN_SLOT
@@ -132,7 +140,7 @@ mod tests {
             ),
             (
                 "trouble",
-                json!({"reason": "CreateRefused", "message": "\u{1}", "sinceTime": time}),
+                json!({"reason": "CreateRefused", "class": "AdmissionPolicyDenied", "message": "\u{1}", "sinceTime": time}),
             ),
         ];
         for choice in 0..1_u32 << optional.len() {

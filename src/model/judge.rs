@@ -6,15 +6,18 @@ mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use crate::api::conditions::Reason;
-use crate::api::v1alpha1::{FinishedReplica, JudgedDeath, RecentFault, Restart};
+use crate::api::v1alpha1::{FinishedReplica, JudgedDeath, RecentEvidence, RecentFault, Restart};
 
 use super::charge::Charge;
 use super::deaths::Death;
 use super::decision::{Judged, Notice};
 use super::engine::{Engine, Mode};
-use super::fault::{Class, Verdict};
+use super::fault::{Class, Fault, Verdict};
 use super::outcome::{Cost, Next, decided};
+use super::policy::Ruling;
 use super::reasons::EventReason;
 use super::replica::{Life, SlotView};
 use super::tree::{Leaf, NodeId};
@@ -97,17 +100,20 @@ impl Engine<'_> {
         let ordered = mode != Mode::Up
             || parked
             || (death.outdated && death.fault.class == Class::PodDeleted);
-        let charged = matches!(death.fault.verdict, Verdict::Application | Verdict::Unknown);
+        let charged = matches!(
+            death.ruling.verdict,
+            Verdict::Application | Verdict::Unknown
+        );
 
         let slot = self.memory.slot_mut(child, death.slot);
         slot.turn_to(&death.pod_uid);
         slot.deaths = death.ended_runs;
         // A held Pod that has ended is left as it is, because a new one would not help either.
-        let held = death.fault.verdict == Verdict::Hold && !death.is_deleting;
+        let held = death.ruling.verdict == Verdict::Hold && !death.is_deleting;
         slot.gone |= death.over && !held;
         slot.started = false;
         slot.mark_down(death.toll.at);
-        if !matches!(death.fault.verdict, Verdict::Hold | Verdict::Wait) {
+        if !matches!(death.ruling.verdict, Verdict::Hold | Verdict::Wait) {
             // What had kept it from running is over, for it has run.
             let blocked = [Reason::Held, Reason::WaitingForCapacity].map(Reason::as_str);
             slot.trouble
@@ -138,9 +144,15 @@ impl Engine<'_> {
             worker.restarts += death.toll.count;
         }
         self.memory.tree.restarts += death.toll.count;
-        let (cost, next) = match death.fault.verdict {
+        let (cost, next) = match death.ruling.verdict {
             Verdict::Hold | Verdict::Wait => {
-                self.set_trouble(death.leaf, death.slot, Reason::Held, &death.fault.message);
+                self.set_trouble(
+                    death.leaf,
+                    death.slot,
+                    Reason::Held,
+                    Some(&death.fault),
+                    &death.fault.message,
+                );
                 (Cost::Free, Next::LeftAlone)
             }
             Verdict::Infrastructure => {
@@ -162,7 +174,7 @@ impl Engine<'_> {
                 self.charge_death(death, others_alive, record)
             }
         };
-        let is_restarted = !matches!(death.fault.verdict, Verdict::Hold | Verdict::Wait)
+        let is_restarted = !matches!(death.ruling.verdict, Verdict::Hold | Verdict::Wait)
             && !self.has_failed_to_start(self.tree.nodes[death.leaf].parent);
         let notice = self.tell(death, is_restarted.then_some(charged), cost, next);
         self.notices.insert(place, notice);
@@ -183,7 +195,10 @@ impl Engine<'_> {
                 let has_failed = is_alone
                     && !death.was_started
                     && !death.clean
-                    && matches!(death.fault.verdict, Verdict::Application | Verdict::Unknown);
+                    && matches!(
+                        death.ruling.verdict,
+                        Verdict::Application | Verdict::Unknown
+                    );
                 !has_failed || !self.fails_first_start(death.leaf)
             }
         }
@@ -277,6 +292,7 @@ impl Engine<'_> {
                 death.leaf,
                 death.slot,
                 Reason::StartDeadlineExceeded,
+                Some(&death.fault),
                 &message,
             );
         }
@@ -284,7 +300,7 @@ impl Engine<'_> {
         let single = self.replicas_wanted(death.leaf, leaf) == 1;
         let started = self.memory.workers.get(child).is_some_and(|w| w.started);
         let quorum = self.quorum(death.leaf, leaf);
-        if self.is_of_child(death.leaf, leaf, others_alive) {
+        if self.is_of_child(death.leaf, leaf, others_alive) || death.ruling.escalates {
             self.memory.judged.push(record);
             let charge = Charge {
                 child: death.leaf,
@@ -296,6 +312,7 @@ impl Engine<'_> {
                 was_started: death.was_started,
                 since: death.since,
                 why: death.fault.message.clone(),
+                escalates: death.ruling.escalates,
             };
             return self.judge_child(&charge, death);
         }
@@ -311,6 +328,7 @@ impl Engine<'_> {
                 why: format!(
                     "only {unparked} of its replicas are left to try, and {quorum} are its quorum"
                 ),
+                escalates: false,
             };
             return self.judge_child(&charge, death);
         }
@@ -366,15 +384,17 @@ impl Engine<'_> {
             verdict,
             charged,
         });
+        let recent = recent(
+            &death.fault,
+            &death.ruling,
+            child,
+            death.slot,
+            (&cost, &next),
+        );
         self.memory.remember_fault(RecentFault {
             time: api_time(death.toll.at),
-            child: child.to_owned(),
-            slot: death.slot,
-            class: class.as_str().to_owned(),
-            verdict: format!("{:?}", death.fault.verdict),
-            confidence: format!("{:?}", death.fault.confidence),
-            message: cut(&death.fault.message, 512),
-            decision: cut(&decided(Some(&cost), Some(&next)), 256),
+            revision: death.revision.clone(),
+            ..recent
         });
         Notice {
             warning: true,
@@ -389,6 +409,45 @@ impl Engine<'_> {
             next: Some(next),
             pod: pod_of(death),
         }
+    }
+}
+
+/// Most pieces of evidence that are kept of a fault.
+const EVIDENCE: usize = 3;
+
+/// A fault as people are told of it, with what was decided on it. When it was, and of which revision, is left open.
+pub(super) fn recent(
+    fault: &Fault,
+    ruling: &Ruling,
+    child: &str,
+    slot: i32,
+    (cost, next): (&Cost, &Next),
+) -> RecentFault {
+    let evidence = fault.proofs.iter().take(EVIDENCE);
+    let charge = match cost {
+        Cost::Charged(_) => "Charged",
+        Cost::Free => "Exempt",
+    };
+    RecentFault {
+        time: api_time(Timestamp::UNIX_EPOCH),
+        child: child.to_owned(),
+        slot,
+        class: fault.class.as_str().to_owned(),
+        verdict: fault.verdict.as_str().to_owned(),
+        confidence: fault.confidence.as_str().to_owned(),
+        container: cut(fault.container.as_deref().unwrap_or_default(), 63),
+        message: cut(&fault.message, 512),
+        evidence: evidence
+            .map(|proof| RecentEvidence {
+                object: cut(&proof.object, 128),
+                field: cut(&proof.field, 128),
+                value: cut(&proof.value, 256),
+            })
+            .collect(),
+        rule: ruling.rule.clone().unwrap_or_else(|| "verdict".to_owned()),
+        decision: cut(&decided(Some(cost), Some(next)), 256),
+        charge: charge.to_owned(),
+        revision: String::new(),
     }
 }
 

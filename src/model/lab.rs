@@ -35,6 +35,8 @@ pub(crate) enum Behaviour {
     Hang,
     /// The image cannot be pulled.
     NoImage,
+    /// It has a node, and its containers are not made: Events say why.
+    Stuck,
     /// No node fits.
     NoCapacity,
 }
@@ -98,6 +100,7 @@ impl Lab {
                 nodes: Some(BTreeMap::from([("node-a".into(), NodeView::default())])),
                 refusals: Vec::new(),
                 untold: Untold::default(),
+                events: BTreeMap::new(),
                 unseen: Vec::new(),
             },
             behaviours: BTreeMap::new(),

@@ -2,7 +2,13 @@
 //!
 //! Rule: a view holds what the API server said, not what we make of it.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
+
+mod spec;
+
+pub use spec::{ContainerSpecView, PodSpecView, ProbeView};
 
 /// The facts of one Pod of a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +51,8 @@ pub struct PodView {
     pub containers: Vec<ContainerView>,
     /// Init containers, sidecars included.
     pub init_containers: Vec<ContainerView>,
+    /// What its spec says that may explain a fault; empty when that is not known.
+    pub spec: Arc<PodSpecView>,
 }
 
 /// Which ended containers the kubelet restarts.

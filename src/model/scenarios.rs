@@ -21,6 +21,7 @@ mod kinds;
 mod looks;
 mod nested_groups;
 mod order;
+mod policy;
 mod quorum;
 mod random;
 mod replacements;
@@ -28,6 +29,7 @@ mod sizes;
 mod starts;
 mod told;
 mod turns;
+mod witnesses;
 
 use std::collections::BTreeMap;
 

@@ -7,6 +7,7 @@ mod parse;
 use jiff::Timestamp;
 
 use super::names;
+use super::policy::Rule;
 use crate::api::v1alpha1::{
     AutoShutdown, Backoff, GiveUp, Identity, Intensity, ReadyWhen, Restart, SlotStatus,
     StartFailure, Strategy, WorkerSettings,
@@ -30,6 +31,8 @@ pub struct Tree<'a> {
     pub nodes: Vec<Node<'a>>,
     /// `suspend`.
     pub suspended: bool,
+    /// The rules for faults of each supervisor, those that it inherits after its own; empty for workers.
+    rules: Vec<Vec<Rule<'a>>>,
 }
 
 /// A supervisor or worker with its place in the tree.
@@ -88,6 +91,8 @@ pub struct Leaf<'a> {
     pub settings: &'a WorkerSettings,
     /// Revision of its template.
     pub revision: String,
+    /// The rules for its faults, in the order in which they are asked.
+    pub rules: Vec<Rule<'a>>,
 }
 
 impl Leaf<'_> {

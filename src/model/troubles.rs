@@ -5,16 +5,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::conditions::Reason;
-use crate::api::v1alpha1::{BrakeStatus, RecentFault, RefusedStatus, SlotStatus};
+use crate::api::v1alpha1::{BrakeStatus, RecentFault, RefusedStatus, SlotStatus, TroubleStatus};
 
 use super::deaths::evidence;
 use super::decision::{Judged, Notice};
 use super::engine::{Engine, Mode};
 use super::fault::{self, Class, Fault, Verdict};
-use super::judge::cut;
+use super::judge::{cut, recent};
 use super::order::BLIND_STOP_SECONDS;
-use super::outcome::{Cost, Next, decided};
+use super::outcome::{Cost, Next};
 use super::pod::PodView;
+use super::policy::Ruling;
 use super::replica::{Life, SlotView, ended_runs, node_of, waits_for_fence};
 use super::supervise::SETTLED_SECONDS;
 use super::tree::{Leaf, NodeId};
@@ -48,7 +49,8 @@ impl Engine<'_> {
                 None => self.refuse_worker(&refusal, reason, &fault),
             };
             if news {
-                self.tell_block(id, refusal.slot.unwrap_or(0), None, &fault);
+                let ruling = Ruling::of_class(&fault);
+                self.tell_block(id, refusal.slot.unwrap_or(0), None, &fault, &ruling);
             }
         }
     }
@@ -70,7 +72,7 @@ impl Engine<'_> {
         // A name is refused to one replica; everything else to all of them, which is told once.
         let concerned = |s: &&SlotStatus| s.slot == slot || reason != Reason::NameCollision;
         let news = !slots.into_iter().flatten().filter(concerned).any(known);
-        self.set_trouble(id, slot, reason, &fault.message);
+        self.set_trouble(id, slot, reason, Some(fault), &fault.message);
         let memory = self.memory.slot_mut(child, slot);
         let count = memory.brake.as_ref().map_or(0, |b| b.count);
         memory.brake = Some(BrakeStatus {
@@ -179,9 +181,13 @@ impl Engine<'_> {
     }
 
     /// A start is latched for its life, because unreadiness later on is not a death. What is given up or parked does
-    /// not start.
+    /// not start, and what has begun anew only after its last death was judged.
     fn latch(&mut self, id: NodeId, mode: Mode, view: &SlotView<'_>, life: Life) {
-        let Some(pod) = view.current.filter(|_| life.alive && !life.finished) else {
+        let is_unsettled = self.unsettled.contains(&(id, view.slot));
+        let Some(pod) = view
+            .current
+            .filter(|_| life.alive && !life.finished && !is_unsettled)
+        else {
             return;
         };
         let child = self.tree.nodes[id].name;
@@ -207,23 +213,53 @@ impl Engine<'_> {
             self.wake(after(pod.created, SETTLED_SECONDS));
         }
         let block = fault::identify_block(&evidence(pod, self.world), self.now);
-        let reason = block.as_ref().map(|fault| match fault.verdict {
+        let ruling = block
+            .as_ref()
+            .map(|fault| self.tree.ruling(id, fault, Some(pod)))
+            .filter(|ruling| !ruling.restarts());
+        let reason = ruling.as_ref().map(|ruling| match ruling.verdict {
             Verdict::Wait => Reason::WaitingForCapacity,
             _ => Reason::Held,
         });
         let known = self.slot(id, view.slot).and_then(|s| s.trouble.clone());
-        match (block, reason) {
-            (Some(fault), Some(reason)) => {
-                let news = known.is_none_or(|t| t.reason != reason.as_str());
-                self.set_trouble(id, view.slot, reason, &fault.message);
+        match (block, ruling, reason) {
+            (Some(fault), Some(ruling), Some(reason)) => {
+                let news = self.is_news(id, view.slot, known.as_ref(), reason, &fault);
+                self.set_trouble(id, view.slot, reason, Some(&fault), &fault.message);
                 if news {
                     // Stored as an intent, so that it is told once.
                     self.memory.intend_worker(self.tree.nodes[id].name);
-                    self.tell_block(id, view.slot, Some(pod), &fault);
+                    self.tell_block(id, view.slot, Some(pod), &fault, &ruling);
                 }
             }
             _ => self.clear_gone_block(id, view.slot, pod),
         }
+    }
+
+    /// Whether what keeps a slot from being up has not been told yet: what goes to and fro between two faults is told once
+    /// of each.
+    fn is_news(
+        &self,
+        id: NodeId,
+        slot: i32,
+        known: Option<&TroubleStatus>,
+        reason: Reason,
+        fault: &Fault,
+    ) -> bool {
+        let Some(known) = known.filter(|known| known.reason == reason.as_str()) else {
+            return true;
+        };
+        let class = fault.class.as_str();
+        let child = self.name(id);
+        // What a former version stored has no class.
+        let is_told = known.class.is_empty() || known.class == class;
+        !is_told
+            && !self.memory.tree.recent_faults.iter().any(|told| {
+                told.child == child
+                    && told.slot == slot
+                    && told.class == class
+                    && told.time >= known.since_time
+            })
     }
 
     /// What a hold, a wait or a refusal named is gone: the Pod exists and nothing blocks it.
@@ -253,7 +289,7 @@ impl Engine<'_> {
                 pod.name,
                 pod.node.as_deref().unwrap_or("?")
             );
-            self.set_trouble(id, view.slot, Reason::WaitingForFence, &message);
+            self.set_trouble(id, view.slot, Reason::WaitingForFence, None, &message);
         }
     }
 
@@ -361,10 +397,17 @@ impl Engine<'_> {
         }
     }
 
-    fn tell_block(&mut self, id: NodeId, slot: i32, pod: Option<&PodView>, fault: &Fault) {
+    fn tell_block(
+        &mut self,
+        id: NodeId,
+        slot: i32,
+        pod: Option<&PodView>,
+        fault: &Fault,
+        ruling: &Ruling,
+    ) {
         let child = self.name(id);
         let cost = Cost::Free;
-        let next = match fault.verdict {
+        let next = match ruling.verdict {
             Verdict::Wait => Next::Waits,
             Verdict::Hold => Next::LeftAlone,
             _ => Next::TriedAgain,
@@ -376,15 +419,15 @@ impl Engine<'_> {
             verdict: fault.verdict,
             charged: None,
         });
+        let recent = recent(fault, ruling, child, slot, (&cost, &next));
+        let revision = pod.map_or_else(
+            || self.tree.leaf(id).map_or("", |leaf| leaf.revision.as_str()),
+            |pod| pod.revision.as_str(),
+        );
         self.memory.remember_fault(RecentFault {
             time: api_time(self.now),
-            child: child.to_owned(),
-            slot,
-            class: fault.class.as_str().to_owned(),
-            verdict: format!("{:?}", fault.verdict),
-            confidence: format!("{:?}", fault.confidence),
-            message: cut(&fault.message, 512),
-            decision: decided(Some(&cost), Some(&next)),
+            revision: revision.to_owned(),
+            ..recent
         });
         self.notices.push(Notice {
             warning: true,

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use crate::api::v1alpha1::{RecentFault, SupervisionTreeSpec, SupervisionTreeStatus, WorkerStatus};
 
+use super::fault::EventView;
 use super::pod::PodView;
 
 /// Everything that one decision rests on.
@@ -21,6 +22,8 @@ pub struct World {
     /// The nodes that the Pods name; one that is missing does not exist any more. `None` when the operator may not
     /// read nodes: then nothing is known about them.
     pub nodes: Option<BTreeMap<String, NodeView>>,
+    /// What Events tell of Pods and their claims, by the UID of the Pod.
+    pub events: BTreeMap<String, Vec<Arc<EventView>>>,
     /// Creates that the API server refused since the last decision.
     pub refusals: Vec<Refusal>,
     /// What the tree's status does not show although it was judged before: the Worker that remembers it was stored, and

@@ -30,7 +30,8 @@ pub(super) fn exit_code(reason: Reason) -> i32 {
         Reason::Shutdown => 10,
         Reason::ShutdownWith => 11,
         Reason::Error => 1,
-        Reason::Killed => 137,
+        // Not 137: a signal whose sender nobody knows is judged a moment later, and here everything is known.
+        Reason::Killed => 9,
     }
 }
 

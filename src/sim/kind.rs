@@ -141,7 +141,11 @@ impl Call {
             .map(|(name, value)| {
                 (
                     name.to_owned(),
-                    value.replace("%2F", "/").replace("%3D", "="),
+                    ["%2F/", "%3D=", "%2C,", "%21!"]
+                        .iter()
+                        .fold(value.to_owned(), |value, code| {
+                            value.replace(&code[..3], &code[3..])
+                        }),
                 )
             })
             .collect();

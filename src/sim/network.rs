@@ -315,15 +315,12 @@ impl Watching {
                     json!({"type": "ERROR", "object": Refusal::expired().status()}),
                 );
             }
-            let selector = self.call.query("labelSelector");
+            let call = &self.call;
             let was = change
                 .before
                 .as_ref()
-                .filter(|object| selects(selector, object));
-            let is = change
-                .after
-                .as_ref()
-                .filter(|object| selects(selector, object));
+                .filter(|object| selects(call, object));
+            let is = change.after.as_ref().filter(|object| selects(call, object));
             let event = match (was, is) {
                 (None, Some(object)) => Some(("ADDED", (**object).clone())),
                 (Some(_), Some(object)) => Some(("MODIFIED", (**object).clone())),

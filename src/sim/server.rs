@@ -119,7 +119,7 @@ impl Server {
             .filter(|((_, namespace, _), _)| {
                 call.namespace.is_empty() || *namespace == call.namespace
             })
-            .filter(|(_, object)| selects(call.query("labelSelector"), object))
+            .filter(|(_, object)| selects(call, object))
             .filter(|((_, namespace, name), _)| format!("{namespace}.{name}").as_str() > after);
         let items: Vec<Value> = matching
             .by_ref()
@@ -354,13 +354,29 @@ impl Server {
     }
 }
 
-/// Whether a selector of the form `label` (it exists) or `label=value` selects an object.
-pub(super) fn selects(selector: Option<&str>, object: &Value) -> bool {
+/// Whether the selectors of a request select an object: one of labels in the form `label` (it exists) or `label=value`,
+/// and one of fields in the form `field=value` or `field!=value`, several with commas.
+pub(super) fn selects(call: &Call, object: &Value) -> bool {
     let labels = &object["metadata"]["labels"];
-    selector.is_none_or(|selector| match selector.split_once('=') {
+    let has_label = |selector: &str| match selector.split_once('=') {
         Some((label, value)) => labels[label] == value,
-        None => selector.is_empty() || labels.get(selector).is_some(),
-    })
+        None => labels.get(selector).is_some(),
+    };
+    let field = |path: &str| {
+        path.split('.')
+            .fold(object, |object, name| &object[name])
+            .as_str()
+            .unwrap_or_default()
+    };
+    let has_field = |selector: &str| match selector.split_once("!=") {
+        Some((path, value)) => field(path) != value,
+        None => selector
+            .split_once('=')
+            .is_none_or(|(path, value)| field(path) == value),
+    };
+    let of = |name| call.query(name).filter(|selector| !selector.is_empty());
+    of("labelSelector").is_none_or(has_label)
+        && of("fieldSelector").is_none_or(|all| all.split(',').all(has_field))
 }
 
 /// JSON merge patch (RFC 7386).

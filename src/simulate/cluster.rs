@@ -105,6 +105,7 @@ impl Cluster {
                 nodes: Some(BTreeMap::new()),
                 refusals: Vec::new(),
                 untold: Untold::default(),
+                events: BTreeMap::new(),
                 unseen: Vec::new(),
             },
         }

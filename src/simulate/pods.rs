@@ -2,6 +2,8 @@
 //!
 //! Rule: a step is what a scheduler, a kubelet or a garbage collector would do; each takes a second.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -170,6 +172,7 @@ pub(super) fn created(
         conditions: Vec::new(),
         containers: containers(&body["spec"]["containers"]),
         init_containers: Vec::new(),
+        spec: Arc::default(),
     }
 }
 

@@ -89,7 +89,7 @@ capabilities:
   verbs: [get, list, watch]
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create]
+  verbs: [create, list, watch]
 {{- end }}
 
 {{/* Making Workers and Pods. */}}

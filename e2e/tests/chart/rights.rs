@@ -13,7 +13,7 @@ const TRACKING_RULES: [&str; 5] = [
     r#""coppice.dev" workers: get list watch"#,
     r#""coppice.dev" supervisiontrees/status workers/status: patch"#,
     r#""" pods: get list watch"#,
-    r#""events.k8s.io" events: create"#,
+    r#""events.k8s.io" events: create list watch"#,
 ];
 const WORKLOAD_RULES: [&str; 4] = [
     r#""coppice.dev" workers: create delete"#,

@@ -71,6 +71,22 @@ pub(super) fn significance_counts() -> Rule {
     .field_path(".children")
 }
 
+/// A charge is one of a restart.
+pub(super) fn only_restarts_are_charged() -> Rule {
+    rule(
+        "!has(self.charge) || self.action == 'Restart'",
+        "'a rule of `faultPolicy` with `action: ' + self.action + '` must not have `charge`: only a restart is charged'",
+    )
+}
+
+/// A rule for every fault whatever is more likely one that was forgotten to be finished.
+pub(super) fn something_is_matched() -> Rule {
+    rule(
+        "has(self.classes) || has(self.families) || has(self.exitCodes) || has(self.containers)",
+        "'`match` in a rule of `faultPolicy` must have at least one of `classes`, `families`, `exitCodes` and `containers`'",
+    )
+}
+
 /// Labels by which Coppice finds and tells apart its Pods are not for templates.
 pub(super) fn labels_not_reserved() -> Rule {
     rule(

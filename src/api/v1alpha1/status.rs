@@ -140,13 +140,55 @@ pub struct RecentFault {
     #[schemars(length(max = 32))]
     pub confidence: String,
 
+    /// container whose fault it is; absent for a fault of the Pod as a whole.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 63))]
+    pub container: String,
+
     /// message is the evidence in words.
     #[schemars(length(max = 512))]
     pub message: String,
 
+    /// evidence is what proves the class: fields of objects, and what they said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 3))]
+    pub evidence: Vec<RecentEvidence>,
+
+    /// rule that decided: `verdict` for the built-in rule of the verdict, else the field of the rule in `faultPolicy`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 128))]
+    pub rule: String,
+
     /// decision says what was done.
     #[schemars(length(max = 256))]
     pub decision: String,
+
+    /// charge of what was decided: Charged when it counts for a window, Exempt when it does not.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 16))]
+    pub charge: String,
+
+    /// revision that the Pod was made from.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 63))]
+    pub revision: String,
+}
+
+/// One piece of evidence for a fault.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RecentEvidence {
+    /// object that says it: kind and name.
+    #[schemars(length(max = 128))]
+    pub object: String,
+
+    /// field of the object, as a path.
+    #[schemars(length(max = 128))]
+    pub field: String,
+
+    /// value is what it said, cut to 256 bytes.
+    #[schemars(length(max = 256))]
+    pub value: String,
 }
 
 /// A Worker that could not be created.

@@ -11,7 +11,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{SupervisionTreeStatus, rules};
+use super::{FaultPolicy, SupervisionTreeStatus, rules};
 
 pub use supervisor::{
     AutoShutdown, Backoff, GiveUp, Intensity, RootGiveUp, StartFailure, Startup, Strategy,
@@ -100,6 +100,10 @@ pub struct SupervisionTreeSpec {
     /// Default Never.
     #[serde(default)]
     pub auto_shutdown: AutoShutdown,
+
+    /// faultPolicy says which faults are treated otherwise than by the verdict on their class, in the whole tree. No default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault_policy: Option<FaultPolicy>,
 
     /// suspend set to true stops all children in order and keeps them down; the Workers stay. False again starts the tree as
     /// new, without a charge: windows, waits and delays are forgotten, and children that had finished run again. Default

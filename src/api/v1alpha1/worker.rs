@@ -234,6 +234,11 @@ pub struct TroubleStatus {
     #[schemars(length(max = 64))]
     pub reason: String,
 
+    /// class of the fault that it is; absent where it is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 64))]
+    pub class: String,
+
     /// sinceTime is when it was first seen.
     pub since_time: Time,
 

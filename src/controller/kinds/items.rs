@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::super::store::{Item, ObjectKey};
+use crate::model::fault::EventView;
 use crate::model::pod::PodView;
 use crate::model::world::{NodeView, TreeView, WorkerView};
 
@@ -49,6 +50,15 @@ pub(in crate::controller) struct NodeItem {
     pub(in crate::controller) name: String,
     pub(in crate::controller) uid: String,
     pub(in crate::controller) view: NodeView,
+}
+
+/// What is kept of an Event.
+#[derive(Debug, PartialEq)]
+pub(in crate::controller) struct EventItem {
+    pub(in crate::controller) uid: String,
+    /// What it is found by: the UID of a Pod, or namespace and name of a claim.
+    pub(in crate::controller) about: String,
+    pub(in crate::controller) view: Arc<EventView>,
 }
 
 impl Item for TreeItem {
@@ -110,6 +120,20 @@ impl Item for NodeItem {
 
     fn owner_uid(&self) -> &'static str {
         ""
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+impl Item for EventItem {
+    fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    fn owner_uid(&self) -> &str {
+        &self.about
     }
 
     fn same(&self, other: &Self) -> bool {

@@ -58,7 +58,132 @@ fn loaded() -> Views {
         None,
         &[node("n1", "True", 5), node("n2", "True", 6)],
     );
+    list::<PodEvents>(&mut views, None, &[]);
+    list::<ClaimEvents>(&mut views, None, &[]);
     views
+}
+
+/// An Event about an object of that kind.
+fn event(name: &str, about: (&str, &str, &str), reason: &str, version: u64) -> Value {
+    let (kind, object, uid) = about;
+    json!({"metadata": {"name": name, "namespace": "ns", "uid": name, "resourceVersion": version.to_string()},
+        "reason": reason, "note": "said", "deprecatedLastTimestamp": "2026-01-01T00:00:00Z",
+        "regarding": {"kind": kind, "namespace": "ns", "name": object, "uid": uid}})
+}
+
+#[test]
+fn events_of_pods_are_found_by_the_pod_and_those_of_others_are_not_kept() {
+    let mut views = loaded();
+    let of_pod = |name, reason, version| event(name, ("Pod", "w-p", "uid-p"), reason, version);
+    assert_eq!(
+        put::<PodEvents>(&mut views, of_pod("e1", "Killing", 10)),
+        only("a")
+    );
+    assert!(put::<PodEvents>(&mut views, of_pod("e2", "Pulling", 11)).is_empty());
+    let others = [
+        ("Pod", "stranger-x", "s"),
+        ("Pod", "w", "short"),
+        ("ReplicaSet", "w-p", "p"),
+    ];
+    for (number, about) in (12..).zip(others) {
+        let told = put::<PodEvents>(&mut views, event("e3", about, "Killing", number));
+        assert!(told.is_empty(), "{about:?}");
+    }
+    assert_eq!(views.pod_events.len(), 2);
+    // A Pod of which is told before it is known: it is looked at when it is.
+    let early = event("e4", ("Pod", "w-next", "next"), "Unhealthy", 15);
+    assert!(put::<PodEvents>(&mut views, early).is_empty());
+    assert_eq!(views.pod_events.len(), 3);
+    let snapshot = views.snapshot(&ObjectKey::new("ns", "a")).unwrap();
+    let reasons: Vec<&str> = snapshot.events["uid-p"]
+        .iter()
+        .map(|event| event.reason.as_str())
+        .collect();
+    assert_eq!(reasons, ["Killing", "Pulling"]);
+    assert_eq!(snapshot.events.len(), 1);
+}
+
+#[test]
+fn events_of_a_claim_are_those_of_the_pods_that_name_it() {
+    let mut views = loaded();
+    let mut mounting = pod("p", "uid-w", "a", "Pending", 20);
+    mounting["spec"]["volumes"] =
+        json!([{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]);
+    put::<Pods>(&mut views, mounting);
+    let of = |claim| ("PersistentVolumeClaim", claim, "any");
+    let told = put::<ClaimEvents>(
+        &mut views,
+        event("e1", of("data"), "ProvisioningFailed", 21),
+    );
+    assert_eq!(told, only("a"));
+    let told = put::<ClaimEvents>(
+        &mut views,
+        event("e2", of("other"), "ProvisioningFailed", 22),
+    );
+    assert!(told.is_empty());
+    let snapshot = views.snapshot(&ObjectKey::new("ns", "a")).unwrap();
+    assert_eq!(snapshot.events["uid-p"].len(), 1);
+}
+
+#[test]
+fn no_object_can_fill_the_memory_with_what_is_told_of_it() {
+    let mut views = loaded();
+    for number in 0..300 {
+        let name = format!("e{number}");
+        put::<PodEvents>(
+            &mut views,
+            event(&name, ("Pod", "w-p", "uid-p"), "Unhealthy", 10 + number),
+        );
+    }
+    assert_eq!(views.pod_events.len(), 200);
+    let again = event("e0", ("Pod", "w-p", "uid-p"), "Killing", 1000);
+    put::<PodEvents>(&mut views, again);
+    let snapshot = views.snapshot(&ObjectKey::new("ns", "a")).unwrap();
+    let told = snapshot.events["uid-p"]
+        .iter()
+        .filter(|event| event.reason == "Killing");
+    assert_eq!(
+        told.count(),
+        1,
+        "what is known already may say something new"
+    );
+}
+
+#[test]
+fn decisions_do_not_wait_for_events_that_cannot_be_listed() {
+    let mut views = Views::default();
+    list::<Trees>(&mut views, None, &[tree("a", "uid-a", 1)]);
+    list::<Workers>(&mut views, None, &[]);
+    list::<Pods>(&mut views, None, &[]);
+    list::<Nodes>(&mut views, None, &[]);
+    list::<PodEvents>(&mut views, None, &[]);
+    assert!(!views.is_loaded("ns"));
+    assert_eq!(views.forgo::<ClaimEvents>(None), only("a"));
+    assert!(views.is_loaded("ns"));
+    put::<ClaimEvents>(
+        &mut views,
+        event("e", ("PersistentVolumeClaim", "c", "u"), "FailedBinding", 9),
+    );
+    assert!(views.forgo::<ClaimEvents>(None).is_empty());
+    assert_eq!(views.claim_events.len(), 1, "what was told stays told");
+}
+
+#[test]
+fn pods_of_one_template_share_their_spec() {
+    let mut views = loaded();
+    let like = |name: &str, version| {
+        let mut pod = pod(name, "uid-w", "a", "Running", version);
+        pod["spec"]["containers"] =
+            json!([{"name": "main", "resources": {"limits": {"memory": "1Gi"}}}]);
+        pod
+    };
+    put::<Pods>(&mut views, like("one", 30));
+    put::<Pods>(&mut views, like("two", 31));
+    let snapshot = views.snapshot(&ObjectKey::new("ns", "a")).unwrap();
+    let specs: Vec<_> = snapshot.workers[0].1.iter().map(|pod| &pod.spec).collect();
+    assert_eq!(specs.len(), 3);
+    assert!(Arc::ptr_eq(specs[0], specs[2]), "{specs:?}");
+    assert_eq!(specs[0].containers[0].memory_limit.as_deref(), Some("1Gi"));
 }
 
 fn only(name: &str) -> BTreeSet<ObjectKey> {
@@ -72,6 +197,8 @@ fn nothing_is_believed_before_every_kind_was_listed() {
     list::<Trees>(&mut views, Some("ns"), &[tree("a", "uid-a", 1)]);
     list::<Workers>(&mut views, Some("ns"), &[]);
     list::<Nodes>(&mut views, None, &[]);
+    list::<PodEvents>(&mut views, Some("ns"), &[]);
+    list::<ClaimEvents>(&mut views, Some("ns"), &[]);
     assert!(!views.is_loaded("ns"));
     // The last first list concerns all trees of its namespace.
     assert_eq!(list::<Pods>(&mut views, Some("ns"), &[]), only("a"));
@@ -82,8 +209,8 @@ fn nothing_is_believed_before_every_kind_was_listed() {
 #[test]
 fn forbidden_nodes_are_unknown_not_gone() {
     let mut views = loaded();
-    assert_eq!(views.forbid_nodes().len(), 2);
-    assert!(views.forbid_nodes().is_empty());
+    assert_eq!(views.forgo::<Nodes>(None).len(), 2);
+    assert!(views.forgo::<Nodes>(None).is_empty());
     assert!(views.is_loaded("ns"));
     assert_eq!(
         views.snapshot(&ObjectKey::new("ns", "a")).unwrap().nodes,

@@ -384,6 +384,8 @@ fn are_forbidden(views: &SharedViews) -> bool {
     );
     views.replace::<Workers>(None, "1", vec![]);
     views.replace::<Pods>(None, "1", vec![]);
+    views.replace::<PodEvents>(None, "1", vec![]);
+    views.replace::<ClaimEvents>(None, "1", vec![]);
     assert!(views.is_loaded("ns"));
     views
         .snapshot(&ObjectKey::new("ns", "t"))

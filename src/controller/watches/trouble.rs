@@ -115,9 +115,9 @@ impl Troubles {
     }
 
     /// A watch is not allowed, and the process does without it. Returns whether that is news.
-    pub(super) fn tolerated(&self, kind: &'static str) -> bool {
+    pub(super) fn tolerated(&self, kind: &'static str, scope: Option<&str>) -> bool {
         let mut watches = self.lock();
-        let state = watches.entry(name(kind, None)).or_default();
+        let state = watches.entry(name(kind, scope)).or_default();
         state.failing = None;
         !std::mem::replace(&mut state.tolerated, true)
     }
@@ -243,7 +243,7 @@ mod tests {
         troubles.begin("Node", None);
         tokio::time::advance(Duration::from_secs(7)).await;
         troubles.works("Pod", Some("b"));
-        troubles.tolerated("Node");
+        troubles.tolerated("Node", None);
         let expected = BTreeMap::from([("Pod", Duration::from_secs(7))]);
         assert_eq!(troubles.ages(), expected);
     }
@@ -264,8 +264,8 @@ mod tests {
     fn a_watch_that_the_process_can_do_without_is_no_trouble() {
         let troubles = Troubles::default();
         troubles.begin("Node", None);
-        assert!(troubles.tolerated("Node"));
-        assert!(!troubles.tolerated("Node"));
+        assert!(troubles.tolerated("Node", None));
+        assert!(!troubles.tolerated("Node", None));
         assert!(troubles.lock().iter().find_map(State::trouble).is_none());
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Rule: long texts are cut here, so that no Pod can fill the memory with its last words.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1::Pod as FullPod;
 use prost::bytes::Bytes;
 use prost::{DecodeError, Message};
@@ -15,6 +17,10 @@ use crate::model::pod::{
     ContainerState, ContainerView, PodCondition, PodConditionType, PodPhase, PodView,
     RestartPolicy, Termination,
 };
+
+mod spec;
+
+use spec::{ContainerSpec, ResourceClaim, Volume};
 
 /// The longest text that is kept of a message, in bytes.
 const MESSAGE_LIMIT: usize = 1024;
@@ -35,6 +41,21 @@ struct Spec {
     node_name: Option<String>,
     #[prost(string, optional, tag = "3")]
     restart_policy: Option<String>,
+    /// What may explain a fault.
+    #[prost(message, repeated, tag = "1")]
+    #[serde(deserialize_with = "or_default")]
+    volumes: Vec<Volume>,
+    #[prost(message, repeated, tag = "2")]
+    #[serde(deserialize_with = "or_default")]
+    containers: Vec<ContainerSpec>,
+    #[prost(int64, optional, tag = "4")]
+    termination_grace_period_seconds: Option<i64>,
+    #[prost(message, repeated, tag = "20")]
+    #[serde(deserialize_with = "or_default")]
+    init_containers: Vec<ContainerSpec>,
+    #[prost(message, repeated, tag = "39")]
+    #[serde(deserialize_with = "or_default")]
+    resource_claims: Vec<ResourceClaim>,
 }
 
 #[derive(Clone, PartialEq, Deserialize, Message)]
@@ -168,8 +189,9 @@ impl Pod {
     }
 
     /// The facts that decisions rest on.
-    pub(in crate::controller) fn view(self) -> PodView {
+    pub(in crate::controller) fn view(mut self) -> PodView {
         let judged = Judged::of(&self.metadata);
+        let spec = Arc::new(self.spec.view());
         let meta = self.metadata;
         PodView {
             owner_uid: controller_of(&meta).map_or_else(String::new, |owner| owner.uid.clone()),
@@ -193,6 +215,7 @@ impl Pod {
             restart_policy: RestartPolicy::of(
                 self.spec.restart_policy.as_deref().unwrap_or_default(),
             ),
+            spec,
             phase: phase(self.status.phase.as_deref()),
             reason: self.status.reason.filter(|reason| !reason.is_empty()),
             message: self

@@ -187,11 +187,11 @@ fn case_39_simple_one_for_one_corruption() {
 #[test]
 fn case_40_simple_one_for_one_restart_ignore() {
     let mut otp = sup("ofo 10/3600", &["c trans x1"]);
-    otp.exit("c", 137);
-    otp.exit("c", 137);
+    otp.exit("c", 9);
+    otp.exit("c", 9);
     assert_eq!((otp.up().as_str(), otp.charged("s")), ("c", 2));
     otp.ignore("c");
-    otp.exit("c", 137);
+    otp.exit("c", 9);
     assert!(otp.live("c").is_empty());
     assert_eq!(otp.charged("s"), 3);
     assert!(!otp.gave_up("s"));

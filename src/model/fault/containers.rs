@@ -332,6 +332,12 @@ fn waiting<'a>(
     })
 }
 
+/// What keeps a Pod from starting, as it is treated while the kubelet tries again by itself: held or waited for.
+pub(super) fn waited_for(fault: Fault) -> Fault {
+    let verdict = patience(fault.class, false).unwrap_or(Verdict::Wait);
+    Fault { verdict, ..fault }
+}
+
 /// What a wait means for a Pod that lives. The kubelet tries again by itself, so a trouble of the node
 /// is waited for; an unexplained one is left to the judgement of the end, if there was one.
 fn patience(class: Class, has_ended: bool) -> Option<Verdict> {

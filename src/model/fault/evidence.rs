@@ -2,10 +2,12 @@
 //!
 //! Rule: evidence is what the cluster said, in its own words; what it means is judged elsewhere.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::text::bounded;
-use crate::model::pod::{ContainerView, PodView};
+use crate::model::pod::{ContainerSpecView, ContainerView, PodView};
 use crate::model::world::NodeView;
 
 /// What identification rests on. Whatever is not known is left out: then less can be said, and nothing wrong.
@@ -13,59 +15,14 @@ use crate::model::world::NodeView;
 pub struct Evidence<'a> {
     /// The Pod.
     pub pod: &'a PodView,
-    /// What its spec says; empty when that is not known.
-    pub spec: &'a PodSpecView,
     /// Its node, when nodes can be read and the node exists.
     pub node: Option<&'a NodeView>,
     /// Whether nodes can be read and the Pod's node does not exist any more.
     pub node_gone: bool,
     /// Events of the Pod and of the objects that it refers to.
-    pub events: &'a [EventView],
+    pub events: &'a [Arc<EventView>],
     /// Objects that it refers to.
     pub objects: &'a [ObjectView],
-}
-
-/// What the spec of a Pod says that may explain a fault.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PodSpecView {
-    /// Its containers of all kinds but ephemeral ones.
-    pub containers: Vec<ContainerSpecView>,
-    /// Its claims, by name.
-    pub claims: Vec<String>,
-    /// Its resource claims, by name.
-    pub resource_claims: Vec<String>,
-    /// Its volumes whose source is an image, by name.
-    pub image_volumes: Vec<String>,
-    /// `terminationGracePeriodSeconds`; Kubernetes takes 30 when there is none.
-    pub grace_seconds: Option<i64>,
-}
-
-/// What the spec of a container says that may explain a fault.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ContainerSpecView {
-    /// Name.
-    pub name: String,
-    /// Limit of memory, as it is written there.
-    pub memory_limit: Option<String>,
-    /// Probe of liveness.
-    pub liveness: Option<ProbeView>,
-    /// Probe of readiness.
-    pub readiness: Option<ProbeView>,
-    /// Probe of the start.
-    pub startup: Option<ProbeView>,
-}
-
-/// How a probe is timed, in seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ProbeView {
-    /// How long after the start of the container the first try is made.
-    pub initial_delay: i64,
-    /// How often it is tried.
-    pub period: i64,
-    /// How many tries must fail.
-    pub failure_threshold: i64,
-    /// How long a try may take.
-    pub timeout: i64,
 }
 
 /// Which object an Event speaks of.
@@ -138,20 +95,11 @@ const COMBINED: &str = "(combined from similar events): ";
 /// How much the clocks of a node and of the API server may differ, with whole seconds in between.
 pub(super) const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(2);
 
-static UNKNOWN_SPEC: PodSpecView = PodSpecView {
-    containers: Vec::new(),
-    claims: Vec::new(),
-    resource_claims: Vec::new(),
-    image_volumes: Vec::new(),
-    grace_seconds: None,
-};
-
 impl<'a> Evidence<'a> {
     /// The Pod alone.
     pub fn of(pod: &'a PodView) -> Self {
         Self {
             pod,
-            spec: &UNKNOWN_SPEC,
             node: None,
             node_gone: false,
             events: &[],
@@ -183,9 +131,22 @@ impl<'a> Evidence<'a> {
         self.events_of_pod(&reasons).pop()
     }
 
+    /// Whether a container of the Pod was started after that Event: sandbox and volumes were there by then.
+    pub(super) fn has_begun_since(&self, event: &EventView) -> bool {
+        let told = self.newest_of_a_container();
+        let containers = self.pod.init_containers.iter().chain(&self.pod.containers);
+        let starts = containers.flat_map(|container| {
+            let ended = container.last_end().and_then(|end| end.started);
+            [container.running_since(), ended]
+        });
+        let begun = starts.flatten().max();
+        told.is_some_and(|success| success.is_after(event))
+            || matches!((begun, event.seen()), (Some(begun), Some(seen)) if begun > seen)
+    }
+
     /// The Events of its claims with one of these reasons, oldest first. Without a spec, those of any claim.
     pub(super) fn events_of_claims(&self, reasons: &[&str]) -> Vec<&'a EventView> {
-        let claims = &self.spec.claims;
+        let claims = &self.pod.spec.claims;
         self.select(reasons, |event| {
             event.object.kind == "PersistentVolumeClaim"
                 && (claims.is_empty()
@@ -196,9 +157,9 @@ impl<'a> Evidence<'a> {
 
     /// Whether an Event of a claim speaks of one of its claims. Of a Pod without a spec, any claim may be.
     pub(super) fn is_of_claim(&self, event: &EventView) -> bool {
-        let is_unknown = self.spec.claims.is_empty() && self.spec.containers.is_empty();
+        let is_unknown = self.pod.spec.claims.is_empty() && self.pod.spec.containers.is_empty();
         let name = &event.object.name;
-        is_unknown || name.is_empty() || self.spec.claims.contains(name)
+        is_unknown || name.is_empty() || self.pod.spec.claims.contains(name)
     }
 
     /// The Events of its node with one of these reasons, oldest first.
@@ -222,6 +183,7 @@ impl<'a> Evidence<'a> {
         let mut events: Vec<&EventView> = self
             .events
             .iter()
+            .map(Arc::as_ref)
             .filter(|event| reasons.contains(&event.reason.as_str()) && concerns(event))
             .collect();
         events.sort_by_key(|event| event.seen());
@@ -230,13 +192,13 @@ impl<'a> Evidence<'a> {
 
     /// What the spec says of a container.
     pub(super) fn spec_of(&self, container: &ContainerView) -> Option<&'a ContainerSpecView> {
-        let mut containers = self.spec.containers.iter();
+        let mut containers = self.pod.spec.containers.iter();
         containers.find(|spec| spec.name == container.name)
     }
 
     /// How long the Pod's containers have to stop.
     pub(super) fn grace_seconds(&self) -> i64 {
-        self.spec.grace_seconds.unwrap_or(30)
+        self.pod.spec.grace_seconds.unwrap_or(30)
     }
 }
 

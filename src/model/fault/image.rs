@@ -218,7 +218,7 @@ pub(super) fn failed_pull<'a>(
 
 /// A volume that is an image and cannot be pulled.
 pub(super) fn volume(evidence: &Evidence<'_>) -> Option<Fault> {
-    let name = evidence.spec.image_volumes.first()?;
+    let name = evidence.pod.spec.image_volumes.first()?;
     let events = evidence.events_of_pod(&["Failed", "FailedMount"]);
     let speaks_of_pull = |event: &EventView| contains(event.text(), &["pull"]);
     let event = events

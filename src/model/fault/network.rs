@@ -149,8 +149,7 @@ pub(super) fn stuck(evidence: &Evidence<'_>) -> Option<Fault> {
         "FailedPrepareDynamicResources",
         "FailedSync",
     ]);
-    let begun = evidence.newest_of_a_container();
-    events.retain(|event| !begun.is_some_and(|success| success.is_after(event)));
+    events.retain(|event| !evidence.has_begun_since(event));
     let (class, event) = first_event(EVENTS, &events)?;
     let fault = Fault::witnessed(class, "the sandbox of the Pod cannot be made", event);
     Some(match class {

@@ -2,6 +2,8 @@
 //!
 //! Rule: a kind that nobody here knows is judged by its Events alone.
 
+use std::sync::Arc;
+
 use super::evidence::{EventView, Evidence, ObjectView};
 use super::text::{EventRule, all_events};
 use super::{Class, Confidence, Fault};
@@ -37,9 +39,12 @@ fn has_status(object: &ObjectView) -> bool {
 }
 
 /// What is wrong with an object that is not a Pod.
-pub(super) fn judge(object: &ObjectView, events: &[EventView]) -> Fault {
+pub(super) fn judge<'a>(
+    object: &ObjectView,
+    events: impl IntoIterator<Item = &'a EventView>,
+) -> Fault {
     let mut own: Vec<&EventView> = events
-        .iter()
+        .into_iter()
         .filter(|event| event.is_of_object(&object.object))
         .collect();
     own.sort_by_key(|event| event.seen());
@@ -69,7 +74,8 @@ pub(super) fn context(evidence: &Evidence<'_>) -> Vec<Class> {
         "Node" => evidence.is_of_node(event),
         _ => evidence.is_of_pod(event),
     };
-    let events: Vec<&EventView> = evidence.events.iter().filter(concerns).collect();
+    let events = evidence.events.iter().map(Arc::as_ref);
+    let events: Vec<&EventView> = events.filter(concerns).collect();
     let rules = CONTEXT.iter().copied().flatten();
     let mut classes = all_events(rules, &events);
     let nodes = evidence

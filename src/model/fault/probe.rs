@@ -4,9 +4,10 @@
 //! Sources: `pkg/kubelet/prober`, `pkg/kubelet/kuberuntime/kuberuntime_manager.go` (Kubernetes 1.36).
 
 use super::class::family;
-use super::evidence::{EventView, Evidence, ProbeView};
+use super::evidence::{EventView, Evidence};
 use super::text::{EventRule, contains, join};
 use super::{Class, Confidence, Fault, Proof};
+use crate::model::pod::ProbeView;
 use crate::model::pod::{ContainerView, PodConditionType, Termination};
 
 family! {

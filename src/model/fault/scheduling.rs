@@ -314,7 +314,7 @@ fn overlooked(evidence: &Evidence<'_>, now: Timestamp) -> Option<Fault> {
         let mut objects = evidence.objects.iter();
         objects.any(|one| one.object.kind == "ResourceClaim" && one.object.name == **claim)
     };
-    let mut claims = evidence.spec.resource_claims.iter();
+    let mut claims = evidence.pod.spec.resource_claims.iter();
     let claim = claims.find(|claim| !is_there(claim));
     let (class, message) = match claim {
         Some(claim) => (

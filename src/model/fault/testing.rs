@@ -2,6 +2,8 @@
 //!
 //! Rule: a builder only sets what the kubelet would report; times are seconds after [`at`]`(0)`.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::Evidence;
@@ -44,6 +46,7 @@ pub(crate) fn pod(name: &str) -> PodBuilder {
             conditions: Vec::new(),
             containers: vec![container("main")],
             init_containers: Vec::new(),
+            spec: Arc::default(),
         },
     }
 }

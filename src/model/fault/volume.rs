@@ -245,11 +245,10 @@ pub(super) fn stuck(evidence: &Evidence<'_>) -> Option<Fault> {
         "FailedMountOnFilesystemMismatch",
     ]);
     let attached = evidence.events_of_pod(&["SuccessfulAttachVolume"]).pop();
-    let begun = evidence.newest_of_a_container();
     events.retain(|event| {
         let attached = attached.filter(|_| event.reason == ATTACH);
-        let mut cures = attached.into_iter().chain(begun);
-        !cures.any(|cure| cure.is_after(event)) && !is_noise(event)
+        let is_cured = attached.is_some_and(|cure| cure.is_after(event));
+        !is_cured && !evidence.has_begun_since(event) && !is_noise(event)
     });
     let (class, event) = first_event(EVENTS, &events)?;
     Some(Fault::witnessed(
@@ -282,7 +281,7 @@ fn is_noise(event: &EventView) -> bool {
 
 /// What is known of the claims of a Pod that has no node, beyond that they are not bound.
 pub(super) fn claims(evidence: &Evidence<'_>) -> Option<Fault> {
-    let names = &evidence.spec.claims;
+    let names = &evidence.pod.spec.claims;
     let lost = evidence.objects.iter().find(|object| {
         let wanted = names.is_empty() || names.contains(&object.object.name);
         object.object.kind == "PersistentVolumeClaim" && wanted && object.phase == "Lost"

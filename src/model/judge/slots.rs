@@ -10,7 +10,7 @@ use crate::model::charge::restarts_allowed;
 use crate::model::deaths::Death;
 use crate::model::decision::Notice;
 use crate::model::engine::Engine;
-use crate::model::fault::Verdict;
+use crate::model::fault::{Fault, Verdict};
 use crate::model::outcome::{Charged, Cost, Next};
 use crate::model::reasons::EventReason;
 use crate::model::tree::NodeId;
@@ -39,7 +39,7 @@ impl Engine<'_> {
             && is_interchangeable
             && is_stored
             && death.is_deleting
-            && death.fault.verdict == Verdict::Infrastructure
+            && death.ruling.verdict == Verdict::Infrastructure
             && self.replacements(death) == 0
     }
 
@@ -138,7 +138,13 @@ impl Engine<'_> {
             "slot {} of {} died more than {allowed} times in {} s; it is tried again at {}",
             death.slot, self.tree.nodes[death.leaf].name, policy.intensity.period_seconds, retry.0
         );
-        self.set_trouble(death.leaf, death.slot, Reason::SlotParked, &message);
+        self.set_trouble(
+            death.leaf,
+            death.slot,
+            Reason::SlotParked,
+            Some(&death.fault),
+            &message,
+        );
         let next = Next::Parked { until: retry.0 };
         self.notices.push(Notice {
             warning: true,
@@ -161,6 +167,7 @@ impl Engine<'_> {
         id: NodeId,
         slot: i32,
         reason: Reason,
+        fault: Option<&Fault>,
         message: &str,
     ) {
         let now = api_time(self.now);
@@ -171,6 +178,7 @@ impl Engine<'_> {
         };
         slot.trouble = Some(TroubleStatus {
             reason: reason.as_str().to_owned(),
+            class: fault.map_or_else(String::new, |fault| fault.class.as_str().to_owned()),
             since_time: since,
             message: cut(message, 512),
         });

@@ -171,6 +171,7 @@ impl Lab {
                 ready: false,
             }],
             init_containers: Vec::new(),
+            spec: Arc::default(),
         }));
     }
 

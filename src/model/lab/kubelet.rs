@@ -89,6 +89,10 @@ fn tend(pod: &mut PodView, behaviour: Behaviour, now: Timestamp, last_words: &st
             );
             return;
         }
+        Behaviour::Stuck if !pod.containers[0].is_running() => {
+            pod.node = Some("node-a".into());
+            return;
+        }
         Behaviour::NoImage if !pod.containers[0].is_running() => {
             pod.node = Some("node-a".into());
             pod.containers[0].state = ContainerState::Waiting {

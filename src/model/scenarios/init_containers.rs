@@ -67,7 +67,7 @@ fn an_init_container_that_is_repeated_with_its_pod_is_no_death() {
     init.state = ContainerState::Terminated(done.clone());
     lab.pod_mut("a", 0).init_containers.push(init);
     lab.settle();
-    lab.kill("a", 0, 137);
+    lab.kill("a", 0, 9);
     lab.settle();
     let uid = lab.pod_mut("a", 0).uid.clone();
     let init = &mut lab.pod_mut("a", 0).init_containers[0];

@@ -7,10 +7,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{Kind, Leaf, Node, NodeId, Policy, ROOT, ROOT_NAME, Tree};
 use crate::api::v1alpha1::{
-    AutoShutdown, Child, GiveUp, Intensity, ReadyWhen, Restart, RootGiveUp, Startup, Strategy,
-    SupervisionTreeSpec, SupervisorSettings, WorkerSettings,
+    AutoShutdown, Child, FaultAction, FaultMatch, FaultPolicy, GiveUp, Intensity, ReadyWhen,
+    Restart, RootGiveUp, Startup, Strategy, SupervisionTreeSpec, SupervisorSettings,
+    WorkerSettings,
 };
 use crate::model::names;
+use crate::model::policy::{Rule, unknown_name};
 use crate::model::window::{backoff_total, whole_second};
 
 /// Longest name of tree and child together.
@@ -64,7 +66,9 @@ impl<'a> Tree<'a> {
                 kind: Kind::Supervisor(root),
             }],
             suspended: spec.suspend,
+            rules: vec![rules(ROOT, spec.fault_policy.as_ref(), &[])],
         };
+        check_rules("the root", "spec", spec.fault_policy.as_ref())?;
         for child in &spec.children {
             tree.add(name, child)?;
         }
@@ -93,7 +97,7 @@ impl<'a> Tree<'a> {
                 SpecError::of_child(name, ".parent", message)
             })?,
         };
-        let kind = kind_of(child)?;
+        let mut kind = kind_of(child)?;
         let (restart, significant) = type_of(child);
         if significant {
             let kind = if child.worker.is_some() {
@@ -107,6 +111,17 @@ impl<'a> Tree<'a> {
                 })?;
         }
         let id = self.nodes.len();
+        let inherited = &self.rules[parent];
+        match (&mut kind, &child.supervisor, &child.worker) {
+            (Kind::Worker(leaf), _, Some(settings)) => {
+                leaf.rules = rules(id, settings.fault_policy.as_ref(), inherited);
+                self.rules.push(Vec::new());
+            }
+            (_, settings, _) => {
+                let own = settings.as_ref().and_then(|s| s.fault_policy.as_ref());
+                self.rules.push(rules(id, own, inherited));
+            }
+        }
         self.nodes.push(Node {
             name,
             parent,
@@ -155,15 +170,23 @@ fn kind_of(child: &Child) -> Result<Kind<'_>, SpecError> {
         (Some(settings), None) => {
             let policy = Policy::of(settings);
             let field = format!("spec.children[{name}].supervisor");
-            check_policy(&format!("supervisor '{name}'"), &field, &policy)?;
+            let who = format!("supervisor '{name}'");
+            check_policy(&who, &field, &policy)?;
+            check_rules(&who, &field, settings.fault_policy.as_ref())?;
             Ok(Kind::Supervisor(policy))
         }
         (None, Some(settings)) => {
             check_worker(name, settings)?;
             check_completion(name, settings)?;
+            check_rules(
+                &format!("worker '{name}'"),
+                &format!("spec.children[{name}].worker"),
+                settings.fault_policy.as_ref(),
+            )?;
             Ok(Kind::Worker(Leaf {
                 settings,
                 revision: names::revision(&settings.template.0),
+                rules: Vec::new(),
             }))
         }
         (both, _) => {
@@ -187,6 +210,45 @@ impl Policy {
             auto_shutdown: settings.auto_shutdown,
         }
     }
+}
+
+/// The rules of a node, and after them those that it inherits.
+fn rules<'a>(node: NodeId, own: Option<&'a FaultPolicy>, inherited: &[Rule<'a>]) -> Vec<Rule<'a>> {
+    let own = own.map_or(&[][..], |policy| &policy.rules).iter();
+    let own = own
+        .enumerate()
+        .map(|(place, says)| Rule { node, place, says });
+    own.chain(inherited.iter().copied()).collect()
+}
+
+fn check_rules(who: &str, at: &str, policy: Option<&FaultPolicy>) -> Result<(), SpecError> {
+    for (place, rule) in policy.iter().flat_map(|policy| &policy.rules).enumerate() {
+        let refuse = |field: &str, message: String| {
+            Err(SpecError {
+                field: format!("{at}.faultPolicy.rules[{place}].{field}"),
+                message,
+            })
+        };
+        if let Some((list, name)) = unknown_name(rule) {
+            let message = format!(
+                "`faultPolicy` of {who} names '{name}' in `match.{list}`, which is none; `coppice faults` lists them"
+            );
+            return refuse(&format!("match.{list}"), message);
+        }
+        if rule.charge.is_some() && rule.action != FaultAction::Restart {
+            let message = format!(
+                "`faultPolicy` of {who} has a rule with `charge` whose `action` is not `Restart`: only a restart is charged"
+            );
+            return refuse("charge", message);
+        }
+        if rule.matches == FaultMatch::default() {
+            let message = format!(
+                "`faultPolicy` of {who} has a rule whose `match` is empty: it must have at least one of `classes`, `families`, `exitCodes` and `containers`"
+            );
+            return refuse("match", message);
+        }
+    }
+    Ok(())
 }
 
 /// Left out, the strategy decides: members of a group depend on each other.

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Restart;
+use crate::api::v1alpha1::FaultPolicy;
 
 /// How a supervisor treats its children.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -65,6 +66,10 @@ pub struct SupervisorSettings {
     /// Default Never.
     #[serde(default)]
     pub auto_shutdown: AutoShutdown,
+
+    /// faultPolicy says which faults are treated otherwise than by the verdict on their class, in everything below this supervisor. No default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault_policy: Option<FaultPolicy>,
 
     /// restart says whether its parent starts this supervisor again when it has ended.
     /// Permanent: always, whether it gave up or shut itself down.

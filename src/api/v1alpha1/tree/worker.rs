@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Restart;
-use crate::api::v1alpha1::PodTemplate;
+use crate::api::v1alpha1::{FaultPolicy, PodTemplate};
 
 /// A worker: identical Pods, supervised one for one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -81,6 +81,10 @@ pub struct WorkerSettings {
     #[serde(default = "default_node_loss_seconds")]
     #[schemars(range(min = 0, max = 86_400))]
     pub node_loss_seconds: i32,
+
+    /// faultPolicy says which faults are treated otherwise than by the verdict on their class when they befall this worker. No default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault_policy: Option<FaultPolicy>,
 
     /// template of the Pods, as in a Deployment, but without what Coppice decides: `restartPolicy`,
     /// `nodeName`, `hostname`, `subdomain`, `ephemeralContainers` and restart rules of containers. A

@@ -6,7 +6,8 @@ use super::*;
 use crate::model::fault::testing::{
     PodBuilder, at, container, end, event, every, pod, proof, spec_of,
 };
-use crate::model::fault::{ContainerSpecView, ObjectRef, Verdict};
+use crate::model::fault::{ObjectRef, Verdict};
+use crate::model::pod::ContainerSpecView;
 
 const LIVENESS: &str = "Container main failed liveness probe, will be restarted";
 

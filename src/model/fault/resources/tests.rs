@@ -3,8 +3,9 @@
 //! Rule: only a second source makes exit code 137 a matter of memory.
 
 use super::*;
+use crate::model::fault::Verdict;
 use crate::model::fault::testing::{PodBuilder, at, end, event, pod, proof, spec_of};
-use crate::model::fault::{ContainerSpecView, Verdict};
+use crate::model::pod::ContainerSpecView;
 
 fn killed() -> PodBuilder {
     pod("p").crash_loop(end(137).ran(0, 30).build(), 1)

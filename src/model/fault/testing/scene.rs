@@ -2,22 +2,22 @@
 //!
 //! Rule: what a test does not give is not known.
 
+use std::sync::Arc;
+
 use super::{PodBuilder, at};
 use crate::model::fault::{
-    ConditionView, ContainerSpecView, EventView, Evidence, Fault, ObjectRef, ObjectView,
-    PodSpecView, ProbeView, Proof, identify,
+    ConditionView, EventView, Evidence, Fault, ObjectRef, ObjectView, Proof, identify,
 };
-use crate::model::pod::PodView;
+use crate::model::pod::{ContainerSpecView, PodSpecView, PodView, ProbeView};
 use crate::model::world::NodeView;
 
 /// A Pod and what is known around it.
 #[derive(Clone, Debug)]
 pub(crate) struct Scene {
     pub(crate) pod: PodView,
-    spec: PodSpecView,
     node: Option<NodeView>,
     node_gone: bool,
-    events: Vec<EventView>,
+    events: Vec<Arc<EventView>>,
     objects: Vec<ObjectView>,
 }
 
@@ -26,7 +26,6 @@ impl PodBuilder {
     pub(crate) fn alone(self) -> Scene {
         Scene {
             pod: self.build(),
-            spec: PodSpecView::default(),
             node: None,
             node_gone: false,
             events: Vec::new(),
@@ -43,7 +42,7 @@ impl PodBuilder {
 impl Scene {
     /// With these Events, too.
     pub(crate) fn told(mut self, events: impl IntoIterator<Item = EventView>) -> Self {
-        self.events.extend(events);
+        self.events.extend(events.into_iter().map(Arc::new));
         self
     }
 
@@ -55,13 +54,13 @@ impl Scene {
 
     /// With what the spec says of a container.
     pub(crate) fn spec(mut self, container: ContainerSpecView) -> Self {
-        self.spec.containers.push(container);
+        Arc::make_mut(&mut self.pod.spec).containers.push(container);
         self
     }
 
     /// With whatever else the spec says.
     pub(crate) fn but_spec(mut self, change: impl FnOnce(&mut PodSpecView)) -> Self {
-        change(&mut self.spec);
+        change(Arc::make_mut(&mut self.pod.spec));
         self
     }
 
@@ -87,7 +86,6 @@ impl Scene {
     pub(crate) fn evidence(&self) -> Evidence<'_> {
         Evidence {
             pod: &self.pod,
-            spec: &self.spec,
             node: self.node.as_ref(),
             node_gone: self.node_gone,
             events: &self.events,

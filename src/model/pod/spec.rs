@@ -1,0 +1,46 @@
+//! What the spec of a Pod says that may explain a fault.
+//!
+//! Rule: Pods made from one template share one view of it, so that it costs nothing to keep.
+
+/// What the spec of a Pod says that may explain a fault.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct PodSpecView {
+    /// Its containers of all kinds but ephemeral ones.
+    pub containers: Vec<ContainerSpecView>,
+    /// Its claims, by name.
+    pub claims: Vec<String>,
+    /// Its resource claims, by name.
+    pub resource_claims: Vec<String>,
+    /// Its volumes whose source is an image, by name.
+    pub image_volumes: Vec<String>,
+    /// `terminationGracePeriodSeconds`; Kubernetes takes 30 when there is none.
+    pub grace_seconds: Option<i64>,
+}
+
+/// What the spec of a container says that may explain a fault.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ContainerSpecView {
+    /// Name.
+    pub name: String,
+    /// Limit of memory, as it is written there.
+    pub memory_limit: Option<String>,
+    /// Probe of liveness.
+    pub liveness: Option<ProbeView>,
+    /// Probe of readiness.
+    pub readiness: Option<ProbeView>,
+    /// Probe of the start.
+    pub startup: Option<ProbeView>,
+}
+
+/// How a probe is timed, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ProbeView {
+    /// How long after the start of the container the first try is made.
+    pub initial_delay: i64,
+    /// How often it is tried.
+    pub period: i64,
+    /// How many tries must fail.
+    pub failure_threshold: i64,
+    /// How long a try may take.
+    pub timeout: i64,
+}
