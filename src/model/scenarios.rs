@@ -8,6 +8,7 @@ mod budgets;
 mod children;
 mod crashes;
 mod deaths;
+mod described;
 mod edits;
 mod ends;
 mod evidence;

@@ -259,7 +259,7 @@ fn a_worker_that_is_refused_is_tried_again_and_stops_nobody_else() {
     let has = |lab: &Lab, child: &str| lab.world.workers.contains_key(child);
     assert!(has(&lab, "b") && !has(&lab, "a"));
     assert!(
-        lab.message().contains("the Worker of a cannot be created"),
+        lab.message().contains("a: the Worker could not be created"),
         "{}",
         lab.message()
     );

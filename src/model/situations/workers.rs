@@ -25,10 +25,7 @@ impl Engine<'_> {
             None => all.push(working(Reason::Starting, format!("{name} is being set up"))),
             Some(refused) => {
                 let reason = reason_of(&refused.reason);
-                let message = format!(
-                    "the Worker of {name} cannot be created: {}",
-                    refused.message
-                );
+                let message = format!("{name}: {}", refused.message);
                 let since = refused.since_time.0;
                 all.push(if reason == Reason::WaitingForCapacity {
                     working(reason, message)

@@ -1,0 +1,97 @@
+//! What `kubectl describe` shows of a tree in each of its situations: the conditions, word for word.
+//!
+//! Rule: there is a row for every reason that a condition can have.
+
+mod rows;
+
+use std::collections::BTreeSet;
+
+use super::{supervisor, worker};
+use crate::api::conditions::Reason;
+use crate::model::lab::{Behaviour, Lab};
+use crate::model::window::after;
+use crate::model::world::Refusal;
+
+/// A tree, and what happens to it; Ready, Reconciling and Stalled then, with their reason, and their message.
+type Row = (String, fn(&mut Lab), &'static str, &'static str);
+
+const NO_RESTART: &str = "intensity: {maxRestarts: 0, periodSeconds: 60}";
+
+/// A tree of one worker with these settings.
+fn one(settings: &str) -> String {
+    format!("children:\n{}", worker("a", "", settings))
+}
+
+/// A tree with these settings, whose two workers start one after another.
+fn ordered(settings: &str) -> String {
+    let children = ["a", "b"].map(|name| worker(name, "", ""));
+    format!(
+        "startup: Ordered\n{settings}\nchildren:\n{}",
+        children.concat()
+    )
+}
+
+/// A tree whose two workers stand below a supervisor that allows no restart.
+fn below_web() -> String {
+    let children = [
+        supervisor("web", "", NO_RESTART),
+        worker("a", "web", ""),
+        worker("b", "web", ""),
+    ];
+    format!("children:\n{}", children.concat())
+}
+
+/// From now on the worker behaves so; some seconds go by.
+fn behave(lab: &mut Lab, behaviour: Behaviour, seconds: i64) {
+    lab.behave("a", behaviour);
+    lab.run(seconds);
+}
+
+/// The Worker is refused for some seconds.
+fn refuse_worker(lab: &mut Lab, code: u16, reason: &str, message: &str, seconds: i64) {
+    for _ in 0..seconds {
+        lab.now = after(lab.now, 1);
+        lab.world.workers.clear();
+        lab.world.refusals.push(Refusal {
+            child: "a".into(),
+            slot: None,
+            at: lab.now,
+            code,
+            reason: reason.into(),
+            message: message.into(),
+        });
+        lab.decide_once();
+    }
+}
+
+#[test]
+fn every_situation_is_described_with_its_reason_in_words() {
+    let mut reasons = BTreeSet::new();
+    let rows = [
+        rows::starting(),
+        rows::changing(),
+        rows::waiting(),
+        rows::held(),
+        rows::faults(),
+        rows::resting(),
+    ]
+    .concat();
+    for (spec, happens, state, message) in rows {
+        let mut lab = Lab::new(&spec);
+        happens(&mut lab);
+        assert_eq!((lab.state().as_str(), lab.message()), (state, message));
+        let reason = lab.condition("Ready").1.to_owned();
+        for condition in &lab.world.tree.status.conditions[..3] {
+            let told = (&condition.reason, condition.message.as_str());
+            assert_eq!(told, (&reason, message), "all three say the same");
+        }
+        reasons.insert(reason);
+    }
+    let mut untold = Reason::ALL.to_vec();
+    untold.retain(|reason| !reasons.contains(reason.as_str()));
+    assert_eq!(
+        untold,
+        [Reason::NotSuspended],
+        "it is that of another condition"
+    );
+}
