@@ -29,6 +29,10 @@ impl Engine<'_> {
                 ..self.operation(OperationKind::Start, "first start")
             };
             let handled = self.due_restart(id);
+            // The delays are those of a worker that had its name before.
+            let (name, parent) = (self.name(id), self.name(self.tree.nodes[id].parent));
+            let above = self.memory.supervisor_mut(parent);
+            above.backoff.retain(|entry| entry.child != name);
             *self.memory.supervisor_mut(self.tree.nodes[id].name) = SupervisorStatus {
                 name: self.tree.nodes[id].name.to_owned(),
                 incarnation: 1,

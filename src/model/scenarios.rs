@@ -20,6 +20,7 @@ mod groups;
 mod init_containers;
 mod kinds;
 mod looks;
+mod moves;
 mod nested_groups;
 mod order;
 mod policy;

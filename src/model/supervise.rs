@@ -3,7 +3,7 @@
 //! Rule: each step looks at the present state only, so that a decision may be made again after a crash
 //! at any point and comes to the same end.
 
-use crate::api::v1alpha1::{OperationKind, StartFailure};
+use crate::api::v1alpha1::{OperationKind, StartFailure, SupervisorStatus};
 
 use super::engine::{Engine, Mode};
 use super::tree::{NodeId, ROOT};
@@ -19,10 +19,14 @@ impl Engine<'_> {
         let tree = self.tree;
         let is_supervisor =
             |name: &str| tree.find(name).is_some_and(|id| tree.policy(id).is_some());
-        self.memory
-            .tree
-            .supervisors
-            .retain(|s| is_supervisor(&s.name));
+        let records = &mut self.memory.tree.supervisors;
+        let is_gone = |record: &&SupervisorStatus| !is_supervisor(&record.name);
+        let gone: Vec<String> = records
+            .iter()
+            .filter(is_gone)
+            .map(|s| s.name.clone())
+            .collect();
+        records.retain(|s| is_supervisor(&s.name));
         for record in &mut self.memory.tree.supervisors {
             let supervisor = tree.find(&record.name);
             // A child that has moved is another supervisor's now.
@@ -30,7 +34,10 @@ impl Engine<'_> {
                 let found = tree.find(name);
                 found.is_some_and(|id| Some(tree.nodes[id].parent) == supervisor)
             };
-            record.backoff.retain(|b| is_child(&b.child));
+            // A worker may have the name of a supervisor that is gone.
+            record
+                .backoff
+                .retain(|b| is_child(&b.child) && !gone.contains(&b.child));
             record
                 .gave_up
                 .retain(|g| g.child.is_empty() || is_child(&g.child));

@@ -117,7 +117,7 @@ impl Engine<'_> {
             let mode = self.mode(id);
             self.note_former(id, leaf);
             for (view, life) in self.lives(id) {
-                self.note_pod(id, mode, &view);
+                self.note_pod(id, &view);
                 self.latch(id, mode, &view, life);
                 self.note_block(id, leaf, &view, life);
                 self.settle(id, mode, &view, life);
@@ -159,7 +159,7 @@ impl Engine<'_> {
     }
 
     /// The Pod that a slot stands on is remembered from the first sight, so that it is missed when it is gone.
-    fn note_pod(&mut self, id: NodeId, mode: Mode, view: &SlotView<'_>) {
+    fn note_pod(&mut self, id: NodeId, view: &SlotView<'_>) {
         let Some(pod) = view.current else {
             return;
         };
@@ -172,11 +172,6 @@ impl Engine<'_> {
         memory.turn_to(&pod.uid);
         if let Some(failed_inits) = pod.failed_inits() {
             memory.failed_inits = failed_inits;
-        }
-        if mode == Mode::Down && pod.is_deleting() && !memory.gone {
-            // The tree has ordered it, even if the order is taken back before the Pod has stopped.
-            memory.gone = true;
-            self.memory.intend_worker(child);
         }
     }
 

@@ -121,8 +121,8 @@ impl Engine<'_> {
         self.sort_again(id, leaf);
     }
 
-    /// Workers whose supervisors stop them, because they exit, were given up or are suspended: what is to be stopped is
-    /// marked before it is, so that whoever sees it end, wherever the worker is by then, does not take that for a death.
+    /// Workers whose supervisors stop them, because they exit, were given up or are suspended: they have gone through that
+    /// before the first of their Pods is stopped, so that who sees an older tree does not take its end for a death.
     pub(in crate::model) fn stop_workers(&mut self) {
         let stops = self.stops();
         if stops.is_empty() {
@@ -146,9 +146,6 @@ impl Engine<'_> {
     fn stop_worker(&mut self, name: &str, number: i64) {
         if let Some(worker) = self.memory.workers.get_mut(name) {
             worker.operation = number;
-            for slot in &mut worker.slots {
-                slot.gone |= !slot.pod_uid.is_empty();
-            }
             self.memory.intend_worker(name);
         }
     }

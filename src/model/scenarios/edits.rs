@@ -61,27 +61,6 @@ fn a_row_that_was_left_does_not_come_back_with_the_next_death() {
     assert_eq!(lab.state(), "FTF Restarting", "{}", lab.message());
 }
 
-#[test]
-fn a_child_that_moves_takes_its_troubles_with_it() {
-    let spec = "
-children:
-- name: web
-  supervisor: {onGiveUp: Retry}
-- {name: a, parent: web, worker: {template: {spec: {containers: [{name: app, image: one}]}}}}
-- {name: b, parent: web, worker: {template: {spec: {containers: [{name: app, image: one}]}}}}
-";
-    let mut lab = Lab::new(spec);
-    lab.behave("a", Behaviour::Crash(1, 1));
-    lab.run(40);
-    assert_eq!(lab.state(), "FFT GaveUp", "{}", lab.message());
-    lab.behave("a", Behaviour::Healthy);
-    lab.edit(|spec| spec.children[1].parent = None);
-    lab.run(10);
-    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
-    lab.run(400);
-    assert_eq!(lab.charges("web"), BTreeMap::new());
-}
-
 /// OTP looks through a window only when it adds a restart, `supervisor:add_restart/1`.
 #[test]
 fn a_window_that_is_made_short_and_long_again_loses_no_charge() {
@@ -300,34 +279,6 @@ fn an_order_that_is_taken_back_makes_no_death() {
         assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
         assert_eq!(lab.world.tree.status.restarts, 0, "{:?}", lab.events);
     }
-}
-
-#[test]
-fn what_is_moved_into_a_group_does_not_hurry_its_start() {
-    let worker = |name: &str, parent: &str| {
-        format!(
-            "- {{name: {name}, parent: {parent}, worker: {{template: {{spec: {{containers: [{{name: app, image: one}}]}}}}}}}}\n"
-        )
-    };
-    let spec = format!(
-        "children:\n- {{name: g, supervisor: {{strategy: OneForAll}}}}\n{}{}- {{name: h, supervisor: {{}}}}\n{}",
-        worker("a", "g"),
-        worker("b", "g"),
-        worker("c", "h")
-    );
-    let mut lab = Lab::new(&spec);
-    lab.run(30);
-    lab.behave("a", Behaviour::Hang);
-    lab.kill("b", 0, 1);
-    lab.run(10);
-    assert_eq!(lab.live("a"), [0]);
-    lab.edit(|spec| spec.children[4].parent = Some("g".into()));
-    lab.run(10);
-    assert!(lab.live("b").is_empty(), "a has not started");
-    assert_eq!(lab.live("c"), [0], "it keeps running");
-    lab.behave("a", Behaviour::Healthy);
-    lab.run(20);
-    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
 }
 
 /// An order to stop that is taken back before it is seen to be carried out is still the tree's.
