@@ -174,8 +174,14 @@ impl Engine<'_> {
             return false;
         }
         let late = Reason::StartDeadlineExceeded.as_str();
+        // A death that its Worker does not remember, because a crash came between, is remembered by the tree.
+        let judged = &self.world.tree.status.judged_deaths;
+        let is_judged = judged
+            .iter()
+            .any(|death| death.gone && death.pod_uid == pod.uid);
         let awaits_its_end = memory.parked.as_ref().is_some_and(|p| p.waiting)
-            || memory.trouble.as_ref().is_some_and(|t| t.reason == late);
+            || memory.trouble.as_ref().is_some_and(|t| t.reason == late)
+            || is_judged;
         let runs = !self.life(id, view).run_ended;
         let ended_again = ended_runs(pod, Some(memory)) > memory.deaths;
         !awaits_its_end && (runs || ended_again)

@@ -2,7 +2,7 @@
 //!
 //! Rule: what the program cannot help charges nobody.
 
-use super::ONE;
+use super::{ONE, charges, worker};
 use crate::model::fault::Verdict;
 use crate::model::lab::{Behaviour, Lab};
 
@@ -100,4 +100,42 @@ fn unreadiness_after_the_start_is_no_death() {
         lab.log.iter().filter(|l| l.starts_with("delete")).count(),
         0
     );
+}
+
+/// Its Pod still runs when the operator comes back, as those do that a kubelet has restarted in time. That takes nothing
+/// back.
+#[test]
+fn a_start_that_takes_too_long_is_charged_once_whenever_the_operator_crashes() {
+    let children = [
+        worker("a", "", "startDeadlineSeconds: 5"),
+        worker("b", "", ""),
+    ];
+    for (first, second) in (0..3).flat_map(|first| (0..4).map(move |second| (first, second))) {
+        let mut lab = Lab::new(&format!("children:\n{}", children.concat()));
+        lab.behave("a", Behaviour::Hang);
+        lab.run(5);
+        let (since, uid) = (lab.log.len(), lab.pod_mut("a", 0).uid.clone());
+        lab.go_by(1);
+        lab.crash_in = Some(first);
+        while lab.crash_in.is_some() {
+            assert!(lab.decide_once(), "a write is left to crash at");
+        }
+        // What the tree remembers of the one death makes room for the other.
+        lab.kill("b", 0, 1);
+        lab.crash_in = Some(second);
+        lab.run(4);
+        let crashes = format!("crashes before writes {first} and {second}");
+        assert_eq!(lab.crash_in, None, "{crashes}");
+        assert_eq!(
+            lab.log[since..],
+            ["delete a/0 (its life has ended)", "create a/0"],
+            "{crashes}"
+        );
+        assert_eq!(
+            lab.charges("(root)"),
+            charges(&[("a", 1), ("b", 1)]),
+            "{crashes}"
+        );
+        assert_ne!(lab.pod_mut("a", 0).uid, uid, "{crashes}");
+    }
 }
