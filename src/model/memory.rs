@@ -369,6 +369,44 @@ mod tests {
     use super::*;
     use crate::model::lab::Lab;
 
+    /// Times of charges, how many of them are starts that failed, and which count at second 100 in a window of 10 seconds.
+    #[test]
+    fn young_charges_count_and_so_do_starts_that_failed_however_old() {
+        let table: [(&[i64], i64, &[i64]); 9] = [
+            (&[], 0, &[]),
+            (&[], 3, &[]),
+            (&[89, 90, 100], 0, &[90, 100]),
+            (&[1, 2], 0, &[]),
+            (&[1, 2], 1, &[2]),
+            (&[1, 2], 2, &[1, 2]),
+            (&[1, 2], 3, &[1, 2]),
+            (&[1, 95, 2], 1, &[95, 2]),
+            (&[101], -1, &[101]),
+        ];
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        let intensity = Intensity {
+            max_restarts: 1,
+            period_seconds: 10,
+        };
+        for (times, failed_starts, counted) in table {
+            let mut charge = ChargeStatus {
+                child: "a".into(),
+                times: times.iter().map(|second| api_time(at(*second))).collect(),
+                failed_starts,
+            };
+            let seconds =
+                |times: &[Time]| times.iter().map(|t| t.0.as_second()).collect::<Vec<_>>();
+            let found: Vec<Time> = charge.counted(at(100), intensity).cloned().collect();
+            assert_eq!(seconds(&found), counted, "{times:?}, {failed_starts}");
+            charge.forget_old(at(100), intensity);
+            assert_eq!(
+                seconds(&charge.times),
+                counted,
+                "{times:?}, {failed_starts}"
+            );
+        }
+    }
+
     /// What names a death until the Worker remembers it, is what keeps a crash from charging it twice.
     #[test]
     fn a_death_is_named_until_its_worker_remembers_it_or_its_pod_is_gone() {

@@ -62,3 +62,27 @@ pub(super) fn wanted_slots(
     slots.sort_unstable();
     (slots, dropped)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::api::v1alpha1::WorkerStatus;
+    use crate::model::lab::Lab;
+
+    /// A Worker that was restored from a backup has no status, and Pods.
+    #[test]
+    fn a_worker_that_has_lost_its_status_keeps_its_replicas() {
+        let settings = "{replicas: 3, template: {spec: {containers: [{name: app, image: one}]}}}";
+        let mut lab = Lab::new(&format!("children: [{{name: a, worker: {settings}}}]"));
+        lab.run(10);
+        lab.set_ready("a", 0, false);
+        lab.edit_replicas("a", 2);
+        lab.run(10);
+        assert_eq!(lab.live("a"), [1, 2], "the one that was not Ready has gone");
+        let worker = lab.world.workers.get_mut("a").unwrap();
+        worker.status = WorkerStatus::default().into();
+        let since = lab.log.len();
+        lab.run(10);
+        assert_eq!(lab.log[since..], [""; 0]);
+        assert_eq!(lab.live("a"), [1, 2]);
+    }
+}

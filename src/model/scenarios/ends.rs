@@ -21,8 +21,8 @@ enum Outcome {
 
 use Outcome::{Charged, Finished, Nothing, Uncharged};
 
-/// A tree of one worker of that type.
-fn lab(strategy: &str, restart: &str) -> Lab {
+/// A tree of one worker of that type, whose replica has started or runs and has not.
+fn lab(strategy: &str, restart: &str, started: bool) -> Lab {
     let mut lab = Lab::new(&format!(
         "
 strategy: {strategy}
@@ -30,6 +30,9 @@ children:
 - {{name: a, worker: {{restart: {restart}, template: {{spec: {{containers: [{{name: app, image: one}}]}}}}}}}}
 "
     ));
+    if !started {
+        lab.behave("a", Behaviour::Hang);
+    }
     lab.run(10);
     lab
 }
@@ -160,17 +163,24 @@ const TABLE: [(&str, Harm, [Outcome; 3]); 10] = [
     ),
 ];
 
+/// Whether the replica had started makes no difference to that: a start that fails is tried again.
 #[test]
 fn every_end_is_what_its_cause_and_the_restart_type_make_of_it() {
     let types = ["Permanent", "Transient", "Temporary"];
     for (what, harm, expected) in TABLE {
-        // Alone, the kubelet starts containers again itself; in a group it does not.
-        for strategy in ["OneForAll", "OneForOne"] {
-            for (restart, expected) in types.iter().zip(expected) {
-                let mut lab = lab(strategy, restart);
-                harm(&mut lab);
-                lab.behave("a", Behaviour::Healthy);
-                assert_eq!(outcome(&mut lab), expected, "{what}, {restart}, {strategy}");
+        for started in [true, false] {
+            // Alone, the kubelet starts containers again itself; in a group it does not.
+            for strategy in ["OneForAll", "OneForOne"] {
+                for (restart, expected) in types.iter().zip(expected) {
+                    let mut lab = lab(strategy, restart, started);
+                    harm(&mut lab);
+                    lab.behave("a", Behaviour::Healthy);
+                    assert_eq!(
+                        outcome(&mut lab),
+                        expected,
+                        "{what}, {restart}, {strategy}, started: {started}"
+                    );
+                }
             }
         }
     }
@@ -213,7 +223,7 @@ fn a_lost_node_charges_nobody() {
         ("Transient", Uncharged),
         ("Temporary", Finished),
     ] {
-        let mut lab = lab("OneForAll", restart);
+        let mut lab = lab("OneForAll", restart, true);
         lab.world.nodes.as_mut().unwrap().clear();
         // The garbage collector takes what is bound to a node that is gone.
         lab.delete_by_hand("a", 0);
@@ -231,7 +241,7 @@ fn a_lost_node_charges_nobody() {
 #[test]
 fn what_has_ended_cleanly_is_kept_to_be_looked_at() {
     for strategy in ["OneForOne", "OneForAll"] {
-        let mut lab = lab(strategy, "Transient");
+        let mut lab = lab(strategy, "Transient", true);
         let state = run(5, Some((0, "Completed")), &lab);
         lab.pod_mut("a", 0).containers[0].state = state;
         assert_eq!(outcome(&mut lab), Finished, "{strategy}");

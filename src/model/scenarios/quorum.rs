@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::many;
+use super::{charges, many, stable};
 use crate::model::lab::{Behaviour, Lab};
 use crate::model::window::after;
 
@@ -148,4 +148,19 @@ fn a_replica_that_never_started_is_no_part_of_a_quorum() {
     lab.kill("a", 1, 1);
     lab.settle();
     assert_eq!(lab.charges("(root)"), BTreeMap::from([("a".into(), 1)]));
+}
+
+/// It is alive for those who ask its containers, but its use has ended.
+#[test]
+fn a_replica_that_is_being_replaced_does_not_count_towards_the_quorum() {
+    let mut lab = Lab::new(&stable());
+    lab.stopping.insert("a".into(), 8);
+    lab.run(20);
+    lab.edit_template("a", "two");
+    lab.run(2);
+    assert_eq!(lab.live("a"), [1], "the other one stops");
+    lab.kill("a", 1, 1);
+    lab.run(30);
+    assert_eq!(lab.charges("(root)"), charges(&[("a", 1)]));
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
 }
