@@ -26,7 +26,7 @@ struct Golden {
 #[test]
 fn the_oracle_does_what_is_known_of_otp_and_so_do_we() {
     let goldens = goldens();
-    let histories: Vec<History> = goldens.iter().map(Golden::history).collect();
+    let histories = histories();
     let traces = Oracle::start().run(&histories);
     for ((golden, history), trace) in goldens.iter().zip(&histories).zip(traces) {
         let name = golden.name;
@@ -50,6 +50,11 @@ fn the_oracle_does_what_is_known_of_otp_and_so_do_we() {
             side_by_side(history, &trace, &ours)
         );
     }
+}
+
+/// The histories of which it is known how they go in OTP.
+pub(super) fn histories() -> Vec<History> {
+    goldens().iter().map(Golden::history).collect()
 }
 
 fn in_words(followed: &Followed) -> String {

@@ -16,7 +16,7 @@ use crate::model::lab::Decide;
 use crate::model::world::World;
 
 /// Each mistake with its name.
-pub(super) const MISTAKES: [(&str, Decide); 11] = [
+pub(super) const MISTAKES: [(&str, Decide); 12] = [
     ("one restart more than the intensity", one_more_restart),
     ("a window that is a second too short", short_window),
     ("a window that outlives its supervisor", inherited_window),
@@ -34,6 +34,7 @@ pub(super) const MISTAKES: [(&str, Decide); 11] = [
         temporary_comes_back,
     ),
     ("the end of a supervisor is free", exit_is_free),
+    ("a window is looked through at every step", eager_window),
 ];
 
 /// How the settings of a tree are misread; the root has those of a supervisor, too.
@@ -183,6 +184,24 @@ fn temporary_comes_back(world: &World, now: Timestamp) -> Decision {
         for slot in &mut worker.slots {
             slot.finished.take_if(|finished| finished.stopped);
         }
+    }
+    decision
+}
+
+/// Charges age at every step, and not when their supervisor is charged: one that is outside a window made short for a while
+/// is lost.
+fn eager_window(world: &World, now: Timestamp) -> Decision {
+    let mut decision = decide(world, now);
+    let spec = &world.tree.spec;
+    for supervisor in &mut decision.tree_status.supervisors {
+        let mut children = spec.children.iter();
+        let child = children.find(|child| child.name == supervisor.name);
+        let settings = child.and_then(|child| child.supervisor.as_ref());
+        let intensity = settings.map_or(spec.intensity, |settings| settings.intensity);
+        for charge in &mut supervisor.charges {
+            charge.times = charge.counted(now, intensity).cloned().collect();
+        }
+        supervisor.charges.retain(|charge| !charge.times.is_empty());
     }
     decision
 }

@@ -11,6 +11,7 @@ use crate::model::lab::Decide;
 
 use super::compare::{difference, side_by_side};
 use super::engine;
+use super::golden;
 use super::history::History;
 use super::mistakes::MISTAKES;
 use super::oracle::{NoTrace, Oracle};
@@ -84,12 +85,15 @@ fn histories_go_as_in_otp() {
 
 #[test]
 fn planted_mistakes_are_found() {
-    let sound: Vec<&Ran> = FIRST.iter().filter(|ran| !ran.fails).collect();
+    // Some take several edits in an order that is hardly ever drawn.
+    let known = run_once(&mut Oracle::start(), golden::histories());
+    let sound = FIRST.iter().chain(&known).filter(|ran| !ran.fails);
+    let sound: Vec<&Ran> = sound.collect();
     for (name, wrong) in MISTAKES {
         let mut histories = sound.iter();
         let found = histories.find(|ran| fails(&ran.history, &ran.otp, wrong));
         let found = found.unwrap_or_else(|| panic!("{name}: it is not found"));
-        println!("{name}: found by seed {}", found.history.seed);
+        println!("{name}: found by {}", found.history);
     }
 }
 

@@ -127,9 +127,9 @@ pub(super) fn ends() -> Vec<Golden> {
 
 pub(super) fn windows() -> Vec<Golden> {
     use Strategy::OneForOne;
-    let flags = |intensity| Action::Flags {
+    let flags = |intensity, period| Action::Flags {
         supervisor: ROOT.to_owned(),
-        flags: supervisor(OneForOne, intensity, 60, Vec::new()).flags,
+        flags: supervisor(OneForOne, intensity, period, Vec::new()).flags,
     };
     vec![
         Golden {
@@ -163,7 +163,7 @@ pub(super) fn windows() -> Vec<Golden> {
                 crash("a"),
                 crash("a"),
                 crash("a"),
-                flags(1),
+                flags(1, 60),
                 crash("a"),
             ]),
             events: vec![
@@ -174,6 +174,18 @@ pub(super) fn windows() -> Vec<Golden> {
                 "",
                 "exited root (gave up)",
             ],
+            up: "",
+        },
+        Golden {
+            name: "a window that is short for a while loses nothing, because only a crash looks through it",
+            tree: supervisor(OneForOne, 1, 60, workers("a")),
+            steps: vec![
+                (0, crash("a")),
+                (2, flags(1, 1)),
+                (2, flags(1, 60)),
+                (2, crash("a")),
+            ],
+            events: vec!["start a", "start a", "", "", "exited root (gave up)"],
             up: "",
         },
     ]
