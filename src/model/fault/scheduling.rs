@@ -178,6 +178,16 @@ const RULES: &[Rule] = &[
     ),
 ];
 
+/// What the scheduler says of nodes that it did not look at, because the Pod asks for others by name. It is the reason only
+/// where no other node is left.
+const NOT_ASKED_FOR: &[Rule] = &[Rule(
+    Class::NodeNameMismatch,
+    &[
+        "didn't satisfy plugin…nodeaffinity",
+        "didn't satisfy plugin…nodename",
+    ],
+)];
+
 /// Reasons of Events that only explain.
 pub(super) const CONTEXT: &[EventRule] = &[EventRule(
     &["NotTriggerScaleUp"],
@@ -358,6 +368,9 @@ fn ranked(message: &str) -> Vec<Class> {
     nodes.retain(|(_, count)| *count > 0);
     // Stable: of equals the first rule comes first.
     nodes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    if nodes.is_empty() {
+        return first_match(NOT_ASKED_FOR, reasons).into_iter().collect();
+    }
     nodes.into_iter().map(|(class, _)| class).collect()
 }
 

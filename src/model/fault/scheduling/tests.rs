@@ -77,6 +77,14 @@ fn what_the_scheduler_says() {
             C::RwopConflict,
         ),
         ("persistentvolumeclaim \"data\" not found", C::PvcMissing),
+        (
+            "0/5 nodes are available: 5 node(s) didn't satisfy plugin(s) [NodeAffinity]. preemption: 0/5 nodes are available: 5 Preemption is not helpful for scheduling.",
+            C::NodeNameMismatch,
+        ),
+        (
+            "0/5 nodes are available: 1 node(s) had untolerated taint(s), 4 node(s) didn't satisfy plugin(s) [NodeAffinity]. preemption: 0/5 nodes are available: 5 Preemption is not helpful for scheduling.",
+            C::UntoleratedTaint,
+        ),
         ("0/0 nodes are available.", C::NoNodes),
         ("no nodes available to schedule pods", C::NoNodes),
         ("the moon is in the wrong place", C::Unschedulable),
