@@ -102,6 +102,8 @@ const START: &[Rule] = &[
         &[
             "container init was oom-killed",
             "container init caused the oom",
+            // What the start itself needs is more than the limit.
+            "unable to set memory limit to",
         ],
     ),
     Rule(Class::ImagePlatformMismatch, &["exec format error"]),
@@ -112,10 +114,9 @@ const START: &[Rule] = &[
             "are you trying to mount a directory onto a file",
         ],
     ),
-    Rule(
-        Class::WorkingDirInvalid,
-        &["chdir to cwd", "init: mkdir /", "failed to mkdir"],
-    ),
+    Rule(Class::WorkingDirInvalid, &["chdir to cwd", "init: mkdir /"]),
+    // A path of the node that does not exist is made, unless the kubelet was told what is to be there.
+    Rule(Class::HostPathInvalid, &["spec: failed to mkdir"]),
     Rule(
         Class::SecurityProfileMissing,
         &["apparmor profile", "apparmor_parser", "seccomp profile"],

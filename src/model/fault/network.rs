@@ -46,6 +46,15 @@ family! {
 
 /// What the kubelet says while it makes the sandbox, the most specific first.
 const EVENTS: &[EventRule] = &[
+    // The sandbox is in the Pod's cgroup, so that the limits of its containers bound it, too.
+    EventRule(
+        &[SANDBOX],
+        &[
+            "container init was oom-killed",
+            "container init caused the oom",
+        ],
+        Class::OomAtStart,
+    ),
     EventRule(
         &[SANDBOX],
         &[

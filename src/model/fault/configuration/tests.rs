@@ -66,6 +66,14 @@ fn what_the_runtime_names_as_wrong_at_a_start() {
             "container init was OOM-killed (memory limit too low?)",
             C::OomAtStart,
         ),
+        (
+            "unable to start container process: error during container init: error setting cgroup config for procHooks process: unable to set memory limit to 131072 (current usage: 2494464, peak usage: 2510848)",
+            C::OomAtStart,
+        ),
+        (
+            "failed to generate container \"22\" spec: failed to generate spec: failed to mkdir \"/proc/not-there\": mkdir /proc/not-there: no such file or directory",
+            C::HostPathInvalid,
+        ),
         ("exec /app: exec format error", C::ImagePlatformMismatch),
         (
             "error mounting \"/a\" to rootfs at \"/b\": no such file or directory",

@@ -59,6 +59,10 @@ fn what_is_said_of_a_sandbox() {
             "rpc error: code = DeadlineExceeded desc = context deadline exceeded",
             C::SandboxCreateTimeout,
         ),
+        (
+            "failed to start sandbox \"c9\": failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: container init was OOM-killed (memory limit too low?)",
+            C::OomAtStart,
+        ),
         (RESERVED, C::SandboxCreateTimeout),
         (
             "connection error: desc = \"transport: Error while dialing: dial unix /run/containerd/containerd.sock: connect: connection refused\"",
