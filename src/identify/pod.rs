@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::fields::{list, number, some_text, text, time};
 use crate::model::pod::{
-    ContainerSpecView, ContainerState, ContainerView, PodCondition, PodConditionType, PodPhase,
-    PodSpecView, PodView, ProbeView, RestartPolicy, Termination,
+    ContainerSpecView, ContainerState, ContainerView, ImageVolumeView, PodCondition,
+    PodConditionType, PodPhase, PodSpecView, PodView, ProbeView, RestartPolicy, Termination,
 };
 
 /// The facts that identification rests on.
@@ -140,7 +140,10 @@ pub(super) fn spec(pod: &Value) -> PodSpecView {
         image_volumes: volumes
             .iter()
             .filter(|volume| volume["image"].is_object())
-            .map(|volume| text(&volume["name"]))
+            .map(|volume| ImageVolumeView {
+                name: text(&volume["name"]),
+                image: text(&volume["image"]["reference"]),
+            })
             .collect(),
         grace_seconds: number(&spec["terminationGracePeriodSeconds"])
             .map(|seconds| seconds.clamp(0, MOST)),

@@ -109,7 +109,7 @@ pub fn identify(evidence: &Evidence<'_>, now: Timestamp) -> Fault {
             fault.contributing.push(class);
         }
     }
-    image::without_secret(fault)
+    image::without_secret(evidence, fault)
 }
 
 fn chain(evidence: &Evidence<'_>, now: Timestamp) -> Fault {

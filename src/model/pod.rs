@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 mod spec;
 
-pub use spec::{ContainerSpecView, PodSpecView, ProbeView};
+pub use spec::{ContainerSpecView, ImageVolumeView, PodSpecView, ProbeView};
 
 /// The facts of one Pod of a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]

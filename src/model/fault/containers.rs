@@ -256,11 +256,12 @@ fn blocked(
             let verdict = patience(class, container.last.is_some())?;
             let text = describe_wait(container, kind, reason, said);
             let fault = Fault::new(class, confidence, &text, None).of(&container.name);
-            Some(Fault {
+            let fault = Fault {
                 verdict,
                 proofs,
                 ..fault
-            })
+            };
+            Some(image::or_of_volume(evidence, fault, said))
         }
         None => held,
     }

@@ -6,9 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::class::family;
 use super::evidence::{EventView, Evidence};
-use super::text::{EventRule, Rule, contains, first_match};
-use super::{Class, Confidence, Fault, Verdict};
-use crate::model::pod::ContainerView;
+use super::text::{EventRule, Rule, bounded, contains, first_match, join};
+use super::{Class, Confidence, Family, Fault, Proof, Verdict};
+use crate::model::pod::{ContainerView, ImageVolumeView};
 
 family! {
     /// The node cannot get the image of a container, so that the container waits and its program has never
@@ -218,7 +218,7 @@ pub(super) fn failed_pull<'a>(
 
 /// A volume that is an image and cannot be pulled.
 pub(super) fn volume(evidence: &Evidence<'_>) -> Option<Fault> {
-    let name = evidence.pod.spec.image_volumes.first()?;
+    let name = &evidence.pod.spec.image_volumes.first()?.name;
     let events = evidence.events_of_pod(&["Failed", "FailedMount"]);
     let speaks_of_pull = |event: &EventView| contains(event.text(), &["pull"]);
     let event = events
@@ -229,6 +229,28 @@ pub(super) fn volume(evidence: &Evidence<'_>) -> Option<Fault> {
     let mut fault = Fault::witnessed(Class::ImageVolumePullFailed, &head, event);
     fault.contributing.extend(of_text(event.text()));
     Some(fault)
+}
+
+/// What a container waits for, told of the volume whose image it is: the kubelet says it of the container, and names the
+/// image.
+pub(super) fn or_of_volume(evidence: &Evidence<'_>, fault: Fault, said: &str) -> Fault {
+    let mut quoted = said.split('"').skip(1).step_by(2);
+    // The runtime writes short names at length.
+    let is_meant = |volume: &&ImageVolumeView| {
+        let long = format!("/{}", volume.image);
+        !volume.image.is_empty() && quoted.any(|name| name == volume.image || name.ends_with(&long))
+    };
+    let named = evidence.pod.spec.image_volumes.iter().find(is_meant);
+    let Some(volume) = named.filter(|_| fault.class.family() == Family::Image) else {
+        return fault;
+    };
+    let head = format!("the image of volume {} cannot be pulled", volume.name);
+    Fault {
+        class: Class::ImageVolumePullFailed,
+        message: bounded(&join(&head, cause(said))),
+        contributing: vec![fault.class],
+        ..fault
+    }
 }
 
 /// An image that is still being pulled, as the newest Event about images says.
@@ -255,7 +277,7 @@ pub(super) fn pulling(evidence: &Evidence<'_>, now: Timestamp) -> Option<Fault> 
 }
 
 /// A pull that was refused for want of the Secret that the kubelet did not find.
-pub(super) fn without_secret(fault: Fault) -> Fault {
+pub(super) fn without_secret(evidence: &Evidence<'_>, fault: Fault) -> Fault {
     let is_refused = matches!(
         fault.class,
         Class::ImageUnauthorized | Class::ImageNotFoundOrUnauthorized | Class::ImagePullFailed
@@ -266,12 +288,17 @@ pub(super) fn without_secret(fault: Fault) -> Fault {
     let mut contributing = fault.contributing;
     contributing.retain(|class| *class != Class::ImagePullSecretMissing);
     contributing.push(fault.class);
-    Fault {
+    let fault = Fault {
         class: Class::ImagePullSecretMissing,
         verdict: Verdict::Hold,
         confidence: Confidence::Witnessed,
         contributing,
         ..fault
+    };
+    let told = evidence.events_of_pod(&["FailedToRetrieveImagePullSecret"]);
+    match told.last() {
+        Some(event) => fault.proved(Proof::event(event)),
+        None => fault,
     }
 }
 

@@ -11,10 +11,19 @@ pub struct PodSpecView {
     pub claims: Vec<String>,
     /// Its resource claims, by name.
     pub resource_claims: Vec<String>,
-    /// Its volumes whose source is an image, by name.
-    pub image_volumes: Vec<String>,
+    /// Its volumes whose source is an image.
+    pub image_volumes: Vec<ImageVolumeView>,
     /// `terminationGracePeriodSeconds`; Kubernetes takes 30 when there is none.
     pub grace_seconds: Option<i64>,
+}
+
+/// A volume whose source is an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ImageVolumeView {
+    /// Name of the volume.
+    pub name: String,
+    /// Reference of the image.
+    pub image: String,
 }
 
 /// What the spec of a container says that may explain a fault.

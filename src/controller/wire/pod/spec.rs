@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::super::or_default;
 use super::Spec;
-use crate::model::pod::{ContainerSpecView, PodSpecView, ProbeView};
+use crate::model::pod::{ContainerSpecView, ImageVolumeView, PodSpecView, ProbeView};
 
 #[derive(Clone, PartialEq, Deserialize, Message)]
 #[serde(rename_all = "camelCase", default)]
@@ -79,7 +79,7 @@ struct Source {
     #[prost(message, optional, tag = "10")]
     persistent_volume_claim: Option<Claim>,
     #[prost(message, optional, tag = "30")]
-    image: Option<Nothing>,
+    image: Option<Image>,
 }
 
 impl<'de> Deserialize<'de> for Volume {
@@ -103,9 +103,12 @@ struct Claim {
     claim_name: String,
 }
 
-/// Something of which only counts that it is there.
 #[derive(Clone, PartialEq, Deserialize, Message)]
-struct Nothing {}
+#[serde(default)]
+struct Image {
+    #[prost(string, tag = "1")]
+    reference: String,
+}
 
 #[derive(Clone, PartialEq, Deserialize, Message)]
 #[serde(rename_all = "camelCase", default)]
@@ -126,9 +129,13 @@ impl Spec {
             let claim = volume.source.persistent_volume_claim.as_ref()?;
             Some(claim.claim_name.clone())
         });
-        let images = volumes
-            .iter()
-            .filter(|volume| volume.source.image.is_some());
+        let images = volumes.iter().filter_map(|volume| {
+            let image = volume.source.image.as_ref()?;
+            Some(ImageVolumeView {
+                name: volume.name.clone(),
+                image: image.reference.clone(),
+            })
+        });
         let resource_claims = std::mem::take(&mut self.resource_claims).into_iter();
         PodSpecView {
             containers: containers.map(ContainerSpec::view).collect(),
@@ -136,7 +143,7 @@ impl Spec {
             resource_claims: resource_claims
                 .map(|claim| claim.resource_claim_name.unwrap_or(claim.name))
                 .collect(),
-            image_volumes: images.map(|volume| volume.name.clone()).collect(),
+            image_volumes: images.collect(),
             grace_seconds: self.termination_grace_period_seconds,
         }
     }

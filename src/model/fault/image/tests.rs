@@ -205,9 +205,10 @@ fn a_volume_that_is_an_image_is_told_with_what_the_pull_was_answered() {
         .of("p")
         .at(10);
         let with_volume = |names: &[&str]| {
-            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            let volumes = names.iter().map(|name| of_image(name, "models/large:1"));
             let told = pod("p").told([told.clone()]);
-            told.but_spec(|spec| spec.image_volumes = names).fault(30)
+            told.but_spec(|spec| spec.image_volumes = volumes.collect())
+                .fault(30)
         };
         let fault = with_volume(&["model"]);
         assert_eq!(
@@ -229,11 +230,48 @@ fn a_volume_that_is_an_image_is_told_with_what_the_pull_was_answered() {
     }
 }
 
+/// A volume whose source is an image.
+fn of_image(name: &str, image: &str) -> ImageVolumeView {
+    ImageVolumeView {
+        name: name.to_owned(),
+        image: image.to_owned(),
+    }
+}
+
+#[test]
+fn a_container_that_waits_for_the_image_of_a_volume_says_which_image() {
+    let said = "Back-off pulling image \"127.0.0.1:5055/missing:1\": ErrImagePull: rpc error: code = NotFound desc = failed to pull and unpack image \"127.0.0.1:5055/missing:1\": failed to resolve image: 127.0.0.1:5055/missing:1: not found";
+    let with_volume = |image| {
+        let waits = pod("p").waiting("ImagePullBackOff", said).alone();
+        waits
+            .but_spec(|spec| spec.image_volumes = vec![of_image("data", image)])
+            .fault(30)
+    };
+    for image in ["127.0.0.1:5055/missing:1", "missing:1"] {
+        let fault = with_volume(image);
+        assert_eq!(
+            (fault.class, fault.confidence, fault.verdict),
+            (
+                Class::ImageVolumePullFailed,
+                Confidence::Witnessed,
+                Verdict::Hold
+            ),
+            "{image}"
+        );
+        assert_eq!(fault.contributing, [Class::ImageNotFound]);
+        let head = "the image of volume data cannot be pulled: rpc error";
+        assert!(fault.message.starts_with(head), "{}", fault.message);
+    }
+    for image in ["other:1", "", "sing:1"] {
+        assert_eq!(with_volume(image).class, Class::ImageNotFound, "{image}");
+    }
+}
+
 #[test]
 fn another_volume_that_is_missing_is_not_the_image() {
     let missing = "MountVolume.SetUp failed for volume \"c\" : configmap \"settings\" not found";
     let told = pod("p").told([event("FailedMount", missing).of("p").at(10)]);
-    let told = told.but_spec(|spec| spec.image_volumes = vec!["model".to_owned()]);
+    let told = told.but_spec(|spec| spec.image_volumes = vec![of_image("model", "models/large:1")]);
     assert_eq!(told.fault(30).class, Class::ConfigMapMissing);
 }
 
@@ -275,6 +313,8 @@ fn a_secret_that_is_missing_explains_only_a_pull_that_was_refused() {
             "{text}"
         );
         assert_eq!(fault.contributing, [refused]);
+        let told = fault.proofs.last().map(|proof| proof.value.as_str());
+        assert_eq!(told, Some(secret().message.as_str()));
     }
     let missing = waits("manifest unknown");
     assert_eq!(missing.class, Class::ImageNotFound);
