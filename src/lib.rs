@@ -113,4 +113,6 @@ mod otp;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
+mod shown;
+#[cfg(test)]
 mod sim;

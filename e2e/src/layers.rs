@@ -73,7 +73,7 @@ impl Layer {
 }
 
 const WITHOUT_CLUSTER: Layer = Layer::all("without a cluster", &[]);
-const LAYERS: [Layer; 8] = [
+const LAYERS: [Layer; 9] = [
     WITHOUT_CLUSTER,
     Layer::all(
         "API server",
@@ -81,6 +81,7 @@ const LAYERS: [Layer; 8] = [
     ),
     Layer::all("machine and nodes", &["machine", "nodes"]),
     Layer::all("cluster", &["cluster", "loss"]).at_once("4"),
+    Layer::all("classes of faults", &["identify"]).at_once("128"),
     Layer::all("crash", &["crash"]),
     Layer::all("two operators", &["leaders"]),
     Layer::all("faults", &["faults"]).at_once("8"),

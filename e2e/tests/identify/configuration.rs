@@ -4,7 +4,9 @@
 
 use serde_json::{Value, json};
 
-use super::kit::{Case, fault, idle_app_with, merge};
+use super::expected::fault;
+use super::kit::Case;
+use super::specs::{idle_app_with, merge};
 
 const WAITING: &str = ".state.waiting.message";
 /// A start that failed stands in the state that is, or in the one that was.
@@ -113,6 +115,7 @@ async fn image_platform_mismatch_of_a_program() {
     let case = Case::new("exec-format").await;
     let mut spec = idle_app_with(json!({
         "command": ["/programs/run"],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [{"name": "programs", "mountPath": "/programs"}],
     }));
     case.apply(&[json!({

@@ -4,7 +4,9 @@
 
 use serde_json::{Value, json};
 
-use super::kit::{Case, fault, idle_with, merge, script};
+use super::expected::fault;
+use super::kit::Case;
+use super::specs::{idle_with, merge, script};
 
 /// A Job with that spec of its Pods and these fields of its own spec.
 fn job(mut pods: Value, fields: Value) -> Value {
@@ -76,11 +78,43 @@ async fn progress_deadline_exceeded() {
 }
 
 #[tokio::test]
-async fn replica_create_failed() {
+async fn priority_class_missing_as_a_deployment_tells_it() {
     let case = Case::new("replicas").await;
     let spec = idle_with(json!({"priorityClassName": "not-there"}));
     case.apply(&[deployment(&spec, json!({}))]);
-    let expected = fault("ReplicaCreateFailed", "None", "Proved");
+    let expected = fault("PriorityClassMissing", "Hold", "Witnessed");
     let expected = expected.by("conditions[ReplicaFailure].message", "not-there");
     case.shows_of_object("Deployment", "d", expected).await;
+}
+
+#[tokio::test]
+async fn rollout_progressing() {
+    let case = Case::new("rollout").await;
+    let spec = idle_with(json!({"nodeSelector": {"coppice.test/kind": "not-there"}}));
+    case.apply(&[deployment(&spec, json!({}))]);
+    let expected = fault("RolloutProgressing", "None", "Proved");
+    let expected = expected.by("conditions[Progressing].reason", "ReplicaSetUpdated");
+    case.shows_of_object("Deployment", "d", expected).await;
+}
+
+#[tokio::test]
+async fn stateful_set_stuck() {
+    let case = Case::new("stateful").await;
+    let labels = json!({"app": "s"});
+    let set = |kind: &str| {
+        let pods = idle_with(json!({"nodeSelector": {"coppice.test/kind": kind}}));
+        let template = json!({"metadata": {"labels": labels}, "spec": pods});
+        let spec =
+            json!({"serviceName": "s", "selector": {"matchLabels": labels}, "template": template});
+        json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "s"}, "spec": spec})
+    };
+    // The first Pod never becomes Ready, so the next revision, however good, does not come.
+    case.apply(&[set("not-there")]);
+    let wait = ["wait", "pod/s-0", "--for=create", "--timeout=60s"];
+    case.space.kubectl(&wait);
+    case.apply(&[set("neither")]);
+    // Its status has no field that says so: it follows from the revisions.
+    let expected = fault("StatefulSetStuck", "None", "Inferred");
+    let expected = expected.by("status.updateRevision", "not that of all Pods");
+    case.shows_of_object("StatefulSet", "s", expected).await;
 }

@@ -4,8 +4,10 @@
 
 use serde_json::{Value, json};
 
-use super::kit::{Case, OF_OTHERS, app_with, fault, idle_with, merge, script};
-use super::support::ok;
+use super::expected::fault;
+use super::kit::Case;
+use super::specs::{OF_OTHERS, app_with, idle_with, merge, script};
+use super::support::{kubectl, ok};
 
 /// A program that does not end when it is told to.
 fn stubborn() -> Value {
@@ -44,6 +46,7 @@ async fn api_eviction() {
 
 #[tokio::test]
 async fn api_eviction_by_a_drain() {
+    let _turn = super::CORDONING.lock().await;
     let case = Case::new("drained").await;
     let label = case.namespace().to_owned();
     let mut spec = stubborn();
@@ -57,7 +60,7 @@ async fn api_eviction_by_a_drain() {
     let selector = format!("--pod-selector=test={label}");
     let drain = ["drain", "node-c", &selector, "--force", "--timeout=3s"];
     // It gives up on the Pod that does not end, which has been told to by then.
-    super::support::kubectl(case.space.cluster, &drain, "");
+    kubectl(case.space.cluster, &drain, "");
     let expected = fault("ApiEviction", "Infrastructure", "Proved");
     case.shows(expected.by(REASON, "Eviction API")).await;
     case.space.kubectl(&["uncordon", "node-c"]);

@@ -4,7 +4,9 @@
 
 use serde_json::json;
 
-use super::kit::{Case, app_with, fault, merge, script};
+use super::expected::fault;
+use super::kit::Case;
+use super::specs::{app_with, merge, script};
 
 /// The exit code stands in the state that is, or in the one that was, and both have this name at their end.
 const EXIT_CODE: &str = ".terminated.exitCode";
@@ -40,7 +42,8 @@ async fn app_exited_zero_where_it_is_to_run_for_ever() {
 /// A Pod whose program sends itself that signal.
 async fn signalled(name: &str) -> Case {
     let case = Case::new(&name.to_lowercase()).await;
-    let mut spec = script(&format!("kill -{name} $$; sleep 60"));
+    // Of two of these signs Kubernetes leaves one.
+    let mut spec = script(&format!("kill -{name} $$$$; sleep 60"));
     merge(&mut spec, json!({"shareProcessNamespace": true}));
     case.pod(spec).await;
     case

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use e2e::{current, operator};
+use e2e::operator;
 use futures::StreamExt as _;
 use futures::stream::select;
 use k8s_openapi::api::core::v1::{Event, Pod};
-use kube::api::PostParams;
+use kube::api::{DeleteParams, PostParams};
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -19,137 +19,15 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
+use super::expected::Expected;
+use super::look::Look;
 use super::shared;
 use super::support::{Space, kubectl, said};
 
-/// How long a fault may take to be provoked and identified, unless a test says more.
-const WITHIN: Duration = Duration::from_mins(2);
+/// How long a Pod may take until it runs.
+const RUNNING_WITHIN: Duration = Duration::from_mins(2);
 /// How long nothing may change until it is looked again: some faults show only by the time that passes.
 const QUIET: Duration = Duration::from_secs(2);
-/// The taints that tests set on nodes for a while, and which are of no concern to the others.
-pub const OF_OTHERS: [&str; 2] = ["coppice.test/evicting", "node.kubernetes.io/unschedulable"];
-
-/// What must be said of an object.
-#[derive(Clone, Debug)]
-pub struct Expected {
-    class: &'static str,
-    verdict: &'static str,
-    confidence: &'static str,
-    container: Option<&'static str>,
-    field: &'static str,
-    value: String,
-    within: Duration,
-}
-
-/// That class, with that verdict (`None` for one that has none) and that confidence.
-pub fn fault(class: &'static str, verdict: &'static str, confidence: &'static str) -> Expected {
-    Expected {
-        class,
-        verdict,
-        confidence,
-        container: None,
-        field: "",
-        value: String::new(),
-        within: WITHIN,
-    }
-}
-
-impl Expected {
-    /// It is the fault of that container.
-    pub fn of(self, container: &'static str) -> Self {
-        let container = Some(container);
-        Self { container, ..self }
-    }
-
-    /// An entry of the evidence has a field of that name, or one that ends so, whose value contains that text.
-    pub fn by(self, field: &'static str, value: &str) -> Self {
-        let value = value.to_owned();
-        Self {
-            field,
-            value,
-            ..self
-        }
-    }
-
-    /// It may take longer than most.
-    pub fn within(self, within: Duration) -> Self {
-        Self { within, ..self }
-    }
-
-    /// What of the answer is not as it must be.
-    fn differs(&self, answer: &Value) -> Option<String> {
-        let is = [
-            ("class", answer["class"].as_str(), Some(self.class)),
-            (
-                "verdict",
-                Some(answer["verdict"].as_str().unwrap_or("None")),
-                Some(self.verdict),
-            ),
-            (
-                "confidence",
-                answer["confidence"].as_str(),
-                Some(self.confidence),
-            ),
-            ("container", answer["container"].as_str(), self.container),
-        ];
-        let wrong = is.iter().find(|(_, is, must)| is != must);
-        if let Some((part, is, must)) = wrong {
-            return Some(format!("{part} is {is:?} and not {must:?}"));
-        }
-        let pieces = answer["evidence"].as_array().into_iter().flatten();
-        let text = |piece: &Value, key: &str| piece[key].as_str().unwrap_or_default().to_owned();
-        let proves = |piece: &Value| {
-            text(piece, "field").ends_with(self.field) && text(piece, "value").contains(&self.value)
-        };
-        let is_proved = !self.field.is_empty() && pieces.into_iter().any(proves);
-        (!is_proved).then(|| format!("no evidence {} says {:?}", self.field, self.value))
-    }
-}
-
-/// Which objects are looked at together.
-#[derive(Clone, Copy, Debug)]
-enum Look {
-    /// A Pod, its Events and its claims.
-    Pods,
-    /// A Pod with its node, too.
-    PodsAndNodes,
-    /// Controllers and their Events, without Pods.
-    Controllers,
-    /// Nodes by themselves.
-    Nodes,
-}
-
-impl Look {
-    /// What kubectl is asked for.
-    const fn kinds(self) -> &'static str {
-        match self {
-            Self::Pods => "pods,events,persistentvolumeclaims",
-            Self::PodsAndNodes => "pods,events,persistentvolumeclaims,nodes",
-            Self::Controllers => "deployments,jobs,statefulsets,events",
-            Self::Nodes => "nodes",
-        }
-    }
-
-    /// The same for the API server.
-    fn paths(self, namespace: &str) -> Vec<String> {
-        let core = |kind: &str| format!("/api/v1/namespaces/{namespace}/{kind}");
-        let other =
-            |group: &str, kind: &str| format!("/apis/{group}/v1/namespaces/{namespace}/{kind}");
-        let pods = || vec![core("pods"), core("events"), core("persistentvolumeclaims")];
-        let nodes = "/api/v1/nodes".to_owned();
-        match self {
-            Self::Pods => pods(),
-            Self::PodsAndNodes => [pods(), vec![nodes]].concat(),
-            Self::Controllers => vec![
-                other("apps", "deployments"),
-                other("batch", "jobs"),
-                other("apps", "statefulsets"),
-                core("events"),
-            ],
-            Self::Nodes => vec![nodes],
-        }
-    }
-}
 
 /// A namespace in which one fault is provoked.
 pub struct Case {
@@ -209,7 +87,10 @@ impl Case {
             let phase = pod.and_then(|pod| pod.status.as_ref()?.phase.as_deref());
             phase == Some("Running")
         };
-        let seen = self.space.until_pod(name, WITHIN, "running", runs).await;
+        let seen = self
+            .space
+            .until_pod(name, RUNNING_WITHIN, "running", runs)
+            .await;
         seen.expect("there")
     }
 
@@ -259,17 +140,18 @@ impl Case {
         let pods: Api<Pod> = Api::namespaced(client.clone(), self.namespace());
         let begun = Instant::now();
         loop {
-            // Policies, quotas and webhooks are known to admission a moment after they were made.
-            let rehearsal = PostParams {
-                dry_run: true,
-                ..PostParams::default()
-            };
-            let answer = match pods.create(&rehearsal, &pod).await {
+            let answer = match pods.create(&PostParams::default(), &pod).await {
                 Err(kube::Error::Api(status)) => {
                     let document = json!({"createError": status}).to_string();
                     self.identify(&document).await.pop().expect("an answer")
                 }
-                other => json!({"accepted": format!("{other:?}")}),
+                Ok(_) => {
+                    // Policies, quotas and webhooks are known to admission a moment after they were made.
+                    let delete = DeleteParams::default().grace_period(0);
+                    pods.delete("p", &delete).await.expect("deleted");
+                    json!("accepted")
+                }
+                Err(error) => panic!("no answer: {error}"),
             };
             let Some(why) = expected.differs(&answer) else {
                 return;
@@ -362,45 +244,4 @@ impl Case {
         std::fs::write(&path, seen).expect("written");
         Path::new(&path).to_owned()
     }
-}
-
-/// The spec of a Pod whose container `app` does what that shell script says.
-pub fn script(script: &str) -> Value {
-    json!({
-        "containers": [{
-            "name": "app",
-            "image": current::workload_image(),
-            "command": ["/bin/sh", "-c", script],
-        }],
-        "terminationGracePeriodSeconds": 1,
-        "automountServiceAccountToken": false,
-        "tolerations": OF_OTHERS.map(|key| json!({"key": key, "operator": "Exists"})),
-    })
-}
-
-/// The spec of a Pod that does nothing, with these fields of the spec changed.
-pub fn idle_with(fields: Value) -> Value {
-    let mut spec = script("while :; do sleep 1; done");
-    merge(&mut spec, fields);
-    spec
-}
-
-/// The spec of a Pod that does nothing, with these fields of its container `app` changed.
-pub fn idle_app_with(fields: Value) -> Value {
-    app_with("while :; do sleep 1; done", fields)
-}
-
-/// The spec of a Pod that does what that shell script says, with these fields of its container `app` changed.
-pub fn app_with(text: &str, fields: Value) -> Value {
-    let mut spec = script(text);
-    merge(&mut spec["containers"][0], fields);
-    spec
-}
-
-/// Sets the fields of `target` that `fields` has.
-pub fn merge(target: &mut Value, fields: Value) {
-    let (Value::Object(target), Value::Object(fields)) = (target, fields) else {
-        panic!("both are objects");
-    };
-    target.extend(fields);
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::kit::{Case, fault, idle_with};
+use super::expected::fault;
+use super::kit::Case;
+use super::specs::idle_with;
 use super::{DOOMED, DOOMED_TAINT};
 
 /// By default a node is missed after 40 s, and counts as lost soon after.
@@ -51,19 +53,30 @@ fn ghost(name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn node_never_reported_and_then_deleted_by_pod_gc() {
+async fn node_never_reported_and_then_node_out_of_service() {
     let case = Case::new("ghost").await;
     let name = case.namespace();
     case.apply(&[ghost(name)]);
-    // A Pod that may not go is still there when its end can be read.
-    let metadata = json!({"name": "p", "finalizers": ["coppice.test/stays"]});
-    case.pod_like(json!({"metadata": metadata, "spec": at_node(name)}))
-        .await;
     let expected = fault("NodeNeverReported", "Infrastructure", "Proved");
     let expected = expected.by("conditions[Ready].reason", "NodeStatusNeverUpdated");
     case.shows_of_node(name, expected.within(LOST_WITHIN)).await;
 
+    let taint = "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute";
+    case.space.kubectl(&["taint", "node", name, taint]);
+    let expected = fault("NodeOutOfService", "Infrastructure", "Proved");
+    let expected = expected.by("spec.taints", "out-of-service");
+    case.shows_of_node(name, expected).await;
     case.space.kubectl(&["delete", "node", name]);
+}
+
+#[tokio::test]
+async fn deleted_by_pod_gc() {
+    let case = Case::new("orphan").await;
+    // A Pod that may not go is still there when its end can be read.
+    let metadata = json!({"name": "p", "finalizers": ["coppice.test/stays"]});
+    let spec = at_node("there-is-no-such-node");
+    case.pod_like(json!({"metadata": metadata, "spec": spec}))
+        .await;
     let expected = fault("DeletedByPodGC", "Infrastructure", "Proved");
     let expected = expected.by("conditions[DisruptionTarget].message", "PodGC");
     case.shows(expected.within(LOST_WITHIN)).await;

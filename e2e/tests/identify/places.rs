@@ -4,7 +4,9 @@
 
 use serde_json::{Value, json};
 
-use super::kit::{Case, OF_OTHERS, fault, idle_app_with, idle_with, merge};
+use super::expected::fault;
+use super::kit::Case;
+use super::specs::{OF_OTHERS, idle_app_with, idle_with, merge};
 use super::{DOOMED, NODES, support};
 
 const SAID: &str = "conditions[PodScheduled].message";
@@ -39,12 +41,13 @@ async fn node_name_mismatch() {
         json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}});
     case.pod(idle_with(json!({"affinity": affinity}))).await;
     let expected = fault("NodeNameMismatch", "Infrastructure", "Witnessed");
-    case.shows(expected.by(SAID, "node")).await;
+    case.shows(expected.by(SAID, "NodeAffinity")).await;
 }
 
 /// All nodes are cordoned for as long as it takes; the Pods of other tests do not mind.
 #[tokio::test]
 async fn nodes_cordoned() {
+    let _turn = super::CORDONING.lock().await;
     let case = Case::new("cordoned").await;
     let cordon = |verb| support::ok(case.space.cluster, &[&[verb][..], &NODES].concat(), "");
     cordon("cordon");

@@ -4,7 +4,9 @@
 
 use serde_json::{Value, json};
 
-use super::kit::{Case, fault, idle_app_with, idle_with};
+use super::expected::fault;
+use super::kit::Case;
+use super::specs::{idle_app_with, idle_with};
 
 /// A probe that runs that script once a second.
 fn probe(script: &str, failures: u32) -> Value {
@@ -49,17 +51,12 @@ async fn readiness_probe_failing() {
 
 #[tokio::test]
 async fn probe_misconfigured_from_the_second_kill_on() {
-    let case = Case::new("probe-port").await;
-    let probe = json!({
-        "httpGet": {"port": 9, "path": "/"},
-        "periodSeconds": 1,
-        "failureThreshold": 1,
-    });
-    case.pod(idle_app_with(json!({"livenessProbe": probe})))
-        .await;
+    let case = Case::new("probe-file").await;
+    let fields = json!({"livenessProbe": probe("cat /there/is/no/such/file", 1)});
+    case.pod(idle_app_with(fields)).await;
     let expected = fault("ProbeMisconfigured", "Hold", "Witnessed");
     let expected = expected.of("app");
-    case.shows(expected.by("message", "connection refused"))
+    case.shows(expected.by("message", "No such file or directory"))
         .await;
 }
 

@@ -4,7 +4,9 @@
 
 use serde_json::{Value, json};
 
-use super::kit::{Case, fault, idle_app_with, idle_with, script};
+use super::expected::fault;
+use super::kit::Case;
+use super::specs::{idle_app_with, idle_with, script};
 
 fn idle() -> Value {
     idle_with(json!({}))

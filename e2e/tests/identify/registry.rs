@@ -5,7 +5,8 @@
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-use super::kit::{Case, app_with, merge};
+use super::kit::Case;
+use super::specs::{app_with, merge};
 
 /// The node whose Pods reach the registry.
 pub const NODE: &str = "node-a";

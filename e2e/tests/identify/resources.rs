@@ -4,7 +4,9 @@
 
 use serde_json::{Value, json};
 
-use super::kit::{Case, app_with, fault, idle_app_with, merge, script};
+use super::expected::fault;
+use super::kit::Case;
+use super::specs::{app_with, idle_app_with, merge, script};
 
 /// Takes memory without an end.
 const HOG: &str = "hog=0123456789abcdef; while :; do hog=$hog$hog; done";
@@ -35,9 +37,23 @@ async fn oom_killed_child() {
 }
 
 #[tokio::test]
-async fn oom_at_start() {
-    let case = Case::new("oom-start").await;
+async fn oom_at_start_of_the_sandbox() {
+    let case = Case::new("oom-sandbox").await;
     case.pod(idle_app_with(with_memory("128Ki"))).await;
+    let expected = fault("OomAtStart", "Hold", "Witnessed");
+    case.shows(expected.by("message", "memory limit")).await;
+}
+
+#[tokio::test]
+async fn oom_at_start_of_a_container() {
+    let case = Case::new("oom-start").await;
+    let mut spec = idle_app_with(with_memory("128Ki"));
+    // The Pod as a whole has enough.
+    let mut other = idle_app_with(with_memory("64Mi"))["containers"][0].clone();
+    merge(&mut other, json!({"name": "other"}));
+    let containers = spec["containers"].as_array_mut().expect("containers");
+    containers.push(other);
+    case.pod(spec).await;
     let expected = fault("OomAtStart", "Hold", "Witnessed");
     let expected = expected.of("app");
     case.shows(expected.by(".message", "memory limit")).await;
@@ -73,17 +89,6 @@ fn resize(case: &Case, requests: &Value) {
     let patch = json!({"spec": {"containers": [container]}}).to_string();
     case.space
         .kubectl(&["patch", "pod", "p", "--subresource", "resize", "-p", &patch]);
-}
-
-#[tokio::test]
-async fn resize_infeasible() {
-    let case = Case::new("resize-never").await;
-    let fields = json!({"resources": {"requests": {"cpu": "1m"}}});
-    case.running(idle_app_with(fields)).await;
-    resize(&case, &json!({"cpu": "1000"}));
-    let expected = fault("ResizeInfeasible", "Hold", "Proved");
-    case.shows(expected.by("conditions[PodResizePending].message", "capacity"))
-        .await;
 }
 
 #[tokio::test]

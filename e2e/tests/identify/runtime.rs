@@ -2,9 +2,12 @@
 //!
 //! Rule: what is asked of the runtime is legal for Kubernetes, and the runtime alone says no.
 
+use e2e::images;
 use serde_json::json;
 
-use super::kit::{Case, fault, idle_app_with, idle_with, merge};
+use super::expected::fault;
+use super::kit::Case;
+use super::specs::idle_with;
 
 #[tokio::test]
 async fn runtime_handler_missing() {
@@ -22,17 +25,14 @@ async fn runtime_handler_missing() {
 }
 
 #[tokio::test]
-async fn oci_start_failed() {
-    let case = Case::new("device").await;
-    let mut spec = idle_app_with(json!({
-        "volumeMounts": [{"name": "data", "mountPath": "/proc/here"}],
-    }));
-    merge(
-        &mut spec,
-        json!({"volumes": [{"name": "data", "emptyDir": {}}]}),
-    );
-    case.pod(spec).await;
-    let expected = fault("OciStartFailed", "Hold", "Proved");
-    case.shows(expected.of("app").by(".reason", "StartError"))
+async fn container_spec_changed() {
+    let case = Case::new("changed").await;
+    case.running(idle_with(json!({}))).await;
+    let container = json!({"name": "app", "image": images::SAMPLES});
+    let patch = json!({"spec": {"containers": [container]}}).to_string();
+    case.space.kubectl(&["patch", "pod", "p", "-p", &patch]);
+    let expected = fault("ContainerSpecChanged", "None", "Witnessed");
+    let expected = expected.of("app");
+    case.shows(expected.by("message", "definition changed"))
         .await;
 }

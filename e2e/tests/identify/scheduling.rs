@@ -4,7 +4,9 @@
 
 use serde_json::{Value, json};
 
-use super::kit::{Case, fault, idle_app_with, idle_with};
+use super::expected::fault;
+use super::kit::Case;
+use super::specs::{idle_app_with, idle_with};
 
 const SAID: &str = "conditions[PodScheduled].message";
 
@@ -61,18 +63,20 @@ async fn scheduler_missing() {
     let case = Case::new("no-scheduler").await;
     case.pod(idle_with(json!({"schedulerName": "not-there"})))
         .await;
+    // Nobody says so: it follows from the time that has passed.
     let expected = fault("SchedulerMissing", "Hold", "Inferred");
-    case.shows(expected.by("status.phase", "Pending")).await;
+    case.shows(expected.by("conditions[PodScheduled]", "missing"))
+        .await;
 }
 
 #[tokio::test]
 async fn resource_claim_missing() {
     let case = Case::new("resource-claim").await;
-    let claim = json!({"name": "device", "resourceClaimName": "not-there"});
+    let claim = json!({"name": "device", "resourceClaimTemplateName": "not-there"});
     case.pod(idle_with(json!({"resourceClaims": [claim]})))
         .await;
     let expected = fault("ResourceClaimMissing", "Hold", "Witnessed");
-    case.shows(expected.by(SAID, "not-there")).await;
+    case.shows(expected.by("message", "not-there")).await;
 }
 
 #[tokio::test]

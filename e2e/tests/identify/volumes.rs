@@ -4,7 +4,9 @@
 
 use serde_json::{Value, json};
 
-use super::kit::{Case, fault, idle_app_with, merge};
+use super::expected::fault;
+use super::kit::Case;
+use super::specs::{idle_app_with, merge};
 
 const SAID: &str = "conditions[PodScheduled].message";
 
@@ -169,10 +171,13 @@ async fn claim_lost() {
     let free = r#"{"metadata":{"finalizers":null}}"#;
     case.space.kubectl(&["delete", "pv", pv, "--wait=false"]);
     case.space.kubectl(&["patch", "pv", pv, "-p", free]);
-    case.pod(with_claim()).await;
     let expected = fault("ClaimLost", "Hold", "Proved");
     let expected = expected.by("status.phase", "Lost");
-    case.shows(expected).await;
+    case.shows_of_object("PersistentVolumeClaim", "data", expected)
+        .await;
+    case.pod(with_claim()).await;
+    let expected = fault("ClaimLost", "Hold", "Witnessed");
+    case.shows(expected.by(SAID, "non-existent")).await;
 }
 
 #[tokio::test]
@@ -182,6 +187,18 @@ async fn host_path_invalid() {
     case.pod(with_volume(json!({"hostPath": path}))).await;
     let expected = fault("HostPathInvalid", "Hold", "Witnessed");
     case.shows(expected.by("message", "hostPath type check failed"))
+        .await;
+}
+
+/// Without a `type` the kubelet asks for nothing, and the runtime tries to make the folder.
+#[tokio::test]
+async fn host_path_invalid_because_it_cannot_be_made() {
+    let case = Case::new("no-folder").await;
+    let path = json!({"path": "/proc/not-there"});
+    case.pod(with_volume(json!({"hostPath": path}))).await;
+    let expected = fault("HostPathInvalid", "Hold", "Witnessed");
+    let expected = expected.of("app");
+    case.shows(expected.by(".state.waiting.message", "/proc/not-there"))
         .await;
 }
 

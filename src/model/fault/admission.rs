@@ -14,49 +14,49 @@ family! {
     Admission {
         /// The namespace's quota is used up. The create is refused with status 403, and the message says
         /// `exceeded quota` and gives the numbers.
-        QuotaExceeded: Wait, Sample, "Compare the numbers in `kubectl describe quota`, then raise the quota or lower `resources` or `replicas`. It passes when other Pods of the namespace end.";
+        QuotaExceeded: Wait, Cluster, "Compare the numbers in `kubectl describe quota`, then raise the quota or lower `resources` or `replicas`. It passes when other Pods of the namespace end.";
         /// The namespace's quota demands requests or limits that the template does not state. The create is
         /// refused with status 403, and the message says `must specify`.
-        QuotaRequiresResources: Hold, Sample, "State the requests and limits that the message names for every container of the template, or give the namespace a `LimitRange` with defaults.";
+        QuotaRequiresResources: Hold, Cluster, "State the requests and limits that the message names for every container of the template, or give the namespace a `LimitRange` with defaults.";
         /// The namespace's quota has not been counted yet. The create is refused with a message that says
         /// `status unknown for quota`.
         QuotaStatusUnknown: Wait, Source, "It passes by itself in seconds. Worry when it lasts: then `kube-controller-manager`, which counts quotas, does not run or cannot count this one.";
         /// The template is outside the namespace's `LimitRange`. The create is refused with status 403, and
         /// the message names the minimum, the maximum or the ratio.
-        LimitRangeViolation: Hold, Source, "Compare `resources` in the template with `kubectl describe limitrange`, and correct the one that is wrong.";
+        LimitRangeViolation: Hold, Cluster, "Compare `resources` in the template with `kubectl describe limitrange`, and correct the one that is wrong.";
         /// The template violates the namespace's Pod security standard. The create is refused with status
         /// 403, and the message says `violates PodSecurity` and lists the fields.
-        PodSecurityViolation: Hold, Source, "Correct the fields that the message lists, mostly under `securityContext` in the template, or change the label `pod-security.kubernetes.io/enforce` of the namespace.";
+        PodSecurityViolation: Hold, Cluster, "Correct the fields that the message lists, mostly under `securityContext` in the template, or change the label `pod-security.kubernetes.io/enforce` of the namespace.";
         /// An admission webhook, policy or plugin said no. The create is refused, and the message has its
         /// name and its own reason.
-        WebhookDenied: Hold, Source, "Read the reason and correct the template, or ask those who own the webhook or policy (`kubectl get validatingwebhookconfigurations,validatingadmissionpolicies`).";
+        WebhookDenied: Hold, Cluster, "Read the reason and correct the template, or ask those who own the webhook or policy (`kubectl get validatingwebhookconfigurations,validatingadmissionpolicies`).";
         /// An admission webhook cannot be called. The create fails with status 500, and the message says
         /// `failed calling webhook` and its name.
-        WebhookUnavailable: Wait, Sample, "It passes when the webhook answers. See that its Service has running Pods and that its certificate is valid; as a last resort set its `failurePolicy: Ignore`.";
+        WebhookUnavailable: Wait, Cluster, "It passes when the webhook answers. See that its Service has running Pods and that its certificate is valid; as a last resort set its `failurePolicy: Ignore`.";
         /// The template's service account does not exist. The create is refused with status 403, and the
         /// message names it.
-        ServiceAccountMissing: Hold, Sample, "Create it (`kubectl create serviceaccount`) in the namespace, or correct `serviceAccountName` in the template. In a new namespace, `default` comes by itself in seconds.";
+        ServiceAccountMissing: Hold, Cluster, "Create it (`kubectl create serviceaccount`) in the namespace, or correct `serviceAccountName` in the template. In a new namespace, `default` comes by itself in seconds.";
         /// The template's priority class does not exist. The create is refused with status 403, and the
         /// message names it.
-        PriorityClassMissing: Hold, Source, "Compare `priorityClassName` in the template with `kubectl get priorityclass`, then correct it or create the class.";
+        PriorityClassMissing: Hold, Cluster, "Compare `priorityClassName` in the template with `kubectl get priorityclass`, then correct it or create the class.";
         /// The template's runtime class does not exist. The create is refused with status 403, and the
         /// message names it.
-        RuntimeClassMissing: Hold, Source, "Compare `runtimeClassName` in the template with `kubectl get runtimeclass`, then correct it or create the class.";
+        RuntimeClassMissing: Hold, Cluster, "Compare `runtimeClassName` in the template with `kubectl get runtimeclass`, then correct it or create the class.";
         /// The namespace is being deleted, and nothing can be created in it any more. The create is refused
         /// with status 403, and the message says `because it is being terminated`.
-        NamespaceTerminating: Hold, Source, "Do nothing if the namespace is meant to go: this cannot be undone. If it stays for long, read its conditions (`kubectl get namespace -o yaml`) for what is left in it.";
+        NamespaceTerminating: Hold, Cluster, "Do nothing if the namespace is meant to go: this cannot be undone. If it stays for long, read its conditions (`kubectl get namespace -o yaml`) for what is left in it.";
         /// Coppice lacks a permission. The request is refused with status 403, and the message names the
         /// user, the verb and the resource.
-        RbacForbidden: Hold, Source, "Add the verb and the resource to the `ClusterRole` of the operator's service account, and check it with `kubectl auth can-i` and `--as`.";
+        RbacForbidden: Hold, Cluster, "Add the verb and the resource to the `ClusterRole` of the operator's service account, and check it with `kubectl auth can-i` and `--as`.";
         /// The API server says that the object is not valid. The create is refused with status 422, and the
         /// message lists the fields.
-        PodSpecInvalid: Hold, Source, "Correct the fields that the message lists in the template. Try a Pod of the same spec with `kubectl apply --dry-run=server` before.";
+        PodSpecInvalid: Hold, Cluster, "Correct the fields that the message lists in the template. Try a Pod of the same spec with `kubectl apply --dry-run=server` before.";
         /// The name is held by an object that is not ours. The create is refused with status 409, and the
         /// object of that name has another owner.
         NameCollision: Hold, Cluster, "See whose it is (`metadata.ownerReferences` in `kubectl get pod -o yaml`), then delete or rename it, or rename the tree or the child.";
         /// Another write came first, or the old object is still there. The request is refused with status
         /// 409.
-        ApiConflict: Wait, Source, "It passes by itself. Worry when it lasts for minutes: then an old Pod of that name does not go away (`kubectl get pods` shows it as `Terminating`).";
+        ApiConflict: Wait, Cluster, "It passes by itself. Worry when it lasts for minutes: then an old Pod of that name does not go away (`kubectl get pods` shows it as `Terminating`).";
         /// The API server cannot be reached, is overloaded or failed. The request has status 429, 500 or 503,
         /// an error of etcd, or no answer at all.
         ApiUnavailable: Wait, Source, "It passes by itself. Worry when it lasts: then look at the API server (`kubectl get --raw '/readyz?verbose'`), at etcd, and at who sends most requests.";
@@ -65,10 +65,10 @@ family! {
         ApiTimeout: Wait, Source, "It passes by itself. Worry when it repeats: then suspect a slow admission webhook, and look at the Pods behind those in `kubectl get mutatingwebhookconfigurations`.";
         /// The node did not have the resources that the scheduler counted on. The Pod has failed with a
         /// reason such as `OutOfcpu` or `OutOfmemory`, and the message gives the numbers.
-        KubeletOutOfResource: Infrastructure, Sample, "It passes with a new Pod. Worry when it repeats: then look on that node for Pods that did not come through the scheduler (`kubectl describe node`), such as static ones.";
+        KubeletOutOfResource: Infrastructure, Cluster, "It passes with a new Pod. Worry when it repeats: then look on that node for Pods that did not come through the scheduler (`kubectl describe node`), such as static ones.";
         /// The node does not match the Pod any more. The Pod has failed with the reason `NodeAffinity`,
         /// `NodeName`, `NodePorts` or `TaintToleration`.
-        KubeletNodeAffinityRejected: Infrastructure, Source, "It passes on another node. Worry when it repeats: then something changes the labels or taints of nodes after Pods were placed (`kubectl get nodes --show-labels`).";
+        KubeletNodeAffinityRejected: Infrastructure, Cluster, "It passes on another node. Worry when it repeats: then something changes the labels or taints of nodes after Pods were placed (`kubectl get nodes --show-labels`).";
         /// The node could not allocate a device. The Pod has failed with the reason
         /// `UnexpectedAdmissionError`, and the message says `Allocate failed`.
         DeviceAllocationFailed: Infrastructure, Sample, "It often passes soon after a reboot of the node. Worry when it repeats: then read the log of the device plugin's Pod on that node.";
@@ -80,10 +80,10 @@ family! {
         SysctlForbidden: Hold, Cluster, "Take it out of `securityContext.sysctls` in the template, or allow it with `allowedUnsafeSysctls` of the kubelet on some nodes and keep the Pod to those.";
         /// The node cannot enforce the Pod's `AppArmor` profile. The Pod has failed with the reason
         /// `AppArmor`.
-        AppArmorRejected: Hold, Source, "Enable `AppArmor` and load the profile on the node, keep the Pod to nodes that have both, or change `securityContext.appArmorProfile` in the template.";
+        AppArmorRejected: Hold, Cluster, "Enable `AppArmor` and load the profile on the node, keep the Pod to nodes that have both, or change `securityContext.appArmorProfile` in the template.";
         /// The node does not have a feature that the Pod needs, or has another operating system. The Pod has
         /// failed with a reason such as `PodOSNotSupported` or `PodLevelResourcesNotSupported`.
-        PodFeatureUnsupported: Hold, Source, "Upgrade the kubelet of that node, or keep the Pod to nodes that fit with `nodeSelector` in the template, for example with the label `kubernetes.io/os`.";
+        PodFeatureUnsupported: Hold, Cluster, "Upgrade the kubelet of that node, or keep the Pod to nodes that fit with `nodeSelector` in the template, for example with the label `kubernetes.io/os`.";
         /// The kubelet refused the Pod for another reason. The Pod has failed without a container, and its
         /// message mostly begins with `Pod was rejected`.
         KubeletRejectedOther: Infrastructure, Source, "Read the message (`kubectl describe pod`) and the kubelet's log on that node. It passes if another node takes the Pod; worry when several refuse it.";

@@ -22,34 +22,34 @@ family! {
         AppExitedNonZero: Application, Cluster, "Read the last lines of its log (`kubectl logs --previous`): the exit code is the program's own.";
         /// The program ended with exit code 0, which Kubernetes shows with the reason `Completed`. Whether
         /// that is a fault depends on the restart type.
-        AppExitedZero: Application, Sample, "If the program is meant to end, set `restart: Transient` or `restart: Temporary` for the worker. Otherwise find in its log why it ended (`kubectl logs --previous`).";
+        AppExitedZero: Application, Cluster, "If the program is meant to end, set `restart: Transient` or `restart: Temporary` for the worker. Otherwise find in its log why it ended (`kubectl logs --previous`).";
         /// The program was ended by SIGSEGV, because it touched memory that it may not touch. Kubernetes
         /// shows exit code 139, which is 128 plus the number of the signal.
-        AppSegfault: Application, Source, "Look in the log for a stack trace (`kubectl logs --previous`), and go back to the last image that worked. If only one node shows it, compare its CPU and kernel (`kubectl describe node`).";
+        AppSegfault: Application, Cluster, "Look in the log for a stack trace (`kubectl logs --previous`), and go back to the last image that worked. If only one node shows it, compare its CPU and kernel (`kubectl describe node`).";
         /// The program ended itself with SIGABRT: a failed assertion, `abort()`, or a panic that aborts.
         /// Kubernetes shows exit code 134.
-        AppAbort: Application, Sample, "Read the last lines of its log (`kubectl logs --previous`): a program nearly always prints what it found wrong before it aborts.";
+        AppAbort: Application, Cluster, "Read the last lines of its log (`kubectl logs --previous`): a program nearly always prints what it found wrong before it aborts.";
         /// The program was ended by another signal that a program causes itself, such as SIGILL, SIGBUS,
         /// SIGFPE, SIGPIPE or SIGSYS. The exit code is 128 plus the number of the signal.
-        AppFatalSignal: Application, Source, "Subtract 128 from the exit code for the signal: 4 is an image built for newer CPUs, 7 a full memory volume or missing huge pages, 13 a closed pipe, 31 a seccomp profile.";
+        AppFatalSignal: Application, Cluster, "Subtract 128 from the exit code for the signal: 4 is an image built for newer CPUs, 7 a full memory volume or missing huge pages, 13 a closed pipe, 31 a seccomp profile.";
         /// The program was ended by SIGKILL (exit code 137), and nothing says who sent it. There is no reason
         /// `OOMKilled`, no Event `Killing`, no deletion and no disruption.
-        SigkillUnattributed: Unknown, Sample, "Compare its memory use with its limit (`kubectl top pod`), look for `OOMKilling` among the node's Events (`kubectl describe node`), and for a `kill -9` in the image's own scripts.";
+        SigkillUnattributed: Unknown, Cluster, "Compare its memory use with its limit (`kubectl top pod`), look for `OOMKilling` among the node's Events (`kubectl describe node`), and for a `kill -9` in the image's own scripts.";
         /// The program was ended by SIGTERM or SIGINT (exit code 143 or 130), and nothing says who sent it.
         /// No Event says that the kubelet stopped the container.
-        SigtermUnattributed: Unknown, Source, "Look for a script or another process in the container that sends the signal, and for people or tools that ran `kubectl exec` there.";
+        SigtermUnattributed: Unknown, Cluster, "Look for a script or another process in the container that sends the signal, and for people or tools that ran `kubectl exec` there.";
         /// The program's shell did not find a command, which is exit code 127. It is held from the second
         /// time on in one Pod, because a script may also say so for a reason that passes.
-        CommandExit127: Hold, Source, "Find the missing command in the log (`kubectl logs --previous`), then correct `command` or `args` in the template, or put the command into the image.";
+        CommandExit127: Hold, Cluster, "Find the missing command in the log (`kubectl logs --previous`), then correct `command` or `args` in the template, or put the command into the image.";
         /// The program's shell found a command but could not execute it, which is exit code 126. It is held
         /// from the second time on in one Pod, like `CommandExit127`.
-        CommandExit126: Hold, Source, "Find the file in the log (`kubectl logs --previous`) and make it executable in the image, or set `defaultMode: 0755` for the volume if it comes from a `ConfigMap`.";
+        CommandExit126: Hold, Cluster, "Find the file in the log (`kubectl logs --previous`) and make it executable in the image, or set `defaultMode: 0755` for the volume if it comes from a `ConfigMap`.";
         /// The runtime's seccomp filter killed the program for a system call that its profile forbids. Only
         /// CRI-O says so, with the reason `seccomp killed` in `state.terminated`.
         SeccompKilled: Hold, Source, "Find the system call in the node's audit log. Allow it in the profile that `securityContext.seccompProfile` names, or name another profile.";
         /// The postStart hook failed, and the kubelet killed the container. The container waits with the
         /// reason `PostStartHookError`; the exit code in `lastState` only shows that kill.
-        PostStartHookFailed: Application, Source, "Read the hook's error in `state.waiting.message` (`kubectl get pod -o yaml`), then correct `lifecycle.postStart` of the container, or let the program do that work itself.";
+        PostStartHookFailed: Application, Cluster, "Read the hook's error in `state.waiting.message` (`kubectl get pod -o yaml`), then correct `lifecycle.postStart` of the container, or let the program do that work itself.";
         /// The preStop hook failed while the container was being stopped, which an Event `FailedPreStopHook`
         /// says. It is never the reason why a container ends.
         PreStopHookFailed: None, Source, "Correct `lifecycle.preStop` of the container if its work matters. The stop goes on without it, so worry only when requests or data are lost at a stop.";
@@ -59,7 +59,7 @@ family! {
         GracePeriodExceeded: None, Source, "Make the program end on SIGTERM, or raise `terminationGracePeriodSeconds` in the template. Worry if such a kill can cut off data that it is writing.";
         /// The Pod ran longer than its `activeDeadlineSeconds`. It has failed with the reason
         /// `DeadlineExceeded`; the exit codes of its containers only follow from that.
-        ActiveDeadlineExceeded: Application, Sample, "Raise or remove `activeDeadlineSeconds` in the template, or find in the log (`kubectl logs`) why the work takes longer than it should.";
+        ActiveDeadlineExceeded: Application, Cluster, "Raise or remove `activeDeadlineSeconds` in the template, or find in the log (`kubectl logs`) why the work takes longer than it should.";
         /// The containers ran for `startDeadlineSeconds` without the replica having started. Kubernetes
         /// itself sees no fault: what the worker's `ready` asks for, such as the condition `Ready`, did not
         /// come.

@@ -15,38 +15,38 @@ family! {
     Configuration {
         /// A `ConfigMap` that the Pod names does not exist. The container waits with the reason
         /// `CreateContainerConfigError`, or an Event `FailedMount` names the object.
-        ConfigMapMissing: Hold, Sample, "Create the `ConfigMap` in the Pod's namespace, correct its name in the template, or set `optional: true` where the template names it.";
+        ConfigMapMissing: Hold, Cluster, "Create the `ConfigMap` in the Pod's namespace, correct its name in the template, or set `optional: true` where the template names it.";
         /// A Secret that the Pod names does not exist. The container waits with the reason
         /// `CreateContainerConfigError`, or an Event `FailedMount` names the object.
-        SecretMissing: Hold, Sample, "Create the Secret in the Pod's namespace, correct its name in the template, or set `optional: true` there. If a tool is to create it, look at the status of that tool.";
+        SecretMissing: Hold, Cluster, "Create the Secret in the Pod's namespace, correct its name in the template, or set `optional: true` there. If a tool is to create it, look at the status of that tool.";
         /// A key that the Pod names is not in its `ConfigMap` or Secret. The message of the waiting
         /// container, or of the Event `FailedMount`, names the key.
-        ConfigKeyMissing: Hold, Source, "Add the key (`kubectl describe configmap` or `kubectl describe secret` lists those that exist), correct `key` in the template, or set `optional: true` there.";
+        ConfigKeyMissing: Hold, Cluster, "Add the key (`kubectl describe configmap` or `kubectl describe secret` lists those that exist), correct `key` in the template, or set `optional: true` there.";
         /// The image runs as root, or as a user whose number is not known, and the Pod forbids root with
         /// `runAsNonRoot`. The container waits with the reason `CreateContainerConfigError`.
-        RunAsNonRootViolation: Hold, Sample, "Set `securityContext.runAsUser` in the template to a number other than 0, or give the image a numeric `USER`. Remove `runAsNonRoot` only if the program must be root.";
+        RunAsNonRootViolation: Hold, Cluster, "Set `securityContext.runAsUser` in the template to a number other than 0, or give the image a numeric `USER`. Remove `runAsNonRoot` only if the program must be root.";
         /// The kubelet cannot build the container's configuration, for a reason that has no class of its own.
         /// The container waits with the reason `CreateContainerConfigError`.
         ContainerConfigInvalid: Hold, Source, "Read the message of the container (`kubectl describe pod`), and correct the field in the template or the object that it speaks of.";
         /// A `subPath` of a volume cannot be prepared. The container waits, and its message says that the
         /// path could not be created or prepared.
-        SubPathFailed: Hold, Source, "Check `subPath` or `subPathExpr` under `volumeMounts` in the template, and that the volume can be written to or already has the path.";
+        SubPathFailed: Hold, Cluster, "Check `subPath` or `subPathExpr` under `volumeMounts` in the template, and that the volume can be written to or already has the path.";
         /// The image does not have the container's command. The status has the reason `StartError` and exit
         /// code 128, or the container waits with `RunContainerError`, and the message says
         /// `executable file not found` or `no such file or directory`.
-        CommandNotFound: Hold, Sample, "Correct `command` in the template, or put the program into the image. A script is also not found when the image lacks the interpreter that its first line names.";
+        CommandNotFound: Hold, Cluster, "Correct `command` in the template, or put the program into the image. A script is also not found when the image lacks the interpreter that its first line names.";
         /// The container's command may not be executed. The status has the reason `StartError`, and the
         /// message says `permission denied`.
-        CommandNotExecutable: Hold, Source, "Make the file executable in the image (`chmod +x`) for the user that the container runs as. If it comes from a volume, set `defaultMode: 0755` there.";
+        CommandNotExecutable: Hold, Cluster, "Make the file executable in the image (`chmod +x`) for the user that the container runs as. If it comes from a volume, set `defaultMode: 0755` there.";
         /// The container's working directory cannot be entered or created. The status has the reason
         /// `StartError`, and the message names the directory.
-        WorkingDirInvalid: Hold, Sample, "Correct `workingDir` in the template: it must be a directory, not a file, and the container's user must be allowed to enter it.";
+        WorkingDirInvalid: Hold, Cluster, "Correct `workingDir` in the template: it must be a directory, not a file, and the container's user must be allowed to enter it.";
         /// A volume cannot be mounted at its place in the container, for example because a directory is to be
         /// mounted over a file. The status has the reason `StartError`, and the message has `error mounting`.
-        MountTargetConflict: Hold, Source, "Compare `mountPath` and `subPath` under `volumeMounts` in the template with what the image has at that place. To mount a single file, name it with `subPath`.";
+        MountTargetConflict: Hold, Cluster, "Compare `mountPath` and `subPath` under `volumeMounts` in the template with what the image has at that place. To mount a single file, name it with `subPath`.";
         /// The node does not have the seccomp or `AppArmor` profile that the container asks for. The
         /// container waits with the reason `CreateContainerError`, and its message names the profile.
-        SecurityProfileMissing: Hold, Source, "Install the profile on every node that may run the Pod, or correct `securityContext.seccompProfile` or `securityContext.appArmorProfile` in the template.";
+        SecurityProfileMissing: Hold, Cluster, "Install the profile on every node that may run the Pod, or correct `securityContext.seccompProfile` or `securityContext.appArmorProfile` in the template.";
         /// The kubelet has not yet read a `ConfigMap` or Secret that the Pod names. An Event `FailedMount`
         /// says that its cache could not be filled in time.
         ConfigCacheSync: None, Source, "It passes by itself in seconds. Worry when it lasts for minutes: then the kubelet of that node has trouble with the API server (`kubectl describe node`).";

@@ -26,15 +26,15 @@ family! {
         KubeletPressureRejected: Infrastructure, Source, "It passes on another node, or some minutes after the node has recovered. Worry when it repeats: then find what fills that node (`kubectl describe node`).";
         /// Somebody evicted the Pod, for example a drain, an autoscaler or the descheduler. The condition
         /// `DisruptionTarget` has the reason `EvictionByEvictionAPI`.
-        ApiEviction: Infrastructure, Source, "It passes by itself, and needs nothing if it was planned. Worry when it comes often: then find out which tool evicts, in the audit log of the API server.";
+        ApiEviction: Infrastructure, Cluster, "It passes by itself, and needs nothing if it was planned. Worry when it comes often: then find out which tool evicts, in the audit log of the API server.";
         /// The scheduler deleted the Pod for one of higher priority. The condition `DisruptionTarget` has the
         /// reason `PreemptionByScheduler`, and an Event `Preempted` names the other Pod.
-        PreemptedByScheduler: Infrastructure, Sample, "Add room to the cluster, or set a higher `priorityClassName` in the template if this Pod matters as much (`kubectl get priorityclass`).";
+        PreemptedByScheduler: Infrastructure, Cluster, "Add room to the cluster, or set a higher `priorityClassName` in the template if this Pod matters as much (`kubectl get priorityclass`).";
         /// The kubelet ended the Pod for a critical one. The Pod has failed with the reason `Preempting`.
         PreemptedByKubelet: Infrastructure, Source, "It passes on another node. Worry when it repeats on one: then too little room is left there for critical Pods (`kubectl describe node` shows what is requested).";
         /// A taint of the node with the effect `NoExecute` ended the Pod. The condition `DisruptionTarget`
         /// has the reason `DeletionByTaintManager`, or there is an Event `TaintManagerEviction`.
-        TaintEviction: Infrastructure, Sample, "Read the node's taints (`kubectl describe node`). One that begins with `node.kubernetes.io/` tells of a fault of the node; another was set on purpose and needs a toleration.";
+        TaintEviction: Infrastructure, Cluster, "Read the node's taints (`kubectl describe node`). One that begins with `node.kubernetes.io/` tells of a fault of the node; another was set on purpose and needs a toleration.";
         /// A taint of a device that the Pod uses ended the Pod. The condition `DisruptionTarget` has the
         /// reason `DeletionByDeviceTaintManager`.
         DeviceTaintEviction: Infrastructure, Source, "Find out why the device was tainted (`kubectl get resourceslices -o yaml`, or a `DeviceTaintRule`), and repair it, or tolerate the taint in the `ResourceClaim`.";
@@ -43,13 +43,13 @@ family! {
         DisruptionUnknown: Infrastructure, Source, "Read the reason and the message of the condition (`kubectl get pod -o yaml`), and find the controller that writes them. Worry when it repeats.";
         /// Somebody deleted the Pod, and neither the tree nor a disruption did. The Pod has a
         /// `deletionTimestamp` without the condition `DisruptionTarget`, or it is gone.
-        PodDeleted: Infrastructure, Sample, "Find out who deleted it, in the audit log of the API server: a person, a script or a tool that cleans up. A single time needs nothing more.";
+        PodDeleted: Infrastructure, Cluster, "Find out who deleted it, in the audit log of the API server: a person, a script or a tool that cleans up. A single time needs nothing more.";
         /// An eviction was refused because a `PodDisruptionBudget` does not allow it now. The API server
         /// answers with status 429 and leaves the Pod as it is.
         PdbBlocked: None, Source, "It passes when enough other Pods are Ready. Worry when `kubectl get pdb` shows 0 allowed disruptions for long: then look for Pods that are not Ready.";
         /// The Pod is being deleted and is still there although its grace period is over. Its
         /// `deletionTimestamp` lies in the past.
-        StuckTerminating: Infrastructure, Sample, "Look for `metadata.finalizers`, an Event `FailedKillPod` and a lost node. Use `kubectl delete pod --force` only when you know that its containers no longer run.";
+        StuckTerminating: Infrastructure, Cluster, "Look for `metadata.finalizers`, an Event `FailedKillPod` and a lost node. Use `kubectl delete pod --force` only when you know that its containers no longer run.";
     }
 }
 

@@ -16,34 +16,34 @@ family! {
     /// only say that the kubelet waits before it tries again.
     Image {
         /// The image reference is not well formed. The container waits with the reason `InvalidImageName`.
-        ImageNameInvalid: Hold, Source, "Correct `image` in the template: a name in lower case without spaces or `https://`, followed by a tag or by `@sha256:` and a digest.";
+        ImageNameInvalid: Hold, Cluster, "Correct `image` in the template: a name in lower case without spaces or `https://`, followed by a tag or by `@sha256:` and a digest.";
         /// The registry does not have the image. The message of the failed pull says `not found`,
         /// `manifest unknown` or `name unknown`.
-        ImageNotFound: Hold, Source, "Look in the registry for the name and the tag, then correct `image` in the template or push the image.";
+        ImageNotFound: Hold, Cluster, "Look in the registry for the name and the tag, then correct `image` in the template or push the image.";
         /// The registry refuses to hand out the image with the credentials it was shown, or without any. The
         /// message of the failed pull has `401`, `403`, `unauthorized` or the like.
-        ImageUnauthorized: Hold, Source, "Check that `imagePullSecrets` of the template or its service account names a Secret for this registry, and that its password or token has not expired.";
+        ImageUnauthorized: Hold, Cluster, "Check that `imagePullSecrets` of the template or its service account names a Secret for this registry, and that its password or token has not expired.";
         /// The registry does not say whether the image is missing or access to it. The message of the failed
         /// pull says `pull access denied` or `insufficient_scope`.
         ImageNotFoundOrUnauthorized: Hold, Sample, "Check both: the spelling of `image` in the template, and the Secret that `imagePullSecrets` names. Pulling it by hand with the same credentials tells which it is.";
         /// A Secret that `imagePullSecrets` names does not exist, and the pull without it failed. The Pod has
         /// an Event `FailedToRetrieveImagePullSecret`.
-        ImagePullSecretMissing: Hold, Source, "Create the Secret in the Pod's namespace (`kubectl create secret docker-registry`), or correct its name under `imagePullSecrets` in the template or its service account.";
+        ImagePullSecretMissing: Hold, Cluster, "Create the Secret in the Pod's namespace (`kubectl create secret docker-registry`), or correct its name under `imagePullSecrets` in the template or its service account.";
         /// The registry limits the rate of pulls. The message of the failed pull has `429` or
         /// `toomanyrequests`.
-        ImageRateLimited: Wait, Source, "It passes by itself, after minutes or hours. Worry when it comes back: then pull with credentials (`imagePullSecrets`) or from a mirror of your own.";
+        ImageRateLimited: Wait, Cluster, "It passes by itself, after minutes or hours. Worry when it comes back: then pull with credentials (`imagePullSecrets`) or from a mirror of your own.";
         /// The registry's host name does not resolve. The message of the failed pull says `no such host`.
         RegistryHostNotFound: Hold, Sample, "Check the host name in `image` in the template. If it is right, resolve it on the node itself, because the kubelet does not use the DNS of the cluster.";
         /// The registry cannot be reached, or fails. The container waits with the reason
         /// `RegistryUnavailable`, or the message of the failed pull has `connection refused`, `i/o timeout`
         /// or a server error.
-        RegistryUnavailable: Wait, Sample, "It passes when the registry is back. Worry when only one node says so (`kubectl get pods -o wide`): then look at the network, the proxy and the firewall of that node.";
+        RegistryUnavailable: Wait, Cluster, "It passes when the registry is back. Worry when only one node says so (`kubectl get pods -o wide`): then look at the network, the proxy and the firewall of that node.";
         /// The registry's certificate is not trusted or has expired, or the registry speaks HTTP where HTTPS
         /// is expected. The message of the failed pull has `x509` or says that the answer was HTTP.
-        RegistryTlsUntrusted: Hold, Source, "Renew the registry's certificate, or tell the container runtime of every node to trust its authority. For a registry without HTTPS, allow that in the runtime's configuration.";
+        RegistryTlsUntrusted: Hold, Cluster, "Renew the registry's certificate, or tell the container runtime of every node to trust its authority. For a registry without HTTPS, allow that in the runtime's configuration.";
         /// The image does not exist for the platform of the node. The failed pull says
         /// `no match for platform`, or the container says `exec format error` when it is started.
-        ImagePlatformMismatch: Hold, Sample, "Build the image for the platforms of all nodes, or keep the Pod to nodes that it fits, with the label `kubernetes.io/arch` in `nodeSelector` of the template.";
+        ImagePlatformMismatch: Hold, Cluster, "Build the image for the platforms of all nodes, or keep the Pod to nodes that it fits, with the label `kubernetes.io/arch` in `nodeSelector` of the template.";
         /// The image is not on the node, or was pulled there with other credentials, and the pull policy is
         /// `Never`. The container waits with the reason `ErrImageNeverPull`.
         ImageNeverPull: Hold, Cluster, "Set `imagePullPolicy: IfNotPresent` in the template, or load the image onto every node that may run the Pod.";
@@ -64,7 +64,7 @@ family! {
         ImagePullFailed: Hold, Sample, "Read the whole message (`kubectl describe pod`). If it says too little, pull the image on that node with `crictl pull`, which shows the registry's own answer.";
         /// The image that a volume of the Pod names cannot be pulled. The Pod stays in `ContainerCreating`,
         /// and its Events name the image and the error.
-        ImageVolumePullFailed: Hold, Source, "Read the Events (`kubectl describe pod`), then correct `image.reference` of the volume in the template, or give the Pod the credentials for it with `imagePullSecrets`.";
+        ImageVolumePullFailed: Hold, Cluster, "Read the Events (`kubectl describe pod`), then correct `image.reference` of the volume in the template, or give the Pod the credentials for it with `imagePullSecrets`.";
     }
 }
 

@@ -31,7 +31,7 @@ family! {
         SandboxImageFailed: Infrastructure, Source, "Check which pause image the runtime of that node is configured with. Make its registry reachable from the node, or load the image there (`crictl images` lists them).";
         /// The container runtime of the node does not have the handler that the Pod's `RuntimeClass` names.
         /// The Event `FailedCreatePodSandBox` names the handler.
-        RuntimeHandlerMissing: Hold, Sample, "Configure the handler on every node that may run the Pod, or keep the Pod to those that have it, with `scheduling.nodeSelector` of the `RuntimeClass`.";
+        RuntimeHandlerMissing: Hold, Cluster, "Configure the handler on every node that may run the Pod, or keep the Pod to those that have it, with `scheduling.nodeSelector` of the `RuntimeClass`.";
         /// The Pod's sandbox was lost and the kubelet makes a new one, so that all containers end together
         /// and the address changes. The Pod has an Event `SandboxChanged` of type Normal.
         SandboxChanged: None, Source, "It passes by itself: mostly the node or its runtime was restarted. Worry when it repeats without that; then read the runtime's log on that node.";

@@ -20,10 +20,10 @@ family! {
         NodeNotReady: Infrastructure, Source, "Read the message of the node's condition `Ready` (`kubectl describe node`) and repair what it names. It may pass by itself; if not, drain and replace the node.";
         /// The node does not report. Its condition `Ready` is `Unknown` and it has the taint
         /// `node.kubernetes.io/unreachable`; its containers may still be running.
-        NodeUnreachable: Infrastructure, Source, "Look at the machine and its network. If it is off for good, delete the node (`kubectl delete node`), or set the taint `node.kubernetes.io/out-of-service` once it is surely off.";
+        NodeUnreachable: Infrastructure, Cluster, "Look at the machine and its network. If it is off for good, delete the node (`kubectl delete node`), or set the taint `node.kubernetes.io/out-of-service` once it is surely off.";
         /// The node exists as an object, but its kubelet has never reported. Its condition `Ready` is
         /// `Unknown` with the reason `NodeStatusNeverUpdated`.
-        NodeNeverReported: Infrastructure, Source, "Read the kubelet's log on that machine (`journalctl -u kubelet`): often its credentials or its way to the API server. If there is no such machine, delete the node.";
+        NodeNeverReported: Infrastructure, Cluster, "Read the kubelet's log on that machine (`journalctl -u kubelet`): often its credentials or its way to the API server. If there is no such machine, delete the node.";
         /// The node is not Ready because its container runtime is down or too slow. The message of the node's
         /// condition `Ready` says `container runtime is down` or `PLEG is not healthy`.
         NodeRuntimeUnhealthy: Infrastructure, Sample, "Look at the runtime on that node (`systemctl status containerd`, `crictl info`) and at its disk and load. If it does not recover, drain the node and reboot it.";
@@ -39,10 +39,10 @@ family! {
         /// The runtime lost the container: the node or the runtime was restarted. The status has the reason
         /// `Unknown` with exit code 255, or `ContainerStatusUnknown` with 137; neither code is the program's
         /// own.
-        ContainerLost: Infrastructure, Sample, "Look for a reboot or a restart of the runtime at that time (`kubectl describe node`). It passes by itself; worry when it repeats on one node.";
+        ContainerLost: Infrastructure, Cluster, "Look for a reboot or a restart of the runtime at that time (`kubectl describe node`). It passes by itself; worry when it repeats on one node.";
         /// The Pod's node does not exist any more, and the garbage collection of Pods removed it. The
         /// condition `DisruptionTarget` has the reason `DeletionByPodGC`.
-        DeletedByPodGC: Infrastructure, Source, "It passes by itself on another node. If nobody meant to remove the node, look at the autoscaler and at the cloud provider (`kubectl get nodes` shows what is left).";
+        DeletedByPodGC: Infrastructure, Cluster, "It passes by itself on another node. If nobody meant to remove the node, look at the autoscaler and at the cloud provider (`kubectl get nodes` shows what is left).";
         /// The node was shut down, and its kubelet ended the Pod before that. The Pod has failed with the
         /// reason `Terminated`, and the message speaks of the node's shutdown.
         NodeShutdown: Infrastructure, Source, "It passes by itself on another node. If nobody planned it, find out who shut the node down; if programs were cut off, raise `shutdownGracePeriod` of the kubelet.";
@@ -52,7 +52,7 @@ family! {
         /// Somebody vouched that the node is off, with the taint `node.kubernetes.io/out-of-service`.
         /// Kubernetes then removes the node's Pods and detaches their volumes without waiting for its
         /// kubelet.
-        NodeOutOfService: Infrastructure, Source, "Nothing has to be done for the Pod. Remove the taint (`kubectl taint nodes`, with `-` at its end) when the node is back, because Pods stay away from it until then.";
+        NodeOutOfService: Infrastructure, Cluster, "Nothing has to be done for the Pod. Remove the taint (`kubectl taint nodes`, with `-` at its end) when the node is back, because Pods stay away from it until then.";
         /// The node does not report, as old clusters say it. The Pod has the reason `NodeLost`, and the
         /// message names the node.
         NodeLost: Infrastructure, Source, "Look at the machine and its network (`kubectl describe node`). If it is off for good, delete the node.";

@@ -17,27 +17,27 @@ family! {
     Probe {
         /// The kubelet killed the container because its liveness probe failed too often. An Event `Killing`
         /// says so shortly before the end; the exit code may be 0, 137 or 143.
-        LivenessProbeKilled: Application, Sample, "Read the Event `Unhealthy` (`kubectl describe pod`) and the log of that time. If the program was only slow, raise `timeoutSeconds` or `failureThreshold` of `livenessProbe`.";
+        LivenessProbeKilled: Application, Cluster, "Read the Event `Unhealthy` (`kubectl describe pod`) and the log of that time. If the program was only slow, raise `timeoutSeconds` or `failureThreshold` of `livenessProbe`.";
         /// The kubelet killed the container because its startup probe did not succeed in time. An Event
         /// `Killing` says so, and `started` in the container's status is false.
-        StartupProbeKilled: Application, Sample, "Find in the log (`kubectl logs --previous`) how far the program came. If it only needs longer, raise `failureThreshold` or `periodSeconds` of `startupProbe`.";
+        StartupProbeKilled: Application, Cluster, "Find in the log (`kubectl logs --previous`) how far the program came. If it only needs longer, raise `failureThreshold` or `periodSeconds` of `startupProbe`.";
         /// The liveness probe fails, but not yet often enough for a kill. The container runs, and the Pod has
         /// Events `Unhealthy`.
         LivenessProbeFailing: None, Source, "It may pass by itself. Worry when the Event's count grows (`kubectl describe pod`): then look at the container's CPU limit and at `timeoutSeconds` of `livenessProbe`.";
         /// The container runs but its readiness probe fails, so that Services send the Pod no traffic. The
         /// Pod has Events `Unhealthy`, and its condition `Ready` is false with the reason
         /// `ContainersNotReady`.
-        ReadinessProbeFailing: Application, Sample, "Read the probe's answer in the Event `Unhealthy` (`kubectl describe pod`) and the log: often the program waits for something that it depends on.";
+        ReadinessProbeFailing: Application, Cluster, "Read the probe's answer in the Event `Unhealthy` (`kubectl describe pod`) and the log: often the program waits for something that it depends on.";
         /// A probe cannot succeed as it is written, because it asks for a port, path, command or protocol
         /// that the program does not have. From the first time on, its Events say for example that the
         /// connection was refused or that the answer is 404.
-        ProbeMisconfigured: Hold, Source, "Compare the probe's port, path, scheme and command in the template with what the program offers. Try the same by hand with `kubectl exec` or `kubectl port-forward`.";
+        ProbeMisconfigured: Hold, Cluster, "Compare the probe's port, path, scheme and command in the template with what the program offers. Try the same by hand with `kubectl exec` or `kubectl port-forward`.";
         /// An HTTP probe was sent on to another host, which the kubelet does not follow but counts as
         /// success. An Event `ProbeWarning` says so.
         ProbeRedirectWarning: None, Source, "Set `httpGet.path` of the probe to a path that the program answers itself. Nothing fails now, but the probe does not tell whether the program works.";
         /// All containers are ready, but a condition that `readinessGates` of the Pod names is missing or
         /// false. The condition `Ready` is false with the reason `ReadinessGatesNotReady`.
-        ReadinessGateNotReady: Wait, Source, "See which gate is missing (`kubectl describe pod`), and look at the controller that sets it, such as that of a load balancer. A restart of the Pod does not help.";
+        ReadinessGateNotReady: Wait, Cluster, "See which gate is missing (`kubectl describe pod`), and look at the controller that sets it, such as that of a load balancer. A restart of the Pod does not help.";
         /// The containers run and the Pod is not Ready, but no probe, Event or readiness gate says why. Only
         /// the condition `Ready` is false.
         ReadinessUnknown: Unknown, Source, "Wait a minute, because the status may be late. If it stays, compare the conditions in `kubectl get pod -o yaml`, and look at the node (`kubectl describe node`).";

@@ -15,35 +15,35 @@ family! {
     Rollout {
         /// A Deployment made no progress within its `progressDeadlineSeconds`. Its condition `Progressing` is
         /// false with this reason, while Pods of the revision before may still serve.
-        ProgressDeadlineExceeded: None, Sample, "Look for the cause in the newest Pods (`kubectl describe pod`). `kubectl rollout undo` brings back the revision before.";
+        ProgressDeadlineExceeded: None, Cluster, "Look for the cause in the newest Pods (`kubectl describe pod`). `kubectl rollout undo` brings back the revision before.";
         /// A Deployment is replacing its Pods and gets on. Its condition `Progressing` is true with the
         /// reason `ReplicaSetUpdated`.
-        RolloutProgressing: None, Sample, "It passes by itself. Worry when `kubectl rollout status` shows no change for longer than its Pods need to start.";
+        RolloutProgressing: None, Cluster, "It passes by itself. Worry when `kubectl rollout status` shows no change for longer than its Pods need to start.";
         /// A controller could not create Pods, so that they do not exist. Its condition `ReplicaFailure` is
         /// true, or it has Events such as `FailedCreate`.
         ReplicaCreateFailed: None, Source, "Read the message (`kubectl describe replicaset`): it is the answer of the API server, such as a quota that is used up or a webhook that says no.";
         /// The Pods of a Job failed more often than its `backoffLimit` allows. The Job's condition `Failed`
         /// has the reason `BackoffLimitExceeded`.
-        JobBackoffLimitExceeded: None, Sample, "Read the log of its last Pod (`kubectl logs` with `job/` and its name) and correct the cause. Then create the Job anew, because a failed one does not go on.";
+        JobBackoffLimitExceeded: None, Cluster, "Read the log of its last Pod (`kubectl logs` with `job/` and its name) and correct the cause. Then create the Job anew, because a failed one does not go on.";
         /// A Job was active for longer than its `activeDeadlineSeconds`. The Job's condition `Failed` has the
         /// reason `DeadlineExceeded`, even if its Pods never ran.
-        JobDeadlineExceeded: None, Source, "See with `kubectl describe job` whether its Pods ever ran: a missing image or a lack of room can be behind it. Otherwise raise `activeDeadlineSeconds`.";
+        JobDeadlineExceeded: None, Cluster, "See with `kubectl describe job` whether its Pods ever ran: a missing image or a lack of room can be behind it. Otherwise raise `activeDeadlineSeconds`.";
         /// A rule of the Job's `podFailurePolicy` ended the Job at the failure of a Pod. The Job's condition
         /// `Failed` has the reason `PodFailurePolicy`, and the message names the rule.
-        JobPodFailurePolicy: None, Source, "Read the log of the Pod that the message names and correct the cause, or the rule if it is too strict. Then create the Job anew.";
+        JobPodFailurePolicy: None, Cluster, "Read the log of the Pod that the message names and correct the cause, or the rule if it is too strict. Then create the Job anew.";
         /// Some indexes of a Job failed for good. The Job's condition `Failed` has the reason `FailedIndexes`
         /// or `MaxFailedIndexesExceeded`, and `status.failedIndexes` lists them.
-        JobFailedIndexes: None, Source, "Read the logs of the Pods of these indexes (`kubectl describe job` lists them), and run their work in a new Job when the cause is corrected.";
+        JobFailedIndexes: None, Cluster, "Read the logs of the Pods of these indexes (`kubectl describe job` lists them), and run their work in a new Job when the cause is corrected.";
         /// A `StatefulSet` waits for a Pod of an old revision that never becomes Ready, and so does not bring
         /// the new one. Its `currentRevision` and `updateRevision` stay different.
-        StatefulSetStuck: None, Sample, "Correct the template first, then delete the Pod that is not Ready (`kubectl delete pod`), so that it is created again from the new revision.";
+        StatefulSetStuck: None, Cluster, "Correct the template first, then delete the Pod that is not Ready (`kubectl delete pod`), so that it is created again from the new revision.";
         /// All containers of the Pod were restarted in place, because a rule for the exit of one of them says
         /// so. The Pod has the condition `AllContainersRestarting`; exit code 137 of the others is not their
         /// own.
         RestartAllContainers: None, Source, "Look at the exit of the container whose `restartPolicyRules` set it off, and its log; the others mean nothing. Worry when it repeats.";
         /// Somebody changed a container of the running Pod, such as its image, and the kubelet restarts it.
         /// The Event `Killing` says that its definition changed.
-        ContainerSpecChanged: None, Source, "It passes by itself. If nobody was meant to edit the Pod, find who did in `metadata.managedFields` (`kubectl get pod -o yaml --show-managed-fields`).";
+        ContainerSpecChanged: None, Cluster, "It passes by itself. If nobody was meant to edit the Pod, find who did in `metadata.managedFields` (`kubectl get pod -o yaml --show-managed-fields`).";
     }
 }
 

@@ -17,38 +17,38 @@ family! {
     Scheduling {
         /// No node has enough CPU left for what the Pod requests. The message of `PodScheduled` counts nodes
         /// with `Insufficient cpu`.
-        InsufficientCpu: Wait, Sample, "It passes when CPU becomes free or a node is added. Otherwise lower `resources.requests.cpu` in the template; `kubectl describe node` shows what is requested on each node.";
+        InsufficientCpu: Wait, Cluster, "It passes when CPU becomes free or a node is added. Otherwise lower `resources.requests.cpu` in the template; `kubectl describe node` shows what is requested on each node.";
         /// No node has enough memory left for what the Pod requests. The message of `PodScheduled` counts
         /// nodes with `Insufficient memory`.
-        InsufficientMemory: Wait, Source, "It passes when memory becomes free or a node is added. Otherwise lower `resources.requests.memory` in the template; `kubectl describe node` shows what is requested on each node.";
+        InsufficientMemory: Wait, Cluster, "It passes when memory becomes free or a node is added. Otherwise lower `resources.requests.memory` in the template; `kubectl describe node` shows what is requested on each node.";
         /// No node has enough ephemeral storage left for what the Pod requests. The message of `PodScheduled`
         /// counts nodes with `Insufficient ephemeral-storage`.
-        InsufficientEphemeralStorage: Wait, Source, "It passes when storage becomes free or a node is added. Otherwise lower `resources.requests.ephemeral-storage` in the template, or use a claim for large data.";
+        InsufficientEphemeralStorage: Wait, Cluster, "It passes when storage becomes free or a node is added. Otherwise lower `resources.requests.ephemeral-storage` in the template, or use a claim for large data.";
         /// No node has enough of an extended resource left, such as GPUs or huge pages. The message of
         /// `PodScheduled` counts nodes with `Insufficient` and the name of the resource.
-        InsufficientExtendedResource: Wait, Sample, "See which nodes offer it (`allocatable` in `kubectl get nodes -o yaml`). If none does, correct its name in the template or run its device plugin; otherwise wait for a free one.";
+        InsufficientExtendedResource: Wait, Cluster, "See which nodes offer it (`allocatable` in `kubectl get nodes -o yaml`). If none does, correct its name in the template or run its device plugin; otherwise wait for a free one.";
         /// No node takes more Pods. The message of `PodScheduled` counts nodes with `Too many pods`.
         TooManyPods: Wait, Source, "It passes when Pods end or a node is added. Otherwise raise `maxPods` of the kubelets, as far as the network has addresses for more Pods on a node.";
         /// The Pod does not tolerate the taints of the nodes. The message of `PodScheduled` says
         /// `untolerated taint`; newer versions do not name the taint.
-        UntoleratedTaint: Wait, Source, "List the taints (`kubectl describe nodes`), and add `tolerations` to the template if the Pod belongs there. One that begins with `node.kubernetes.io/` tells of a fault of the node.";
+        UntoleratedTaint: Wait, Cluster, "List the taints (`kubectl describe nodes`), and add `tolerations` to the template if the Pod belongs there. One that begins with `node.kubernetes.io/` tells of a fault of the node.";
         /// No node matches the Pod's node selector or affinity. The message of `PodScheduled` says
         /// `didn't match Pod's node affinity/selector`.
-        NodeSelectorMismatch: Hold, Sample, "Compare `nodeSelector` and `affinity.nodeAffinity` in the template with `kubectl get nodes --show-labels`, then correct them or label a node.";
+        NodeSelectorMismatch: Hold, Cluster, "Compare `nodeSelector` and `affinity.nodeAffinity` in the template with `kubectl get nodes --show-labels`, then correct them or label a node.";
         /// No node runs the Pods that this one wants to be near. The message of `PodScheduled` says
         /// `didn't match pod affinity rules`.
-        PodAffinityUnsatisfied: Wait, Source, "It passes when those Pods run. Worry when they do: then compare `affinity.podAffinity` in the template with their labels (`kubectl get pods --show-labels`).";
+        PodAffinityUnsatisfied: Wait, Cluster, "It passes when those Pods run. Worry when they do: then compare `affinity.podAffinity` in the template with their labels (`kubectl get pods --show-labels`).";
         /// Every node runs Pods that this one must not be near. The message of `PodScheduled` speaks of
         /// `anti-affinity rules`.
-        PodAntiAffinityConflict: Wait, Sample, "It passes when such a Pod ends or a node is added. If there are more replicas than nodes, lower `replicas` or make the rule under `podAntiAffinity` a preferred one.";
+        PodAntiAffinityConflict: Wait, Cluster, "It passes when such a Pod ends or a node is added. If there are more replicas than nodes, lower `replicas` or make the rule under `podAntiAffinity` a preferred one.";
         /// No node keeps the Pod's topology spread constraints. The message of `PodScheduled` says
         /// `didn't match pod topology spread constraints`.
-        TopologySpreadUnsatisfiable: Wait, Sample, "See that the nodes have the label that `topologyKey` names (`kubectl get nodes --show-labels`). Otherwise raise `maxSkew`, or set `whenUnsatisfiable: ScheduleAnyway`.";
+        TopologySpreadUnsatisfiable: Wait, Cluster, "See that the nodes have the label that `topologyKey` names (`kubectl get nodes --show-labels`). Otherwise raise `maxSkew`, or set `whenUnsatisfiable: ScheduleAnyway`.";
         /// No node has the Pod's host ports free. The message of `PodScheduled` says
         /// `didn't have free ports`.
-        HostPortConflict: Wait, Source, "It passes when the Pod that holds the port ends. Otherwise take `hostPort` out of the template and use a Service, or run at most one replica for each node.";
+        HostPortConflict: Wait, Cluster, "It passes when the Pod that holds the port ends. Otherwise take `hostPort` out of the template and use a Service, or run at most one replica for each node.";
         /// The nodes are cordoned. The message of `PodScheduled` counts nodes that `were unschedulable`.
-        NodesCordoned: Wait, Source, "It passes when the maintenance is over. See with `kubectl get nodes` which nodes have `SchedulingDisabled`, and use `kubectl uncordon` for those that were forgotten.";
+        NodesCordoned: Wait, Cluster, "It passes when the maintenance is over. See with `kubectl get nodes` which nodes have `SchedulingDisabled`, and use `kubectl uncordon` for those that were forgotten.";
         /// The nodes are not Ready or not reachable. The message of `PodScheduled` says `unknown conditions`,
         /// or the nodes have only the taints `node.kubernetes.io/not-ready` and
         /// `node.kubernetes.io/unreachable`.
@@ -58,24 +58,25 @@ family! {
         NoNodes: Wait, Source, "Add a node, or find out why the autoscaler adds none. If `kubectl get nodes` does list nodes, read the log of the scheduler.";
         /// The Pod has scheduling gates that nobody has removed yet. The condition `PodScheduled` is false
         /// with the reason `SchedulingGated`.
-        SchedulingGated: None, Sample, "It ends when the owner of the gates removes them: `spec.schedulingGates` of the Pod has their names (`kubectl get pod -o yaml`). Worry when that controller does not run.";
+        SchedulingGated: None, Cluster, "It ends when the owner of the gates removes them: `spec.schedulingGates` of the Pod has their names (`kubectl get pod -o yaml`). Worry when that controller does not run.";
         /// The scheduler failed while it looked for a node. The condition `PodScheduled` is false with the
         /// reason `SchedulerError`.
         SchedulerError: Wait, Source, "It passes by itself, because the scheduler tries again. Worry when it lasts: then read the condition's message (`kubectl describe pod`) and the scheduler's log.";
         /// No scheduler has looked at the Pod. It is Pending, with no node and no condition `PodScheduled`.
-        SchedulerMissing: Hold, Source, "Check `schedulerName` in the template, and that a scheduler of that name runs (`kubectl get pods -n kube-system`).";
+        SchedulerMissing: Hold, Cluster, "Check `schedulerName` in the template, and that a scheduler of that name runs (`kubectl get pods -n kube-system`).";
         /// The Pod asks for one node by name, and no node that can be used has it. The message of
-        /// `PodScheduled` says `didn't match the requested node name`.
-        NodeNameMismatch: Infrastructure, Source, "Find what ties the Pod to the node (`spec.nodeName`, or a node affinity with `matchFields`), for example a webhook, and remove it if the node is gone (`kubectl get nodes`).";
+        /// `PodScheduled` says `didn't match the requested node name`, or that all nodes
+        /// `didn't satisfy plugin(s) [NodeAffinity]`.
+        NodeNameMismatch: Infrastructure, Cluster, "Find what ties the Pod to the node (`spec.nodeName`, or a node affinity with `matchFields`), for example a webhook, and remove it if the node is gone (`kubectl get nodes`).";
         /// The Pod waits for the rest of its gang, which is placed as a whole or not at all. The message of
         /// `PodScheduled` says that it waits for Pods of its group.
         GangWaiting: Wait, Source, "It passes when enough Pods of the group exist. Otherwise compare `minCount` of the group with the number of replicas, and look for members that were refused.";
         /// A `ResourceClaim` that the Pod names does not exist. The Pod is Pending, often without a condition
         /// `PodScheduled`, because the scheduler does not look at it before.
-        ResourceClaimMissing: Hold, Source, "Create the claim in the Pod's namespace, or correct `resourceClaims` in the template. `kubectl get resourceclaims` lists those that exist.";
+        ResourceClaimMissing: Hold, Cluster, "Create the claim in the Pod's namespace, or correct `resourceClaims` in the template. `kubectl get resourceclaims` lists those that exist.";
         /// The Pod's resource claims cannot be allocated. The message of `PodScheduled` says
         /// `cannot allocate all claims`, or that a claim is in use or is being deleted.
-        ResourceClaimUnschedulable: Wait, Source, "Compare what the claim asks for (`kubectl describe resourceclaim`) with the devices in `kubectl get resourceslices`. It passes when a device or the claim becomes free.";
+        ResourceClaimUnschedulable: Wait, Cluster, "Compare what the claim asks for (`kubectl describe resourceclaim`) with the devices in `kubectl get resourceslices`. It passes when a device or the claim becomes free.";
         /// No node has the features that the Pod needs. The message of `PodScheduled` says
         /// `didn't match Pod's required features`.
         NodeFeatureMissing: Hold, Source, "Upgrade the kubelets, because the nodes are older than the control plane, or take the field that needs the feature out of the template.";

@@ -16,35 +16,35 @@ family! {
     Volume {
         /// A claim that the Pod names does not exist. The message of `PodScheduled` has the name of the
         /// `persistentvolumeclaim` and `not found`.
-        PvcMissing: Hold, Source, "Create the `PersistentVolumeClaim` in the Pod's namespace, or correct `claimName` in the template.";
+        PvcMissing: Hold, Cluster, "Create the `PersistentVolumeClaim` in the Pod's namespace, or correct `claimName` in the template.";
         /// A claim of the Pod is not bound to a volume. The message of `PodScheduled` says
         /// `unbound immediate PersistentVolumeClaims`.
-        PvcUnbound: Wait, Sample, "Read the claim's Events (`kubectl describe pvc`). It passes by itself while a volume is being made; worry after some minutes, or when no provisioner says anything.";
+        PvcUnbound: Wait, Cluster, "Read the claim's Events (`kubectl describe pvc`). It passes by itself while a volume is being made; worry after some minutes, or when no provisioner says anything.";
         /// A claim names a storage class that does not exist, or names none and there is neither a default
         /// class nor a volume that fits. The claim's Events say so, with the reason `ProvisioningFailed` or
         /// `FailedBinding`.
-        StorageClassMissing: Hold, Sample, "Compare `storageClassName` of the claim with `kubectl get storageclass`. Create the class or mark one as the default; a claim with a wrong class must be made anew.";
+        StorageClassMissing: Hold, Cluster, "Compare `storageClassName` of the claim with `kubectl get storageclass`. Create the class or mark one as the default; a claim with a wrong class must be made anew.";
         /// The provisioner could not make a volume for a claim. The claim has an Event `ProvisioningFailed`
         /// with the provisioner's own text.
         ProvisioningFailed: Wait, Source, "Read the Event (`kubectl describe pvc`): often a limit, a wrong parameter of the class or a permission. It is tried again, so worry when the text stays the same.";
         /// The claim's storage class makes a volume only when a Pod that uses the claim is being placed. The
         /// claim has an Event `WaitForFirstConsumer` of type Normal.
-        WaitForFirstConsumer: None, Source, "It passes by itself. Worry only when the Pod has a node and the claim still has no volume (`kubectl describe pvc`).";
+        WaitForFirstConsumer: None, Cluster, "It passes by itself. Worry only when the Pod has a node and the claim still has no volume (`kubectl describe pvc`).";
         /// A claim of the Pod is bound to a volume that does not exist any more. The claim's phase is `Lost`,
         /// or it has an Event `ClaimLost` or `ClaimMisbound`.
-        ClaimLost: Hold, Source, "Do not delete the claim before you know where its data is. Bring back the `PersistentVolume` that `spec.volumeName` names, or restore a backup into a new claim.";
+        ClaimLost: Hold, Cluster, "Do not delete the claim before you know where its data is. Bring back the `PersistentVolume` that `spec.volumeName` names, or restore a backup into a new claim.";
         /// The Pod's volume can only be reached from other nodes than those that fit, most often from another
         /// zone. The message of `PodScheduled` speaks of the node affinity of the `PersistentVolume`.
-        VolumeNodeAffinityConflict: Wait, Sample, "Find the nodes that reach the volume (`Node Affinity` in `kubectl describe pv`) and make room there, or add a node in that zone.";
+        VolumeNodeAffinityConflict: Wait, Cluster, "Find the nodes that reach the volume (`Node Affinity` in `kubectl describe pv`) and make room there, or add a node in that zone.";
         /// No volume matches a claim of the Pod. The message of `PodScheduled` says
         /// `didn't find available persistent volumes to bind` or `did not have enough free storage`.
-        NoMatchingVolume: Wait, Source, "Create a `PersistentVolume` with the size, access mode and class that the claim asks for (`kubectl describe pvc`), on a node that the Pod can use.";
+        NoMatchingVolume: Wait, Cluster, "Create a `PersistentVolume` with the size, access mode and class that the claim asks for (`kubectl describe pvc`), on a node that the Pod can use.";
         /// The nodes have as many volumes as they can have. The message of `PodScheduled` says
         /// `exceed max volume count`.
         VolumeLimitExceeded: Wait, Source, "It passes when Pods with volumes end or a node is added. `kubectl get csinode -o yaml` shows how many volumes each node takes (`allocatable.count`).";
         /// The volume may be used by one Pod only and another one uses it. The message of `PodScheduled`
         /// names the access mode `ReadWriteOncePod`.
-        RwopConflict: Wait, Source, "Find the Pod that uses the claim (`Used By` in `kubectl describe pvc`). It passes when that Pod ends; worry when it belongs to something else.";
+        RwopConflict: Wait, Cluster, "Find the Pod that uses the claim (`Used By` in `kubectl describe pvc`). It passes when that Pod ends; worry when it belongs to something else.";
         /// The volume is still attached to another node, and it can only be attached to one. An Event
         /// `FailedAttachVolume` says `Multi-Attach error`.
         MultiAttach: Wait, Sample, "It passes when the old Pod has ended, or some 6 minutes after its node went down. If a Pod named in the Event (`kubectl describe pod`) still uses the volume, stop that one.";
@@ -56,16 +56,17 @@ family! {
         AttachLimitRejected: Infrastructure, Source, "It passes on another node. Worry when it repeats: then the limit in `kubectl get csinode -o yaml` is wrong, and the storage driver has to be configured or upgraded.";
         /// The volume could not be mounted on the node. An Event `FailedMount` has the storage driver's own
         /// text.
-        MountFailed: Infrastructure, Source, "Read the Event (`kubectl describe pod`) and the log of the storage driver's Pod on that node; for NFS, check the server and the path. It is tried again by itself.";
+        MountFailed: Infrastructure, Cluster, "Read the Event (`kubectl describe pod`) and the log of the storage driver's Pod on that node; for NFS, check the server and the path. It is tried again by itself.";
         /// The Pod's volumes were not mounted in time, and no Event says why. There is only an Event
         /// `FailedMount` that lists the volumes and says `timed out`.
         MountTimeout: Infrastructure, Source, "Look at each volume that the Event lists: its claim (`kubectl describe pvc`), its `VolumeAttachment`, and the storage driver's Pod on that node. A slow disk passes by itself.";
         /// The storage driver of the volume is not registered on the node. The Event `FailedMount` says
         /// `not found in the list of registered CSI drivers`.
-        CsiDriverMissing: Infrastructure, Sample, "It passes by itself while a node boots. Worry after 5 minutes: then see whether the driver's `DaemonSet` has a running Pod on that node (`kubectl describe csinode`).";
+        CsiDriverMissing: Infrastructure, Cluster, "It passes by itself while a node boots. Worry after 5 minutes: then see whether the driver's `DaemonSet` has a running Pod on that node (`kubectl describe csinode`).";
         /// The path of a `hostPath` volume is missing on the node, or is not of the kind that its `type` asks
-        /// for. The Event `FailedMount` says `hostPath type check failed`.
-        HostPathInvalid: Hold, Source, "Correct `path` or `type` of the volume in the template (`DirectoryOrCreate` makes a missing directory), or create the path on every node that may run the Pod.";
+        /// for. The Event `FailedMount` says `hostPath type check failed`, or the container waits because the
+        /// runtime could not make the folder.
+        HostPathInvalid: Hold, Cluster, "Correct `path` or `type` of the volume in the template (`DirectoryOrCreate` makes a missing directory), or create the path on every node that may run the Pod.";
         /// The file system of the volume is damaged, or is not the expected one. The Event `FailedMount`
         /// speaks of `fsck` or `bad superblock`, or has the reason `FailedMountOnFilesystemMismatch`.
         FilesystemCorrupt: Hold, Source, "Save the data first, with a snapshot of the disk. Then, without formatting the disk, check its file system where nothing has it mounted, or restore a backup.";
