@@ -12,6 +12,7 @@ use futures::StreamExt as _;
 use futures::stream::select;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::api::{DeleteParams, PostParams};
+use kube::core::Status;
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -141,10 +142,7 @@ impl Case {
         let begun = Instant::now();
         loop {
             let answer = match pods.create(&PostParams::default(), &pod).await {
-                Err(kube::Error::Api(status)) => {
-                    let document = json!({"createError": status}).to_string();
-                    self.identify(&document).await.pop().expect("an answer")
-                }
+                Err(kube::Error::Api(status)) => self.answer_to(&status).await,
                 Ok(_) => {
                     // Policies, quotas and webhooks are known to admission a moment after they were made.
                     let delete = DeleteParams::default().grace_period(0);
@@ -159,6 +157,13 @@ impl Case {
             assert!(begun.elapsed() < expected.within, "{why}: {answer:#}");
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
+    }
+
+    /// What is said of a Status by which the API server refused something.
+    pub async fn answer_to(&self, status: &Status) -> Value {
+        let document = json!({"createError": status}).to_string();
+        let answer = self.identify(&document).await.pop();
+        answer.expect("an answer")
     }
 
     async fn until(&self, look: Look, object: &str, expected: &Expected) {

@@ -2,6 +2,7 @@
 //!
 //! Rule: what is identified is the Status that the API server answered with, as it came.
 
+use kube::api::EvictParams;
 use serde_json::{Value, json};
 
 use super::expected::fault;
@@ -193,4 +194,33 @@ async fn api_conflict() {
     let expected = fault("ApiConflict", "Wait", "Proved");
     case.refused(idle(), expected.by("message", "already exists"))
         .await;
+}
+
+/// An eviction is created, too, and refused while a budget does not allow it.
+#[tokio::test]
+async fn pdb_blocked() {
+    let case = Case::new("budget").await;
+    let metadata = json!({"name": "p", "labels": {"app": "p"}});
+    case.pod_like(json!({"metadata": metadata, "spec": idle()}))
+        .await;
+    case.until_running("p").await;
+    let spec = json!({"minAvailable": 1, "selector": {"matchLabels": {"app": "p"}}});
+    case.apply(&[json!({
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": "p"},
+        "spec": spec,
+    })]);
+    let counted = "--for=jsonpath={.status.observedGeneration}=1";
+    case.space
+        .kubectl(&["wait", "pdb/p", counted, "--timeout=60s"]);
+    let pods = case.space.pods();
+    let refused = pods.evict("p", &EvictParams::default()).await;
+    let Err(kube::Error::Api(status)) = refused else {
+        panic!("evicted: {refused:?}");
+    };
+    let answer = case.answer_to(&status).await;
+    let expected = fault("PdbBlocked", "None", "Witnessed");
+    let expected = expected.by("message", "disruption budget");
+    assert_eq!(expected.differs(&answer), None, "{answer:#}");
 }

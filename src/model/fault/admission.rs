@@ -155,6 +155,11 @@ const RULES: &[Rule] = &[
         Class::NamespaceTerminating,
         &["because it is being terminated"],
     ),
+    // An eviction is created, too.
+    Rule(
+        Class::PdbBlocked,
+        &["would violate the pod's disruption budget"],
+    ),
     Rule(Class::QuotaExceeded, &["exceeded quota: "]),
     Rule(
         Class::QuotaRequiresResources,
@@ -196,12 +201,14 @@ pub(super) fn judge(refusal: &Refusal) -> Fault {
     } else {
         "Worker"
     };
+    let done = if class == Class::PdbBlocked {
+        "evicted"
+    } else {
+        "created"
+    };
     let head = match refusal.code {
-        0 => format!("the {what} could not be created"),
-        code => format!(
-            "the {what} could not be created ({code} {})",
-            refusal.reason
-        ),
+        0 => format!("the {what} could not be {done}"),
+        code => format!("the {what} could not be {done} ({code} {})", refusal.reason),
     };
     let fault = Fault::new(
         class,

@@ -46,7 +46,7 @@ family! {
         PodDeleted: Infrastructure, Cluster, "Find out who deleted it, in the audit log of the API server: a person, a script or a tool that cleans up. A single time needs nothing more.";
         /// An eviction was refused because a `PodDisruptionBudget` does not allow it now. The API server
         /// answers with status 429 and leaves the Pod as it is.
-        PdbBlocked: None, Source, "It passes when enough other Pods are Ready. Worry when `kubectl get pdb` shows 0 allowed disruptions for long: then look for Pods that are not Ready.";
+        PdbBlocked: None, Cluster, "It passes when enough other Pods are Ready. Worry when `kubectl get pdb` shows 0 allowed disruptions for long: then look for Pods that are not Ready.";
         /// The Pod is being deleted and is still there although its grace period is over. Its
         /// `deletionTimestamp` lies in the past.
         StuckTerminating: Infrastructure, Cluster, "Look for `metadata.finalizers`, an Event `FailedKillPod` and a lost node. Use `kubectl delete pod --force` only when you know that its containers no longer run.";

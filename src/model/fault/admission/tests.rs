@@ -311,3 +311,17 @@ fn the_answer_is_the_proof() {
     let strange = judge(&refusal(403, "Forbidden", "no"));
     assert_eq!(strange.confidence, Confidence::Rest);
 }
+
+#[test]
+fn an_eviction_that_a_budget_forbids_is_told_as_one() {
+    let said = "Cannot evict pod as it would violate the pod's disruption budget.";
+    let fault = judge(&refusal(429, "TooManyRequests", said));
+    assert_eq!(
+        (fault.class, fault.confidence),
+        (Class::PdbBlocked, Confidence::Witnessed)
+    );
+    let head = "the Pod could not be evicted (429 TooManyRequests): Cannot evict";
+    assert!(fault.message.starts_with(head), "{}", fault.message);
+    let busy = judge(&refusal(429, "TooManyRequests", "too many requests"));
+    assert_eq!(busy.class, Class::ApiUnavailable);
+}
