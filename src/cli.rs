@@ -89,6 +89,10 @@ pub(crate) struct Controller {
     #[arg(long, env = "COPPICE_OPT_IN_ROLE", value_name = "CLUSTERROLE", value_parser = name)]
     opt_in_role: Option<String>,
 
+    /// Watch the metadata of ConfigMaps, so that a Pod that waits for one is replaced within seconds of its change
+    #[arg(long, env = "COPPICE_WATCH_CONFIG_MAPS")]
+    watch_config_maps: bool,
+
     #[command(flatten)]
     election: Election,
 }
@@ -144,6 +148,7 @@ impl Controller {
             concurrency: self.concurrency,
             election: self.election.settings(default_namespace)?,
             opt_in_role: self.opt_in_role.clone(),
+            watch_config_maps: self.watch_config_maps,
         })
     }
 }

@@ -64,6 +64,9 @@ pub struct Settings {
     /// The `ClusterRole` that a namespace must bind to the operator before trees in it get Pods, where namespaces opt
     /// in; for messages only, because it is the API server that refuses.
     pub opt_in_role: Option<String>,
+    /// Whether `ConfigMaps` are watched, so that a Pod that waits for one is replaced soon after it appears. Only their
+    /// metadata is asked for; the right to do so covers their contents.
+    pub watch_config_maps: bool,
 }
 
 /// Why the controller ended although nobody asked it to.
@@ -126,6 +129,7 @@ pub(crate) async fn run_deciding(
         wake: wake.clone(),
         metrics: metrics.api.clone(),
         troubles: troubles.clone(),
+        config_maps: settings.watch_config_maps,
     };
     let mut watches = watches::start(&surroundings, &settings.namespaces);
     let heartbeat = health.heartbeat();

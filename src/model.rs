@@ -3,6 +3,7 @@
 //! Rule: no client, no clock, no async, no logging; the time is a parameter.
 
 mod build;
+mod changes;
 mod charge;
 #[cfg(test)]
 mod conformance;

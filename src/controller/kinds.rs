@@ -13,14 +13,14 @@ use serde::de::DeserializeOwned;
 use super::store::{Item, ObjectKey, Store};
 use super::views::Views;
 use super::wire::protobuf::Read;
-use super::wire::{self, controller_of, label};
+use super::wire::{self, Waited, controller_of, label};
 use crate::api::labels;
 use crate::api::v1alpha1::{SupervisionTree, Worker};
 use crate::model::world::{TreeView, WorkerView};
 
 mod items;
 
-pub(super) use items::{EventItem, NodeItem, PodItem, TreeItem, WorkerItem};
+pub(super) use items::{EventItem, NodeItem, PodItem, TreeItem, WaitedItem, WorkerItem};
 
 /// A kind that is watched.
 pub(super) trait Kind: Send + Sync + 'static {
@@ -33,6 +33,10 @@ pub(super) trait Kind: Send + Sync + 'static {
     const NAME: &'static str;
     /// The labels that an object must have to be watched; empty for all objects.
     const SELECTOR: &'static str = "";
+    /// How a list and a watch are asked for, where not as a whole: for metadata alone.
+    const ACCEPT: Option<[&'static str; 2]> = None;
+    /// Whether Pods wait for such objects, so that it is remembered when one changes.
+    const IS_WAITED_FOR: bool = false;
     /// How an object is read from protobuf; custom resources have none.
     const PROTOBUF: Option<Read<Self::Wire>> = None;
 
@@ -80,6 +84,12 @@ pub(super) struct Nodes;
 pub(super) struct PodEvents;
 /// Events of claims.
 pub(super) struct ClaimEvents;
+/// Claims.
+pub(super) struct Claims;
+/// Quotas.
+pub(super) struct Quotas;
+/// `ConfigMaps`.
+pub(super) struct ConfigMaps;
 
 impl Kind for Trees {
     type Wire = DeserializeGuard<SupervisionTree>;
@@ -326,6 +336,53 @@ impl Kind for ClaimEvents {
             .collect()
     }
 }
+
+/// Declares a kind that Pods wait for.
+macro_rules! waited_for {
+    ($kind:ident, $wire:ty, $name:literal, $store:ident, $accept:expr) => {
+        impl Kind for $kind {
+            type Wire = $wire;
+            type Item = WaitedItem;
+
+            const NAME: &'static str = $name;
+            const NEED: Need = Need::Hoped;
+            const ACCEPT: Option<[&'static str; 2]> = $accept;
+            const IS_WAITED_FOR: bool = true;
+
+            fn read(wire: Self::Wire) -> WaitedItem {
+                WaitedItem {
+                    namespace: wire.namespace().unwrap_or_default(),
+                    uid: wire.uid().unwrap_or_default(),
+                    says: wire.says(),
+                }
+            }
+
+            fn store(views: &mut Views) -> &mut Store<WaitedItem> {
+                &mut views.$store
+            }
+
+            /// Those of its namespace that something troubles.
+            fn concerns(views: &Views, item: &WaitedItem) -> Vec<ObjectKey> {
+                views.troubled_in(&item.namespace)
+            }
+        }
+    };
+}
+
+/// The metadata of objects, and nothing else of them, listed and watched.
+const METADATA: [&str; 2] = [
+    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+    "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+];
+waited_for!(Claims, wire::Claim, "PersistentVolumeClaim", claims, None);
+waited_for!(Quotas, wire::Quota, "ResourceQuota", quotas, None);
+waited_for!(
+    ConfigMaps,
+    wire::ConfigMap,
+    "ConfigMap",
+    config_maps,
+    Some(METADATA)
+);
 
 /// What a claim is known by: a Pod names it, and does not know its UID.
 pub(super) fn claim(namespace: &str, name: &str) -> String {

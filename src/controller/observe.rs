@@ -19,7 +19,7 @@ use super::views::Snapshot;
 use super::wire::{controller_of, label};
 use crate::api::labels;
 use crate::api::v1alpha1::{Child, SupervisionTree};
-use crate::model::world::{WorkerView, World};
+use crate::model::world::{Change, WorkerView, World};
 use crate::runtime::leader::Term;
 
 mod absence;
@@ -308,6 +308,13 @@ fn observation(
         worker_versions.insert(worker.child.clone(), worker.resource_version.clone());
     }
     let refusals = context.memories.refusals(key);
+    let now = context.now();
+    let changes = snapshot.changes.into_iter();
+    let changes = changes.map(|(kind, name, ago)| Change {
+        kind,
+        name,
+        at: now - jiff::SignedDuration::try_from(ago).unwrap_or_default(),
+    });
     Ok(Observation {
         key: key.clone(),
         term,
@@ -318,6 +325,7 @@ fn observation(
             refusals,
             untold: context.memories.untold(key),
             events: snapshot.events,
+            changes: changes.collect(),
             unseen: snapshot.unseen,
         },
         tree_version: snapshot.tree.resource_version.clone(),

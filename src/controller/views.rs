@@ -2,20 +2,25 @@
 //!
 //! Rule: a tree is looked at only when everything that a decision on it rests on has been listed once.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use kube::{Resource, ResourceExt};
+use tokio::time::Instant;
 
 use super::kinds::{
     ClaimEvents, EventItem, Kind, Need, NodeItem, Nodes, PodEvents, PodItem, Pods, TreeItem, Trees,
-    WorkerItem, Workers, claim, key_of,
+    WaitedItem, WorkerItem, Workers, claim, key_of,
 };
 use super::store::{ObjectKey, Source, Store, Touched, Unbelieved, Version};
 use super::wire::label;
 use crate::model::fault::EventView;
 use crate::model::pod::{PodSpecView, PodView};
-use crate::model::world::{NodeView, Unseen};
+use crate::model::world::{NodeView, TreeView, Unseen};
+
+/// How long a change of what Pods wait for is worth remembering: longer than anything is waited for without a look.
+const CHANGES_ARE_NEWS_FOR: Duration = Duration::from_mins(10);
 
 /// One object of a list.
 pub(super) type Listed<T> = (ObjectKey, Version, T);
@@ -29,6 +34,11 @@ pub(super) struct Views {
     pub(super) nodes: Store<NodeItem>,
     pub(super) pod_events: Store<EventItem>,
     pub(super) claim_events: Store<EventItem>,
+    pub(super) claims: Store<WaitedItem>,
+    pub(super) quotas: Store<WaitedItem>,
+    pub(super) config_maps: Store<WaitedItem>,
+    /// When what Pods wait for changed last: kind and name.
+    changes: HashMap<(&'static str, ObjectKey), Instant>,
     pub(super) specs: Specs,
     /// What has been listed once: kind and scope (a namespace, or all).
     loaded: HashSet<(&'static str, Option<String>)>,
@@ -46,6 +56,8 @@ pub(super) struct Snapshot {
     pub(super) workers: Vec<(Arc<WorkerItem>, Vec<Arc<PodView>>)>,
     /// The nodes of these Pods, without those that are known to be gone; `None` when nodes may not be read.
     pub(super) nodes: Option<BTreeMap<String, NodeView>>,
+    /// When what its Pods may wait for changed, in its namespace: kind, name, and how long ago.
+    pub(super) changes: Vec<(&'static str, String, Duration)>,
     /// What Events tell of these Pods and their claims, by the UID of the Pod.
     pub(super) events: BTreeMap<String, Vec<Arc<EventView>>>,
     /// The kinds that may not be watched in the namespace of the tree.
@@ -92,7 +104,10 @@ impl Views {
             return BTreeSet::new();
         }
         K::share(self, &mut item);
-        let touched = K::store(self).put(key, version, item, source);
+        let touched = K::store(self).put(key.clone(), version, item, source);
+        if K::IS_WAITED_FOR && !touched.is_empty() {
+            self.note_change(K::NAME, key);
+        }
         self.concerned::<K>(&touched)
     }
 
@@ -279,8 +294,38 @@ impl Views {
             workers,
             nodes,
             events,
+            changes: self.changes_in(&key.namespace),
             unseen: self.unseen_in(&key.namespace),
         })
+    }
+
+    /// Remembers that something changed now that Pods may wait for.
+    fn note_change(&mut self, kind: &'static str, key: ObjectKey) {
+        self.changes
+            .retain(|_, at| at.elapsed() < CHANGES_ARE_NEWS_FOR);
+        self.changes.insert((kind, key), Instant::now());
+    }
+
+    fn changes_in(&self, namespace: &str) -> Vec<(&'static str, String, Duration)> {
+        let changes = self.changes.iter();
+        let of_namespace = changes.filter(|((_, key), _)| key.namespace == namespace);
+        of_namespace
+            .map(|((kind, key), at)| (*kind, key.name.clone(), at.elapsed()))
+            .collect()
+    }
+
+    /// The trees of a namespace that something keeps from being up.
+    pub(super) fn troubled_in(&self, namespace: &str) -> Vec<ObjectKey> {
+        let is_troubled = |key: &ObjectKey, tree: &TreeItem| {
+            let refused = |view: &TreeView| !view.status.refused.is_empty();
+            let mut workers = self.workers.owned_by(&tree.uid);
+            key.namespace == namespace
+                && (tree.view.as_deref().is_ok_and(refused)
+                    || workers.any(|worker| worker.is_troubled()))
+        };
+        let trees = self.trees.iter();
+        let troubled = trees.filter(|(key, tree)| is_troubled(key, tree));
+        troubled.map(|(key, _)| key.clone()).collect()
     }
 
     fn events_of(

@@ -6,16 +6,19 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use axum::http::header::{ACCEPT, HeaderValue};
 use futures::TryStreamExt;
 use kube::api::{Api, ListParams, WatchParams};
-use kube::core::WatchEvent;
+use kube::core::{ObjectList, Request, WatchEvent};
 use kube::{Client, Resource};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::driver::Wake;
 use super::error::{Error, bounded, chain};
-use super::kinds::{ClaimEvents, Kind, Need, Nodes, PodEvents, Pods, Trees, Workers};
+use super::kinds::{
+    ClaimEvents, Claims, ConfigMaps, Kind, Need, Nodes, PodEvents, Pods, Quotas, Trees, Workers,
+};
 use super::store::{ObjectKey, Source, Version};
 use super::views::{SharedViews, listed};
 use super::wire::protobuf::Read;
@@ -54,9 +57,11 @@ pub(super) struct Surroundings {
     pub(super) wake: Wake,
     pub(super) metrics: ApiMetrics,
     pub(super) troubles: Troubles,
+    /// Whether `ConfigMaps` are watched.
+    pub(super) config_maps: bool,
 }
 
-/// Starts every watch: trees, Workers, Pods and Events of these namespaces (all, when none is named), and nodes.
+/// Starts every watch: trees, Workers, Pods, Events and what Pods wait for of these namespaces (all, when none is named), and nodes.
 /// They run until the set is dropped.
 pub(super) fn start(surroundings: &Surroundings, namespaces: &[String]) -> JoinSet<()> {
     let mut watches = JoinSet::new();
@@ -69,7 +74,12 @@ pub(super) fn start(surroundings: &Surroundings, namespaces: &[String]) -> JoinS
         spawn::<Workers>(&mut watches, surroundings, scope.clone());
         spawn::<Pods>(&mut watches, surroundings, scope.clone());
         spawn::<PodEvents>(&mut watches, surroundings, scope.clone());
-        spawn::<ClaimEvents>(&mut watches, surroundings, scope);
+        spawn::<ClaimEvents>(&mut watches, surroundings, scope.clone());
+        spawn::<Claims>(&mut watches, surroundings, scope.clone());
+        spawn::<Quotas>(&mut watches, surroundings, scope.clone());
+        if surroundings.config_maps {
+            spawn::<ConfigMaps>(&mut watches, surroundings, scope);
+        }
     }
     spawn::<Nodes>(&mut watches, surroundings, None);
     watches
@@ -197,7 +207,7 @@ impl<K: Kind> Watch<K> {
             .limit(PAGE);
         let mut objects = Vec::new();
         loop {
-            let page = bounded("list", K::NAME, "", self.api.list(&params)).await?;
+            let page = bounded("list", K::NAME, "", self.page(&params)).await?;
             // Whole objects may be large, and there may be many pages.
             objects.extend(page.items.into_iter().map(listed::<K>));
             params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
@@ -218,6 +228,18 @@ impl<K: Kind> Watch<K> {
         }
     }
 
+    /// One page of a list.
+    async fn page(&self, params: &ListParams) -> Result<ObjectList<K::Wire>, kube::Error> {
+        let Some([accepted, _]) = K::ACCEPT else {
+            return self.api.list(params).await;
+        };
+        let request = Request::new(self.api.resource_url()).list(params);
+        let mut request = request.map_err(kube::Error::BuildRequest)?;
+        let accepted = HeaderValue::from_static(accepted);
+        request.headers_mut().insert(ACCEPT, accepted);
+        self.around.client.request(request).await
+    }
+
     /// Follows, and takes a breath when the watch was over at once, as when an API server shuts down.
     async fn follow_for_a_while(&self, version: String) -> Result<Resume, (Error, Resume)> {
         let earliest = Instant::now() + BACKOFF.0;
@@ -236,7 +258,7 @@ impl<K: Kind> Watch<K> {
             "watch",
             K::NAME,
             "",
-            events::events(&self.api, &params, &version, self.protobuf),
+            events::events(&self.api, &params, &version, self.protobuf, K::ACCEPT),
         )
         .await;
         let events = begun.map_err(|error| resumable(error, &version))?;

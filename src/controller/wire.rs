@@ -21,10 +21,12 @@ mod event;
 mod node;
 mod pod;
 pub(super) mod protobuf;
+mod waited;
 
 pub(super) use event::Event;
 pub(super) use node::Node;
 pub(super) use pod::Pod;
+pub(super) use waited::{Claim, ConfigMap, Quota, Waited};
 
 /// The metadata that somebody here asks for. Most bytes of the rest are `managedFields`.
 #[derive(Clone, PartialEq, Deserialize, Message)]

@@ -71,7 +71,8 @@ pub fn identify_block(evidence: &Evidence<'_>, now: Timestamp) -> Option<Fault> 
     if pod.is_terminal() || pod.is_deleting() {
         return None;
     }
-    scheduling::unscheduled(evidence, now)
+    let unscheduled = scheduling::unscheduled(evidence, now).map(containers::waited_for);
+    unscheduled
         .or_else(|| containers::block(evidence))
         .or_else(|| told_of_start(evidence).map(containers::waited_for))
 }

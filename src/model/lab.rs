@@ -101,6 +101,7 @@ impl Lab {
                 refusals: Vec::new(),
                 untold: Untold::default(),
                 events: BTreeMap::new(),
+                changes: Vec::new(),
                 unseen: Vec::new(),
             },
             behaviours: BTreeMap::new(),

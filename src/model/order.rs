@@ -188,7 +188,7 @@ impl Engine<'_> {
     pub(super) fn due(&self, id: NodeId, slot: i32) -> Option<Timestamp> {
         let slot = self.slot(id, slot);
         let own = slot.and_then(|s| s.due_time.as_ref()).map(|t| t.0);
-        let brake = slot.and_then(|s| s.brake.as_ref()).map(|b| b.due_time.0);
+        let brake = slot.and_then(|slot| self.brake_ends_at(slot));
         let path = std::iter::once(id).chain(self.tree.ancestors(id));
         let above = path
             .filter(|node| *node != ROOT)

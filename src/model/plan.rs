@@ -118,7 +118,10 @@ impl Engine<'_> {
             .refused
             .iter()
             .find(|r| r.child == child)
-            .map(|r| r.due_time.0);
+            .map(|r| match r.reason == Reason::WaitingForCapacity.as_str() {
+                true => self.retried_at(r.count, r.due_time.0),
+                false => r.due_time.0,
+            });
         if let Some(due) = due.filter(|due| *due > self.now) {
             self.wake(due);
             return;
@@ -261,12 +264,15 @@ impl Engine<'_> {
         let brakes = missing.filter_map(|(view, _)| {
             let memory = self.slot(id, view.slot)?;
             let trouble = memory.trouble.as_ref()?;
-            let brake = memory.brake.as_ref()?;
-            refusals.contains(&trouble.reason.as_str()).then_some(brake)
+            memory.brake.as_ref()?;
+            refusals
+                .contains(&trouble.reason.as_str())
+                .then_some(memory)
         });
-        let last = brakes.max_by_key(|brake| brake.due_time.0)?;
-        let due = last.due_time.0;
-        let at = after(due, -brake_delay(last.count));
+        let last = brakes.max_by_key(|slot| slot.brake.as_ref().map(|brake| brake.due_time.0))?;
+        let brake = last.brake.as_ref()?;
+        let at = after(brake.due_time.0, -brake_delay(brake.count));
+        let due = self.brake_ends_at(last)?;
         (due > self.now).then_some(Refused { at, due })
     }
 

@@ -24,6 +24,8 @@ pub struct World {
     pub nodes: Option<BTreeMap<String, NodeView>>,
     /// What Events tell of Pods and their claims, by the UID of the Pod.
     pub events: BTreeMap<String, Vec<Arc<EventView>>>,
+    /// What changed lately in the namespace that Pods may wait for.
+    pub changes: Vec<Change>,
     /// Creates that the API server refused since the last decision.
     pub refusals: Vec<Refusal>,
     /// What the tree's status does not show although it was judged before: the Worker that remembers it was stored, and
@@ -31,6 +33,17 @@ pub struct World {
     pub untold: Untold,
     /// Kinds that may not be watched: what is known of them may be old.
     pub unseen: Vec<Unseen>,
+}
+
+/// A change of something that Pods may wait for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Kind: `PersistentVolumeClaim`, `ResourceQuota` or `ConfigMap`.
+    pub kind: &'static str,
+    /// Name.
+    pub name: String,
+    /// When it became known.
+    pub at: Timestamp,
 }
 
 /// What the status of a tree does not show although it was judged.

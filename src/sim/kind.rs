@@ -13,16 +13,20 @@ pub(super) enum Kind {
     Pod,
     Node,
     Event,
+    Claim,
+    Quota,
     Lease,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Tree,
         Self::Worker,
         Self::Pod,
         Self::Node,
         Self::Event,
+        Self::Claim,
+        Self::Quota,
         Self::Lease,
     ];
 
@@ -30,7 +34,7 @@ impl Kind {
     pub(super) fn api_version(self) -> &'static str {
         match self {
             Self::Tree | Self::Worker => "coppice.dev/v1alpha1",
-            Self::Pod | Self::Node => "v1",
+            Self::Pod | Self::Node | Self::Claim | Self::Quota => "v1",
             Self::Event => "events.k8s.io/v1",
             Self::Lease => "coordination.k8s.io/v1",
         }
@@ -43,6 +47,8 @@ impl Kind {
             Self::Pod => "Pod",
             Self::Node => "Node",
             Self::Event => "Event",
+            Self::Claim => "PersistentVolumeClaim",
+            Self::Quota => "ResourceQuota",
             Self::Lease => "Lease",
         }
     }
@@ -54,6 +60,8 @@ impl Kind {
             Self::Pod => "pods",
             Self::Node => "nodes",
             Self::Event => "events",
+            Self::Claim => "persistentvolumeclaims",
+            Self::Quota => "resourcequotas",
             Self::Lease => "leases",
         }
     }

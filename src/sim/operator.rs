@@ -36,6 +36,7 @@ impl Operator {
             concurrency: 4,
             election: plan.elects.then(|| election(shared, number)),
             opt_in_role: None,
+            watch_config_maps: false,
         };
         let clock = {
             let shared = shared.clone();

@@ -182,7 +182,7 @@ impl Server {
         match call.kind {
             Kind::Tree | Kind::Worker => object["status"] = json!({"observedGeneration": -1}),
             Kind::Pod => object["status"] = json!({"phase": "Pending"}),
-            Kind::Node | Kind::Event | Kind::Lease => {}
+            Kind::Node | Kind::Event | Kind::Claim | Kind::Quota | Kind::Lease => {}
         }
         Ok(self.store(
             actor,

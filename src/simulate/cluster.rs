@@ -106,6 +106,7 @@ impl Cluster {
                 refusals: Vec::new(),
                 untold: Untold::default(),
                 events: BTreeMap::new(),
+                changes: Vec::new(),
                 unseen: Vec::new(),
             },
         }

@@ -65,7 +65,8 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
-{{/* What the operator may do in a namespace that it looks after. It never reads Secrets or ConfigMaps. */}}
+{{/* What the operator may do in a namespace that it looks after. It never reads Secrets, and ConfigMaps only
+     where that is switched on: it asks for their metadata, but the right covers their contents. */}}
 {{- define "coppice.rules" -}}
 {{ include "coppice.trackingRules" . }}
 {{- if not .Values.authority.optIn }}
@@ -87,6 +88,14 @@ capabilities:
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch]
+- apiGroups: [""]
+  resources: [persistentvolumeclaims, resourcequotas]
+  verbs: [list, watch]
+{{- if .Values.configMaps.watch }}
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [list, watch]
+{{- end }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, list, watch]

@@ -8,11 +8,12 @@ use serde_json::Value;
 
 use crate::kit::{NAMESPACE, container, find, render, set, template, title, titles};
 
-const TRACKING_RULES: [&str; 5] = [
+const TRACKING_RULES: [&str; 6] = [
     r#""coppice.dev" supervisiontrees: get list watch patch"#,
     r#""coppice.dev" workers: get list watch"#,
     r#""coppice.dev" supervisiontrees/status workers/status: patch"#,
     r#""" pods: get list watch"#,
+    r#""" persistentvolumeclaims resourcequotas: list watch"#,
     r#""events.k8s.io" events: create list watch"#,
 ];
 const WORKLOAD_RULES: [&str; 4] = [
@@ -166,6 +167,28 @@ fn with_a_list_of_namespaces_only_nodes_are_read_cluster_wide() {
             "--namespace=blue",
             "--namespace=green"
         ])
+    );
+}
+
+#[test]
+fn config_maps_are_watched_only_where_that_is_switched_on() {
+    let objects = render(&["configMaps.watch=true"]);
+    let rule = r#""" configmaps: list watch"#.to_owned();
+    assert!(rules(find(&objects, "ClusterRole coppice")).contains(&rule));
+    let args = &container(&objects, "Deployment coppice-system/coppice")["args"];
+    assert!(
+        args.as_array()
+            .unwrap()
+            .contains(&"--watch-config-maps".into())
+    );
+    let objects = render(&[]);
+    assert!(!rules(find(&objects, "ClusterRole coppice")).contains(&rule));
+    let args = &container(&objects, "Deployment coppice-system/coppice")["args"];
+    assert!(
+        !args
+            .as_array()
+            .unwrap()
+            .contains(&"--watch-config-maps".into())
     );
 }
 

@@ -61,6 +61,15 @@ pub(in crate::controller) struct EventItem {
     pub(in crate::controller) view: Arc<EventView>,
 }
 
+/// What is kept of an object that Pods wait for.
+#[derive(Debug, PartialEq)]
+pub(in crate::controller) struct WaitedItem {
+    pub(in crate::controller) namespace: String,
+    pub(in crate::controller) uid: String,
+    /// What must change for anybody to try again.
+    pub(in crate::controller) says: String,
+}
+
 impl Item for TreeItem {
     fn uid(&self) -> &str {
         &self.uid
@@ -78,6 +87,15 @@ impl Item for TreeItem {
                 other.generation,
                 &other.finalizers,
             )
+    }
+}
+
+impl WorkerItem {
+    /// Whether something keeps a slot of it from being up.
+    pub(in crate::controller) fn is_troubled(&self) -> bool {
+        let view = self.view.as_ref().ok();
+        let mut slots = view.into_iter().flat_map(|view| &view.status.slots);
+        slots.any(|slot| slot.trouble.is_some())
     }
 }
 
@@ -134,6 +152,20 @@ impl Item for EventItem {
 
     fn owner_uid(&self) -> &str {
         &self.about
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+impl Item for WaitedItem {
+    fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    fn owner_uid(&self) -> &'static str {
+        ""
     }
 
     fn same(&self, other: &Self) -> bool {

@@ -37,12 +37,14 @@ pub(super) async fn events<W: Resource + Clone + DeserializeOwned + 'static>(
     params: &WatchParams,
     version: &str,
     protobuf: Option<Read<W>>,
+    accepted: Option<[&'static str; 2]>,
 ) -> Result<impl Stream<Item = Told<W>> + use<W>, kube::Error> {
     let request = Request::new(api.resource_url()).watch(params, version);
     let mut request = request.map_err(kube::Error::BuildRequest)?;
     let headers = request.headers_mut();
-    if protobuf.is_some() {
-        headers.insert(ACCEPT, HeaderValue::from_static(ACCEPTED));
+    let protobuf_accepted = protobuf.map(|_| ACCEPTED);
+    if let Some(accepted) = accepted.map(|[_, watched]| watched).or(protobuf_accepted) {
+        headers.insert(ACCEPT, HeaderValue::from_static(accepted));
     }
     // Kubernetes would compress each event by itself, which helps nobody here.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));

@@ -45,6 +45,7 @@ fn surroundings(client: Client) -> Surroundings {
         wake: Wake::new(1, metrics.queue.clone()),
         metrics: metrics.api,
         troubles: Troubles::default(),
+        config_maps: true,
     }
 }
 

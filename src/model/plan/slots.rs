@@ -81,6 +81,18 @@ impl Engine<'_> {
             ));
             return !stable;
         }
+        match self.outwaits_at(id, view, life, pod) {
+            Some(due) if due > self.now => self.wake(due),
+            Some(_) => {
+                self.retire(id, view.slot, pod);
+                self.brake_replacement(id, view.slot);
+                // The kubelet may have started it in this instant.
+                let version = Some(pod.resource_version.clone());
+                writes.push(delete(pod, version, "what it waited for has changed"));
+                return !stable;
+            }
+            None => {}
+        }
         // A life that had not started before is one that the kubelet began against the rules.
         let lives_on = life.alive && self.slot(id, view.slot).is_some_and(|s| s.started);
         if held && !lives_on {

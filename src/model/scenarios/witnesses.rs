@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::{ONE, charges, worker};
 use crate::model::fault::{EventView, ObjectRef};
 use crate::model::lab::{Behaviour, Lab};
+use crate::model::world::{Change, Refusal};
 
 /// What is told now of the Pod that a slot stands on.
 fn tell(lab: &mut Lab, reason: &str, message: &str) {
@@ -142,4 +143,124 @@ fn an_event_names_what_the_status_of_a_pod_that_is_being_made_does_not() {
     lab.run(10);
     assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
     assert_eq!(lab.charges("(root)"), charges(&[]));
+}
+
+/// Something changes now that Pods may wait for.
+fn change(lab: &mut Lab, kind: &'static str, name: &str) {
+    let change = Change {
+        kind,
+        name: name.into(),
+        at: lab.now,
+    };
+    lab.world.changes.push(change);
+}
+
+#[test]
+fn a_pod_that_waits_for_what_has_come_is_replaced_if_the_kubelet_does_not_start_it() {
+    let mut lab = Lab::new(ONE);
+    lab.behave("a", Behaviour::Stuck);
+    lab.run(2);
+    let text = "MountVolume.SetUp failed for volume \"conf\" : configmap \"web\" not found";
+    tell(&mut lab, "FailedMount", text);
+    lab.run(60);
+    assert_eq!(classes(&lab), ["ConfigMapMissing"]);
+    let uid = lab.pod_mut("a", 0).uid.clone();
+    change(&mut lab, "ConfigMap", "web-other");
+    lab.run(10);
+    assert_eq!(
+        lab.pod_mut("a", 0).uid,
+        uid,
+        "it does not wait for that one"
+    );
+    change(&mut lab, "ConfigMap", "web");
+    lab.run(2);
+    assert_eq!(lab.pod_mut("a", 0).uid, uid, "the kubelet has a moment");
+    lab.behave("a", Behaviour::Healthy);
+    lab.pod_mut("a", 0).deletion = None;
+    lab.run(5);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    assert_eq!(lab.charges("(root)"), charges(&[]));
+}
+
+#[test]
+fn the_kubelet_does_not_look_again_in_time_so_that_the_pod_is_replaced() {
+    let mut lab = Lab::new(ONE);
+    lab.behave("a", Behaviour::Stuck);
+    lab.run(2);
+    let text = "MountVolume.SetUp failed for volume \"conf\" : configmap \"web\" not found";
+    tell(&mut lab, "FailedMount", text);
+    lab.run(60);
+    let uid = lab.pod_mut("a", 0).uid.clone();
+    change(&mut lab, "ConfigMap", "web");
+    lab.run(5);
+    assert_ne!(lab.pod_mut("a", 0).uid, uid);
+    let successor = lab.pod_mut("a", 0).uid.clone();
+    lab.run(60);
+    assert_eq!(
+        lab.pod_mut("a", 0).uid,
+        successor,
+        "one change, one replacement"
+    );
+    assert_eq!(lab.charges("(root)"), charges(&[]));
+    assert_eq!(lab.world.tree.status.restarts, 0);
+}
+
+#[test]
+fn a_create_that_a_quota_refused_is_tried_again_soon_after_the_quota_changed() {
+    let mut lab = Lab::new(ONE);
+    lab.refuse_creates = Some(Refusal {
+        child: "a".into(),
+        slot: None,
+        at: lab.now,
+        code: 403,
+        reason: "Forbidden".into(),
+        message: "pods \"t-a\" is forbidden: exceeded quota: small, requested: pods=1, used: pods=1, limited: pods=1".into(),
+    });
+    lab.run(200);
+    assert_eq!(lab.state(), "FTF WaitingForCapacity", "{}", lab.message());
+    let due = |lab: &Lab| {
+        lab.world.workers["a"].status.slots[0]
+            .brake
+            .clone()
+            .unwrap()
+            .due_time
+            .0
+    };
+    assert!(
+        due(&lab).as_second() - lab.now.as_second() > 30,
+        "it is tried seldom by now"
+    );
+    lab.refuse_creates = None;
+    change(&mut lab, "ResourceQuota", "small");
+    lab.run(5);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+}
+
+/// Others come and go all the time, and the quota stays full.
+#[test]
+fn a_quota_that_changes_all_the_time_does_not_make_creates_come_faster_than_that() {
+    let mut lab = Lab::new(ONE);
+    lab.refuse_creates = Some(Refusal {
+        child: "a".into(),
+        slot: None,
+        at: lab.now,
+        code: 403,
+        reason: "Forbidden".into(),
+        message: "exceeded quota: small, requested: pods=1, used: pods=1, limited: pods=1".into(),
+    });
+    lab.run(200);
+    let refused = |lab: &Lab| {
+        lab.log
+            .iter()
+            .filter(|entry| entry.starts_with("refused"))
+            .count()
+    };
+    let before = refused(&lab);
+    for _ in 0..20 {
+        lab.world.changes.clear();
+        change(&mut lab, "ResourceQuota", "small");
+        lab.run(1);
+    }
+    let tries = refused(&lab) - before;
+    assert!((3..=11).contains(&tries), "{tries}");
 }
