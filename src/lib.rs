@@ -84,6 +84,10 @@
 //! * What is remembered is stored in lists as a whole, not as maps by key: for these the API server would keep who owns
 //!   each field of each element, at a multiple of the cost. A tree of many Pods rests a moment after each look, so that it
 //!   leaves the API server and us to the others however many of them crash.
+//! * What Events tell is evidence and never needed: where they may not be read, or cannot, faults have more general names,
+//!   and everything else goes on. The same is true of what only shortens waits: claims, quotas, `ConfigMaps`.
+//! * A death of which only a signal is known waits three seconds for Events, if the kubelet makes the restart or the death
+//!   would have a supervisor give up; no restart of ours waits for it.
 //! * We never touch what does not name a UID of ours as its controlling owner, whatever its labels say.
 //! * Every write stays in the namespace of its tree, and nothing here reads Secrets.
 //! * Who may ask for which Pods is decided by the API server when a tree is written, by the admission policies of the

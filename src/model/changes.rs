@@ -68,8 +68,8 @@ impl Engine<'_> {
                 && change.at > pod.created
                 && names(&trouble.message, &change.name)
         });
-        let changed = changes.map(|change| change.at).max()?;
-        Some(after(changed, KUBELET_SECONDS))
+        let last = changes.map(|change| change.at).max()?;
+        Some(after(last, KUBELET_SECONDS))
     }
 
     /// A replacement that nobody is charged for, slower and slower when it goes on.

@@ -118,9 +118,12 @@ impl Engine<'_> {
             .refused
             .iter()
             .find(|r| r.child == child)
-            .map(|r| match r.reason == Reason::WaitingForCapacity.as_str() {
-                true => self.retried_at(r.count, r.due_time.0),
-                false => r.due_time.0,
+            .map(|r| {
+                if r.reason == Reason::WaitingForCapacity.as_str() {
+                    self.retried_at(r.count, r.due_time.0)
+                } else {
+                    r.due_time.0
+                }
             });
         if let Some(due) = due.filter(|due| *due > self.now) {
             self.wake(due);

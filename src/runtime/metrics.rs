@@ -202,6 +202,7 @@ mod tests {
         metrics.supervision.restart(true);
         metrics.supervision.restart(false);
         metrics.supervision.restart(false);
+        metrics.supervision.unidentified();
         metrics.supervision.gave_up();
         metrics.api.request("patch", "Pod", "ok");
         metrics.api.watch_error("Pod");
@@ -215,6 +216,7 @@ mod tests {
             r#"coppice_faults_total{class="AppExitedNonZero",verdict="Application"} 1"#,
             r#"coppice_restarts_total{charged="true"} 1"#,
             r#"coppice_restarts_total{charged="false"} 2"#,
+            "coppice_faults_unidentified_total 1",
             "coppice_give_ups_total 1",
             r#"coppice_api_requests_total{verb="patch",kind="Pod",result="ok"} 1"#,
             r#"coppice_watch_errors_total{kind="Pod"} 1"#,

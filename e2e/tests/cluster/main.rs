@@ -12,6 +12,7 @@ mod harness;
 mod heal;
 mod idle;
 mod kill;
+mod named;
 #[path = "../lifecycle/record.rs"]
 mod record;
 mod support;

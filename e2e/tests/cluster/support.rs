@@ -31,7 +31,8 @@ pub async fn cluster_with_operator(mut full: Full) -> Cluster {
     if current::is_wanted() {
         let cluster = Cluster::current().await.expect("the current cluster");
         operator::apply_definitions(&cluster).expect("definitions");
-        let started = operator::start_local(&cluster, cluster.kubeconfig(), &[]).await;
+        let started =
+            operator::start_local(&cluster, cluster.kubeconfig(), &["--watch-config-maps"]).await;
         started.expect("the operator runs");
         return cluster;
     }
@@ -39,7 +40,7 @@ pub async fn cluster_with_operator(mut full: Full) -> Cluster {
     let cluster = Cluster::start(Profile::Full(full))
         .await
         .expect("a cluster");
-    install(&cluster, &[]);
+    install(&cluster, &["configMaps.watch=true"]);
     cluster
 }
 

@@ -123,6 +123,9 @@ impl News {
         let metrics = &context.metrics.supervision;
         for judged in self.judged {
             metrics.fault(judged.class.as_str(), word(judged.verdict));
+            if judged.verdict == Verdict::Unknown {
+                metrics.unidentified();
+            }
             if let Some(charged) = judged.charged {
                 metrics.restart(charged);
             }

@@ -155,9 +155,12 @@ When something fails, Coppice finds out what it was before it acts. The answer i
 the tree does. `CrashLoopBackOff`, `ImagePullBackOff`, `Error` and `Pending` are never an answer: they are states that `kubectl get` shows, and what
 is beneath them is the class.
 
-`coppice identify -f FILE` judges by the same rules without a cluster, for anything that `kubectl get -o yaml` prints. It looks at Events, claims and
-nodes, too; the operator itself rests on Pods, their nodes and refused creates alone, so that it calls by a more general name what only an Event
-tells, for example a container that was killed for its liveness probe:
+The operator looks at Pods, the Events of Pods and their claims, nodes, and the answers to creates that were refused. A program that was ended
+by SIGKILL or SIGTERM is judged three seconds later where nobody waits for that, because the Event that says who sent the signal may come after
+the status. [fault-policy.md](fault-policy.md) says how to have some faults treated otherwise than by their verdict.
+
+`coppice identify -f FILE` judges by the same rules without a cluster, for anything that `kubectl get -o yaml` prints, and looks at other objects
+around a Pod, too:
 
 ```sh
 kubectl get pods,events -o yaml | coppice identify -f -

@@ -11,6 +11,7 @@ use super::{Counters, Register};
 #[derive(Clone, Debug)]
 pub struct SupervisionMetrics {
     faults: Counters<2>,
+    unidentified: Counter,
     restarts: Counters<1>,
     give_ups: Counter,
 }
@@ -30,6 +31,10 @@ impl SupervisionMetrics {
                 "coppice_faults",
                 "Faults that were identified, by class and verdict",
             ),
+            unidentified: registry.counter(
+                "coppice_faults_unidentified",
+                "Faults whose cause was not found",
+            ),
             restarts,
             give_ups: registry.counter(
                 "coppice_give_ups",
@@ -43,6 +48,11 @@ impl SupervisionMetrics {
         self.faults
             .get_or_create(&[("class", class), ("verdict", verdict)])
             .inc();
+    }
+
+    /// The cause of a fault was not found.
+    pub fn unidentified(&self) {
+        self.unidentified.inc();
     }
 
     /// A restart was decided.
