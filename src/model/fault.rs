@@ -125,6 +125,7 @@ fn chain(evidence: &Evidence<'_>, now: Timestamp) -> Fault {
         .or_else(|| containers::block(evidence))
         .or_else(|| containers::ended(evidence, now))
         .or_else(|| starting(evidence, now))
+        .or_else(|| node::told(evidence))
         .or_else(|| probe::unready(evidence))
         .or_else(|| resources::resize(evidence))
         .unwrap_or_else(|| match pod.phase {

@@ -394,3 +394,29 @@ fn are_forbidden(views: &SharedViews) -> bool {
         .nodes
         .is_none()
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_config_maps_only_the_metadata_is_asked_for() {
+    let list = json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
+        "metadata": {"resourceVersion": "9"},
+        "items": [{"metadata": {"name": "c", "namespace": "ns", "uid": "u", "resourceVersion": "7"}}]});
+    let (client, log) = testing::client(move |seen: &Seen| {
+        if seen.query.contains(&"watch=true".to_owned()) {
+            Answer::Never
+        } else {
+            Answer::Json(200, list.clone())
+        }
+    });
+    let around = surroundings(client);
+    let views = around.views.clone();
+    let mut watches = JoinSet::new();
+    spawn::<ConfigMaps>(&mut watches, &around, Some("ns".to_owned()));
+    while log.lock().unwrap().len() < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for seen in log.lock().unwrap().iter() {
+        assert_eq!(seen.target, "GET /api/v1/namespaces/ns/configmaps");
+        assert!(seen.accept.contains("as=PartialObjectMetadata"), "{seen:?}");
+    }
+    assert_eq!(views.lock().config_maps.len(), 1);
+}

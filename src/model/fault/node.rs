@@ -8,7 +8,7 @@ use super::class::family;
 use super::evidence::{ConditionView, EventView, Evidence, ObjectView};
 use super::text::{EventRule, Rule, first_event, first_match};
 use super::{Class, Confidence, Fault, Proof};
-use crate::model::pod::{ContainerView, PodView};
+use crate::model::pod::{ContainerView, PodConditionType, PodView};
 
 family! {
     /// The node under the Pod failed, went away or does not report, whatever the program was doing. The
@@ -209,6 +209,23 @@ pub(super) fn lost_first(evidence: &Evidence<'_>) -> Option<Fault> {
         return None;
     }
     lost(evidence)
+}
+
+/// A Pod whose containers are ready, and which is not, because the node controller has said so of its node. A node that is
+/// known is asked itself.
+pub(super) fn told(evidence: &Evidence<'_>) -> Option<Fault> {
+    let pod = evidence.pod;
+    let is_well = |c: &ContainerView| c.is_running() && c.ready;
+    let unready = pod
+        .condition(PodConditionType::Ready)
+        .filter(|c| !c.is_true)?;
+    if evidence.node.is_some() || !pod.containers.iter().all(is_well) {
+        return None;
+    }
+    let event = evidence.events_of_pod(&["NodeNotReady"]).pop()?;
+    let is_of_this = event.falls_in(unready.changed, None);
+    let head = format!("node {} is not Ready", pod.node.as_deref().unwrap_or("?"));
+    is_of_this.then(|| Fault::witnessed(Class::NodeNotReady, &head, event))
 }
 
 fn of_node(node: &str, field: &str, value: &str) -> Proof {

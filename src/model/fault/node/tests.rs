@@ -308,3 +308,31 @@ fn a_pod_whose_node_is_gone_or_off_is_told_so_although_it_seems_to_run() {
     let fault = ready().on(off).fault(60);
     assert_eq!(fault.class, Class::NodeOutOfService);
 }
+
+/// As the node controller leaves a Pod of a node that went away: only the condition, and its Event, tell.
+#[test]
+fn a_pod_whose_node_is_not_known_is_told_by_the_event_of_the_node_controller() {
+    let silent = || {
+        pod("p")
+            .running(at(10))
+            .condition(PodConditionType::Ready, false, "", "", at(100))
+    };
+    let told = |seconds| event("NodeNotReady", "Node is not ready").at(seconds);
+    let fault = silent().told([told(100)]).fault(200);
+    assert_eq!(
+        (fault.class, fault.confidence),
+        (Class::NodeNotReady, Confidence::Witnessed)
+    );
+    assert_eq!(
+        silent().told([told(50)]).fault(200).class,
+        Class::NoFault,
+        "an earlier time"
+    );
+    assert_eq!(silent().alone().fault(200).class, Class::NoFault);
+    let back = silent().told([told(100)]).on(NodeView::default());
+    assert_eq!(
+        back.fault(200).class,
+        Class::NoFault,
+        "the node is Ready again"
+    );
+}
