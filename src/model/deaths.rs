@@ -419,7 +419,7 @@ impl Place<'_> {
         }
         let known = memory.slot(self.child, self.view.slot);
         let life = self.view.life(self.leaf, known, self.world);
-        let running = pod.judged().all(ContainerView::is_running);
+        let running = pod.runs();
         if life.started || life.over || pod.is_deleting() || !running {
             return Overdue::No;
         }

@@ -291,6 +291,13 @@ impl PodView {
         self.containers.iter().filter(|c| c.judged)
     }
 
+    /// Whether all containers whose ends are deaths run. Of a Pod that has just been made nothing is known yet, and none
+    /// of its containers is listed.
+    pub fn runs(&self) -> bool {
+        let mut judged = self.judged().peekable();
+        judged.peek().is_some() && judged.all(ContainerView::is_running)
+    }
+
     /// Whether an init container has failed and no new run of it has begun.
     pub fn init_failed(&self) -> bool {
         self.judged_inits().any(ContainerView::has_failed)
@@ -439,6 +446,26 @@ mod tests {
                 None
             ]
         );
+    }
+
+    #[test]
+    fn a_pod_of_which_nothing_is_known_yet_does_not_run() {
+        let with = |containers: Vec<ContainerView>| {
+            let pod = crate::model::fault::testing::pod("p").but(|pod| pod.containers = containers);
+            pod.build().runs()
+        };
+        let running = ContainerView {
+            state: ContainerState::Running { since: None },
+            ..ended(0, 1)
+        };
+        let added = ContainerView {
+            judged: false,
+            ..running.clone()
+        };
+        assert!(with(vec![running.clone()]));
+        assert!(!with(vec![running, ended(0, 1)]));
+        assert!(!with(vec![]), "as the API server answers a create");
+        assert!(!with(vec![added]));
     }
 
     #[test]

@@ -208,7 +208,7 @@ impl<'a> SlotView<'a> {
         };
         let memory = memory.filter(|m| m.pod_uid == pod.uid);
         let ready = leaf.settings.ready == ReadyWhen::Ready;
-        let running = pod.judged().all(ContainerView::is_running);
+        let running = pod.runs();
         let started_now = match leaf.settings.ready {
             ReadyWhen::Ready => pod.is_ready(),
             ReadyWhen::Running => running,

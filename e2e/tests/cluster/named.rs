@@ -16,8 +16,8 @@ const SOON: Duration = Duration::from_mins(2);
 /// How long a wait may last after what it is for has come, before a new Pod is made.
 const ENDS_WITHIN: f64 = 5.0;
 
-/// Children with what is to befall them, and the class that it has. The last three are told in Events or conditions only.
-const FAULTS: [(&str, &str, &str); 7] = [
+/// Children with what is to befall them, and the class that it has. What a volume lacks is told in Events only.
+const FAULTS: [(&str, &str, &str); 6] = [
     (
         "exits",
         "command: [/bin/sh, -c, 'exit 3']",
@@ -43,11 +43,6 @@ const FAULTS: [(&str, &str, &str); 7] = [
         "mounts",
         "volumeMounts: [{name: v, mountPath: /v}]",
         "SecretMissing",
-    ),
-    (
-        "placed",
-        "resources: {requests: {cpu: '1000'}}",
-        "InsufficientCpu",
     ),
 ];
 

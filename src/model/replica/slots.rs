@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::SlotView;
 use crate::model::memory::Memory;
-use crate::model::pod::{ContainerView, PodView};
+use crate::model::pod::PodView;
 use crate::model::tree::Leaf;
 
 /// The slots that a worker of `count` replicas fills. `Stable` ones are the lowest numbers;
@@ -37,7 +37,7 @@ pub(super) fn wanted_slots(
         let place = views.binary_search_by_key(slot, |view| view.slot);
         let pod = place.ok().and_then(|place| views[place].current);
         let live = pod.is_some_and(|p| !p.is_deleting() && !p.is_terminal());
-        let running = pod.is_some_and(|p| p.judged().all(ContainerView::is_running));
+        let running = pod.is_some_and(PodView::runs);
         (
             live && running,
             live && pod.is_some_and(PodView::is_ready),
