@@ -250,6 +250,16 @@ mod tests {
     }
 
     #[test]
+    fn the_built_in_rules_are_not_those_of_one_class() {
+        let Ok(Command::Faults(faults)) = parse("faults --policy") else {
+            panic!("not understood")
+        };
+        assert!(faults.policy && faults.class.is_none());
+        let both = parse("faults OomKilled --policy").unwrap_err();
+        assert!(both.contains("cannot be used with"), "{both}");
+    }
+
+    #[test]
     fn nonsense_is_refused_in_plain_words() {
         assert!(
             parse("controller --concurrency 0")

@@ -14,8 +14,8 @@ mod table;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-pub use answer::Answer;
-pub use classes::{explain, list};
+pub use answer::{Answer, Piece};
+pub use classes::{explain, list, policy};
 pub use table::table;
 
 use document::{Document, Subject};
@@ -70,6 +70,37 @@ pub fn identify(source: &str, text: &str, clock: Timestamp) -> Result<Answers, N
     let mut answers: Vec<Answer> = subjects.iter().map(|subject| subject.answer(now)).collect();
     sort(&mut answers);
     Ok(Answers { answers, warnings })
+}
+
+/// The objects of a file, those of lists one by one, and when it was made. What is evidence about one object is left out.
+pub(crate) fn objects(
+    source: &str,
+    text: &str,
+    clock: Timestamp,
+) -> Result<(Vec<Value>, Timestamp), NotKubernetes> {
+    let values = document::values(source, text)?;
+    let now = moment(&values, clock);
+    Ok((listed(source, values)?, now))
+}
+
+/// The objects of these documents, those of lists one by one.
+pub(crate) fn listed(source: &str, values: Vec<Value>) -> Result<Vec<Value>, NotKubernetes> {
+    let mut objects = Vec::new();
+    for value in values {
+        if let Document::Objects(some) = Document::of(source, value)? {
+            objects.extend(some);
+        }
+    }
+    Ok(objects)
+}
+
+/// The Pods among objects that are listed together, each with what is wrong with it.
+pub(crate) fn pods(objects: &[Value], now: Timestamp) -> Vec<(&Value, Answer)> {
+    let pods = objects.iter().filter(|object| object["kind"] == "Pod");
+    // They come first.
+    let subjects = document::subjects(objects);
+    pods.zip(subjects.iter().map(|subject| subject.answer(now)))
+        .collect()
 }
 
 /// Puts the worst first. What is equally bad stays in the order of the file.

@@ -34,7 +34,7 @@ const IMPURE: &[&str] = &[
 ];
 
 /// What the files below a folder must not name, as the beginnings of paths.
-const FORBIDDEN: [(&str, &[&[&str]]); 6] = [
+const FORBIDDEN: [(&str, &[&[&str]]); 7] = [
     (
         "api",
         &[&[
@@ -43,6 +43,7 @@ const FORBIDDEN: [(&str, &[&[&str]]); 6] = [
             "crate::runtime",
             "crate::simulate",
             "crate::identify",
+            "crate::why",
             "kube::Client",
             "kube::Api",
         ]],
@@ -55,22 +56,38 @@ const FORBIDDEN: [(&str, &[&[&str]]); 6] = [
                 "crate::runtime",
                 "crate::simulate",
                 "crate::identify",
+                "crate::why",
             ],
             IMPURE,
         ],
     ),
     (
         "simulate",
-        &[&["crate::controller", "crate::runtime"], IMPURE],
+        &[&["crate::controller", "crate::runtime", "crate::why"], IMPURE],
     ),
     (
         "identify",
+        &[
+            &[
+                "crate::controller",
+                "crate::runtime",
+                "crate::simulate",
+                "crate::why",
+            ],
+            IMPURE,
+        ],
+    ),
+    (
+        "why",
         &[
             &["crate::controller", "crate::runtime", "crate::simulate"],
             IMPURE,
         ],
     ),
-    ("controller", &[&["crate::simulate", "crate::identify"]]),
+    (
+        "controller",
+        &[&["crate::simulate", "crate::identify", "crate::why"]],
+    ),
     (
         "runtime",
         &[&[
@@ -78,6 +95,7 @@ const FORBIDDEN: [(&str, &[&[&str]]); 6] = [
             "crate::model",
             "crate::controller",
             "crate::simulate",
+            "crate::why",
         ]],
     ),
 ];

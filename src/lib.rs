@@ -40,6 +40,8 @@
 //!   time, and what it answers is told as a timeline. It decides nothing itself.
 //! * [`identify`]: `coppice identify` and `coppice faults`: objects in files are judged by [`model::fault`], as those of a tree
 //!   are. It only reads and prints.
+//! * [`why`]: `kubectl coppice why`: what is wrong with a tree, from its statuses and from what [`identify`] says of its Pods. It
+//!   only tells. `src/bin/kubectl-coppice` reads what it needs from a cluster, or it stands in a file.
 //! * `yaml`: how `simulate` and `identify` read a stream of documents.
 //! * [`runtime`]: process plumbing that knows none of our kinds: telemetry, metrics, health, the election of a
 //!   [`leader`](runtime::leader), shutdown.
@@ -54,8 +56,8 @@
 //! # Invariants
 //!
 //! * Imports go one way: `api ← model ← controller ← main`, `runtime ← controller`, and beside the controller
-//!   `model ← simulate ← main` and `model ← identify ← main`. A test enforces it.
-//! * `model`, `simulate` and `identify` have no client, no clock, no async and no logging; the time is a parameter. The same test
+//!   `model ← simulate ← main`, `model ← identify ← main` and `identify ← why ← kubectl-coppice`. A test enforces it.
+//! * `model`, `simulate`, `identify` and `why` have no client, no clock, no async and no logging; the time is a parameter. The same test
 //!   enforces it.
 //! * Intent before effect: whatever spends a budget or begins an operation is stored with a
 //!   resourceVersion before any Pod is touched. Replacing a Pod that others deleted spends nothing: an elected leader
@@ -101,6 +103,7 @@ pub mod identify;
 pub mod model;
 pub mod runtime;
 pub mod simulate;
+pub mod why;
 
 mod yaml;
 

@@ -180,6 +180,7 @@ fn identify(options: &Identify) -> anyhow::Result<ExitCode> {
 
 fn faults(options: &Faults) -> anyhow::Result<ExitCode> {
     match options.class {
+        None if options.policy => print(&identify::policy()),
         Some(class) => print(&identify::explain(class)),
         None => print(&identify::list()),
     }

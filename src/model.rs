@@ -2,6 +2,7 @@
 //!
 //! Rule: no client, no clock, no async, no logging; the time is a parameter.
 
+pub mod budget;
 mod build;
 mod changes;
 mod charge;

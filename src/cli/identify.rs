@@ -59,6 +59,10 @@ pub(crate) struct Faults {
     /// The class to explain [default: all, in a table]
     #[arg(value_name = "CLASS", value_parser = class)]
     pub(crate) class: Option<coppice::model::fault::Class>,
+
+    /// Print what is done about each verdict where no rule of `faultPolicy` matches
+    #[arg(long, conflicts_with = "class")]
+    pub(crate) policy: bool,
 }
 
 impl Identify {

@@ -50,7 +50,16 @@ pub(super) fn list(value: &Value) -> &[Value] {
     list.map_or(&[], Vec::as_slice)
 }
 
-/// The newest time in an object. When something is to be over may lie in the future and does not count.
+/// Fields of times that may lie in the future: when something is to be over, or is to be done.
+const TO_COME: [&str; 5] = [
+    "deletionTimestamp",
+    "dueTime",
+    "retryTime",
+    "retryAt",
+    "restartAt",
+];
+
+/// The newest time in an object at which something was.
 pub(super) fn newest_time(value: &Value) -> Option<Timestamp> {
     fn search(value: &Value, depth: usize) -> Option<Timestamp> {
         match value {
@@ -58,7 +67,7 @@ pub(super) fn newest_time(value: &Value) -> Option<Timestamp> {
             Value::Object(fields) => {
                 let times = fields
                     .iter()
-                    .filter(|(name, _)| *name != "deletionTimestamp");
+                    .filter(|(name, _)| !TO_COME.contains(&name.as_str()));
                 times
                     .filter_map(|(name, value)| {
                         let names_time = name.ends_with("Time")

@@ -8,13 +8,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use crate::api::conditions::{Reason, types};
 use crate::api::v1alpha1::SupervisionTreeStatus;
 
+use super::budget::Budget;
 use super::engine::{Engine, Mode};
 use super::judge::cut;
 use super::names;
 use super::situations::{Situation, Weight, is_outdated, main_situation};
 use super::tree::{Leaf, NodeId, ROOT, SpecError};
 use super::warnings;
-use super::window::{after, api_time};
+use super::window::api_time;
 use super::world::World;
 
 /// Longest message of a condition, in bytes.
@@ -103,7 +104,6 @@ impl Engine<'_> {
     /// Restarts left in the scarcest window: of a supervisor, or of a slot of a worker of several replicas. One that never
     /// allows a restart says nothing, and what was given up has none left to tell of.
     fn budget(&mut self) -> String {
-        let mut scarcest: Option<(i32, String)> = None;
         let mut windows = Vec::new();
         for id in self.tree.supervisors() {
             let record = self.memory.supervisor(self.name(id));
@@ -111,49 +111,33 @@ impl Engine<'_> {
                 continue;
             };
             if !self.is_shut(id) {
-                let charges = record.charges.iter();
-                let charges = charges.flat_map(|charge| charge.counted(self.now, policy.intensity));
-                windows.push((
-                    policy,
-                    charges.map(|time| time.0).collect(),
-                    self.name(id).to_owned(),
-                ));
+                windows.push(Budget::of_supervisor(record, policy.intensity, self.now));
             }
         }
         for (id, _) in self.tree.leaves() {
             let worker = self.memory.workers.get(self.name(id));
             for slot in worker.into_iter().flat_map(|worker| &worker.slots) {
                 let is_parked = slot.parked.as_ref().is_some_and(|parked| parked.waiting);
-                let policy = self.tree.parent_policy(id);
-                let charges = slot.counted(self.now, policy.intensity);
-                let charges: Vec<Timestamp> = charges.map(|time| time.0).collect();
-                if !charges.is_empty() && !is_parked {
-                    let who = format!("{}/{}", self.name(id), slot.slot);
-                    windows.push((policy, charges, who));
+                let intensity = self.tree.parent_policy(id).intensity;
+                let window = Budget::of_slot(self.name(id), slot, intensity, self.now);
+                if !window.charges.is_empty() && !is_parked {
+                    windows.push(window);
                 }
             }
         }
         let mut wakes = Vec::new();
-        for (policy, charges, who) in windows {
-            let (max, period) = (
-                policy.intensity.max_restarts,
-                policy.intensity.period_seconds,
-            );
-            let left = (max - count(charges.len())).max(0);
+        let mut scarcest: Option<&Budget> = None;
+        for window in &windows {
             // The window changes by itself when an entry leaves it.
-            wakes.extend(
-                charges
-                    .iter()
-                    .map(|time| after(*time, i64::from(period) + 1)),
-            );
-            if max > 0 && scarcest.as_ref().is_none_or(|(least, _)| left < *least) {
-                scarcest = Some((left, format!("{left}/{max} in {period}s at {who}")));
+            wakes.extend(window.changes());
+            if window.allowed > 0 && scarcest.is_none_or(|least| window.left < least.left) {
+                scarcest = Some(window);
             }
         }
         for time in wakes {
             self.wake(time);
         }
-        scarcest.map_or_else(String::new, |(_, text)| cut(&text, 128))
+        scarcest.map_or_else(String::new, |window| cut(&window.short(), 128))
     }
 }
 
