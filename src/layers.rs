@@ -63,7 +63,10 @@ const FORBIDDEN: [(&str, &[&[&str]]); 7] = [
     ),
     (
         "simulate",
-        &[&["crate::controller", "crate::runtime", "crate::why"], IMPURE],
+        &[
+            &["crate::controller", "crate::runtime", "crate::why"],
+            IMPURE,
+        ],
     ),
     (
         "identify",

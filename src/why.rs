@@ -58,12 +58,7 @@ pub enum Refusal {
 
 /// What there is to tell of a file. `source` is what messages call it. `clock` is the present, which counts only for a file
 /// that is fresh.
-pub fn of_file(
-    source: &str,
-    text: &str,
-    clock: Timestamp,
-    ask: &Ask,
-) -> Result<Told, Refusal> {
+pub fn of_file(source: &str, text: &str, clock: Timestamp, ask: &Ask) -> Result<Told, Refusal> {
     let (objects, now) = identify::objects(source, text, clock)?;
     if ask.tree.is_none() && !objects.iter().any(known::is_tree) {
         let answers = identify::identify(source, text, clock)?;
@@ -119,7 +114,10 @@ fn account(known: &Known, now: Timestamp, ask: &Ask) -> Result<Account, Refusal>
         Ok(tree) => {
             let child = match &ask.child {
                 None => None,
-                Some(child) => Some(tree.find(child).ok_or_else(|| unknown(&tree, known, child))?),
+                Some(child) => Some(
+                    tree.find(child)
+                        .ok_or_else(|| unknown(&tree, known, child))?,
+                ),
             };
             Ok(account::of(known, &tree, child, now))
         }

@@ -158,6 +158,7 @@ fn no_crate_may_hold_unsafe_code() {
     for root in [
         "src/lib.rs",
         "src/main.rs",
+        "src/bin/kubectl-coppice/main.rs",
         "e2e/src/lib.rs",
         "e2e/src/bin/lab.rs",
     ] {

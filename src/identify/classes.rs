@@ -110,7 +110,12 @@ mod tests {
     fn the_built_in_rules_are_a_line_for_each_verdict() {
         let table = policy();
         let lines: Vec<&str> = table.lines().collect();
-        let first_words = |line: &&str| line.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
+        let first_words = |line: &&str| {
+            line.split_whitespace()
+                .take(3)
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
         assert_eq!(
             lines[1..6].iter().map(first_words).collect::<Vec<_>>(),
             [

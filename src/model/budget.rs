@@ -58,7 +58,9 @@ impl Budget {
     /// When the window changes by itself: each charge that ages leaves it.
     pub fn changes(&self) -> impl Iterator<Item = Timestamp> + '_ {
         let period = i64::from(self.period_seconds);
-        self.charges.iter().map(move |time| after(*time, period + 1))
+        self.charges
+            .iter()
+            .map(move |time| after(*time, period + 1))
     }
 
     /// As `status.budget` shows it.
@@ -101,7 +103,10 @@ mod tests {
             // The first one is too old.
             (vec![charge("a", &[39, 100], 0)], 2),
             // A failed start counts whatever its age.
-            (vec![charge("a", &[39, 100], 2), charge("b", &[100, 100], 0)], 0),
+            (
+                vec![charge("a", &[39, 100], 2), charge("b", &[100, 100], 0)],
+                0,
+            ),
         ];
         for (charges, left) in table {
             let record = SupervisorStatus {

@@ -77,11 +77,7 @@ fn is_ours(object: &Value, kind: &str) -> bool {
 }
 
 /// All trees among these objects.
-pub(super) fn all(
-    source: &str,
-    objects: &[Value],
-    now: Timestamp,
-) -> Result<Vec<Known>, Refusal> {
+pub(super) fn all(source: &str, objects: &[Value], now: Timestamp) -> Result<Vec<Known>, Refusal> {
     let trees = objects.iter().filter(|object| is_tree(object));
     let workers = objects.iter().filter(|object| is_ours(object, "Worker"));
     let workers: Vec<Worker> = workers
@@ -109,7 +105,9 @@ pub(super) fn all(
                 && pod["metadata"]["namespace"].as_str().unwrap_or_default() == namespace
         };
         let own = pods.extract_if(.., |(pod, _)| is_of_tree(pod));
-        let mut pods: Vec<PodAnswer> = own.map(|(pod, answer)| PodAnswer::of(pod, answer)).collect();
+        let mut pods: Vec<PodAnswer> = own
+            .map(|(pod, answer)| PodAnswer::of(pod, answer))
+            .collect();
         pods.sort_by(|a, b| (b.is_live, &b.created).cmp(&(a.is_live, &a.created)));
         all.push(Known {
             status: tree.status.take().unwrap_or_default(),

@@ -18,7 +18,10 @@ pub(super) fn of(about: &About<'_>, id: NodeId) -> Vec<Step> {
     if let Some(step) = ended(about, id) {
         return vec![step];
     }
-    let mut steps: Vec<Step> = about.path(id).filter_map(|up| operation(about, up)).collect();
+    let mut steps: Vec<Step> = about
+        .path(id)
+        .filter_map(|up| operation(about, up))
+        .collect();
     let mut refused = about.known.status.refused.iter();
     if let Some(refused) = refused.find(|refused| refused.child == about.name(id)) {
         let what = format!(
@@ -130,10 +133,7 @@ fn operation(about: &About<'_>, id: NodeId) -> Option<Step> {
         OperationKind::GiveUp | OperationKind::FailStart | OperationKind::ShutDown => {
             let then = match id {
                 ROOT => "stays stopped or is tried again, as `onGiveUp` says".to_owned(),
-                _ => format!(
-                    "{} decides",
-                    about.name(about.tree.nodes[id].parent)
-                ),
+                _ => format!("{} decides", about.name(about.tree.nodes[id].parent)),
             };
             format!("{name} stops {members}, then {then}")
         }

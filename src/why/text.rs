@@ -57,7 +57,10 @@ fn headline(account: &Account) -> String {
             let since = account.since.map_or_else(String::new, |since| {
                 format!(", {}", when(since, account.at))
             });
-            write(&mut text, &format!("{tree} {is} ({reason}), {up}{since}: {message}"));
+            write(
+                &mut text,
+                &format!("{tree} {is} ({reason}), {up}{since}: {message}"),
+            );
         }
     }
     text
@@ -80,8 +83,14 @@ fn paragraph(text: &mut String, child: &ChildAccount, now: Timestamp) {
         section("PROOF", table(&fault.proof));
         section("DECIDED", decided(fault, now));
     }
-    section("BUDGET", child.budget.iter().map(|b| left(b, now)).collect());
-    section("NEXT", child.next.iter().map(|step| next(step, now)).collect());
+    section(
+        "BUDGET",
+        child.budget.iter().map(|b| left(b, now)).collect(),
+    );
+    section(
+        "NEXT",
+        child.next.iter().map(|step| next(step, now)).collect(),
+    );
     section("DO", advice(&child.faults));
     section("NOTE", child.warnings.clone());
 }
@@ -164,7 +173,11 @@ fn next(step: &Step, now: Timestamp) -> String {
 }
 
 fn advice(faults: &[Finding]) -> Vec<String> {
-    let several = faults.iter().filter(|fault| !fault.advice.is_empty()).count() > 1;
+    let several = faults
+        .iter()
+        .filter(|fault| !fault.advice.is_empty())
+        .count()
+        > 1;
     let mut lines = Vec::new();
     for fault in faults {
         if !fault.advice.is_empty() {
