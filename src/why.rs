@@ -9,6 +9,8 @@ mod known;
 mod next;
 #[cfg(test)]
 mod page;
+#[cfg(test)]
+mod testing;
 mod text;
 
 use jiff::Timestamp;

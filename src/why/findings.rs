@@ -16,13 +16,23 @@ use crate::model::tree::NodeId;
 /// All of it, the present first. Of a child that is asked for also what is long past.
 pub(super) fn of(about: &About<'_>, id: NodeId, asked: bool) -> Vec<Finding> {
     let name = about.name(id);
+    let lately = about.lately(id);
     let mut found = Vec::new();
     for given_up in given_up(about, id) {
         found.push(of_give_up(given_up));
     }
     let slots = about.known.slots(name);
     for pod in about.known.current(name) {
-        add_pod(&mut found, pod, slots);
+        let slot = slots.iter().find(|slot| slot.slot == pod.slot);
+        // Of a worker that nothing is known of, its Pods are all there is.
+        let is_down = match slot {
+            Some(slot) => slot.down_time.is_some(),
+            None => !about.known.workers.contains_key(name),
+        };
+        let is_long_past = |since| !asked && since < lately;
+        if is_down || !pod.answer.since.is_some_and(is_long_past) {
+            add_pod(&mut found, pod, slot, is_down);
+        }
     }
     for slot in slots {
         add_trouble(&mut found, slot);
@@ -32,7 +42,6 @@ pub(super) fn of(about: &About<'_>, id: NodeId, asked: bool) -> Vec<Finding> {
         let (reason, message) = (&refused.reason, &refused.message);
         found.push(of_reason(reason, message, refused.since_time.0));
     }
-    let lately = about.lately(id);
     for fault in &about.known.status.recent_faults {
         if fault.child == name && (asked || fault.time.0 >= lately) {
             add_recent(&mut found, fault, about);
@@ -86,16 +95,17 @@ fn of_reason(word: &str, message: &str, since: Timestamp) -> Finding {
     }
 }
 
-/// What a Pod proves now.
-fn add_pod(found: &mut Vec<Finding>, pod: &PodAnswer, slots: &[SlotStatus]) {
+/// What a Pod proves: what keeps it down, or how it ended before it ran again.
+fn add_pod(found: &mut Vec<Finding>, pod: &PodAnswer, slot: Option<&SlotStatus>, is_down: bool) {
     let answer = &pod.answer;
-    let has_finished = |slot: &SlotStatus| slot.slot == pod.slot && slot.finished.is_some();
+    let has_finished = slot.is_some_and(|slot| slot.finished.is_some());
     let class = Class::of(answer.class).filter(|class| class.verdict().is_some());
-    let Some(class) = class.filter(|_| !slots.iter().any(has_finished)) else {
+    let Some(class) = class.filter(|_| !has_finished) else {
         return;
     };
     if let Some(same) = of_class(found, answer.class) {
         add_slot(same, pod.slot);
+        same.present |= is_down;
         same.since = same.since.into_iter().chain(answer.since).min();
         return;
     }
@@ -105,7 +115,7 @@ fn add_pod(found: &mut Vec<Finding>, pod: &PodAnswer, slots: &[SlotStatus]) {
         container: answer.container.clone(),
         confidence: Some(answer.confidence.to_owned()),
         proof: answer.evidence.clone(),
-        ..of_known(class, true, &answer.message)
+        ..of_known(class, is_down, &answer.message)
     });
 }
 

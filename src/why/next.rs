@@ -18,10 +18,7 @@ pub(super) fn of(about: &About<'_>, id: NodeId) -> Vec<Step> {
     if let Some(step) = ended(about, id) {
         return vec![step];
     }
-    let mut steps: Vec<Step> = about
-        .path(id)
-        .filter_map(|up| operation(about, up))
-        .collect();
+    let mut steps = slots(about, id);
     let mut refused = about.known.status.refused.iter();
     if let Some(refused) = refused.find(|refused| refused.child == about.name(id)) {
         let what = format!(
@@ -30,7 +27,7 @@ pub(super) fn of(about: &About<'_>, id: NodeId) -> Vec<Step> {
         );
         steps.push(due(&what, refused.due_time.0));
     }
-    steps.extend(slots(about, id));
+    steps.extend(about.path(id).filter_map(|up| operation(about, up)));
     if steps.is_empty() {
         steps.push(step("nothing is due"));
     }
@@ -190,7 +187,12 @@ fn of_slot(about: &About<'_>, id: NodeId, slot: &SlotStatus) -> Option<Step> {
         return Some(delayed.map_or_else(|| step(what), |at| due(what, at)));
     }
     if let Some(at) = delayed.filter(|_| slot.down_time.is_some()) {
-        return Some(due("it is started again", at));
+        let what = if trouble.is_some() {
+            "it is tried again"
+        } else {
+            "it is started again"
+        };
+        return Some(due(what, at));
     }
     slot.down_time.as_ref()?;
     if is(Reason::Held) {

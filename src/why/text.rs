@@ -55,7 +55,8 @@ fn headline(account: &Account) -> String {
         Some(ready) => {
             let is = if ready { "is Ready" } else { "is not Ready" };
             let since = account.since.map_or_else(String::new, |since| {
-                format!(", {}", when(since, account.at))
+                let seconds = account.at.as_second() - since.as_second();
+                format!(", for {}", span(seconds.max(0)))
             });
             write(
                 &mut text,
