@@ -238,7 +238,7 @@ impl About<'_> {
             state,
             faults,
             budget: self.budget(id),
-            next: next::of(self, id),
+            next: next::of(self, id, well),
             warnings: warnings.map(|warning| warning.message.clone()).collect(),
         })
     }

@@ -10,8 +10,8 @@ use crate::api::v1alpha1::{GaveUpStatus, OperationKind, Restart, SlotStatus};
 use crate::model::fault::{Class, Verdict};
 use crate::model::tree::{NodeId, ROOT};
 
-/// The steps, the first one first. Never none.
-pub(super) fn of(about: &About<'_>, id: NodeId) -> Vec<Step> {
+/// The steps, those of slots first. Never none. `is_well` says that the child is as it should be.
+pub(super) fn of(about: &About<'_>, id: NodeId, is_well: bool) -> Vec<Step> {
     if let Some(step) = not_wanted(about, id).or_else(|| given_up(about, id)) {
         return vec![step];
     }
@@ -27,7 +27,12 @@ pub(super) fn of(about: &About<'_>, id: NodeId) -> Vec<Step> {
         );
         steps.push(due(&what, refused.due_time.0));
     }
-    steps.extend(about.path(id).filter_map(|up| operation(about, up)));
+    // A start says nothing to who is up.
+    let path = about.path(id).filter(|up| {
+        let operation = about.record(*up).and_then(|r| r.operation.as_ref());
+        operation.is_some_and(|o| !is_well || *up == id || o.kind != OperationKind::Start)
+    });
+    steps.extend(path.filter_map(|up| operation(about, up)).take(1));
     if steps.is_empty() {
         steps.push(step("nothing is due"));
     }
@@ -124,7 +129,7 @@ fn operation(about: &About<'_>, id: NodeId) -> Option<Step> {
         children => children.join(", "),
     };
     let what = match operation.kind {
-        OperationKind::Start => format!("{name} starts {members}"),
+        OperationKind::Start => format!("{name} is starting {members}"),
         OperationKind::Restart => format!("{name} stops {members}, and starts them again"),
         OperationKind::Suspend => format!("{name} stops {members}"),
         OperationKind::GiveUp | OperationKind::FailStart | OperationKind::ShutDown => {
