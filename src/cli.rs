@@ -89,7 +89,7 @@ pub(crate) struct Controller {
     #[arg(long, env = "COPPICE_OPT_IN_ROLE", value_name = "CLUSTERROLE", value_parser = name)]
     opt_in_role: Option<String>,
 
-    /// Watch the metadata of ConfigMaps, so that a Pod that waits for one is replaced within seconds of its change
+    /// Watch the metadata of `ConfigMaps`, so that a Pod that waits for one is replaced within seconds of its change
     #[arg(long, env = "COPPICE_WATCH_CONFIG_MAPS")]
     watch_config_maps: bool,
 

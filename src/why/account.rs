@@ -262,14 +262,16 @@ impl About<'_> {
             worker.spec.replicas,
             worker.status.as_ref().map_or(0, |status| status.up),
         );
-        let quorum = match leaf.completes() {
-            true => wanted,
-            false => leaf.settings.quorum.min(wanted),
+        let quorum = if leaf.completes() {
+            wanted
+        } else {
+            leaf.settings.quorum.min(wanted)
         };
-        let mut state = format!("{up} of {wanted} up");
-        if up < quorum {
-            state.push_str(&format!(", and the quorum is {quorum}"));
-        }
+        let state = if up < quorum {
+            format!("{up} of {wanted} up, and the quorum is {quorum}")
+        } else {
+            format!("{up} of {wanted} up")
+        };
         (state, up >= wanted)
     }
 
@@ -279,7 +281,7 @@ impl About<'_> {
         let mut state = format!("a supervisor, {:?}, incarnation {number}", policy.strategy);
         let operation = record.and_then(|record| record.operation.as_ref());
         if let Some(operation) = operation {
-            state.push_str(&format!(", in the middle of {:?}", operation.kind));
+            state = format!("{state}, in the middle of {:?}", operation.kind);
         }
         // What it starts or restarts is told of by those children.
         let well = operation.is_none_or(|operation| !operation.kind.exits());

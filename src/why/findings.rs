@@ -69,9 +69,9 @@ fn of_give_up(given_up: &GaveUpStatus) -> Finding {
         &given_up.message,
         given_up.since_time.0,
     );
-    finding.advice = "Mend what it died of. An edit of a template in it starts it again at once, and so does `spec.retryAt` \
-                      of the tree, set to the present."
-        .to_owned();
+    "Mend what it died of. An edit of a template in it starts it again at once, and so does `spec.retryAt` of the tree, set \
+     to the present."
+        .clone_into(&mut finding.advice);
     finding
 }
 

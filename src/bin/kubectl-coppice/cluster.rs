@@ -68,7 +68,9 @@ impl Connection {
     }
 
     fn new(client: Client, namespace: Option<&str>) -> Self {
-        let namespace = namespace.unwrap_or(client.default_namespace()).to_owned();
+        let namespace = namespace
+            .unwrap_or_else(|| client.default_namespace())
+            .to_owned();
         Self { client, namespace }
     }
 
