@@ -62,9 +62,10 @@ fn tree() -> String {
         } else {
             ""
         };
-        tree += &format!(
+        let child = format!(
             "  - name: {child}\n    worker:\n      template: {{spec: {{{volumes}terminationGracePeriodSeconds: 1, containers: [{{name: app, {of_image}{fields}}}]}}}}\n"
         );
+        tree.push_str(&child);
     }
     tree
 }

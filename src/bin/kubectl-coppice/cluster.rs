@@ -191,7 +191,7 @@ mod tests {
             let path = request.uri().to_string();
             log.lock().unwrap().push(path.clone());
             let rule = rules.iter().find(|rule| path.contains(rule.0));
-            let (_, code, body) = rule.cloned().unwrap_or(("", 404, json!({})));
+            let (_, code, body) = rule.cloned().unwrap_or_else(|| ("", 404, json!({})));
             async move {
                 let answer = Response::builder().status(code);
                 Ok::<_, tower::BoxError>(answer.body(Body::from(body.to_string())).unwrap())
