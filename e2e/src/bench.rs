@@ -49,7 +49,7 @@ const GROUPS: [Group; 10] = [
         measure: || heal::measure().boxed_local(),
     },
     Group {
-        rows: &["intent-p50", "intent-p99"],
+        rows: &["intent-p50", "intent-p99", "fault-named-p95"],
         measure: || intent::measure().boxed_local(),
     },
     Group {

@@ -1,22 +1,27 @@
-//! `intent-p50`, `intent-p99`: a Pod's status shows a death, and what follows from it is stored.
+//! `intent-p50`, `intent-p99`: a Pod's status shows a death, and what follows from it is stored. `fault-named-p95`: until a
+//! watch of the tree shows its class in `status.recentFaults`.
 //!
 //! Rule: from the API server's answer to the kubelet's report until it has accepted the owner's first write about it; one
 //! death every 100 ms among 1,000 owners. A `ReplicaSet` keeps no account of deaths; what it stores is that a Pod is not
 //! ready any more.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Result;
+use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{ListParams, Patch, PatchParams};
-use kube::{Api, ResourceExt};
+use kube::api::{ListParams, Patch, PatchParams, WatchEvent, WatchParams};
+use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use super::audit::{Request, milliseconds};
 use super::figure::{Figure, Goal, percentile, spread};
-use super::load::{Shape, Subject};
+use super::load::{Shape, Subject, trees};
 use super::rig::{Rig, US};
 
 const GAP: Duration = Duration::from_millis(100);
@@ -30,8 +35,11 @@ const DEATHS: usize = 500;
 
 pub(super) async fn measure() -> Result<Vec<Figure>> {
     let rig = Rig::start(9).await?;
-    let coppice = deaths(&rig, Subject::Coppice).await?;
-    let peer = deaths(&rig, Subject::ReplicaSet).await?;
+    let Deaths {
+        stored: coppice,
+        named,
+    } = deaths(&rig, Subject::Coppice).await?;
+    let peer = deaths(&rig, Subject::ReplicaSet).await?.stored;
     let figure = |name: &str, percent, most| {
         let beside = percentile(&peer, percent);
         let beside = ("ReplicaSet, raised limits", beside);
@@ -49,17 +57,38 @@ pub(super) async fn measure() -> Result<Vec<Figure>> {
     Ok(vec![
         figure("intent-p50", 50.0, 10.0),
         figure("intent-p99", 99.0, 50.0),
+        Figure::new(
+            "fault-named-p95",
+            percentile(&named, 95.0),
+            "ms",
+            Goal::Limit(1000.0),
+            None,
+        )
+        .note(spread(&named, "ms")),
     ])
 }
 
-/// Lets Pods die one after the other, and says how long each death took to be written down.
-async fn deaths(rig: &Rig, subject: Subject) -> Result<Vec<f64>> {
+/// How long deaths took, in milliseconds.
+struct Deaths {
+    /// Until the first write about it was accepted.
+    stored: Vec<f64>,
+    /// Until a watch told what it is called; nothing where there are no names.
+    named: Vec<f64>,
+}
+
+/// Lets Pods die one after the other, and says how long each death took to be written down, and to be named.
+async fn deaths(rig: &Rig, subject: Subject) -> Result<Deaths> {
     let namespace = rig.cluster.namespace("intent").await?;
     subject.plant(rig, &namespace, SHAPE).await?;
     let pods: Api<Pod> = Api::namespaced(rig.client(), &namespace);
     let owners = owners(&pods, subject).await?;
     let victims: Vec<(&String, &String)> = owners.iter().take(DEATHS).collect();
 
+    let heard = Names::default();
+    let listening = match subject {
+        Subject::Coppice => Some(listen(rig.client(), &namespace, heard.clone()).await?),
+        Subject::ReplicaSet => None,
+    };
     let mut log = rig.audit()?;
     let mut tick = tokio::time::interval(GAP);
     for (pod, _) in &victims {
@@ -102,9 +131,50 @@ async fn deaths(rig: &Rig, subject: Subject) -> Result<Vec<f64>> {
             Some(milliseconds(death.answered, first))
         });
         let times: Vec<f64> = times.collect();
-        Ok((times.len() == DEATHS).then_some(times))
+        let told = heard
+            .lock()
+            .map_or_else(|_| BTreeMap::new(), |heard| heard.clone());
+        let named = shown.iter().filter_map(|(owner, death)| {
+            let at = told.get(owner)?;
+            Some(milliseconds(death.answered, *at))
+        });
+        let named: Vec<f64> = named.collect();
+        let is_told = listening.is_none() || named.len() == DEATHS;
+        let stored = times;
+        Ok((stored.len() == DEATHS && is_told).then_some(Deaths { stored, named }))
     });
-    found.await
+    let found = found.await;
+    if let Some(task) = listening {
+        task.abort();
+    }
+    found
+}
+
+/// When each tree first told the class of a fault.
+type Names = Arc<Mutex<BTreeMap<String, Timestamp>>>;
+
+/// Listens to what the trees of a namespace tell, from now on.
+async fn listen(client: Client, namespace: &str, names: Names) -> Result<JoinHandle<()>> {
+    let trees = trees(client, namespace);
+    let now = trees.list_metadata(&ListParams::default().limit(1)).await?;
+    let version = now.metadata.resource_version.unwrap_or_default();
+    Ok(tokio::spawn(async move {
+        let Ok(events) = trees.watch(&WatchParams::default(), &version).await else {
+            return;
+        };
+        let mut events = pin!(events);
+        while let Some(Ok(event)) = events.next().await {
+            let WatchEvent::Modified(tree) = event else {
+                continue;
+            };
+            let class = &tree.data["status"]["recentFaults"][0]["class"];
+            if class == "AppExitedNonZero"
+                && let Ok(mut names) = names.lock()
+            {
+                names.entry(tree.name_any()).or_insert_with(Timestamp::now);
+            }
+        }
+    }))
 }
 
 /// Whose Pod each is.
