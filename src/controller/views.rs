@@ -142,6 +142,9 @@ impl Views {
         let store = K::store(self);
         store.watched(scope, version);
         let touched = store.remove(&key, version, Source::Watch);
+        if K::IS_WAITED_FOR && !touched.is_empty() {
+            self.note_change(K::NAME, key);
+        }
         self.concerned::<K>(&touched)
     }
 

@@ -133,10 +133,6 @@ impl<K: Kind> Watch<K> {
                 }
                 Err((error, next)) => {
                     self.around.metrics.watch_error(K::NAME);
-                    if let Some(pause) = self.does_without(&error) {
-                        tokio::time::sleep(pause).await;
-                        continue;
-                    }
                     if error.is_unreadable() && self.protobuf.take().is_some() {
                         // Whoever makes a Pod may write into it what only JSON can tell of: text that is none.
                         tracing::warn!(
@@ -144,7 +140,17 @@ impl<K: Kind> Watch<K> {
                             "what came cannot be read; going on in JSON"
                         );
                     }
-                    self.failed(&error);
+                    if let Some(pause) = self.does_without(&error) {
+                        tokio::time::sleep(pause).await;
+                        continue;
+                    }
+                    if K::NEED == Need::Hoped {
+                        self.around
+                            .troubles
+                            .tolerated(K::NAME, self.scope.as_deref());
+                    } else {
+                        self.failed(&error);
+                    }
                     if begun.elapsed() > PROVEN {
                         delay = BACKOFF.0;
                     }
@@ -166,6 +172,12 @@ impl<K: Kind> Watch<K> {
         }
     }
 
+    /// Whether there was a complete list once.
+    fn is_listed(&self) -> bool {
+        let views = self.around.views.lock();
+        views.has_listed(K::NAME, self.scope.as_deref())
+    }
+
     /// Waits until what says which objects of this kind are kept has been listed.
     async fn wait_for_its_turn(&self) {
         let Some(earlier) = K::AFTER else {
@@ -181,7 +193,10 @@ impl<K: Kind> Watch<K> {
     fn does_without(&self, error: &Error) -> Option<Duration> {
         let pause = match K::NEED {
             Need::WhereAllowed | Need::Hoped if error.is_forbidden() => FORBIDDEN_RETRY,
-            Need::Hoped => error.retry_after().unwrap_or_default().max(BACKOFF.1),
+            // What was listed once is followed like everything else.
+            Need::Hoped if !self.is_listed() => {
+                error.retry_after().unwrap_or_default().max(BACKOFF.1)
+            }
             _ => return None,
         };
         let scope = self.scope.as_deref();

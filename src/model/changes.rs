@@ -63,7 +63,7 @@ impl Engine<'_> {
             return None;
         }
         let changes = self.world.changes.iter().filter(|change| {
-            change.kind != "ResourceQuota"
+            waits_for(&trouble.class, change.kind)
                 && change.at > trouble.since_time.0
                 && change.at > pod.created
                 && names(&trouble.message, &change.name)
@@ -82,6 +82,16 @@ impl Engine<'_> {
             due_time: api_time(after(now, brake_delay(count))),
         });
     }
+}
+
+/// Whether a fault of that class may end by a change of an object of that kind.
+fn waits_for(class: &str, kind: &str) -> bool {
+    let classes: &[Class] = match kind {
+        "ConfigMap" => &[Class::ConfigMapMissing, Class::ConfigKeyMissing],
+        "PersistentVolumeClaim" => &[Class::PvcMissing, Class::PvcUnbound],
+        _ => &[],
+    };
+    classes.iter().any(|one| one.as_str() == class)
 }
 
 /// Whether a class is a matter of quotas. What very many slots say is not kept of each.

@@ -216,6 +216,8 @@ impl Engine<'_> {
         }
         let child = match strategy {
             Strategy::RestForOne => charge.child,
+            // A rule speaks of this child, whoever else has died more often.
+            _ if charge.escalates => charge.child,
             // A window holds the charge that made it overflow, so that there is a worst one.
             _ => self.worst_child(supervisor).unwrap_or(charge.child),
         };

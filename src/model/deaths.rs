@@ -353,6 +353,10 @@ impl Place<'_> {
         let ended = death.fault.at?;
         // A clock that is ahead of ours says nothing of when that was.
         let is_fresh = is_open && ended <= self.now && !pod.is_crash_looping();
+        if death.outdated || death.is_deleting {
+            // Its Pod may go at any moment, and the death with it.
+            return None;
+        }
         let waits = death.way == Way::InPlace || self.is_last(memory);
         (is_fresh && waits).then(|| after(ended, SETTLE_SECONDS))
     }
@@ -403,11 +407,13 @@ impl Place<'_> {
             return None;
         }
         let fault = fault::identify_block(&evidence(pod, self.world), self.now)?;
-        let ruling = self.tree.ruling(self.id, &fault, Some(pod));
+        // What keeps it from starting is not how it ended before.
+        let ruling = self.tree.ruling(self.id, &fault, None);
         let ended_runs = known.map_or(0, |slot| slot.deaths);
         ruling.restarts().then(|| Death {
             over: true,
             toll: Toll::one(whole_second(self.now)),
+            ruling: ruling.clone(),
             ..self.death_of(pod, ended_runs, fault)
         })
     }

@@ -185,6 +185,10 @@ impl Engine<'_> {
 
     /// Whether the type of the worker allows that the replica has ended.
     fn is_allowed_end(&self, death: &Death) -> bool {
+        let is_held = death.ruling.rule.is_some() && death.ruling.verdict == Verdict::Hold;
+        if !death.clean && (death.ruling.escalates || is_held) {
+            return false;
+        }
         match self.tree.nodes[death.leaf].restart {
             Restart::Permanent => false,
             Restart::Transient => death.clean,

@@ -210,7 +210,7 @@ impl Engine<'_> {
         let block = fault::identify_block(&evidence(pod, self.world), self.now);
         let ruling = block
             .as_ref()
-            .map(|fault| self.tree.ruling(id, fault, Some(pod)))
+            .map(|fault| self.tree.ruling(id, fault, None))
             .filter(|ruling| !ruling.restarts());
         let reason = ruling.as_ref().map(|ruling| match ruling.verdict {
             Verdict::Wait => Reason::WaitingForCapacity,
@@ -227,7 +227,7 @@ impl Engine<'_> {
                     self.tell_block(id, view.slot, Some(pod), &fault, &ruling);
                 }
             }
-            _ => self.clear_gone_block(id, view.slot, pod),
+            _ => self.clear_gone_block(id, view.slot, pod, life),
         }
     }
 
@@ -258,8 +258,9 @@ impl Engine<'_> {
     }
 
     /// What a hold, a wait or a refusal named is gone: the Pod exists and nothing blocks it.
-    fn clear_gone_block(&mut self, id: NodeId, slot: i32, pod: &PodView) {
-        let ended = pod.is_terminal() || pod.is_crash_looping();
+    fn clear_gone_block(&mut self, id: NodeId, slot: i32, pod: &PodView, life: Life) {
+        // Beside a container that has ended others may go on.
+        let ended = pod.is_terminal() || pod.is_crash_looping() || life.run_ended;
         let child = self.tree.nodes[id].name;
         let memory = self.memory.slot_mut(child, slot);
         let passing = [

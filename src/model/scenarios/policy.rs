@@ -163,3 +163,52 @@ fn a_rule_that_names_nothing_that_there_is_is_refused() {
     let (field, _) = refusal("{match: {}, action: Hold}");
     assert_eq!(field, "spec.faultPolicy.rules[0].match");
 }
+
+/// The container beside it goes on, so that the Pod is not over.
+#[test]
+fn a_replica_of_two_containers_is_held_although_one_goes_on() {
+    let mut lab = ruled("", "{match: {exitCodes: [65]}, action: Hold}");
+    let mut beside = lab.pod_mut("a", 0).containers[0].clone();
+    beside.name = "beside".into();
+    lab.pod_mut("a", 0).containers.push(beside);
+    lab.settle();
+    let uid = lab.pod_mut("a", 0).uid.clone();
+    lab.kill("a", 0, 65);
+    lab.run(120);
+    assert_eq!(lab.state(), "FFT Held", "{}", lab.message());
+    assert_eq!(lab.pod_mut("a", 0).uid, uid);
+    assert_eq!(lab.pods().count(), 1);
+}
+
+#[test]
+fn what_escalates_is_given_up_and_not_who_died_more_often() {
+    let rule = "faultPolicy: {rules: [{match: {exitCodes: [2]}, action: Escalate}]}";
+    let mut lab = Lab::new(&format!(
+        "children:\n{}{}",
+        worker("a", "", rule),
+        worker("b", "", "")
+    ));
+    lab.run(5);
+    for _ in 0..2 {
+        lab.kill("b", 0, 1);
+        lab.run(40);
+    }
+    lab.kill("a", 0, 2);
+    lab.run(5);
+    assert!(lab.message().contains("gave up on a"), "{}", lab.message());
+    assert_eq!(lab.live("b"), [0]);
+}
+
+#[test]
+fn what_keeps_a_pod_from_starting_is_not_how_it_ended_before() {
+    let mut lab = ruled(
+        "",
+        "{match: {exitCodes: [0, 1]}, action: Restart, charge: Exempt}",
+    );
+    lab.kill("a", 0, 1);
+    lab.run(5);
+    lab.behave("a", Behaviour::NoImage);
+    lab.delete_by_hand("a", 0);
+    lab.run(60);
+    assert_eq!(lab.state(), "FFT Held", "{}", lab.message());
+}
