@@ -16,6 +16,7 @@ use super::wire::protobuf::Read;
 use super::wire::{self, Waited, controller_of, label};
 use crate::api::labels;
 use crate::api::v1alpha1::{SupervisionTree, Worker};
+use crate::model::fault::ObjectRef;
 use crate::model::world::{TreeView, WorkerView};
 
 mod items;
@@ -269,13 +270,7 @@ impl Kind for PodEvents {
     const PROTOBUF: Option<Read<Self::Wire>> = Some(wire::Event::decode);
 
     fn read(wire: Self::Wire) -> EventItem {
-        let uid = wire.uid().unwrap_or_default();
-        let view = Arc::new(wire.view());
-        EventItem {
-            uid,
-            about: view.object.uid.clone(),
-            view,
-        }
+        event_item(wire, |object| object.uid.clone())
     }
 
     /// The name of a Pod is that of its Worker with one more part: an Event may be told before its Pod.
@@ -309,13 +304,7 @@ impl Kind for ClaimEvents {
     const PROTOBUF: Option<Read<Self::Wire>> = Some(wire::Event::decode);
 
     fn read(wire: Self::Wire) -> EventItem {
-        let uid = wire.uid().unwrap_or_default();
-        let view = Arc::new(wire.view());
-        EventItem {
-            uid,
-            about: claim(&view.object.namespace, &view.object.name),
-            view,
-        }
+        event_item(wire, |object| claim(&object.namespace, &object.name))
     }
 
     fn keeps(views: &Views, key: &ObjectKey, item: &EventItem) -> bool {
@@ -334,6 +323,17 @@ impl Kind for ClaimEvents {
         });
         pods.flat_map(|(_, pod)| Pods::concerns(views, pod))
             .collect()
+    }
+}
+
+/// What is kept of an Event; `about` says what it is found by.
+fn event_item(wire: wire::Event, about: impl FnOnce(&ObjectRef) -> String) -> EventItem {
+    let uid = wire.uid().unwrap_or_default();
+    let view = wire.view();
+    EventItem {
+        uid,
+        about: about(&view.object),
+        view: Arc::new(view),
     }
 }
 

@@ -105,9 +105,7 @@ impl Views {
         }
         K::share(self, &mut item);
         let touched = K::store(self).put(key.clone(), version, item, source);
-        if K::IS_WAITED_FOR && !touched.is_empty() {
-            self.note_change(K::NAME, key);
-        }
+        self.note_change::<K>(key, &touched);
         self.concerned::<K>(&touched)
     }
 
@@ -142,9 +140,7 @@ impl Views {
         let store = K::store(self);
         store.watched(scope, version);
         let touched = store.remove(&key, version, Source::Watch);
-        if K::IS_WAITED_FOR && !touched.is_empty() {
-            self.note_change(K::NAME, key);
-        }
+        self.note_change::<K>(key, &touched);
         self.concerned::<K>(&touched)
     }
 
@@ -302,11 +298,13 @@ impl Views {
         })
     }
 
-    /// Remembers that something changed now that Pods may wait for.
-    fn note_change(&mut self, kind: &'static str, key: ObjectKey) {
-        self.changes
-            .retain(|_, at| at.elapsed() < CHANGES_ARE_NEWS_FOR);
-        self.changes.insert((kind, key), Instant::now());
+    /// Remembers that something changed now, if it is of a kind that Pods wait for.
+    fn note_change<K: Kind>(&mut self, key: ObjectKey, touched: &Touched<K::Item>) {
+        if K::IS_WAITED_FOR && !touched.is_empty() {
+            self.changes
+                .retain(|_, at| at.elapsed() < CHANGES_ARE_NEWS_FOR);
+            self.changes.insert((K::NAME, key), Instant::now());
+        }
     }
 
     fn changes_in(&self, namespace: &str) -> Vec<(&'static str, String, Duration)> {

@@ -4,7 +4,6 @@
 //! Rule: an unknown field is skipped, a missing one has a default, and nothing here can panic; a Pod
 //! costs about 2 KB instead of 43 KB.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
@@ -16,6 +15,40 @@ use prost::Message;
 use serde::{Deserialize, Deserializer};
 
 use crate::api::labels;
+
+/// Addresses a slim kind like the full one. The metadata are in its field of that name.
+macro_rules! addressed {
+    ($name:ident, $full:ty, $scope:ty) => {
+        impl kube::Resource for $name {
+            type DynamicType = ();
+            type Scope = $scope;
+
+            fn kind((): &()) -> std::borrow::Cow<'_, str> {
+                <$full>::kind(&())
+            }
+
+            fn group((): &()) -> std::borrow::Cow<'_, str> {
+                <$full>::group(&())
+            }
+
+            fn version((): &()) -> std::borrow::Cow<'_, str> {
+                <$full>::version(&())
+            }
+
+            fn plural((): &()) -> std::borrow::Cow<'_, str> {
+                <$full>::plural(&())
+            }
+
+            fn meta(&self) -> &ObjectMeta {
+                &self.metadata
+            }
+
+            fn meta_mut(&mut self) -> &mut ObjectMeta {
+                &mut self.metadata
+            }
+        }
+    };
+}
 
 mod event;
 mod node;

@@ -12,7 +12,7 @@ use super::fault::Class;
 use super::pod::PodView;
 use super::replica::{Life, SlotView};
 use super::tree::NodeId;
-use super::window::{after, api_time, brake_delay};
+use super::window::{after, brake_delay};
 
 /// How long after a refusal a create is tried again at the earliest, however often quotas change, in seconds.
 const REFUSED_PAUSE_SECONDS: i64 = 2;
@@ -77,10 +77,7 @@ impl Engine<'_> {
         let now = self.now;
         let slot = self.memory.slot_mut(self.tree.nodes[id].name, slot);
         let count = slot.brake.as_ref().map_or(0, |brake| brake.count);
-        slot.brake = Some(BrakeStatus {
-            count: count + 1,
-            due_time: api_time(after(now, brake_delay(count))),
-        });
+        slot.brake = Some(BrakeStatus::after(count, now));
     }
 }
 

@@ -170,10 +170,11 @@ pub(super) fn collect(
             Overdue::At(time) => found.wake_at(time),
             Overdue::Yes(fault) => {
                 let ended_runs = memory.slot(child, view.slot).map_or(0, |m| m.deaths);
+                let ruling = tree.ruling(id, &fault, Some(pod));
                 found.deaths.push(Death {
                     over: true,
                     toll: Toll::one(now),
-                    ..place.death_of(pod, ended_runs, fault)
+                    ..place.death_of(pod, ended_runs, fault, ruling)
                 });
             }
         }
@@ -338,7 +339,7 @@ impl Place<'_> {
             over: whole || !pod.kubelet_restarts(),
             way: way(pod, whole),
             was_started: known.started || life.alive,
-            ..self.death_of(pod, ended_runs, fault)
+            ..self.death_of(pod, ended_runs, fault, ruling)
         })
     }
 
@@ -373,7 +374,7 @@ impl Place<'_> {
         spent >= restarts_allowed(intensity)
     }
 
-    fn death_of(&self, pod: &PodView, ended_runs: i64, fault: Fault) -> Death {
+    fn death_of(&self, pod: &PodView, ended_runs: i64, fault: Fault, ruling: Ruling) -> Death {
         Death {
             leaf: self.id,
             slot: self.view.slot,
@@ -391,7 +392,7 @@ impl Place<'_> {
             incarnation: pod.incarnation,
             revision: pod.revision.clone(),
             clean: is_clean(pod, self.leaf, &fault),
-            ruling: self.tree.ruling(self.id, &fault, Some(pod)),
+            ruling,
             fault,
         }
     }
@@ -413,8 +414,7 @@ impl Place<'_> {
         ruling.restarts().then(|| Death {
             over: true,
             toll: Toll::one(whole_second(self.now)),
-            ruling: ruling.clone(),
-            ..self.death_of(pod, ended_runs, fault)
+            ..self.death_of(pod, ended_runs, fault, ruling)
         })
     }
 

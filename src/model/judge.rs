@@ -100,10 +100,7 @@ impl Engine<'_> {
         let ordered = mode != Mode::Up
             || parked
             || (death.outdated && death.fault.class == Class::PodDeleted);
-        let charged = matches!(
-            death.ruling.verdict,
-            Verdict::Application | Verdict::Unknown
-        );
+        let charged = death.ruling.is_charged();
 
         let slot = self.memory.slot_mut(child, death.slot);
         slot.turn_to(&death.pod_uid);
@@ -113,7 +110,7 @@ impl Engine<'_> {
         slot.gone |= death.over && !held;
         slot.started = false;
         slot.mark_down(death.toll.at);
-        if !matches!(death.ruling.verdict, Verdict::Hold | Verdict::Wait) {
+        if death.ruling.restarts() {
             // What had kept it from running is over, for it has run.
             let blocked = [Reason::Held, Reason::WaitingForCapacity].map(Reason::as_str);
             slot.trouble
@@ -174,7 +171,7 @@ impl Engine<'_> {
                 self.charge_death(death, others_alive, record)
             }
         };
-        let is_restarted = !matches!(death.ruling.verdict, Verdict::Hold | Verdict::Wait)
+        let is_restarted = death.ruling.restarts()
             && !self.has_failed_to_start(self.tree.nodes[death.leaf].parent);
         let notice = self.tell(death, is_restarted.then_some(charged), cost, next);
         self.notices.insert(place, notice);
@@ -196,13 +193,8 @@ impl Engine<'_> {
             Restart::Temporary => {
                 let leaf = self.tree.leaf(death.leaf);
                 let is_alone = leaf.is_some_and(|leaf| self.replicas_wanted(death.leaf, leaf) == 1);
-                let has_failed = is_alone
-                    && !death.was_started
-                    && !death.clean
-                    && matches!(
-                        death.ruling.verdict,
-                        Verdict::Application | Verdict::Unknown
-                    );
+                let has_failed =
+                    is_alone && !death.was_started && !death.clean && death.ruling.is_charged();
                 !has_failed || !self.fails_first_start(death.leaf)
             }
         }

@@ -41,6 +41,11 @@ impl Ruling {
         }
     }
 
+    /// Whether a restart counts for a window.
+    pub fn is_charged(&self) -> bool {
+        matches!(self.verdict, Verdict::Application | Verdict::Unknown)
+    }
+
     /// Whether the replica is restarted.
     pub fn restarts(&self) -> bool {
         !matches!(self.verdict, Verdict::Hold | Verdict::Wait)

@@ -9,13 +9,14 @@
 
 mod cells;
 mod classes;
+#[path = "../program/mod.rs"]
+mod program;
 mod refusals;
 mod samples;
 mod timelines;
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use serde_json::Value;
 
@@ -36,28 +37,14 @@ fn root() -> &'static Path {
 
 /// Runs `coppice simulate` in the checkout with these words as its arguments, and that text as its input.
 fn simulate(words: &str, input: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_coppice"))
-        .current_dir(root())
-        .arg("simulate")
-        .args(words.split_whitespace())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // Who is refused for its arguments reads no input.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
+    let mut program = Command::new(env!("CARGO_BIN_EXE_coppice"));
+    program::run(program.arg("simulate"), words, input)
 }
 
 /// What it prints when all is well.
 #[track_caller]
 fn printed(words: &str, input: &str) -> String {
-    let output = simulate(words, input);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{words}: {errors}");
-    assert_eq!(errors, "", "{words}");
-    String::from_utf8(output.stdout).unwrap()
+    program::printed(simulate(words, input), words)
 }
 
 /// The rows that it prints as JSON.

@@ -7,9 +7,11 @@
     reason = "a test fails by panicking"
 )]
 
-use std::io::Write as _;
+#[path = "../program/mod.rs"]
+mod program;
+
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use serde_json::Value;
 
@@ -17,28 +19,14 @@ const SHOP: &str = "tests/why/shop.yaml";
 
 /// Runs it with these words as its arguments, and that text as its input, without a cluster.
 fn why(words: &str, input: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_kubectl-coppice"))
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env("KUBECONFIG", "/nonexistent")
-        .arg("why")
-        .args(words.split_whitespace())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // Who is refused for its arguments reads no input.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
+    let mut program = Command::new(env!("CARGO_BIN_EXE_kubectl-coppice"));
+    program.env("KUBECONFIG", "/nonexistent").arg("why");
+    program::run(&mut program, words, input)
 }
 
 #[track_caller]
 fn printed(words: &str, input: &str) -> String {
-    let output = why(words, input);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{words}: {errors}");
-    assert_eq!(errors, "", "{words}");
-    String::from_utf8(output.stdout).unwrap()
+    program::printed(why(words, input), words)
 }
 
 /// What it says when it has no answer.

@@ -122,7 +122,7 @@ impl News {
         }
         let metrics = &context.metrics.supervision;
         for judged in self.judged {
-            metrics.fault(judged.class.as_str(), word(judged.verdict));
+            metrics.fault(judged.class.as_str(), judged.verdict.as_str());
             if judged.verdict == Verdict::Unknown {
                 metrics.unidentified();
             }
@@ -233,15 +233,5 @@ impl Execution<'_> {
             faults: news.cloned().collect(),
             restarts,
         }
-    }
-}
-
-fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Application => "Application",
-        Verdict::Hold => "Hold",
-        Verdict::Wait => "Wait",
-        Verdict::Infrastructure => "Infrastructure",
-        Verdict::Unknown => "Unknown",
     }
 }

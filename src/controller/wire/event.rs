@@ -7,9 +7,7 @@ use k8s_openapi::api::events::v1::Event as FullEvent;
 use prost::bytes::Bytes;
 use prost::{DecodeError, Message};
 
-use super::{
-    Cow, Deserialize, Moment, ObjectMeta, Resource, SlimMetadata, cut, or_default, timestamp,
-};
+use super::{Deserialize, Moment, ObjectMeta, SlimMetadata, cut, or_default, timestamp};
 use crate::model::fault::{EventView, ObjectRef};
 
 /// The longest text that is kept of a message, in bytes: as long as the API server takes it.
@@ -113,34 +111,7 @@ impl Event {
     }
 }
 
-impl Resource for Event {
-    type DynamicType = ();
-    type Scope = NamespaceResourceScope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        FullEvent::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        FullEvent::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        FullEvent::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        FullEvent::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
+addressed!(Event, FullEvent, NamespaceResourceScope);
 
 #[cfg(test)]
 mod tests {

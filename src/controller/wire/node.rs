@@ -7,9 +7,7 @@ use k8s_openapi::api::core::v1::Node as FullNode;
 use prost::bytes::Bytes;
 use prost::{DecodeError, Message};
 
-use super::{
-    Cow, Deserialize, Moment, ObjectMeta, Resource, Shape, Timestamp, or_default, timestamp,
-};
+use super::{Deserialize, Moment, ObjectMeta, Shape, Timestamp, or_default, timestamp};
 use crate::model::world::NodeView;
 
 /// The taint by which a person says that a node is off for sure.
@@ -109,34 +107,7 @@ impl Node {
     }
 }
 
-impl Resource for Node {
-    type DynamicType = ();
-    type Scope = ClusterResourceScope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        FullNode::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        FullNode::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        FullNode::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        FullNode::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
+addressed!(Node, FullNode, ClusterResourceScope);
 
 #[cfg(test)]
 mod tests {

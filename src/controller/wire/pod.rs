@@ -9,8 +9,8 @@ use prost::bytes::Bytes;
 use prost::{DecodeError, Message};
 
 use super::{
-    Cow, Deserialize, Moment, NamespaceResourceScope, ObjectMeta, Resource, Shape, Timestamp,
-    controller_of, cut, label, or_default, timestamp,
+    Deserialize, Moment, NamespaceResourceScope, ObjectMeta, Shape, Timestamp, controller_of, cut,
+    label, or_default, timestamp,
 };
 use crate::api::labels;
 use crate::model::pod::{
@@ -358,34 +358,7 @@ fn short(text: String) -> String {
     cut(text, MESSAGE_LIMIT)
 }
 
-impl Resource for Pod {
-    type DynamicType = ();
-    type Scope = NamespaceResourceScope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        FullPod::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        FullPod::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        FullPod::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        FullPod::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
+addressed!(Pod, FullPod, NamespaceResourceScope);
 
 #[cfg(test)]
 mod tests;

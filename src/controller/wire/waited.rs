@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Cow, ObjectMeta, Resource, SlimMetadata, or_default};
+use super::{ObjectMeta, Resource, SlimMetadata, or_default};
 
 /// An object of which the status counts.
 #[derive(Deserialize)]
@@ -24,7 +24,10 @@ struct Shape<T> {
 /// A claim as it is watched.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "Shape<ClaimStatus>")]
-pub(in crate::controller) struct Claim(ObjectMeta, ClaimStatus);
+pub(in crate::controller) struct Claim {
+    metadata: ObjectMeta,
+    status: ClaimStatus,
+}
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -35,7 +38,10 @@ struct ClaimStatus {
 /// A quota as it is watched.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "Shape<QuotaStatus>")]
-pub(in crate::controller) struct Quota(ObjectMeta, QuotaStatus);
+pub(in crate::controller) struct Quota {
+    metadata: ObjectMeta,
+    status: QuotaStatus,
+}
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -47,26 +53,36 @@ struct QuotaStatus {
 /// A `ConfigMap` as it is watched.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "Shape<Nothing>")]
-pub(in crate::controller) struct ConfigMap(ObjectMeta);
+pub(in crate::controller) struct ConfigMap {
+    metadata: ObjectMeta,
+}
 
 #[derive(Default, Deserialize)]
 struct Nothing {}
 
 impl From<Shape<ClaimStatus>> for Claim {
     fn from(shape: Shape<ClaimStatus>) -> Self {
-        Self(shape.metadata.into(), shape.status)
+        Self {
+            metadata: shape.metadata.into(),
+            status: shape.status,
+        }
     }
 }
 
 impl From<Shape<QuotaStatus>> for Quota {
     fn from(shape: Shape<QuotaStatus>) -> Self {
-        Self(shape.metadata.into(), shape.status)
+        Self {
+            metadata: shape.metadata.into(),
+            status: shape.status,
+        }
     }
 }
 
 impl From<Shape<Nothing>> for ConfigMap {
     fn from(shape: Shape<Nothing>) -> Self {
-        Self(shape.metadata.into())
+        Self {
+            metadata: shape.metadata.into(),
+        }
     }
 }
 
@@ -78,57 +94,23 @@ pub(in crate::controller) trait Waited: Resource {
 
 impl Waited for Claim {
     fn says(&self) -> String {
-        self.1.phase.clone()
+        self.status.phase.clone()
     }
 }
 
 impl Waited for Quota {
     fn says(&self) -> String {
-        format!("{:?} of {:?}", self.1.used, self.1.hard)
+        format!("{:?} of {:?}", self.status.used, self.status.hard)
     }
 }
 
 impl Waited for ConfigMap {
     /// Whatever was changed in it.
     fn says(&self) -> String {
-        self.0.resource_version.clone().unwrap_or_default()
+        self.metadata.resource_version.clone().unwrap_or_default()
     }
 }
 
-/// Addresses a kind like the full one.
-macro_rules! addressed {
-    ($name:ident, $full:ty) => {
-        impl Resource for $name {
-            type DynamicType = ();
-            type Scope = NamespaceResourceScope;
-
-            fn kind((): &()) -> Cow<'_, str> {
-                <$full>::kind(&())
-            }
-
-            fn group((): &()) -> Cow<'_, str> {
-                <$full>::group(&())
-            }
-
-            fn version((): &()) -> Cow<'_, str> {
-                <$full>::version(&())
-            }
-
-            fn plural((): &()) -> Cow<'_, str> {
-                <$full>::plural(&())
-            }
-
-            fn meta(&self) -> &ObjectMeta {
-                &self.0
-            }
-
-            fn meta_mut(&mut self) -> &mut ObjectMeta {
-                &mut self.0
-            }
-        }
-    };
-}
-
-addressed!(Claim, v1::PersistentVolumeClaim);
-addressed!(Quota, v1::ResourceQuota);
-addressed!(ConfigMap, v1::ConfigMap);
+addressed!(Claim, v1::PersistentVolumeClaim, NamespaceResourceScope);
+addressed!(Quota, v1::ResourceQuota, NamespaceResourceScope);
+addressed!(ConfigMap, v1::ConfigMap, NamespaceResourceScope);

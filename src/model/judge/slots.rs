@@ -2,6 +2,8 @@
 //!
 //! Rule: a slot is charged with the numbers of its supervisor; it never takes its worker down.
 
+use jiff::Timestamp;
+
 use super::{cut, pod_of};
 use crate::api::conditions::Reason;
 use crate::api::v1alpha1::{BrakeStatus, NodeChargeStatus, ParkedStatus, Strategy, TroubleStatus};
@@ -18,6 +20,16 @@ use crate::model::window::{
     after, api_time, backoff_delay, brake_delay, in_window, next_retry_delay, resets_brake,
     seconds_between,
 };
+
+impl BrakeStatus {
+    /// The brake on the next replacement after so many, the last of them at that time.
+    pub(in crate::model) fn after(count: i64, last: Timestamp) -> Self {
+        Self {
+            count: count + 1,
+            due_time: api_time(after(last, brake_delay(count))),
+        }
+    }
+}
 
 /// Most charged deaths whose node is remembered.
 const NODE_CHARGES: usize = 10;
@@ -59,11 +71,7 @@ impl Engine<'_> {
         let slot = self
             .memory
             .slot_mut(self.tree.nodes[death.leaf].name, death.slot);
-        let delay = brake_delay(count);
-        slot.brake = Some(BrakeStatus {
-            count: count + 1,
-            due_time: api_time(after(death.toll.at, delay)),
-        });
+        slot.brake = Some(BrakeStatus::after(count, death.toll.at));
         self.restarted(death)
     }
 

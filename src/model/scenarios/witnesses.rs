@@ -205,9 +205,8 @@ fn the_kubelet_does_not_look_again_in_time_so_that_the_pod_is_replaced() {
     assert_eq!(lab.world.tree.status.restarts, 0);
 }
 
-#[test]
-fn a_create_that_a_quota_refused_is_tried_again_soon_after_the_quota_changed() {
-    let mut lab = Lab::new(ONE);
+/// A full quota refuses every create, until it is tried seldom.
+fn refuse_for_long(lab: &mut Lab) {
     lab.refuse_creates = Some(Refusal {
         child: "a".into(),
         slot: None,
@@ -217,6 +216,12 @@ fn a_create_that_a_quota_refused_is_tried_again_soon_after_the_quota_changed() {
         message: "pods \"t-a\" is forbidden: exceeded quota: small, requested: pods=1, used: pods=1, limited: pods=1".into(),
     });
     lab.run(200);
+}
+
+#[test]
+fn a_create_that_a_quota_refused_is_tried_again_soon_after_the_quota_changed() {
+    let mut lab = Lab::new(ONE);
+    refuse_for_long(&mut lab);
     assert_eq!(lab.state(), "FTF WaitingForCapacity", "{}", lab.message());
     let due = |lab: &Lab| {
         lab.world.workers["a"].status.slots[0]
@@ -240,15 +245,7 @@ fn a_create_that_a_quota_refused_is_tried_again_soon_after_the_quota_changed() {
 #[test]
 fn a_quota_that_changes_all_the_time_does_not_make_creates_come_faster_than_that() {
     let mut lab = Lab::new(ONE);
-    lab.refuse_creates = Some(Refusal {
-        child: "a".into(),
-        slot: None,
-        at: lab.now,
-        code: 403,
-        reason: "Forbidden".into(),
-        message: "exceeded quota: small, requested: pods=1, used: pods=1, limited: pods=1".into(),
-    });
-    lab.run(200);
+    refuse_for_long(&mut lab);
     let refused = |lab: &Lab| {
         lab.log
             .iter()

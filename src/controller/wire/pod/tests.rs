@@ -2,6 +2,7 @@
 //!
 //! Rule: what is asserted is the view, field by field.
 
+use kube::Resource;
 use serde_json::{Value, json};
 
 use super::*;
