@@ -65,23 +65,24 @@ pub fn archive() -> Result<PathBuf, Error> {
 
 /// The operator's program for this machine, built from the checkout.
 pub fn program() -> Result<PathBuf, Error> {
+    built("coppice")
+}
+
+/// The plugin of kubectl for this machine, built from the checkout.
+pub fn plugin() -> Result<PathBuf, Error> {
+    built("kubectl-coppice")
+}
+
+fn built(program: &str) -> Result<PathBuf, Error> {
     let target = target();
     let mut cargo = images::cargo();
     cargo
         .current_dir(checkout())
-        .args([
-            "build",
-            "--quiet",
-            "--locked",
-            "-p",
-            "coppice",
-            "--bin",
-            "coppice",
-            "--target-dir",
-        ])
+        .args(["build", "--quiet", "--locked", "-p", "coppice"])
+        .args(["--bin", program, "--target-dir"])
         .arg(&target);
     said(cargo)?;
-    Ok(target.join("debug").join("coppice"))
+    Ok(target.join("debug").join(program))
 }
 
 /// Installs the chart of the checkout by Helm and waits until the operator is ready. The nodes must have

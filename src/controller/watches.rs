@@ -43,6 +43,8 @@ const PROVEN: Duration = Duration::from_secs(15);
 const PAGE: u32 = 250;
 /// The first and the longest delay before a watch that failed is begun again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+/// The longest delay of what only makes answers better: an API server that comes back has enough to do.
+const PATIENT_BACKOFF: Duration = Duration::from_secs(20);
 /// How often it is looked whether the kind has been listed that another one waits for.
 const ORDER_INTERVAL: Duration = Duration::from_millis(20);
 /// How long after a refusal what can be done without is asked for again. Mostly only an administrator can change that, but an API
@@ -157,7 +159,7 @@ impl<K: Kind> Watch<K> {
                     // After two failures in a row only a list can tell what happened meanwhile.
                     resume = next.filter(|_| delay == BACKOFF.0);
                     tokio::time::sleep(delay.max(error.retry_after().unwrap_or_default())).await;
-                    delay = (delay * 2).min(BACKOFF.1);
+                    delay = (delay * 2).min(longest_delay::<K>());
                 }
             }
         }
@@ -345,6 +347,13 @@ impl<K: Kind> Watch<K> {
         for tree in trees {
             self.around.wake.wake(tree);
         }
+    }
+}
+
+fn longest_delay<K: Kind>() -> Duration {
+    match K::NEED {
+        Need::Always | Need::WhereAllowed => BACKOFF.1,
+        Need::Hoped => PATIENT_BACKOFF,
     }
 }
 

@@ -70,7 +70,8 @@ const INTRODUCTION: &str = "\
 
 `kubectl coppice why TREE` says what is wrong with a tree: what happened, what proves it, what Coppice decided, what is left of the budget,
 what happens next and when, and what you should do. It is a plugin: put the program `kubectl-coppice` into a folder of your `PATH`, and kubectl
-finds it. It takes `-n`, `--context` and `--kubeconfig` as kubectl does.
+finds it. It takes `-n`, `--context`, `--kubeconfig`, `--as` and
+`--as-group` as kubectl does. From a checkout, `cargo install --locked --path . --bin kubectl-coppice` builds it.
 
 Each child is told of that is not well, or had a fault within the last hour (or within the window of its supervisor, where that is longer). A tree
 where all is well is one line.

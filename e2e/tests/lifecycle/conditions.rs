@@ -5,7 +5,7 @@ use std::sync::Arc;
 use e2e::kstatus::{Status, compute, condition, is_waited_for};
 use serde_json::{Value, json};
 
-use super::kit::{Kit, SOON, names, tree, uids, worker};
+use super::kit::{Kit, SOON, complaint, names, ok, tree, uids, worker};
 
 /// Which of Ready, Reconciling and Stalled are true, and why; nothing while the last edit has not been judged.
 fn shown(tree: &Value) -> Option<(String, String)> {
@@ -173,6 +173,17 @@ pub async fn of_named_faults(kit: Arc<Kit>) {
         assert!(message.contains(part), "{child}: {message}");
     }
     shows(&kit, &namespace, "faulty", "S", "GaveUp").await;
+
+    let words = format!("why faulty -n {namespace}");
+    let told = ok(&words, &kit.try_plugin(&words).await);
+    for (child, class, part) in expected {
+        for text in [child, class, part, "DECIDED"] {
+            assert!(told.contains(text), "{text} in\n{told}");
+        }
+    }
+    let words = format!("why faulty -n {namespace} --as nobody");
+    let refused = complaint(&words, &kit.try_plugin(&words).await);
+    assert!(refused.contains("User \"nobody\" cannot get"), "{refused}");
 
     let events = kit
         .list(&format!("events.events.k8s.io -n {namespace}"))

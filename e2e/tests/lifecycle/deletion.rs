@@ -98,7 +98,7 @@ pub async fn in_reverse_start_order(kit: Arc<Kit>) {
     kit.apply(&namespace, &ordered("shop")).await;
     kit.ready(&namespace, "shop").await;
     kit.condition(&namespace, "shop", "Reconciling=False").await;
-    kit.kubectl(&format!("delete stree shop -n {namespace} --timeout=90s"))
+    kit.kubectl(&format!("delete stree shop -n {namespace} --timeout=180s"))
         .await;
     assert_all_gone(&kit, &namespace).await;
 
@@ -122,7 +122,7 @@ pub async fn in_the_foreground(kit: Arc<Kit>) {
     let namespace = plant(&kit, "foreground").await;
     let (record, pods) = recorded(&kit, &namespace).await;
     kit.kubectl(&format!(
-        "delete stree shop -n {namespace} --cascade=foreground --timeout=90s"
+        "delete stree shop -n {namespace} --cascade=foreground --timeout=180s"
     ))
     .await;
     assert_all_gone(&kit, &namespace).await;
@@ -134,7 +134,7 @@ pub async fn leaving_orphans(kit: Arc<Kit>) {
     let namespace = plant(&kit, "orphan").await;
     let before = uids(&kit.pods(&namespace).await);
     kit.kubectl(&format!(
-        "delete stree shop -n {namespace} --cascade=orphan --timeout=90s"
+        "delete stree shop -n {namespace} --cascade=orphan --timeout=180s"
     ))
     .await;
     let pods = kit.pods(&namespace).await;
@@ -164,7 +164,7 @@ pub async fn leaving_orphans(kit: Arc<Kit>) {
 pub async fn of_the_namespace(kit: Arc<Kit>) {
     let namespace = plant(&kit, "doomed").await;
     let (record, pods) = recorded(&kit, &namespace).await;
-    kit.kubectl(&format!("delete namespace {namespace} --timeout=90s"))
+    kit.kubectl(&format!("delete namespace {namespace} --timeout=180s"))
         .await;
     assert_eq!(uids_of(&record), pods, "nothing was created again");
 }

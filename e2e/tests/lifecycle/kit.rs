@@ -12,8 +12,8 @@ use tokio::io::AsyncWriteExt;
 
 use crate::support::diagnosis;
 
-/// How long anything may take that needs only a few Pods.
-pub const SOON: Duration = Duration::from_secs(90);
+/// How long anything may take that needs only a few Pods, also on a machine that is busy.
+pub const SOON: Duration = Duration::from_mins(3);
 const POLL: Duration = Duration::from_millis(100);
 
 /// A cluster that has the operator's image.
@@ -67,6 +67,17 @@ impl Kit {
         let mut command = std::process::Command::new(program.expect("built").expect("a program"));
         command.env("KUBECONFIG", self.cluster.kubeconfig());
         ok(words, &run(command, words, None).await)
+    }
+
+    /// Runs `kubectl coppice` with these words, however it ends: kubectl finds the plugin in its `PATH`.
+    pub async fn try_plugin(&self, words: &str) -> Output {
+        let program = tokio::task::spawn_blocking(operator::plugin).await;
+        let program = program.expect("built").expect("a program");
+        let folder = program.parent().expect("a folder").display().to_string();
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut kubectl = self.cluster.command("kubectl");
+        kubectl.env("PATH", format!("{folder}:{path}"));
+        run(kubectl, &format!("coppice {words}"), None).await
     }
 
     /// Runs Helm with these words and gives back what it printed.

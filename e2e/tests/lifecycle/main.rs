@@ -28,9 +28,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures::StreamExt;
 use kit::Kit;
 use record::Record;
 use tokio::task::LocalSet;
+
+/// How many parts happen at once: as many as two cores can start Pods for.
+const AT_ONCE: usize = 8;
 
 type Part = Pin<Box<dyn Future<Output = ()>>>;
 
@@ -145,22 +149,15 @@ async fn step(name: &str, work: impl Future<Output = ()>) {
     eprintln!("{name}: {:.1} s", begun.elapsed().as_secs_f64());
 }
 
-/// Does all parts at once, and names those that failed.
+/// Does the parts, some at once, and names those that failed.
 async fn side_by_side(parts: Vec<(&'static str, Part)>) -> Vec<String> {
-    let local = LocalSet::new();
-    let running: Vec<_> = parts
-        .into_iter()
-        .map(|(name, part)| (name, local.spawn_local(step(name, part))))
-        .collect();
-    let mut failed = Vec::new();
-    local
-        .run_until(async {
-            for (name, part) in running {
-                if part.await.is_err() {
-                    failed.push(format!("{name} failed"));
-                }
-            }
-        })
-        .await;
-    failed
+    let begin = |(name, part)| {
+        let running = tokio::task::spawn_local(step(name, part));
+        async move { running.await.err().map(|_| format!("{name} failed")) }
+    };
+    let ends = futures::stream::iter(parts)
+        .map(begin)
+        .buffer_unordered(AT_ONCE);
+    let failed = ends.filter_map(std::future::ready).collect();
+    LocalSet::new().run_until(failed).await
 }

@@ -1,7 +1,8 @@
-//! What is read of a cluster: a tree, its Workers and Pods, and the Events of its namespace.
+//! What is read of a cluster: a tree, its Workers and Pods, the Events of its namespace, and the claims and nodes of its Pods.
 //!
 //! Rule: each call ends in time and only reads; what may not be read besides the tree is done without, and said.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,6 +22,19 @@ const CALL: Duration = Duration::from_secs(10);
 const PAGE: u32 = 500;
 /// Most Events that are read: a namespace with more of them is in a trouble of its own.
 const MOST_PAGES: usize = 20;
+/// Most nodes that are read, one by one.
+const MOST_NODES: usize = 20;
+
+/// Who asks which cluster, as kubectl's options say it.
+#[derive(Debug, Default)]
+pub(crate) struct Whence<'a> {
+    pub(crate) kubeconfig: Option<&'a Path>,
+    pub(crate) context: Option<&'a str>,
+    pub(crate) namespace: Option<&'a str>,
+    /// The user, and the groups, to act for.
+    pub(crate) user: Option<&'a str>,
+    pub(crate) groups: &'a [String],
+}
 
 /// A namespace of a cluster.
 pub(crate) struct Connection {
@@ -39,16 +53,13 @@ pub(crate) struct Found {
 
 impl Connection {
     /// Finds the cluster as kubectl does; without a kubeconfig, the one that this runs in.
-    pub(crate) async fn open(
-        kubeconfig: Option<&Path>,
-        context: Option<&str>,
-        namespace: Option<&str>,
-    ) -> anyhow::Result<Self> {
+    pub(crate) async fn open(whence: &Whence<'_>) -> anyhow::Result<Self> {
+        let context = whence.context;
         let options = KubeConfigOptions {
             context: context.map(ToOwned::to_owned),
             ..KubeConfigOptions::default()
         };
-        let config = match kubeconfig {
+        let config = match whence.kubeconfig {
             Some(path) => {
                 let kubeconfig =
                     Kubeconfig::read_from(path).context("could not read the kubeconfig")?;
@@ -61,10 +72,14 @@ impl Connection {
                 .map_err(anyhow::Error::new),
             None => Config::infer().await.map_err(anyhow::Error::new),
         };
-        let config = config.context("could not find out how to reach the API server")?;
+        let mut config = config.context("could not find out how to reach the API server")?;
+        if let Some(user) = whence.user {
+            config.auth_info.impersonate = Some(user.to_owned());
+            config.auth_info.impersonate_groups = Some(whence.groups.to_vec());
+        }
         let client = coppice::controller::client(config)
             .context("could not make a client for the API server")?;
-        Ok(Self::new(client, namespace))
+        Ok(Self::new(client, whence.namespace))
     }
 
     fn new(client: Client, namespace: Option<&str>) -> Self {
@@ -96,6 +111,27 @@ impl Connection {
                     "goes on without the {kind} of {}: {error:#}",
                     self.source()
                 )),
+            }
+        }
+        let pods = pods_in(&objects);
+        let of_pods = Needed::of(&pods);
+        if of_pods.claims {
+            match self.list("api/v1", "persistentvolumeclaims", "").await {
+                Ok(pages) => objects.extend(pages),
+                Err(error) => warnings.push(format!(
+                    "goes on without the claims of {}: {error:#}",
+                    self.source()
+                )),
+            }
+        }
+        for name in of_pods.nodes.iter().take(MOST_NODES) {
+            let request = Request::new("/api/v1/nodes").get(name, &GetParams::default())?;
+            match self.call(request).await {
+                Ok(node) => objects.push(node),
+                Err(error) => {
+                    warnings.push(format!("goes on without the node {name}: {error:#}"));
+                    break;
+                }
             }
         }
         Ok(Found { objects, warnings })
@@ -173,6 +209,47 @@ impl Connection {
     }
 }
 
+/// The Pods in what was read.
+fn pods_in(found: &[Value]) -> Vec<&Value> {
+    let lists = found.iter().filter(|list| list["kind"] == "PodList");
+    let items = lists.filter_map(|list| list["items"].as_array());
+    items.flatten().collect()
+}
+
+/// What else can tell why Pods are not well.
+#[derive(Debug, PartialEq, Eq)]
+struct Needed {
+    /// Whether any that is not ready uses a claim.
+    claims: bool,
+    /// The nodes of those that are not ready.
+    nodes: BTreeSet<String>,
+}
+
+impl Needed {
+    fn of(pods: &[&Value]) -> Self {
+        let is_ready = |pod: &&&Value| {
+            let conditions = pod["status"]["conditions"].as_array();
+            let mut conditions = conditions.into_iter().flatten();
+            conditions.any(|one| one["type"] == "Ready" && one["status"] == "True")
+        };
+        let unwell: Vec<&&Value> = pods.iter().filter(|pod| !is_ready(pod)).collect();
+        let volumes = unwell
+            .iter()
+            .filter_map(|pod| pod["spec"]["volumes"].as_array())
+            .flatten();
+        let mut claims = volumes.filter(|volume| {
+            volume["persistentVolumeClaim"].is_object() || volume["ephemeral"].is_object()
+        });
+        let nodes = unwell
+            .iter()
+            .filter_map(|pod| pod["spec"]["nodeName"].as_str());
+        Self {
+            claims: claims.next().is_some(),
+            nodes: nodes.map(ToOwned::to_owned).collect(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
@@ -241,6 +318,41 @@ mod tests {
             "{}",
             asked[2]
         );
+    }
+
+    #[tokio::test]
+    async fn claims_and_nodes_are_read_of_pods_that_are_not_ready() {
+        let pod = |node: &str, ready: &str, volume: Value| {
+            json!({
+                "spec": {"nodeName": node, "volumes": [volume]},
+                "status": {"conditions": [{"type": "Ready", "status": ready}]},
+            })
+        };
+        let claim = json!({"persistentVolumeClaim": {"claimName": "data"}});
+        let pods = [
+            pod("a", "True", json!({})),
+            pod("b", "False", json!({})),
+            pod("c", "False", claim),
+        ];
+        let (connection, asked) = cluster(vec![
+            ("supervisiontrees/shop", 200, json!({})),
+            ("/pods", 200, json!({"kind": "PodList", "items": pods})),
+            ("/nodes/b", 200, json!({"kind": "Node"})),
+            ("/nodes/", 403, refused(403, "Forbidden")),
+            ("", 200, json!({"kind": "List", "items": []})),
+        ]);
+        let found = connection.read("shop").await.unwrap();
+        assert_eq!(found.objects.len(), 6);
+        assert_eq!(found.warnings.len(), 1);
+        assert!(
+            found.warnings[0].contains("without the node c"),
+            "{:?}",
+            found.warnings
+        );
+        let asked = asked.lock().unwrap();
+        let of = |path: &str| asked.iter().filter(|asked| asked.contains(path)).count();
+        assert_eq!(of("/persistentvolumeclaims"), 1);
+        assert_eq!([of("/nodes/a"), of("/nodes/b"), of("/nodes/c")], [0, 1, 1]);
     }
 
     #[tokio::test]

@@ -17,7 +17,7 @@ use coppice::identify;
 use coppice::why::{self, Account, Ask, Refusal, Told};
 use jiff::Timestamp;
 
-use cluster::Connection;
+use cluster::{Connection, Whence};
 
 /// The exit code for a question that has no answer: no such tree or child, or a file with something else in it.
 const REFUSED: u8 = 2;
@@ -53,6 +53,19 @@ struct Cluster {
     /// The kubeconfig [default: as kubectl finds it]
     #[arg(long, global = true, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
+
+    /// The user to act for, where the one of the context may
+    #[arg(long = "as", global = true, value_name = "USER")]
+    user: Option<String>,
+
+    /// A group to act for, with --as; may be given several times
+    #[arg(
+        long = "as-group",
+        global = true,
+        value_name = "GROUP",
+        requires = "user"
+    )]
+    groups: Vec<String>,
 }
 
 /// What to do.
@@ -67,7 +80,8 @@ const LONG_ABOUT: &str = "\
 Say what is wrong with a tree, what proves it, what was decided, what happens next, and what to do.
 
 Each child is told of that is not well or had a fault in the last hour; with CHILD that one, whatever it is, and what is
-below it. Only reads: the tree, its Workers and Pods, and the Events of its namespace. With -f nothing is read but the file,
+below it. Only reads: the tree, its Workers and Pods, the Events of its namespace, and of Pods that are not ready their claims
+and nodes. With -f nothing is read but the file,
 which holds the same as `kubectl get -o yaml` prints it; without a tree in it, each object is answered for as
 `coppice identify -f` does.";
 
@@ -92,7 +106,7 @@ struct Why {
     child: Option<String>,
 
     /// A file instead of a cluster; - is standard input
-    #[arg(short, long = "filename", value_name = "FILE", conflicts_with_all = ["context", "kubeconfig"])]
+    #[arg(short, long = "filename", value_name = "FILE", conflicts_with_all = ["context", "kubeconfig", "user"])]
     file: Option<PathBuf>,
 
     /// How to print it
@@ -176,11 +190,13 @@ fn why(cluster: &Cluster, options: &Why) -> anyhow::Result<ExitCode> {
         .context("could not start the runtime")?;
     let name = options.tree.as_deref().unwrap_or_default();
     let (source, objects) = runtime.block_on(async {
-        let connection = Connection::open(
-            cluster.kubeconfig.as_deref(),
-            cluster.context.as_deref(),
-            cluster.namespace.as_deref(),
-        )
+        let connection = Connection::open(&Whence {
+            kubeconfig: cluster.kubeconfig.as_deref(),
+            context: cluster.context.as_deref(),
+            namespace: cluster.namespace.as_deref(),
+            user: cluster.user.as_deref(),
+            groups: &cluster.groups,
+        })
         .await?;
         let found = connection.read(name).await?;
         for warning in found.warnings {

@@ -234,6 +234,34 @@ async fn failures_wait_longer_each_time_and_the_second_brings_a_list() {
 }
 
 /// It is listed now and then, ever more seldom, and its trees are told.
+/// An outage of a minute: what decisions rest on is asked for every 5 s, the rest every 20 s.
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_is_gone_is_asked_seldom() {
+    let (client, log) = testing::client(|_: &Seen| Answer::Json(503, json!({})));
+    let around = surroundings(client);
+    {
+        let mut views = around.views.lock();
+        views.replace::<Workers>(None, "1", Vec::new());
+        views.replace::<Pods>(None, "1", Vec::new());
+        views.replace::<PodEvents>(None, "1", Vec::new());
+        views.replace::<ClaimEvents>(None, "1", Vec::new());
+        views.replace::<Claims>(None, "1", Vec::new());
+        views.replace::<Quotas>(None, "1", Vec::new());
+    }
+    let _watches = start(&around, &[]);
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    let asked = |path: &str| {
+        let log = log.lock().unwrap();
+        let hits = log.iter().filter(|seen| seen.target.ends_with(path));
+        hits.count()
+    };
+    let needed = ["/supervisiontrees", "/workers", "/pods", "/nodes"];
+    assert_eq!(needed.map(asked), [16; 4]);
+    let hoped = ["/persistentvolumeclaims", "/resourcequotas"];
+    assert_eq!(hoped.map(asked), [9; 2]);
+    assert_eq!(asked("/events"), 2 * 9, "of Pods and of claims");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_may_be_listed_but_not_watched_is_listed_every_few_seconds() {
     let (client, log) = testing::client(|seen: &Seen| {
