@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod beside;
 mod groups;
 mod harness;
 mod heal;

@@ -92,6 +92,39 @@ fn what_dies_together_is_one_restart() {
     assert_eq!(lab.state(), "TFF AllUp");
 }
 
+/// A drain evicts one Pod after another: what its first one began takes in the others.
+#[test]
+fn what_is_disrupted_together_is_one_restart_and_costs_nothing() {
+    for (strategy, restarted) in [
+        ("OneForAll", ["a", "b", "c"]),
+        ("RestForOne", ["", "b", "c"]),
+    ] {
+        for apart in [0, 1] {
+            let mut lab = group(&format!("strategy: {strategy}"), &["a", "b", "c"]);
+            let since = lab.log.len();
+            lab.evict("b", 0);
+            lab.run(apart);
+            if lab.live("c") == [0] {
+                lab.evict("c", 0);
+            }
+            lab.run(60);
+            for child in ["a", "b", "c"] {
+                let create = format!("create {child}/");
+                let created = lab.log[since..].iter().filter(|l| l.starts_with(&create));
+                let expected = usize::from(restarted.contains(&child));
+                assert_eq!(
+                    created.count(),
+                    expected,
+                    "{strategy} {child}: {:?}",
+                    lab.log
+                );
+            }
+            assert_eq!(lab.charges("(root)"), charges(&[]));
+            assert_eq!(lab.state(), "TFF AllUp");
+        }
+    }
+}
+
 #[test]
 fn a_failed_restart_begins_at_the_first_under_one_for_all() {
     let mut lab = group("strategy: OneForAll", &["a", "b", "c"]);
