@@ -146,7 +146,7 @@ impl Engine<'_> {
         let from = match self.tree.parent_policy(child).strategy {
             Strategy::OneForOne => return None,
             Strategy::OneForAll => *self.tree.nodes[supervisor].children.first()?,
-            Strategy::RestForOne => child,
+            Strategy::RestForOne => self.reached(supervisor).map_or(child, |id| id.min(child)),
         };
         if self.mode_from_above(child) != Mode::Up || self.starts_alone(child) {
             return None;
@@ -158,6 +158,35 @@ impl Engine<'_> {
         let others = self.tree.from_child(from).iter().filter(begins).count();
         self.begin_restart(supervisor, from, why);
         Some(others)
+    }
+
+    /// How far the restart has come that a supervisor is in the middle of: the first of its members that has not been started
+    /// again. What restarts the supervisor's children next goes on from there at the latest, or it would forget this one and
+    /// those after it.
+    fn reached(&self, supervisor: NodeId) -> Option<NodeId> {
+        let operation = self.operation_of(supervisor)?;
+        let is_ordered = self.tree.policy(supervisor)?.ordered;
+        let is_open = |id: &NodeId| {
+            // What starts together with the others is not made to wait for them, and may go on.
+            let is_begun = !is_ordered && self.has_live_pods(*id, operation.since_time.0);
+            Self::is_member(operation, self.name(*id)) && !is_begun && !self.has_got_up(*id)
+        };
+        (operation.kind == OperationKind::Restart)
+            .then(|| self.enabled_children(supervisor).find(is_open))
+            .flatten()
+    }
+
+    /// Whether a child has started in its present incarnation, whatever has become of what is below it since.
+    fn has_got_up(&self, id: NodeId) -> bool {
+        let name = self.name(id);
+        let is_noted = match self.memory.workers.get(name) {
+            Some(worker) => worker.started,
+            None => self
+                .memory
+                .supervisor(name)
+                .is_some_and(|record| record.started_time.is_some()),
+        };
+        is_noted || self.has_started(id)
     }
 
     /// Whether a child was added, or enabled, when the others ran already, and has not started since: that it cannot start is

@@ -169,7 +169,7 @@ impl Engine<'_> {
     }
 
     /// Whether a node has live Pods that were created since that time.
-    fn has_live_pods(&self, id: NodeId, since: Timestamp) -> bool {
+    pub(super) fn has_live_pods(&self, id: NodeId, since: Timestamp) -> bool {
         match self.tree.leaf(id) {
             Some(_) => self.replicas.get(&id).is_some_and(|replicas| {
                 replicas

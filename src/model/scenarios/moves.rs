@@ -101,6 +101,72 @@ fn a_child_that_moves_into_a_group_restarts_with_it_whenever_the_operator_crashe
     }
 }
 
+/// A restart of those from `b` on waits for `b`; `e`, which has moved there meanwhile and is the last, dies. The restart
+/// goes on from the earlier of the two, so that it forgets nobody.
+#[test]
+fn a_death_after_those_that_are_restarted_does_not_end_their_restart() {
+    for (startup, after) in [("Ordered", "-b +b +c +e"), ("Parallel", "-c +b +c +e")] {
+        let children = [
+            supervisor(
+                "g",
+                "",
+                &format!("strategy: RestForOne, startup: {startup}"),
+            ),
+            worker("a", "g", ""),
+            worker("b", "g", ""),
+            worker("c", "g", ""),
+            supervisor("h", "", "strategy: OneForAll"),
+            worker("e", "h", ""),
+        ];
+        let mut lab = Lab::new(&format!("children:\n{}", children.concat()));
+        lab.stopping.insert("c".into(), 8);
+        lab.run(20);
+        let mut since = lab.log.len();
+        if startup == "Ordered" {
+            lab.behave("b", Behaviour::Hang);
+        }
+        lab.kill("b", 0, 1);
+        lab.run(2);
+        if startup == "Ordered" {
+            // b is being started, and c is not yet.
+            lab.run(10);
+            assert_eq!((lab.live("b"), lab.live("c").len()), (vec![0], 0));
+            since = lab.log.len();
+        }
+        lab.edit(|spec| spec.children[5].parent = Some("g".into()));
+        lab.run(1);
+        lab.kill("e", 0, 1);
+        lab.run(3);
+        assert!(lab.live("c").is_empty(), "{startup}: it is not c's turn");
+        let operation = lab.record("g").unwrap().operation.clone().unwrap();
+        assert_eq!(operation.children, ["b", "c", "e"], "{startup}");
+        lab.behave("b", Behaviour::Healthy);
+        lab.run(20);
+        assert_eq!(trace(&lab, since), after, "{startup}");
+        assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+        let charged = [("b".into(), 1), ("e".into(), 1)];
+        assert_eq!(lab.charges("g"), BTreeMap::from(charged), "{startup}");
+    }
+}
+
+/// What starts together with the others may go on: whoever dies meanwhile does not make it begin again.
+#[test]
+fn a_death_beside_one_that_is_being_started_does_not_stop_that_one() {
+    let children = [worker("a", "", ""), worker("b", "", "")].concat();
+    let spec = format!("strategy: RestForOne\nstartup: Parallel\nchildren:\n{children}");
+    let mut lab = Lab::new(&spec);
+    lab.run(20);
+    lab.behave("a", Behaviour::Hang);
+    lab.kill("a", 0, 1);
+    lab.run(10);
+    let uid = lab.pod_mut("a", 0).uid.clone();
+    let since = lab.log.len();
+    lab.kill("b", 0, 1);
+    lab.run(10);
+    assert_eq!(trace(&lab, since), "+b");
+    assert_eq!(lab.pod_mut("a", 0).uid, uid);
+}
+
 /// A name that stands for another kind of child begins anew. The window is that of the parent, and is kept.
 #[test]
 fn a_worker_that_becomes_a_supervisor_and_one_again_is_removed_and_added() {

@@ -3,7 +3,7 @@
 //! Rule: a trace names stops (`-a`) and starts (`+a`) in the order in which they were asked for.
 
 use super::{charges, supervisor, trace, worker};
-use crate::model::lab::Lab;
+use crate::model::lab::{Behaviour, Lab};
 
 const DEEP: &str = "
 strategy: OneForAll
@@ -63,6 +63,34 @@ fn a_restart_above_swallows_what_goes_on_below() {
         (charges(&[]), charges(&[("db", 1)]))
     );
     assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+}
+
+/// A restart of the group has started the supervisor `web`, which restarts a child of its own when the last of the group
+/// fails to start: that is no reason to stop `web`.
+#[test]
+fn a_supervisor_that_was_started_again_is_not_stopped_for_one_after_it() {
+    let children = [
+        worker("db", "", ""),
+        supervisor("web", "", "strategy: OneForAll"),
+        worker("api", "web", ""),
+        worker("log", "", ""),
+    ];
+    let spec = format!("strategy: RestForOne\nchildren:\n{}", children.concat());
+    let mut lab = Lab::new(&spec);
+    lab.run(20);
+    lab.behave("log", Behaviour::Hang);
+    lab.kill("db", 0, 1);
+    lab.run(15);
+    lab.behave("api", Behaviour::Hang);
+    lab.kill("api", 0, 1);
+    lab.run(5);
+    let since = lab.log.len();
+    let uid = lab.pod_mut("api", 0).uid.clone();
+    lab.behave("log", Behaviour::Healthy);
+    lab.kill("log", 0, 1);
+    lab.run(10);
+    assert_eq!(trace(&lab, since), "+log");
+    assert_eq!(lab.pod_mut("api", 0).uid, uid);
 }
 
 #[test]

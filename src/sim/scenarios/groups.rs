@@ -4,11 +4,11 @@
 //! only what is the same then is asked for.
 
 use super::HEALTHY;
-use crate::sim::cluster::Behaviour::{Crash, Healthy};
+use crate::sim::cluster::Behaviour::{Crash, Hang, Healthy};
 use crate::sim::scenario::Scenario;
 use crate::sim::scenario::Step::{
     Behave, Crash as OperatorsCrash, Delete, DeletePod, Evict, Kill, PowerOff, PowerOn, Pressure,
-    Vanish,
+    Set, Vanish,
 };
 
 /// Four workers of which none runs without the others.
@@ -90,6 +90,17 @@ children:
 - {name: api, parent: web, worker: {}}
 - {name: ui, parent: web, worker: {}}
 - {name: log, worker: {}}
+";
+
+/// A group whose restart takes long, and a worker that can be moved into it.
+const SLOW_REST: &str = "
+strategy: OneForAll
+children:
+- name: g
+  supervisor: {strategy: RestForOne}
+- {name: b, parent: g, worker: {}}
+- {name: c, parent: g, worker: {}}
+- {name: e, worker: {}}
 ";
 
 /// A group with a `Stable` worker.
@@ -284,6 +295,20 @@ fn deaths_in_restarts() -> Vec<Scenario> {
             HEALTHY,
             vec![(20, Kill("c", 0, 1)), (22, Kill("a", 0, 1))],
         ),
+        Scenario::new(
+            "rest_for_one_one_that_moves_after_the_set_dies_in_the_start",
+            SLOW_REST,
+            160,
+            HEALTHY,
+            vec![
+                (20, Behave("b", Hang)),
+                (20, Kill("b", 0, 1)),
+                (40, Set("children.e.parent", "g")),
+                (60, Kill("e", 0, 1)),
+                (80, Behave("b", Healthy)),
+            ],
+        )
+        .costs("2 deaths; (root) #1 0 charges; g #1 2 charges; b #3, c #3, e #2"),
     ]
 }
 
