@@ -344,13 +344,15 @@ impl Place<'_> {
     }
 
     /// When a death may be judged of which nothing but the signal is known: Events that say who sent it may come a moment
-    /// later. Nobody waits for a restart meanwhile: the kubelet makes it. Where Coppice does, only a death that would have
-    /// its supervisor give up waits.
+    /// later. Nobody waits for a restart meanwhile: the kubelet makes it. Where Coppice does, only a death waits that would
+    /// have its supervisor give up, or be the last of its replica, which is not started again.
     fn settles_at(&self, pod: &PodView, death: &Death, memory: &Memory) -> Option<Timestamp> {
-        let is_open = matches!(
+        let finishes = death.clean && self.leaf.settings.restart == Restart::Transient;
+        let is_signal = matches!(
             death.fault.class,
             Class::SigkillUnattributed | Class::SigtermUnattributed
         );
+        let is_open = is_signal || (finishes && is_probed(pod));
         let ended = death.fault.at?;
         // A clock that is ahead of ours says nothing of when that was.
         let is_fresh = is_open && ended <= self.now && !pod.is_crash_looping();
@@ -358,7 +360,7 @@ impl Place<'_> {
             // Its Pod may go at any moment, and the death with it.
             return None;
         }
-        let waits = death.way == Way::InPlace || self.is_last(memory);
+        let waits = death.way == Way::InPlace || finishes || self.is_last(memory);
         (is_fresh && waits).then(|| after(ended, SETTLE_SECONDS))
     }
 
@@ -461,6 +463,12 @@ fn is_clean(pod: &PodView, leaf: &Leaf<'_>, fault: &Fault) -> bool {
     fault.class.is_own_end()
         && pod.judged().count() > 0
         && ends.all(|end| end.is_some_and(|end| leaf.is_clean(end.exit_code)))
+}
+
+/// Whether a container has a probe for which the kubelet may have ended it.
+fn is_probed(pod: &PodView) -> bool {
+    let mut specs = pod.spec.containers.iter();
+    specs.any(|spec| spec.liveness.is_some() || spec.startup.is_some())
 }
 
 /// Whether only some of the containers have ended, and all of these cleanly, where the type allows that.

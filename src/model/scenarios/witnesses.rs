@@ -7,12 +7,13 @@ use std::sync::Arc;
 use super::{ONE, charges, worker};
 use crate::model::fault::{EventView, ObjectRef};
 use crate::model::lab::{Behaviour, Lab};
+use crate::model::pod::{ContainerSpecView, ProbeView};
 use crate::model::world::{Change, Refusal};
 
-/// What is told now of the Pod that a slot stands on.
+/// What is told now of the Pod that was made last.
 fn tell(lab: &mut Lab, reason: &str, message: &str) {
     let now = lab.now;
-    let pod = lab.pod_mut("a", 0);
+    let pod = lab.world.workers["a"].pods.last().unwrap();
     let (name, uid) = (pod.name.clone(), pod.uid.clone());
     let event = EventView {
         object: ObjectRef {
@@ -111,6 +112,72 @@ fn only_a_death_that_decides_delays_a_restart_of_ours() {
     assert!(!lab.message().contains("given up"), "{}", lab.message());
     lab.run(5);
     assert_eq!(lab.state(), "FFT GaveUp", "{}", lab.message());
+}
+
+/// A tree of one `Transient` worker with these settings, up for five seconds, and whether its container has a liveness probe.
+fn transient(settings: &str, is_probed: bool) -> Lab {
+    let child = worker("a", "", &format!("restart: Transient{settings}"));
+    let mut lab = Lab::new(&format!("children:\n{child}"));
+    lab.run(5);
+    let probe = ProbeView {
+        initial_delay: 0,
+        period: 10,
+        failure_threshold: 3,
+        timeout: 1,
+    };
+    let container = ContainerSpecView {
+        name: "app".into(),
+        liveness: is_probed.then_some(probe),
+        ..ContainerSpecView::default()
+    };
+    let pod = lab.pod_mut("a", 0);
+    Arc::make_mut(&mut pod.spec).containers.push(container);
+    lab
+}
+
+/// It is not started again, so that evidence which comes too late would be of no use.
+#[test]
+fn an_end_that_looks_clean_waits_a_moment_for_a_probe_that_made_it() {
+    let clean = ", cleanExitCodes: [0, 143]";
+    let failing = "Liveness probe failed: HTTP probe failed with statuscode: 500";
+    let killed = [
+        ("", 0, true, "Killing", KILLING),
+        (clean, 143, true, "Killing", KILLING),
+        // The code says itself that somebody told it to stop, whatever its spec is.
+        (clean, 143, false, "Unhealthy", failing),
+    ];
+    for (settings, code, is_probed, reason, message) in killed {
+        let mut lab = transient(settings, is_probed);
+        lab.kill("a", 0, code);
+        lab.run(1);
+        assert_eq!(lab.state(), "FTF Starting", "{}", lab.message());
+        tell(&mut lab, reason, message);
+        lab.run(10);
+        assert_eq!(classes(&lab), ["LivenessProbeKilled"]);
+        assert_eq!(lab.charges("(root)"), charges(&[("a", 1)]));
+        assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    }
+}
+
+#[test]
+fn an_end_that_looks_clean_is_clean_when_nothing_else_becomes_known() {
+    let clean = ", cleanExitCodes: [0, 143]";
+    for (settings, code, is_probed, waits) in [
+        ("", 0, true, true),
+        (clean, 143, false, true),
+        ("", 0, false, false),
+    ] {
+        let mut lab = transient(settings, is_probed);
+        lab.kill("a", 0, code);
+        lab.run(1);
+        let has_finished = lab.state() == "TFF Finished";
+        assert_eq!(has_finished, !waits, "{code}: {}", lab.message());
+        lab.run(4);
+        assert_eq!(lab.state(), "TFF Finished", "{code}: {}", lab.message());
+        tell(&mut lab, "Killing", KILLING);
+        lab.run(10);
+        assert_eq!(lab.charges("(root)"), charges(&[]), "it has been judged");
+    }
 }
 
 #[test]
