@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, Patch, PatchParams};
-use kube::{Api, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
 use super::audit::milliseconds;
@@ -35,6 +35,9 @@ pub(super) async fn measure() -> Result<Vec<Figure>> {
     Subject::Coppice
         .until_ready(&rig.client(), &namespace, TREES)
         .await?;
+    for number in 0..TREES {
+        fill_windows(rig.client(), &namespace, &format!("deep-{number}")).await?;
+    }
 
     let pods: Api<Pod> = Api::namespaced(rig.client(), &namespace);
     let list = pods.list_metadata(&ListParams::default()).await?;
@@ -96,14 +99,55 @@ pub(super) async fn measure() -> Result<Vec<Figure>> {
     ])
 }
 
-/// A root that restarts all its children, and a chain of supervisors below it whose windows are full from the start: they
-/// allow no restart.
+/// Writes into the status of a tree what a death at each level would have left there a moment ago, so that every window is
+/// full.
+async fn fill_windows(client: Client, namespace: &str, name: &str) -> Result<()> {
+    let trees = trees(client, namespace);
+    let mut tree = trees.get(name).await?;
+    let records = tree.data["status"]["supervisors"]
+        .as_array_mut()
+        .with_context(|| format!("{name} has no supervisors in its status"))?;
+    let mut filled = 0;
+    for number in 1..=DEPTH {
+        let child = if number == DEPTH {
+            "deepest".to_owned()
+        } else {
+            level(number + 1)
+        };
+        let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let charge = json!([{"child": child, "times": [now]}]);
+        for record in records
+            .iter_mut()
+            .filter(|one| one["name"] == level(number))
+        {
+            record["charges"] = charge.clone();
+            filled += 1;
+        }
+    }
+    ensure!(
+        filled == DEPTH,
+        "{name} has {filled} of {DEPTH} supervisors"
+    );
+    let patch = Patch::Merge(json!({"status": {"supervisors": records}}));
+    trees
+        .patch_status(name, &PatchParams::default(), &patch)
+        .await?;
+    Ok(())
+}
+
+fn level(number: usize) -> String {
+    format!("level-{number}")
+}
+
+/// A root that restarts all its children, and a chain of supervisors below it that allow one restart each.
 fn deep_tree(name: &str) -> Value {
-    let level = |number: usize| format!("level-{number}");
+    let settings = json!({
+        "strategy": "OneForAll",
+        "intensity": {"maxRestarts": 1, "periodSeconds": 3600},
+    });
     let mut children = vec![worker("bystander", 1)];
     for number in 1..=DEPTH {
-        let mut child =
-            json!({"name": level(number), "supervisor": {"intensity": {"maxRestarts": 0}}});
+        let mut child = json!({"name": level(number), "supervisor": settings});
         if number > 1 {
             child["parent"] = level(number - 1).into();
         }
