@@ -24,17 +24,19 @@ fn one(settings: &str) -> String {
 
 /// A tree with these settings, whose two workers start one after another.
 fn ordered(settings: &str) -> String {
-    let children = ["a", "b"].map(|name| worker(name, "", ""));
-    format!(
-        "startup: Ordered\n{settings}\nchildren:\n{}",
-        children.concat()
-    )
+    ordered_of(settings, &["a", "b"])
 }
 
-/// A tree whose two workers stand below a supervisor that allows no restart.
-fn below_web() -> String {
+/// The same with these workers.
+fn ordered_of(settings: &str, names: &[&str]) -> String {
+    let children: String = names.iter().map(|name| worker(name, "", "")).collect();
+    format!("startup: Ordered\n{settings}\nchildren:\n{children}")
+}
+
+/// A tree whose two workers stand below a supervisor with these settings.
+fn below_web(settings: &str) -> String {
     let children = [
-        supervisor("web", "", NO_RESTART),
+        supervisor("web", "", settings),
         worker("a", "web", ""),
         worker("b", "web", ""),
     ];
@@ -44,6 +46,19 @@ fn below_web() -> String {
 /// From now on the worker behaves so; some seconds go by.
 fn behave(lab: &mut Lab, behaviour: Behaviour, seconds: i64) {
     lab.behave("a", behaviour);
+    lab.run(seconds);
+}
+
+/// That worker takes long to stop.
+fn slow<'a>(lab: &'a mut Lab, child: &str) -> &'a mut Lab {
+    lab.stopping.insert(child.into(), 8);
+    lab
+}
+
+/// Ten seconds go by, a worker ends with that code, and some more seconds go by.
+fn end(lab: &mut Lab, child: &str, code: i32, seconds: i64) {
+    lab.run(10);
+    lab.kill(child, 0, code);
     lab.run(seconds);
 }
 
@@ -64,19 +79,24 @@ fn refuse_worker(lab: &mut Lab, code: u16, reason: &str, message: &str, seconds:
     }
 }
 
-#[test]
-fn every_situation_is_described_with_its_reason_in_words() {
-    let mut reasons = BTreeSet::new();
-    let rows = [
+fn all() -> Vec<Row> {
+    [
         rows::starting(),
+        rows::operations(),
         rows::changing(),
         rows::waiting(),
         rows::held(),
         rows::faults(),
+        rows::given_up(),
         rows::resting(),
     ]
-    .concat();
-    for (spec, happens, state, message) in rows {
+    .concat()
+}
+
+#[test]
+fn every_situation_is_described_with_its_reason_in_words() {
+    let mut reasons = BTreeSet::new();
+    for (spec, happens, state, message) in all() {
         let mut lab = Lab::new(&spec);
         happens(&mut lab);
         assert_eq!((lab.state().as_str(), lab.message()), (state, message));

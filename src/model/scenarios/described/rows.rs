@@ -1,9 +1,13 @@
-//! The situations of a tree, one row for each.
+//! The situations of a tree, one row for each. Those of its supervisors are in the folder.
 //!
 //! Rule: a row says how a tree gets there, and what a person reads then.
 
+mod supervisors;
+
+pub(super) use supervisors::{given_up, operations};
+
 use super::super::{ONE, lose, many, stable, worker};
-use super::{NO_RESTART, Row, behave, below_web, one, ordered, refuse_worker};
+use super::{NO_RESTART, Row, behave, end, one, ordered, refuse_worker};
 use crate::model::lab::Behaviour;
 use crate::model::world::Unseen;
 
@@ -47,17 +51,6 @@ pub(super) fn starting() -> Vec<Row> {
             },
             "FTF Restarting",
             "a/0 is being restarted: container app ended with exit code 1 after 5 s; the next restart is due at 2027-01-15T08:00:16Z",
-        ),
-        (
-            ordered("strategy: OneForAll"),
-            |lab| {
-                lab.stopping.insert("b".into(), 8);
-                lab.run(10);
-                lab.kill("a", 0, 1);
-                lab.run(1);
-            },
-            "FTF Restarting",
-            "(root) restarts all its children, because a: container app ended with exit code 1 after 9 s; b is being stopped",
         ),
     ]
 }
@@ -159,17 +152,6 @@ pub(super) fn waiting() -> Vec<Row> {
             "FTF CreateRefused",
             "a: the Worker could not be created (422 Invalid): no",
         ),
-        (
-            below_web(),
-            |lab| {
-                lab.stopping.insert("b".into(), 8);
-                lab.run(10);
-                lab.kill("a", 0, 1);
-                lab.run(1);
-            },
-            "FTF Restarting",
-            "web gives up and stops its children, then (root) decides what is restarted: a: container app ended with exit code 1 after 9 s; 1 death within 60 s at web, which allows 0",
-        ),
     ]
 }
 
@@ -262,16 +244,6 @@ pub(super) fn faults() -> Vec<Row> {
             "Pods may not be watched, so what happens to them is not noticed until that is allowed again: pods is forbidden",
         ),
         (
-            format!("{NO_RESTART}{ONE}"),
-            |lab| {
-                lab.run(10);
-                lab.kill("a", 0, 1);
-                lab.settle();
-            },
-            "FFT GaveUp",
-            "(root) gave up on a: container app ended with exit code 1 after 9 s; 1 death within 60 s at (root), which allows 0; tried again at 2027-01-15T08:00:40Z, or by `retryAt` or an edit of its template",
-        ),
-        (
             ONE.into(),
             |lab| {
                 lab.run(10);
@@ -301,21 +273,13 @@ pub(super) fn resting() -> Vec<Row> {
         ),
         (
             [one("restart: Transient"), worker("b", "", "")].concat(),
-            |lab| {
-                lab.run(10);
-                lab.kill("a", 0, 0);
-                lab.run(5);
-            },
+            |lab| end(lab, "a", 0, 5),
             "TFF AllUp",
             "1 worker is up; a has ended",
         ),
         (
             one("restart: Transient"),
-            |lab| {
-                lab.run(10);
-                lab.kill("a", 0, 0);
-                lab.run(5);
-            },
+            |lab| end(lab, "a", 0, 5),
             "TFF Finished",
             "all children have ended as their types allow",
         ),
