@@ -115,3 +115,13 @@ fn every_situation_is_described_with_its_reason_in_words() {
         "it is that of another condition"
     );
 }
+
+/// The page shows a line of a tree, which is one that is tested here.
+#[test]
+fn the_page_about_strategies_shows_a_line_that_trees_say() {
+    let page = include_str!("../../../docs/strategies.md");
+    let after = page.split_once("how far it has come:\n\n```\n").unwrap().1;
+    let line = after.split_once("\n```").unwrap().0;
+    let is_said = all().iter().any(|(_, _, _, message)| *message == line);
+    assert!(is_said, "nothing says: {line}");
+}
