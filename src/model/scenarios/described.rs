@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 
 use super::{supervisor, worker};
 use crate::api::conditions::Reason;
+use crate::model::engine::Engine;
 use crate::model::lab::{Behaviour, Lab};
+use crate::model::tree::Tree;
 use crate::model::window::after;
 use crate::model::world::Refusal;
 
@@ -113,6 +115,29 @@ fn every_situation_is_described_with_its_reason_in_words() {
         untold,
         [Reason::NotSuspended],
         "it is that of another condition"
+    );
+}
+
+/// A person reads the first situation; the others would be told in the same way.
+#[test]
+fn each_slot_says_what_it_waits_for() {
+    let told = |lab: &Lab| -> Vec<String> {
+        let tree = &lab.world.tree;
+        let tree = Tree::parse(&tree.name, &tree.spec).unwrap();
+        let all = Engine::new(&tree, &lab.world, lab.now).situations();
+        all.into_iter().map(|situation| situation.message).collect()
+    };
+    let mut lab = Lab::new(&ordered(""));
+    behave(&mut lab, Behaviour::Hang, 5);
+    let of_a = "a/0 is starting (Pod t-a-090004af2d)";
+    assert_eq!(told(&lab), [of_a, "b/0 waits for the children before it"]);
+    lab.vanish("a", 0);
+    assert_eq!(
+        told(&lab),
+        [
+            "a/0 is being created",
+            "b/0 waits for the children before it"
+        ]
     );
 }
 

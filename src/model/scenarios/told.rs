@@ -2,9 +2,9 @@
 //!
 //! Rule: an Event names the child, why, what it cost and what follows.
 
-use crate::model::lab::Lab;
+use crate::model::lab::{Behaviour, Lab};
 
-use super::{supervisor, worker};
+use super::{ONE, supervisor, worker};
 
 #[test]
 fn a_supervisor_that_gives_up_is_told_level_by_level() {
@@ -74,4 +74,25 @@ fn a_restart_of_a_group_is_told_with_its_size_and_its_time() {
             "Warning ChildAppExitedNonZero: b/0: container app ended with exit code 1 after 5 s; charged: restart 2 of 3 within 300 s at (root); restarted at 2027-01-15T08:00:21Z with 2 siblings",
         ]
     );
+}
+
+#[test]
+fn what_keeps_a_pod_from_starting_is_told_with_what_is_done_about_it() {
+    let all = [
+        (
+            Behaviour::NoImage,
+            "nope: not found; not charged; left alone, because restarting would not help",
+        ),
+        (
+            Behaviour::NoCapacity,
+            "Insufficient cpu.; not charged; starts by itself once that has passed",
+        ),
+    ];
+    for (behaviour, what_follows) in all {
+        let mut lab = Lab::new(ONE);
+        lab.behave("a", behaviour);
+        lab.run(90);
+        assert_eq!(lab.told.len(), 1, "{:?}", lab.told);
+        assert!(lab.told[0].ends_with(what_follows), "{:?}", lab.told);
+    }
 }
