@@ -2,7 +2,7 @@
 //! one for each trace of a real one.
 //!
 //! Rule: a row is the comment of its test, so that neither is there without the other. The comment begins with the result,
-//! `Same:` or `Differs (rule):`; a test of the same name elsewhere, without a result, belongs to the same row.
+//! `Same:` or `Differs (rule):`, and a rule has the number that `docs/from-erlang.md` gives it; a test of the same name elsewhere, without a result, belongs to the same row.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -50,12 +50,36 @@ fn the_page_is_current() {
 
 #[test]
 fn each_rule_is_a_heading_of_the_page_for_those_who_come_from_erlang() {
-    let text = fs::read_to_string(root().join("docs/from-erlang.md")).unwrap();
-    let headings = text.lines().filter_map(|line| line.strip_prefix("### "));
-    let anchors: Vec<String> = headings.map(anchor).collect();
     for (name, _, _) in RULES {
-        assert!(anchors.contains(&anchor(name)), "{name}");
+        assert!(number_of(name).is_some(), "{name}");
     }
+}
+
+#[test]
+fn the_differences_are_numbered_one_after_the_other() {
+    let numbers: Vec<usize> = differences().map(|(number, _)| number).collect();
+    assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>());
+}
+
+/// `Difference 8 (two tiers)`, says the comparison with a real supervisor where it leaves something out.
+#[test]
+fn the_comparison_names_differences_by_their_numbers() {
+    let mut named = 0;
+    for file in files("src/otp") {
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        for said in text.to_lowercase().split("difference ").skip(1) {
+            let Some((number, rest)) = said.split_once(" (") else {
+                continue;
+            };
+            let Ok(number) = number.parse() else {
+                continue;
+            };
+            let name = rest.split(')').next().unwrap_or_default();
+            assert_eq!(Some(number), number_of(name), "{}: {name}", file.display());
+            named += 1;
+        }
+    }
+    assert!(named > 5, "only {named} differences are named");
 }
 
 #[test]
@@ -73,6 +97,20 @@ fn a_comment_without_a_test_is_no_row() {
     let found = tests_in(source, "here");
     let found: Vec<_> = found.iter().map(|t| (&*t.name, &*t.comment)).collect();
     assert_eq!(found, [("x01_revival", "Same: A test, in two lines.")]);
+}
+
+#[test]
+fn a_test_that_does_not_run_shows_nothing() {
+    let source = "
+        /// Same: Nobody runs it.
+        #[test]
+        #[ignore = \"slow\"]
+        fn case_01_sup_start_normal() {}
+        /// Same: Somebody may not.
+        #[test]
+        #[cfg_attr(debug_assertions, ignore)]
+        fn x01_revival() {}";
+    assert!(tests_in(source, "here").is_empty());
 }
 
 #[test]
@@ -129,6 +167,7 @@ fn tests_in(source: &str, place: &str) -> Vec<Test> {
             .or_else(|| name.strip_prefix('x'));
         is_numbered.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
             && function.attrs.iter().any(is_test)
+            && !function.attrs.iter().any(is_ignored)
     });
     tests
         .map(|function| Test {
@@ -142,6 +181,42 @@ fn tests_in(source: &str, place: &str) -> Vec<Test> {
 fn is_test(attribute: &Attribute) -> bool {
     let last = attribute.path().segments.last();
     last.is_some_and(|segment| segment.ident == "test")
+}
+
+/// Whether a test with that attribute may be left out of a run.
+fn is_ignored(attribute: &Attribute) -> bool {
+    let path = attribute.path();
+    let under_condition = match &attribute.meta {
+        Meta::List(list) if path.is_ident("cfg_attr") => list.tokens.to_string(),
+        _ => String::new(),
+    };
+    path.is_ident("ignore") || under_condition.contains("ignore")
+}
+
+/// The differences that `docs/from-erlang.md` explains: number, and name in lower case.
+fn differences() -> impl Iterator<Item = (usize, String)> {
+    let text = fs::read_to_string(root().join("docs/from-erlang.md")).unwrap();
+    let headings = text.lines().filter_map(|line| line.strip_prefix("### "));
+    let parse = |heading: &str| {
+        let (number, name) = heading.split_once(". ")?;
+        Some((number.parse().ok()?, name.to_lowercase()))
+    };
+    headings
+        .map(|heading| parse(heading).unwrap_or_else(|| panic!("'{heading}' has no number")))
+        .collect::<Vec<_>>()
+        .into_iter()
+}
+
+/// The number of a difference.
+fn number_of(name: &str) -> Option<usize> {
+    let found = differences().find(|(_, known)| known == name);
+    found.map(|(number, _)| number)
+}
+
+/// A difference with its number, as it is headed.
+fn numbered(name: &str) -> String {
+    let number = number_of(name).unwrap_or_else(|| panic!("'{name}' is no difference"));
+    format!("{number}. {name}")
 }
 
 /// The comment above an item, as one line.
@@ -245,13 +320,16 @@ fn page() -> String {
          ## Where Coppice differs\n\n",
         CASES.len() + TRACES
     );
-    for (name, otp, coppice) in RULES {
+    let mut rules = RULES;
+    rules.sort_by_key(|(name, _, _)| number_of(name));
+    for (name, otp, coppice) in rules {
         let rows = all().filter(|row| row.rule == name).count();
         assert!(rows > 0, "nothing differs by the rule '{name}'");
+        let heading = numbered(name);
         writeln!(
             page,
-            "### {name}\n\nOTP: {otp}\n\nCoppice: {coppice} [More about it](from-erlang.md#{}). Rows: {rows}.\n",
-            anchor(name)
+            "### {heading}\n\nOTP: {otp}\n\nCoppice: {coppice} [More about it](from-erlang.md#{}). Rows: {rows}.\n",
+            anchor(&heading)
         )
         .unwrap();
     }
@@ -268,14 +346,17 @@ fn page() -> String {
 
 /// What a heading is linked by.
 fn anchor(heading: &str) -> String {
-    heading.to_lowercase().replace(' ', "-")
+    heading.to_lowercase().replace('.', "").replace(' ', "-")
 }
 
 fn write_row(page: &mut String, number: &str, name: &str, row: &Row) {
     let result = match row.rule.as_str() {
         "" => "same".to_owned(),
         none if none.starts_with("no counterpart") => none.to_owned(),
-        rule => format!("differs: [{rule}](#{})", anchor(rule)),
+        rule => {
+            let rule = numbered(rule);
+            format!("differs: [{rule}](#{})", anchor(&rule))
+        }
     };
     let name = if name.is_empty() {
         String::new()

@@ -1,8 +1,9 @@
 //! The words of the page: the rules by which Coppice differs, and what stands between the tables.
 //!
-//! Rule: a rule is one of the design, said so that it can be read alone.
+//! Rule: a rule is one of those that `docs/from-erlang.md` explains, said so that it can be read alone.
 
-/// The rules by which Coppice differs: the name, which is that of a heading of `docs/from-erlang.md`; what OTP does, and what
+/// The rules by which Coppice differs: the name, which is that of a heading of `docs/from-erlang.md` (the number there is its
+/// number here); what OTP does, and what
 /// Coppice does.
 pub(super) const RULES: [(&str, &str, &str); 11] = [
     (
@@ -90,7 +91,7 @@ pub(super) const INTRODUCTION: &str = "\
 Coppice supervises Pods by the rules by which Erlang/OTP supervises processes. OTP has a test suite for its supervisor; this page
 has a row for each of its tests, and one for each of 28 further histories that a real supervisor of OTP 25 was seen to go through. A
 row says what Coppice does (or what is asked, where there is no counterpart), whether OTP does the same, and which test of Coppice
-shows it.
+shows it. The numbers are those of the [differences from Erlang](from-erlang.md#differences).
 
 Calls and their counterparts: `start_child` and `delete_child` are a child that is added to the spec or taken out of it,
 `terminate_child` and `restart_child` are `enabled: false` and `true`, `simple_one_for_one` is a worker with replicas. An exit

@@ -27,7 +27,7 @@ pub(super) fn compared(history: &History, otp: &Trace) -> usize {
 
 /// Whether the comparison ends with that step.
 ///
-/// Design 4.8: deaths seen together are judged before any start. OTP judges one, starts again what it has to, and looks at
+/// Difference 11 (deaths seen together): they are judged before any start. OTP judges one, starts again what it has to, and looks at
 /// the next then. When a supervisor gives up over them, OTP has started some children once more than we have; from then
 /// on the scripts, which count starts, say different things.
 fn is_last(history: &History, otp: &Trace, number: usize) -> bool {

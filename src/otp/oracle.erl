@@ -217,8 +217,8 @@ die(Pid, Reason) ->
     Pid ! {die, Reason},
     receive {'DOWN', Monitor, process, Pid, _} -> ok end.
 
-%% Design 4.8 and 4.11: a Temporary child that ended before any other is judged before it, so it never runs again, even if
-%% another's death stops its supervisor. OTP's order between supervisors is chance; here the upper ones come first.
+%% Difference 11 (deaths seen together) and difference 6 (temporary means never again): a Temporary child that ended before
+%% any other is judged before it, so it never runs again, even if another's death stops its supervisor. OTP's order between supervisors is chance; here the upper ones come first.
 note_ends(Id, [First | Others], Walk) ->
     [note_end(Id, Pid, Walk, fun oracle_tree:end_temporary/3) || Pid <- [First], other_parent(Pid, Others, Walk)],
     [note_end(Id, Pid, Walk, fun oracle_tree:exclude_temporary/3)
@@ -274,7 +274,7 @@ take_out(Supervisor, Name) ->
     _ = supervisor:delete_child(Supervisor, Name),
     true.
 
-%% Design 4.4: an edit converges, so a start that it asks for is tried until it succeeds; OTP tries once. It succeeds here.
+%% Difference 1 (edits converge): a start that an edit asks for is tried until it succeeds; OTP tries once. It succeeds here.
 start_by_hand(Id, Parent, Name, Walk, Change) ->
     edit(Parent, Walk, fun(Supervisor) ->
         Change(),

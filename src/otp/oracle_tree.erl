@@ -134,10 +134,12 @@ child_ended(Id, Parent, Pid) ->
 supervisor_ended(Id, Parent, Name, Pid) ->
     How = how_it_ended(Pid),
     tell(Id, {exited, Name, How}),
-    % Design 4.3: a supervisor that gave up has not finished; in OTP, it has, and its parent may shut itself down.
-    How =:= gave_up andalso is_significant(Id, Parent, Name) andalso tell(Id, {excluded, '4.3'}),
-    % Design 4.11: a Temporary child that has ended never runs again; OTP starts it again with a new incarnation of its
-    % supervisor. The list of children loses it here. One that gave up has not ended (4.3).
+    % Difference 4 (giving up is no end): a supervisor that gave up has not finished; in OTP, it has, and its parent may
+    % shut itself down.
+    How =:= gave_up andalso is_significant(Id, Parent, Name) andalso tell(Id, {excluded, difference_4}),
+    % Difference 6 (temporary means never again): a Temporary child that has ended never runs again; OTP starts it again with
+    % a new incarnation of its supervisor. The list of children loses it here. One that gave up has not ended, by the
+    % difference 4 (giving up is no end).
     Types = case How of gave_up -> []; auto_shutdown -> [temporary] end,
     drop_ended(Id, Parent, Name, Types).
 
@@ -154,7 +156,7 @@ end_temporary(Id, Parent, Name) ->
 %% What becomes of a Temporary worker that ended among others depends on whose death stops whom.
 exclude_temporary(Id, Parent, Name) ->
     [{_, _, Children}] = ets:lookup(facts, {Id, spec, Parent}),
-    element(3, lists:keyfind(Name, 1, Children)) =:= temporary andalso tell(Id, {excluded, '4.11'}).
+    element(3, lists:keyfind(Name, 1, Children)) =:= temporary andalso tell(Id, {excluded, difference_6}).
 
 drop_ended(Id, Parent, Name, Types) ->
     change(Id, Parent, fun

@@ -52,8 +52,8 @@ fn child(parent: &str, child: &Child) -> Value {
             node["supervisor"]["significant"] = json!(child.significant);
         }
         Kind::Worker(_) => {
-            // Design 4.5: the kubelet makes the first restart under OneForOne, in place and before we know, unless there
-            // are other clean exit codes than 0.
+            // Difference 8 (two tiers): the kubelet makes the first restart under OneForOne, in place and before we know,
+            // unless there are other clean exit codes than 0.
             let clean = [Reason::Normal, Reason::Shutdown, Reason::ShutdownWith].map(exit_code);
             node["worker"] = json!({
                 "replicas": 1,
