@@ -14,10 +14,12 @@ use super::window::{backoff_delay, backoff_total};
 
 /// Most warnings that are shown.
 const MOST: usize = 16;
+/// Most bytes of a message.
+const MESSAGE_BYTES: usize = 512;
 /// A Pod takes at least this long from its start to the next, in seconds.
 const LIFE_SECONDS: i64 = 1;
 
-/// The warnings about a tree, in its order.
+/// The warnings about a tree, in its order. The last that is shown says how many there are besides.
 pub(super) fn of(tree: &Tree<'_>) -> Vec<WarningStatus> {
     let all = (0..tree.nodes.len()).flat_map(|id| {
         let found = match &tree.nodes[id].kind {
@@ -29,10 +31,17 @@ pub(super) fn of(tree: &Tree<'_>) -> Vec<WarningStatus> {
             .map(move |(reason, message)| WarningStatus {
                 child: tree.nodes[id].name.to_owned(),
                 reason: reason.as_str().to_owned(),
-                message: cut(&message, 512),
+                message: cut(&message, MESSAGE_BYTES),
             })
     });
-    all.take(MOST).collect()
+    let mut shown: Vec<WarningStatus> = all.collect();
+    let more = shown.len().saturating_sub(MOST);
+    shown.truncate(MOST);
+    if let Some(last) = shown.last_mut().filter(|_| more > 0) {
+        let others = format!(" (and {more} more warnings)");
+        last.message = cut(&last.message, MESSAGE_BYTES - others.len()) + &others;
+    }
+    shown
 }
 
 type Found = (WarningReason, String);
@@ -246,6 +255,27 @@ mod tests {
             assert!(said.contains(&fix), "{said}");
             assert!(said.len() < 512, "nothing of it is cut");
         }
+    }
+
+    #[test]
+    fn what_is_not_shown_is_counted() {
+        let children = |count| {
+            let one = |number| format!("{{name: s{number}, supervisor: {{restart: Transient}}}}");
+            let all: Vec<String> = (0..count).map(one).collect();
+            format!("children: [{}]", all.join(", "))
+        };
+        let said = messages(&children(16));
+        assert!(said.iter().all(|message| !message.contains("more warning")));
+        let said = messages(&children(19));
+        let (last, before) = said.split_last().unwrap();
+        assert_eq!(before.len(), 15);
+        assert!(
+            before
+                .iter()
+                .all(|message| !message.contains("more warning"))
+        );
+        assert!(last.ends_with(" (and 3 more warnings)"), "{last}");
+        assert!(last.starts_with("s15 is Transient") && last.len() <= 512);
     }
 
     #[test]
