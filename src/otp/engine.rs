@@ -120,10 +120,10 @@ impl Ours {
             }
             let done: Vec<String> = self.lab.log[logged..].to_vec();
             let lives: Vec<Event> = done.iter().filter_map(|what| self.tend(what)).collect();
-            if one_by_one && lives.len() > 1 {
-                return Err(format!("{lives:?} at once"));
-            }
+            let last = lives.last().map(|event| event.subject().to_owned());
+            let at_once = last.filter(|_| one_by_one && lives.len() > 1);
             events.extend(lives);
+            events.extend(at_once.map(Event::Together));
         }
         let last = &events[events.len().saturating_sub(12)..];
         Err(format!("no end of it: … {last:?}"))

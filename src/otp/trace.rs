@@ -19,6 +19,8 @@ pub(super) enum Event {
     Stopped(String),
     /// A supervisor has ended by itself, and its parent takes note of that.
     Exited(String, End),
+    /// What happened to a worker last was asked for at the same moment as what happened before. OTP never does that.
+    Together(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,7 +36,7 @@ pub(super) struct Followed {
     pub(super) skipped: bool,
     /// Several supervisors found deaths of one instant, and none of them stopped another: in which order they act is chance.
     pub(super) several: bool,
-    /// The design, by number, has another rule: from here on nothing is compared.
+    /// It is one of the differences from OTP, which the oracle names by its number: from here on nothing is compared.
     pub(super) excluded: bool,
     pub(super) events: Vec<Event>,
     /// Who is up in the end; nobody when the root is not.
@@ -56,7 +58,7 @@ pub(super) struct Coverage {
     pub(super) edit: usize,
     /// Several ended in one instant.
     pub(super) together: usize,
-    /// The comparison ended early because the design has another rule.
+    /// The comparison ended early at one of the differences from OTP.
     pub(super) ended: usize,
     pub(super) steps: usize,
     pub(super) events: usize,
@@ -69,7 +71,8 @@ impl Event {
             Self::Start(name)
             | Self::Failed(name)
             | Self::Stopped(name)
-            | Self::Exited(name, _) => name,
+            | Self::Exited(name, _)
+            | Self::Together(name) => name,
         }
     }
 }
@@ -155,7 +158,7 @@ impl fmt::Display for Coverage {
         write!(
             f,
             "{} histories, {} steps, {} events; with a give-up {}, an escalation through two levels {}, a failed restart {}, \
-             an auto-shutdown {}, an edit {}, deaths of one instant {}; compared up to an exception of the design {}",
+             an auto-shutdown {}, an edit {}, deaths of one instant {}; compared up to a difference that is meant {}",
             self.histories,
             self.steps,
             self.events,
@@ -178,6 +181,7 @@ impl fmt::Display for Event {
             Self::Stopped(name) => write!(f, "stopped {name}"),
             Self::Exited(name, End::GaveUp) => write!(f, "exited {name} (gave up)"),
             Self::Exited(name, End::AutoShutdown) => write!(f, "exited {name} (auto-shutdown)"),
+            Self::Together(name) => write!(f, "{name} and the one before it at once"),
         }
     }
 }
