@@ -47,6 +47,8 @@ pub(super) trait Kind: Send + Sync + 'static {
     const NEED: Need = Need::Always;
     /// The kind whose objects must be known before those of this kind are listed, because they say what is kept.
     const AFTER: Option<&'static str> = None;
+    /// How many are kept at most; `None` for all.
+    const ROOM: Option<Room> = None;
 
     /// What is kept of that object.
     fn read(wire: Self::Wire) -> Self::Item;
@@ -62,6 +64,15 @@ pub(super) trait Kind: Send + Sync + 'static {
     fn concerns(views: &Views, item: &Self::Item) -> Vec<ObjectKey>;
 }
 
+/// How many objects of a kind are kept at most.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// In all.
+    pub(super) in_all: usize,
+    /// Of one owner.
+    pub(super) of_one: usize,
+}
+
 /// Whether decisions wait for a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Need {
@@ -69,7 +80,7 @@ pub(super) enum Need {
     Always,
     /// It is done without where it may not be read, and then nothing that was known of it counts.
     WhereAllowed,
-    /// It is waited for as long as its first list has not failed: it only makes answers better.
+    /// It is waited for as long as its first list has not failed, and not for long: it only makes answers better.
     Hoped,
 }
 
@@ -254,10 +265,11 @@ impl Kind for Nodes {
 /// What only says that a Pod goes its way, and is not watched: its status says so, too. A fault is never among them.
 const WATCHED_OF_PODS: &str =
     "regarding.kind=Pod,reason!=Scheduled,reason!=Pulled,reason!=Created,reason!=Started";
-/// Most Events that are kept of one object; Kubernetes itself sums up what comes more often.
-const MOST_OF_ONE: usize = 200;
-/// Most Events of Pods that are kept in all, and of claims.
-const MOST: usize = 50_000;
+/// Most Events of Pods that are kept, and of claims. Kubernetes itself sums up what is told more often of one object.
+const EVENTS: Room = Room {
+    in_all: 50_000,
+    of_one: 200,
+};
 
 impl Kind for PodEvents {
     type Wire = wire::Event;
@@ -267,6 +279,7 @@ impl Kind for PodEvents {
     const FIELDS: &'static str = WATCHED_OF_PODS;
     const NEED: Need = Need::Hoped;
     const AFTER: Option<&'static str> = Some(Workers::NAME);
+    const ROOM: Option<Room> = Some(EVENTS);
     const PROTOBUF: Option<Read<Self::Wire>> = Some(wire::Event::decode);
 
     fn read(wire: Self::Wire) -> EventItem {
@@ -279,7 +292,6 @@ impl Kind for PodEvents {
         let worker = pod.map(|(worker, _)| ObjectKey::new(&key.namespace, worker));
         item.view.object.kind == "Pod"
             && worker.is_some_and(|worker| views.workers.get(&worker).is_some())
-            && has_room(&views.pod_events, key, &item.about)
     }
 
     fn store(views: &mut Views) -> &mut Store<EventItem> {
@@ -301,15 +313,15 @@ impl Kind for ClaimEvents {
     const NAME: &'static str = "ClaimEvent";
     const FIELDS: &'static str = "regarding.kind=PersistentVolumeClaim";
     const NEED: Need = Need::Hoped;
+    const ROOM: Option<Room> = Some(EVENTS);
     const PROTOBUF: Option<Read<Self::Wire>> = Some(wire::Event::decode);
 
     fn read(wire: Self::Wire) -> EventItem {
         event_item(wire, |object| claim(&object.namespace, &object.name))
     }
 
-    fn keeps(views: &Views, key: &ObjectKey, item: &EventItem) -> bool {
+    fn keeps(_: &Views, _: &ObjectKey, item: &EventItem) -> bool {
         item.view.object.kind == "PersistentVolumeClaim"
-            && has_room(&views.claim_events, key, &item.about)
     }
 
     fn store(views: &mut Views) -> &mut Store<EventItem> {
@@ -387,12 +399,6 @@ waited_for!(
 /// What a claim is known by: a Pod names it, and does not know its UID.
 pub(super) fn claim(namespace: &str, name: &str) -> String {
     format!("{namespace}/{name}")
-}
-
-/// Whether one more Event may be kept, or a newer version of one that is.
-fn has_room(events: &Store<EventItem>, key: &ObjectKey, about: &str) -> bool {
-    events.get(key).is_some()
-        || (events.len() < MOST && events.owned_by(about).count() < MOST_OF_ONE)
 }
 
 /// Namespace and name of an object.

@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::http;
 use futures::stream::{self, StreamExt};
@@ -36,6 +37,8 @@ pub(super) struct Seen {
 pub(super) enum Answer {
     /// One JSON object.
     Json(u16, Value),
+    /// One JSON object, after a while.
+    Late(Duration, Value),
     /// A watch that sends these events and ends.
     Events(Vec<Value>),
     /// A watch that sends these bytes and ends.
@@ -75,6 +78,12 @@ pub(super) fn client(answer: impl Fn(&Seen) -> Answer + Send + 'static) -> (Clie
             seen_log.lock().unwrap().push(seen);
             match answer {
                 Answer::Json(code, body) => respond.send_response(response(code, body.to_string())),
+                Answer::Late(after, body) => {
+                    tokio::spawn(async move {
+                        tokio::time::sleep(after).await;
+                        respond.send_response(response(200, body.to_string()));
+                    });
+                }
                 Answer::Events(events) => respond.send_response(response(200, lines(&events))),
                 Answer::Stream(bytes) => {
                     respond.send_response(http::Response::new(bytes.into()));

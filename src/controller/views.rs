@@ -13,17 +13,20 @@ use super::kinds::{
     ClaimEvents, EventItem, Kind, Need, NodeItem, Nodes, PodEvents, PodItem, Pods, TreeItem, Trees,
     WaitedItem, WorkerItem, Workers, claim, key_of,
 };
-use super::store::{ObjectKey, Source, Store, Touched, Unbelieved, Version};
+use super::store::{Item, ObjectKey, Source, Store, Touched, Unbelieved, Version};
 use super::wire::label;
 use crate::model::fault::EventView;
 use crate::model::pod::{PodSpecView, PodView};
 use crate::model::world::{NodeView, TreeView, Unseen};
 
+mod listing;
+
+#[cfg(test)]
+pub(super) use listing::listed;
+pub(super) use listing::{Listed, Listing};
+
 /// How long a change of what Pods wait for is worth remembering: longer than anything is waited for without a look.
 const CHANGES_ARE_NEWS_FOR: Duration = Duration::from_mins(10);
-
-/// One object of a list.
-pub(super) type Listed<T> = (ObjectKey, Version, T);
 
 /// All that is known of the cluster.
 #[derive(Debug, Default)]
@@ -100,13 +103,23 @@ impl Views {
             K::store(self).watched(scope, version);
         }
         let mut item = K::read(wire);
-        if !K::keeps(self, &key, &item) {
+        if !K::keeps(self, &key, &item) || !self.has_room::<K>(&key, &item) {
             return BTreeSet::new();
         }
         K::share(self, &mut item);
         let touched = K::store(self).put(key.clone(), version, item, source);
         self.note_change::<K>(key, &touched);
         self.concerned::<K>(&touched)
+    }
+
+    /// Whether one more object may be kept, or a newer version of one that is.
+    fn has_room<K: Kind>(&mut self, key: &ObjectKey, item: &K::Item) -> bool {
+        let Some(room) = K::ROOM else {
+            return true;
+        };
+        let store = K::store(self);
+        let of_one = || store.owned_by(item.owner_uid()).count();
+        store.get(key).is_some() || (store.len() < room.in_all && of_one() < room.of_one)
     }
 
     /// Takes in the answer to a request of ours: an object that there is. What is not watched is not kept, because
@@ -177,14 +190,13 @@ impl Views {
         homeless.flat_map(|pod| Pods::concerns(self, pod)).collect()
     }
 
-    /// Takes in a complete list. The first one concerns every tree of its scope.
+    /// Takes in a complete list, of which is here what is kept. The first one concerns every tree of its scope.
     pub(super) fn replace<K: Kind>(
         &mut self,
         scope: Option<&str>,
         version: &str,
         mut listed: Vec<Listed<K::Item>>,
     ) -> BTreeSet<ObjectKey> {
-        listed.retain(|(key, _, item)| K::keeps(self, key, item));
         for (_, _, item) in &mut listed {
             K::share(self, item);
         }
@@ -391,12 +403,6 @@ impl Views {
             .cloned()
             .collect()
     }
-}
-
-/// What is kept of an object in a list.
-pub(super) fn listed<K: Kind>(wire: K::Wire) -> Listed<K::Item> {
-    let (key, version) = address(&wire);
-    (key, version, K::read(wire))
 }
 
 fn address<W: Resource>(wire: &W) -> (ObjectKey, Version) {

@@ -20,7 +20,7 @@ use super::kinds::{
     ClaimEvents, Claims, ConfigMaps, Kind, Need, Nodes, PodEvents, Pods, Quotas, Trees, Workers,
 };
 use super::store::{ObjectKey, Source, Version};
-use super::views::{SharedViews, listed};
+use super::views::{Listing, SharedViews};
 use super::wire::protobuf::Read;
 use crate::runtime::metrics::ApiMetrics;
 
@@ -47,6 +47,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::fro
 const PATIENT_BACKOFF: Duration = Duration::from_secs(20);
 /// How often it is looked whether the kind has been listed that another one waits for.
 const ORDER_INTERVAL: Duration = Duration::from_millis(20);
+/// How long decisions wait for the first list of what is only hoped for, all its pages together.
+const HOPED_FOR: Duration = Duration::from_secs(5);
 /// How long after a refusal what can be done without is asked for again. Mostly only an administrator can change that, but an API
 /// server that has just started refuses everybody for a moment.
 const FORBIDDEN_RETRY: Duration = Duration::from_secs(30);
@@ -122,7 +124,10 @@ impl<K: Kind> Watch<K> {
             let begun = Instant::now();
             let follows = resume.is_some();
             let result = match resume.take() {
-                None => self.list().await.map(Some).map_err(|error| (error, None)),
+                None => {
+                    let listed = self.list_in_time().await;
+                    listed.map(Some).map_err(|error| (error, None))
+                }
                 Some(version) => self.follow_for_a_while(version).await,
             };
             match result {
@@ -201,9 +206,14 @@ impl<K: Kind> Watch<K> {
             }
             _ => return None,
         };
+        self.forgo(&chain(error));
+        Some(pause)
+    }
+
+    /// The process does without this watch for now.
+    fn forgo(&self, reason: &str) {
         let scope = self.scope.as_deref();
         if self.around.troubles.tolerated(K::NAME, scope) {
-            let reason = chain(error);
             tracing::info!(
                 kind = K::NAME,
                 namespace = scope,
@@ -213,7 +223,19 @@ impl<K: Kind> Watch<K> {
         }
         let woken = self.around.views.lock().forgo::<K>(scope);
         self.wake(woken);
-        Some(pause)
+    }
+
+    /// Lists everything. What is only hoped for is done without when that takes long, until the list has come.
+    async fn list_in_time(&self) -> Result<String, Error> {
+        let list = self.list();
+        futures::pin_mut!(list);
+        if K::NEED == Need::Hoped && !self.is_listed() {
+            match tokio::time::timeout(HOPED_FOR, &mut list).await {
+                Ok(listed) => return listed,
+                Err(_) => self.forgo("the first list takes long"),
+            }
+        }
+        list.await
     }
 
     /// Lists everything, page by page, and believes it in one step.
@@ -222,14 +244,14 @@ impl<K: Kind> Watch<K> {
             .labels(K::SELECTOR)
             .fields(K::FIELDS)
             .limit(PAGE);
-        let mut objects = Vec::new();
+        let mut listing = Listing::<K>::default();
         loop {
             let page = bounded("list", K::NAME, "", self.page(&params)).await?;
-            // Whole objects may be large, and there may be many pages.
-            objects.extend(page.items.into_iter().map(listed::<K>));
+            listing.add(&self.around.views, page.items);
             params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
             if params.continue_token.is_none() {
                 let version = page.metadata.resource_version.unwrap_or_default();
+                let objects = listing.objects();
                 let count = objects.len();
                 let scope = self.scope.as_deref();
                 let woken = self

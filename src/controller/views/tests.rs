@@ -150,6 +150,27 @@ fn no_object_can_fill_the_memory_with_what_is_told_of_it() {
 }
 
 #[test]
+fn of_a_page_of_a_list_is_kept_what_concerns_anybody_and_no_more_than_there_is_room_for() {
+    let views = SharedViews::default();
+    *views.lock() = loaded();
+    let told = |number: u64, about| {
+        let told = event(&format!("e{number}"), about, "Unhealthy", 10 + number);
+        serde_json::from_value(told).unwrap()
+    };
+    let mut listing = Listing::<PodEvents>::default();
+    let pages = [("Pod", "w-p", "uid-p"), ("Pod", "stranger-x", "s")];
+    for (first, about) in (0..).step_by(300).zip(pages) {
+        let page = (first..first + 300).map(|number| told(number, about));
+        listing.add(&views, page.collect());
+    }
+    listing.add(&views, vec![told(900, ("Pod", "w-q", "uid-q"))]);
+    let objects = listing.objects();
+    assert_eq!(objects.len(), 201);
+    views.lock().replace::<PodEvents>(None, "1000", objects);
+    assert_eq!(views.lock().pod_events.len(), 201);
+}
+
+#[test]
 fn decisions_do_not_wait_for_events_that_cannot_be_listed() {
     let mut views = Views::default();
     list::<Trees>(&mut views, None, &[tree("a", "uid-a", 1)]);

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::controller::testing::{self, Answer, Log, Seen};
+use crate::controller::views::listed;
 use crate::controller::wire::{self, protobuf};
 use crate::runtime::metrics::Metrics;
 
@@ -399,6 +400,51 @@ async fn nodes_that_may_not_be_read_are_done_without() {
     let again = log.lock().unwrap()[3].clone();
     assert!(!again.query.contains(&"watch=true".to_owned()), "{again:?}");
     assert!(!are_forbidden(&views), "they are known again");
+}
+
+/// It only makes answers better, so that nobody waits for it for long; but it is taken in when it comes.
+#[tokio::test(start_paused = true)]
+async fn a_first_list_of_events_that_takes_long_is_done_without_until_it_has_come() {
+    let event = |name: &str, kind: &str| {
+        json!({"metadata": {"name": name, "namespace": "ns", "uid": name, "resourceVersion": "7"},
+            "regarding": {"kind": kind, "namespace": "ns", "name": "data", "uid": "c"}})
+    };
+    let page = |events: &[Value], more: &str| {
+        let metadata = json!({"resourceVersion": "9", "continue": more});
+        let list = json!({"kind": "EventList", "apiVersion": "events.k8s.io/v1", "metadata": metadata, "items": events});
+        Answer::Late(Duration::from_secs(4), list)
+    };
+    let claim = "PersistentVolumeClaim";
+    let script = [
+        page(&[event("a", claim), event("b", "Pod")], "more"),
+        page(&[event("c", claim)], ""),
+    ];
+    let script = Mutex::new(script.into_iter());
+    let (client, log) =
+        testing::client(move |_| script.lock().unwrap().next().unwrap_or(Answer::Never));
+    let around = surroundings(client);
+    let views = around.views.clone();
+    let is_loaded = || views.lock().is_loaded("ns");
+    {
+        let mut views = views.lock();
+        views.replace::<Trees>(None, "1", vec![]);
+        views.replace::<Workers>(None, "1", vec![]);
+        views.replace::<Pods>(None, "1", vec![]);
+        views.replace::<Nodes>(None, "1", vec![]);
+        views.replace::<PodEvents>(None, "1", vec![]);
+    }
+    let mut watches = JoinSet::new();
+    spawn::<ClaimEvents>(&mut watches, &around, None);
+    tokio::time::sleep(Duration::from_millis(4900)).await;
+    assert!(!is_loaded());
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(is_loaded());
+    assert_eq!(log.lock().unwrap().len(), 2, "the list goes on");
+    assert_eq!(views.lock().claim_events.len(), 0);
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert!(is_loaded());
+    assert_eq!(views.lock().claim_events.len(), 2);
+    assert_eq!(log.lock().unwrap().len(), 3, "and is followed by a watch");
 }
 
 /// Whether decisions are made without any knowledge of nodes.
