@@ -36,8 +36,6 @@ pub(super) trait Kind: Send + Sync + 'static {
     const SELECTOR: &'static str = "";
     /// How a list and a watch are asked for, where not as a whole: for metadata alone.
     const ACCEPT: Option<[&'static str; 2]> = None;
-    /// Whether Pods wait for such objects, so that it is remembered when one changes.
-    const IS_WAITED_FOR: bool = false;
     /// How an object is read from protobuf; custom resources have none.
     const PROTOBUF: Option<Read<Self::Wire>> = None;
 
@@ -58,6 +56,10 @@ pub(super) trait Kind: Send + Sync + 'static {
     }
     /// Lets an item use what others of its kind hold, too.
     fn share(_views: &mut Views, _item: &mut Self::Item) {}
+    /// That item, if Pods wait for such objects, so that it is remembered when one changes.
+    fn waited_for(_item: &Self::Item) -> Option<&WaitedItem> {
+        None
+    }
     /// Where it is kept.
     fn store(views: &mut Views) -> &mut Store<Self::Item>;
     /// The trees that a change of that item concerns.
@@ -359,14 +361,17 @@ macro_rules! waited_for {
             const NAME: &'static str = $name;
             const NEED: Need = Need::Hoped;
             const ACCEPT: Option<[&'static str; 2]> = $accept;
-            const IS_WAITED_FOR: bool = true;
 
             fn read(wire: Self::Wire) -> WaitedItem {
                 WaitedItem {
-                    namespace: wire.namespace().unwrap_or_default(),
+                    key: key_of(wire.meta()),
                     uid: wire.uid().unwrap_or_default(),
                     says: wire.says(),
                 }
+            }
+
+            fn waited_for(item: &WaitedItem) -> Option<&WaitedItem> {
+                Some(item)
             }
 
             fn store(views: &mut Views) -> &mut Store<WaitedItem> {
@@ -375,7 +380,7 @@ macro_rules! waited_for {
 
             /// Those of its namespace that something troubles.
             fn concerns(views: &Views, item: &WaitedItem) -> Vec<ObjectKey> {
-                views.troubled_in(&item.namespace)
+                views.troubled_in(&item.key.namespace)
             }
         }
     };

@@ -107,8 +107,8 @@ impl Views {
             return BTreeSet::new();
         }
         K::share(self, &mut item);
-        let touched = K::store(self).put(key.clone(), version, item, source);
-        self.note_change::<K>(key, &touched);
+        let touched = K::store(self).put(key, version, item, source);
+        self.note_changes::<K>(&touched);
         self.concerned::<K>(&touched)
     }
 
@@ -153,7 +153,7 @@ impl Views {
         let store = K::store(self);
         store.watched(scope, version);
         let touched = store.remove(&key, version, Source::Watch);
-        self.note_change::<K>(key, &touched);
+        self.note_changes::<K>(&touched);
         self.concerned::<K>(&touched)
     }
 
@@ -205,6 +205,7 @@ impl Views {
         if self.loaded.insert((K::NAME, scope.map(str::to_owned))) {
             return self.trees_in(scope);
         }
+        self.note_changes::<K>(&touched);
         self.concerned::<K>(&touched)
     }
 
@@ -310,12 +311,13 @@ impl Views {
         })
     }
 
-    /// Remembers that something changed now, if it is of a kind that Pods wait for.
-    fn note_change<K: Kind>(&mut self, key: ObjectKey, touched: &Touched<K::Item>) {
-        if K::IS_WAITED_FOR && !touched.is_empty() {
+    /// Remembers that these changed now, if they are of a kind that Pods wait for.
+    fn note_changes<K: Kind>(&mut self, touched: &Touched<K::Item>) {
+        for item in touched.iter().filter_map(|item| K::waited_for(item)) {
             self.changes
                 .retain(|_, at| at.elapsed() < CHANGES_ARE_NEWS_FOR);
-            self.changes.insert((K::NAME, key), Instant::now());
+            self.changes
+                .insert((K::NAME, item.key.clone()), Instant::now());
         }
     }
 

@@ -64,7 +64,7 @@ pub(in crate::controller) struct EventItem {
 /// What is kept of an object that Pods wait for.
 #[derive(Debug, PartialEq)]
 pub(in crate::controller) struct WaitedItem {
-    pub(in crate::controller) namespace: String,
+    pub(in crate::controller) key: ObjectKey,
     pub(in crate::controller) uid: String,
     /// What must change for anybody to try again.
     pub(in crate::controller) says: String,

@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::controller::kinds::Quotas;
 
 fn tree(name: &str, uid: &str, version: u64) -> Value {
     json!({"metadata": {"name": name, "namespace": "ns", "uid": uid, "resourceVersion": version.to_string()},
@@ -187,6 +188,34 @@ fn decisions_do_not_wait_for_events_that_cannot_be_listed() {
     );
     assert!(views.forgo::<ClaimEvents>(None).is_empty());
     assert_eq!(views.claim_events.len(), 1, "what was told stays told");
+}
+
+/// A quota of which so many Pods are used.
+fn quota(used: u64, version: u64) -> Value {
+    json!({"metadata": {"name": "q", "namespace": "ns", "uid": "uid-q", "resourceVersion": version.to_string()},
+        "status": {"hard": {"pods": "9"}, "used": {"pods": used.to_string()}}})
+}
+
+#[test]
+fn a_change_is_remembered_whether_a_watch_or_a_list_tells_of_it() {
+    let mut views = loaded();
+    let changes = |views: &Views| {
+        let snapshot = views.snapshot(&ObjectKey::new("ns", "a")).unwrap();
+        snapshot.changes.len()
+    };
+    list::<Quotas>(&mut views, None, &[quota(9, 50)]);
+    assert_eq!(changes(&views), 0, "nobody knows when that was made");
+    list::<Quotas>(&mut views, None, &[quota(9, 51)]);
+    assert_eq!(changes(&views), 0, "it says what it said");
+    list::<Quotas>(&mut views, None, &[quota(8, 52)]);
+    assert_eq!(changes(&views), 1);
+    let mut views = loaded();
+    list::<Quotas>(&mut views, None, &[quota(9, 50)]);
+    list::<Quotas>(&mut views, None, &[]);
+    assert_eq!(changes(&views), 1, "it is gone");
+    let mut views = loaded();
+    put::<Quotas>(&mut views, quota(9, 101));
+    assert_eq!(changes(&views), 1);
 }
 
 #[test]
