@@ -45,14 +45,16 @@ pub(super) trait Kind: Send + Sync + 'static {
     const NEED: Need = Need::Always;
     /// The kind whose objects must be known before those of this kind are listed, because they say what is kept.
     const AFTER: Option<&'static str> = None;
-    /// How many are kept at most; `None` for all.
-    const ROOM: Option<Room> = None;
 
     /// What is kept of that object.
     fn read(wire: Self::Wire) -> Self::Item;
     /// Whether it is kept at all.
     fn keeps(_views: &Views, _key: &ObjectKey, _item: &Self::Item) -> bool {
         true
+    }
+    /// How much room there is for such an item, with those that are kept already; `None` for no limit.
+    fn room(_views: &Views, _item: &Self::Item) -> Option<Room> {
+        None
     }
     /// Lets an item use what others of its kind hold, too.
     fn share(_views: &mut Views, _item: &mut Self::Item) {}
@@ -272,6 +274,12 @@ const EVENTS: Room = Room {
     in_all: 50_000,
     of_one: 200,
 };
+/// The room for Events of claims that no known Pod has: a claim may be there before its Pod, but most of them are no
+/// business of ours.
+const EVENTS_OF_STRANGERS: Room = Room {
+    in_all: 5_000,
+    ..EVENTS
+};
 
 impl Kind for PodEvents {
     type Wire = wire::Event;
@@ -281,7 +289,6 @@ impl Kind for PodEvents {
     const FIELDS: &'static str = WATCHED_OF_PODS;
     const NEED: Need = Need::Hoped;
     const AFTER: Option<&'static str> = Some(Workers::NAME);
-    const ROOM: Option<Room> = Some(EVENTS);
     const PROTOBUF: Option<Read<Self::Wire>> = Some(wire::Event::decode);
 
     fn read(wire: Self::Wire) -> EventItem {
@@ -294,6 +301,10 @@ impl Kind for PodEvents {
         let worker = pod.map(|(worker, _)| ObjectKey::new(&key.namespace, worker));
         item.view.object.kind == "Pod"
             && worker.is_some_and(|worker| views.workers.get(&worker).is_some())
+    }
+
+    fn room(_: &Views, _: &EventItem) -> Option<Room> {
+        Some(EVENTS)
     }
 
     fn store(views: &mut Views) -> &mut Store<EventItem> {
@@ -315,7 +326,7 @@ impl Kind for ClaimEvents {
     const NAME: &'static str = "ClaimEvent";
     const FIELDS: &'static str = "regarding.kind=PersistentVolumeClaim";
     const NEED: Need = Need::Hoped;
-    const ROOM: Option<Room> = Some(EVENTS);
+    const AFTER: Option<&'static str> = Some(Pods::NAME);
     const PROTOBUF: Option<Read<Self::Wire>> = Some(wire::Event::decode);
 
     fn read(wire: Self::Wire) -> EventItem {
@@ -326,17 +337,22 @@ impl Kind for ClaimEvents {
         item.view.object.kind == "PersistentVolumeClaim"
     }
 
+    fn room(views: &Views, item: &EventItem) -> Option<Room> {
+        let object = &item.view.object;
+        let claim = ObjectKey::new(&object.namespace, &object.name);
+        let is_known = views.pods.mentioning(&claim).next().is_some();
+        Some(if is_known { EVENTS } else { EVENTS_OF_STRANGERS })
+    }
+
     fn store(views: &mut Views) -> &mut Store<EventItem> {
         &mut views.claim_events
     }
 
     fn concerns(views: &Views, item: &EventItem) -> Vec<ObjectKey> {
         let object = &item.view.object;
-        let pods = views.pods.iter().filter(|(key, pod)| {
-            key.namespace == object.namespace && pod.view.spec.claims.contains(&object.name)
-        });
-        pods.flat_map(|(_, pod)| Pods::concerns(views, pod))
-            .collect()
+        let claim = ObjectKey::new(&object.namespace, &object.name);
+        let pods = views.pods.mentioning(&claim);
+        pods.flat_map(|pod| Pods::concerns(views, pod)).collect()
     }
 }
 

@@ -64,6 +64,10 @@ pub(super) trait Item {
     fn owner_uid(&self) -> &str;
     /// Whether both say the same about the object, but for its version.
     fn same(&self, other: &Self) -> bool;
+    /// The names of other objects in its namespace that it is found by, each once.
+    fn mentions(&self) -> &[String] {
+        &[]
+    }
 }
 
 /// Where data came from. Only what is watched tells how far the API server has got.
@@ -123,6 +127,8 @@ pub(super) struct Store<T> {
     by_uid: HashMap<String, Arc<ObjectKey>>,
     /// In order. Most owners have few objects, for which a map would be ten times as large.
     by_owner: HashMap<String, Vec<Owned<T>>>,
+    /// The objects that mention another one, by that one.
+    by_mention: HashMap<ObjectKey, BTreeSet<Arc<ObjectKey>>>,
     /// The newest version that was watched, by scope (a namespace, or all).
     watched: HashMap<Option<String>, Version>,
     unbelieved: Unbelieved,
@@ -136,6 +142,7 @@ impl<T> Default for Store<T> {
             ended: HashMap::new(),
             by_uid: HashMap::new(),
             by_owner: HashMap::new(),
+            by_mention: HashMap::new(),
             watched: HashMap::new(),
             unbelieved: Unbelieved::default(),
         }
@@ -160,6 +167,12 @@ impl<T: Item> Store<T> {
     ) -> impl Iterator<Item = &'a Arc<T>> + use<'a, T> {
         let owned = self.by_owner.get(uid).into_iter().flatten();
         owned.map(|(_, item)| item)
+    }
+
+    /// The objects that mention that name in that namespace.
+    pub(super) fn mentioning(&self, key: &ObjectKey) -> impl Iterator<Item = &Arc<T>> {
+        let keys = self.by_mention.get(key).into_iter().flatten();
+        keys.filter_map(|key| self.get(key))
     }
 
     /// How many objects there are.
@@ -210,7 +223,10 @@ impl<T: Item> Store<T> {
             known.is_answer = is_answer;
             return Vec::new();
         }
-        let stays = |old: &T| old.uid() == item.uid() && old.owner_uid() == item.owner_uid();
+        let stays = |old: &T| {
+            (old.uid(), old.owner_uid(), old.mentions())
+                == (item.uid(), item.owner_uid(), item.mentions())
+        };
         if let Some(old) = old.as_ref().filter(|old| !stays(old)) {
             self.unlink(&key, old);
         }
@@ -383,6 +399,11 @@ impl<T: Item> Store<T> {
 
     fn link(&mut self, key: &Arc<ObjectKey>, item: &Arc<T>) {
         self.by_uid.insert(item.uid().to_owned(), Arc::clone(key));
+        for name in item.mentions() {
+            let mentioned = ObjectKey::new(&key.namespace, name);
+            let by_it = self.by_mention.entry(mentioned).or_default();
+            by_it.insert(Arc::clone(key));
+        }
         let owner = item.owner_uid();
         if owner.is_empty() {
             return;
@@ -396,6 +417,15 @@ impl<T: Item> Store<T> {
 
     fn unlink(&mut self, key: &ObjectKey, item: &Arc<T>) {
         self.by_uid.remove(item.uid());
+        for name in item.mentions() {
+            let mentioned = ObjectKey::new(&key.namespace, name);
+            if let Some(by_it) = self.by_mention.get_mut(&mentioned) {
+                by_it.remove(key);
+                if by_it.is_empty() {
+                    self.by_mention.remove(&mentioned);
+                }
+            }
+        }
         if let Some(owned) = self.by_owner.get_mut(item.owner_uid()) {
             if let Ok(place) = owned.binary_search_by(|(known, _)| (**known).cmp(key)) {
                 owned.remove(place);

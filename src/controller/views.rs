@@ -114,7 +114,7 @@ impl Views {
 
     /// Whether one more object may be kept, or a newer version of one that is.
     fn has_room<K: Kind>(&mut self, key: &ObjectKey, item: &K::Item) -> bool {
-        let Some(room) = K::ROOM else {
+        let Some(room) = K::room(self, item) else {
             return true;
         };
         let store = K::store(self);
@@ -354,13 +354,27 @@ impl Views {
         let pods = workers.iter().flat_map(|(_, pods)| pods);
         let told = pods.filter_map(|pod| {
             let claims = pod.spec.claims.iter();
-            let of_claims =
-                claims.flat_map(|name| self.claim_events.owned_by(&claim(namespace, name)));
+            let of_claims = claims.flat_map(|name| self.events_of_claim(namespace, name));
             let events = self.pod_events.owned_by(&pod.uid).chain(of_claims);
             let events: Vec<Arc<EventView>> = events.map(|item| Arc::clone(&item.view)).collect();
             (!events.is_empty()).then(|| (pod.uid.clone(), events))
         });
         told.collect()
+    }
+
+    /// What Events tell of the claim that has this name now, and not of an earlier one.
+    fn events_of_claim<'a>(
+        &'a self,
+        namespace: &str,
+        name: &str,
+    ) -> impl Iterator<Item = &'a Arc<EventItem>> + use<'a> {
+        let known = self.claims.get(&ObjectKey::new(namespace, name));
+        let uid = known.map(|known| known.uid.as_str());
+        let told = self.claim_events.owned_by(&claim(namespace, name));
+        told.filter(move |told| {
+            let about = told.view.object.uid.as_str();
+            about.is_empty() || uid.is_none_or(|uid| uid == about)
+        })
     }
 
     fn nodes_of(

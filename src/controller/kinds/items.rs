@@ -129,6 +129,11 @@ impl Item for PodItem {
         };
         self.tree_label == other.tree_label && *self.view == at(&self.view.resource_version)
     }
+
+    /// Its claims.
+    fn mentions(&self) -> &[String] {
+        &self.view.spec.claims
+    }
 }
 
 impl Item for NodeItem {

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use super::super::kinds::Kind;
+use super::super::kinds::{Kind, Room};
 use super::super::store::{Item, ObjectKey, Version};
 use super::{SharedViews, address};
 
@@ -34,14 +34,14 @@ impl<K: Kind> Listing<K> {
         let page: Vec<Listed<K::Item>> = page.into_iter().map(listed::<K>).collect();
         let views = views.lock();
         for (key, version, item) in page {
-            if K::keeps(&views, &key, &item) && self.has_room(&item) {
+            if K::keeps(&views, &key, &item) && self.has_room(K::room(&views, &item), &item) {
                 self.objects.push((key, version, item));
             }
         }
     }
 
-    fn has_room(&mut self, item: &K::Item) -> bool {
-        let Some(room) = K::ROOM else {
+    fn has_room(&mut self, room: Option<Room>, item: &K::Item) -> bool {
+        let Some(room) = room else {
             return true;
         };
         if self.objects.len() >= room.in_all {

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::controller::kinds::Quotas;
+use crate::controller::kinds::{Claims, Quotas};
 
 fn tree(name: &str, uid: &str, version: u64) -> Value {
     json!({"metadata": {"name": name, "namespace": "ns", "uid": uid, "resourceVersion": version.to_string()},
@@ -124,6 +124,57 @@ fn events_of_a_claim_are_those_of_the_pods_that_name_it() {
     assert!(told.is_empty());
     let snapshot = views.snapshot(&ObjectKey::new("ns", "a")).unwrap();
     assert_eq!(snapshot.events["uid-p"].len(), 1);
+}
+
+#[test]
+fn a_claim_that_was_made_again_has_nothing_to_do_with_what_was_told_of_the_earlier_one() {
+    let mut views = loaded();
+    let mut mounting = pod("p", "uid-w", "a", "Pending", 20);
+    mounting["spec"]["volumes"] =
+        json!([{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]);
+    put::<Pods>(&mut views, mounting);
+    let claim = |uid: &str, version: u64| {
+        json!({"metadata": {"name": "data", "namespace": "ns", "uid": uid, "resourceVersion": version.to_string()},
+            "status": {"phase": "Pending"}})
+    };
+    let of = |uid| ("PersistentVolumeClaim", "data", uid);
+    put::<ClaimEvents>(&mut views, event("e1", of("old"), "ClaimLost", 21));
+    put::<ClaimEvents>(
+        &mut views,
+        event("e2", of("new"), "ProvisioningFailed", 22),
+    );
+    let told = |views: &Views| {
+        let snapshot = views.snapshot(&ObjectKey::new("ns", "a")).unwrap();
+        let told = snapshot.events["uid-p"].iter();
+        told.map(|told| told.reason.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&views).len(), 2, "nobody knows which claim there is");
+    put::<Claims>(&mut views, claim("new", 23));
+    assert_eq!(told(&views), ["ProvisioningFailed"]);
+}
+
+#[test]
+fn events_of_the_claims_of_strangers_leave_room_for_those_of_pods_of_trees() {
+    let mut views = loaded();
+    let told = |number: u64, claim: &str| {
+        let name = format!("e{number}");
+        let about = ("PersistentVolumeClaim", claim, "uid");
+        event(&name, about, "ProvisioningFailed", 1000 + number)
+    };
+    for number in 0..5100 {
+        put::<ClaimEvents>(&mut views, told(number, &format!("c{number}")));
+    }
+    assert_eq!(views.claim_events.len(), 5000);
+    let mut mounting = pod("p", "uid-w", "a", "Pending", 20);
+    mounting["spec"]["volumes"] =
+        json!([{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]);
+    put::<Pods>(&mut views, mounting.clone());
+    assert_eq!(put::<ClaimEvents>(&mut views, told(5100, "data")), only("a"));
+    assert_eq!(views.claim_events.len(), 5001);
+    let gone = serde_json::from_value(mounting).unwrap();
+    views.remove::<Pods>(&gone, None);
+    assert!(put::<ClaimEvents>(&mut views, told(5101, "data")).is_empty());
+    assert_eq!(views.claim_events.len(), 5001);
 }
 
 #[test]
