@@ -4,7 +4,7 @@
 
 pub mod budget;
 mod build;
-mod changes;
+pub mod changes;
 mod charge;
 #[cfg(test)]
 mod conformance;

@@ -341,7 +341,11 @@ impl Kind for ClaimEvents {
         let object = &item.view.object;
         let claim = ObjectKey::new(&object.namespace, &object.name);
         let is_known = views.pods.mentioning(&claim).next().is_some();
-        Some(if is_known { EVENTS } else { EVENTS_OF_STRANGERS })
+        Some(if is_known {
+            EVENTS
+        } else {
+            EVENTS_OF_STRANGERS
+        })
     }
 
     fn store(views: &mut Views) -> &mut Store<EventItem> {

@@ -2,31 +2,30 @@
 //!
 //! Rule: a tree is looked at only when everything that a decision on it rests on has been listed once.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
-use kube::{Resource, ResourceExt};
-use tokio::time::Instant;
 
 use super::kinds::{
-    ClaimEvents, EventItem, Kind, Need, NodeItem, Nodes, PodEvents, PodItem, Pods, TreeItem, Trees,
-    WaitedItem, WorkerItem, Workers, claim, key_of,
+    ClaimEvents, EventItem, Kind, Need, NodeItem, Nodes, PodEvents, PodItem, Pods, Quotas,
+    TreeItem, Trees, WaitedItem, WorkerItem, Workers, claim, key_of,
 };
 use super::store::{Item, ObjectKey, Source, Store, Touched, Unbelieved, Version};
 use super::wire::label;
+use crate::model::changes::words;
 use crate::model::fault::EventView;
 use crate::model::pod::{PodSpecView, PodView};
 use crate::model::world::{NodeView, TreeView, Unseen};
+use kube::{Resource, ResourceExt};
 
+mod changes;
 mod listing;
+mod scopes;
 
+use changes::{Change, Changes};
 #[cfg(test)]
 pub(super) use listing::listed;
 pub(super) use listing::{Listed, Listing};
-
-/// How long a change of what Pods wait for is worth remembering: longer than anything is waited for without a look.
-const CHANGES_ARE_NEWS_FOR: Duration = Duration::from_mins(10);
+use scopes::Scopes;
 
 /// All that is known of the cluster.
 #[derive(Debug, Default)]
@@ -40,13 +39,13 @@ pub(super) struct Views {
     pub(super) claims: Store<WaitedItem>,
     pub(super) quotas: Store<WaitedItem>,
     pub(super) config_maps: Store<WaitedItem>,
-    /// When what Pods wait for changed last: kind and name.
-    changes: HashMap<(&'static str, ObjectKey), Instant>,
+    /// When what Pods wait for changed last.
+    changes: Changes,
     pub(super) specs: Specs,
-    /// What has been listed once: kind and scope (a namespace, or all).
-    loaded: HashSet<(&'static str, Option<String>)>,
-    /// What is done without: kind and scope.
-    forgone: HashSet<(&'static str, Option<String>)>,
+    /// What has been listed once.
+    loaded: Scopes,
+    /// What is done without.
+    forgone: Scopes,
     /// What may not be watched, and what the API server says about it: kind and scope.
     unseen: BTreeMap<(&'static str, Option<String>), String>,
 }
@@ -59,8 +58,8 @@ pub(super) struct Snapshot {
     pub(super) workers: Vec<(Arc<WorkerItem>, Vec<Arc<PodView>>)>,
     /// The nodes of these Pods, without those that are known to be gone; `None` when nodes may not be read.
     pub(super) nodes: Option<BTreeMap<String, NodeView>>,
-    /// When what its Pods may wait for changed, in its namespace: kind, name, and how long ago.
-    pub(super) changes: Vec<(&'static str, String, Duration)>,
+    /// When what its Pods may wait for changed.
+    pub(super) changes: Vec<Change>,
     /// What Events tell of these Pods and their claims, by the UID of the Pod.
     pub(super) events: BTreeMap<String, Vec<Arc<EventView>>>,
     /// The kinds that may not be watched in the namespace of the tree.
@@ -201,8 +200,8 @@ impl Views {
             K::share(self, item);
         }
         let touched = K::store(self).replace(scope, Version::parse(version), listed);
-        self.forgone.remove(&(K::NAME, scope.map(str::to_owned)));
-        if self.loaded.insert((K::NAME, scope.map(str::to_owned))) {
+        self.forgone.remove(K::NAME, scope);
+        if self.loaded.insert(K::NAME, scope) {
             return self.trees_in(scope);
         }
         self.note_changes::<K>(&touched);
@@ -211,12 +210,11 @@ impl Views {
 
     /// Takes in that a kind is done without in that scope. What was known of one that may not be read counts no more.
     pub(super) fn forgo<K: Kind>(&mut self, scope: Option<&str>) -> BTreeSet<ObjectKey> {
-        let watch = (K::NAME, scope.map(str::to_owned));
         if K::NEED == Need::WhereAllowed {
             *K::store(self) = Store::default();
-            self.loaded.remove(&watch);
+            self.loaded.remove(K::NAME, scope);
         }
-        if self.forgone.insert(watch) {
+        if self.forgone.insert(K::NAME, scope) {
             self.trees_in(scope)
         } else {
             BTreeSet::new()
@@ -259,7 +257,8 @@ impl Views {
 
     /// Whether everything that a decision on trees of this namespace rests on has been listed once, or is done without.
     pub(super) fn is_loaded(&self, namespace: &str) -> bool {
-        let is_loaded = |kind| self.is_listed(kind, namespace) || self.is_forgone(kind, namespace);
+        let is_loaded =
+            |kind| self.loaded.covers(kind, namespace) || self.forgone.covers(kind, namespace);
         [
             Trees::NAME,
             Workers::NAME,
@@ -274,16 +273,7 @@ impl Views {
 
     /// Whether that kind has been listed once in that scope.
     pub(super) fn has_listed(&self, kind: &'static str, scope: Option<&str>) -> bool {
-        self.loaded.contains(&(kind, scope.map(str::to_owned)))
-    }
-
-    fn is_listed(&self, kind: &'static str, namespace: &str) -> bool {
-        self.has_listed(kind, None) || self.has_listed(kind, Some(namespace))
-    }
-
-    fn is_forgone(&self, kind: &'static str, namespace: &str) -> bool {
-        self.forgone.contains(&(kind, None))
-            || self.forgone.contains(&(kind, Some(namespace.to_owned())))
+        self.loaded.contains(kind, scope)
     }
 
     /// Everything known that concerns that tree; `None` when there is no such tree.
@@ -299,14 +289,15 @@ impl Views {
                 (Arc::clone(worker), pods)
             })
             .collect();
-        let nodes = (!self.is_forgone(Nodes::NAME, "")).then(|| self.nodes_of(&workers));
+        let nodes = (!self.forgone.contains(Nodes::NAME, None)).then(|| self.nodes_of(&workers));
         let events = self.events_of(&key.namespace, &workers);
+        let changes = self.changes_for(&key.namespace, &workers);
         Some(Snapshot {
             tree,
             workers,
             nodes,
             events,
-            changes: self.changes_in(&key.namespace),
+            changes,
             unseen: self.unseen_in(&key.namespace),
         })
     }
@@ -314,19 +305,24 @@ impl Views {
     /// Remembers that these changed now, if they are of a kind that Pods wait for.
     fn note_changes<K: Kind>(&mut self, touched: &Touched<K::Item>) {
         for item in touched.iter().filter_map(|item| K::waited_for(item)) {
-            self.changes
-                .retain(|_, at| at.elapsed() < CHANGES_ARE_NEWS_FOR);
-            self.changes
-                .insert((K::NAME, item.key.clone()), Instant::now());
+            self.changes.note(K::NAME, &item.key);
         }
     }
 
-    fn changes_in(&self, namespace: &str) -> Vec<(&'static str, String, Duration)> {
-        let changes = self.changes.iter();
-        let of_namespace = changes.filter(|((_, key), _)| key.namespace == namespace);
-        of_namespace
-            .map(|((kind, key), at)| (*kind, key.name.clone(), at.elapsed()))
-            .collect()
+    /// The changes that Pods of these Workers may wait for: of quotas, and of what is named where it is said what keeps
+    /// them from being up.
+    fn changes_for(
+        &self,
+        namespace: &str,
+        workers: &[(Arc<WorkerItem>, Vec<Arc<PodView>>)],
+    ) -> Vec<Change> {
+        let troubles = workers.iter().flat_map(|(worker, _)| worker.troubles());
+        let names: BTreeSet<&str> = troubles
+            .flat_map(|trouble| words(&trouble.message))
+            .collect();
+        let of_these = self.changes.of(namespace, &names);
+        let quota = self.changes.last(namespace, Quotas::NAME);
+        quota.into_iter().chain(of_these).collect()
     }
 
     /// The trees of a namespace that something keeps from being up.

@@ -99,9 +99,15 @@ fn is_of_quota(class: &str) -> bool {
 
 /// Whether a text has that name in it, as a word of its own.
 fn names(text: &str, name: &str) -> bool {
+    words(text).any(|word| word == name)
+}
+
+/// The words of a text that may be names of objects.
+pub fn words(text: &str) -> impl Iterator<Item = &str> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
-    let mut words = text.split(|c: char| !is_part(c));
-    !name.is_empty() && words.any(|word| word.trim_end_matches('.') == name)
+    let words = text.split(move |c: char| !is_part(c));
+    let words = words.map(|word| word.trim_end_matches('.'));
+    words.filter(|word| !word.is_empty())
 }
 
 #[cfg(test)]

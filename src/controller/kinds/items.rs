@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::super::store::{Item, ObjectKey};
+use crate::api::v1alpha1::TroubleStatus;
 use crate::model::fault::EventView;
 use crate::model::pod::PodView;
 use crate::model::world::{NodeView, TreeView, WorkerView};
@@ -93,9 +94,14 @@ impl Item for TreeItem {
 impl WorkerItem {
     /// Whether something keeps a slot of it from being up.
     pub(in crate::controller) fn is_troubled(&self) -> bool {
+        self.troubles().next().is_some()
+    }
+
+    /// What keeps slots of it from being up.
+    pub(in crate::controller) fn troubles(&self) -> impl Iterator<Item = &TroubleStatus> {
         let view = self.view.as_ref().ok();
-        let mut slots = view.into_iter().flat_map(|view| &view.status.slots);
-        slots.any(|slot| slot.trouble.is_some())
+        let slots = view.into_iter().flat_map(|view| &view.status.slots);
+        slots.filter_map(|slot| slot.trouble.as_ref())
     }
 }
 

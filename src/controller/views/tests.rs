@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::controller::kinds::{Claims, Quotas};
+use crate::controller::kinds::{Claims, ConfigMaps, Quotas};
 
 fn tree(name: &str, uid: &str, version: u64) -> Value {
     json!({"metadata": {"name": name, "namespace": "ns", "uid": uid, "resourceVersion": version.to_string()},
@@ -139,10 +139,7 @@ fn a_claim_that_was_made_again_has_nothing_to_do_with_what_was_told_of_the_earli
     };
     let of = |uid| ("PersistentVolumeClaim", "data", uid);
     put::<ClaimEvents>(&mut views, event("e1", of("old"), "ClaimLost", 21));
-    put::<ClaimEvents>(
-        &mut views,
-        event("e2", of("new"), "ProvisioningFailed", 22),
-    );
+    put::<ClaimEvents>(&mut views, event("e2", of("new"), "ProvisioningFailed", 22));
     let told = |views: &Views| {
         let snapshot = views.snapshot(&ObjectKey::new("ns", "a")).unwrap();
         let told = snapshot.events["uid-p"].iter();
@@ -169,7 +166,10 @@ fn events_of_the_claims_of_strangers_leave_room_for_those_of_pods_of_trees() {
     mounting["spec"]["volumes"] =
         json!([{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]);
     put::<Pods>(&mut views, mounting.clone());
-    assert_eq!(put::<ClaimEvents>(&mut views, told(5100, "data")), only("a"));
+    assert_eq!(
+        put::<ClaimEvents>(&mut views, told(5100, "data")),
+        only("a")
+    );
     assert_eq!(views.claim_events.len(), 5001);
     let gone = serde_json::from_value(mounting).unwrap();
     views.remove::<Pods>(&gone, None);
@@ -267,6 +267,29 @@ fn a_change_is_remembered_whether_a_watch_or_a_list_tells_of_it() {
     let mut views = loaded();
     put::<Quotas>(&mut views, quota(9, 101));
     assert_eq!(changes(&views), 1);
+}
+
+#[test]
+fn a_tree_is_told_of_the_changes_that_its_replicas_can_wait_for() {
+    let mut views = loaded();
+    let config = |name: &str, version: u64| {
+        json!({"metadata": {"name": name, "namespace": "ns", "uid": name,
+            "resourceVersion": version.to_string()}})
+    };
+    put::<ConfigMaps>(&mut views, config("web-conf", 101));
+    put::<ConfigMaps>(&mut views, config("other", 102));
+    put::<Quotas>(&mut views, quota(9, 103));
+    let changes = |views: &Views| {
+        let snapshot = views.snapshot(&ObjectKey::new("ns", "a")).unwrap();
+        let changes = snapshot.changes.into_iter();
+        changes.map(|(_, name, _)| name).collect::<Vec<_>>()
+    };
+    assert_eq!(changes(&views), ["q"]);
+    let mut held = worker("w", "uid-w", ("a", "uid-a"), 104);
+    held["status"] = json!({"slots": [{"slot": 0, "trouble": {"reason": "Held", "class": "ConfigMapMissing",
+        "sinceTime": "2026-01-01T00:00:00Z", "message": "configmap \"web-conf\" not found."}}]});
+    put::<Workers>(&mut views, held);
+    assert_eq!(changes(&views), ["q", "web-conf"]);
 }
 
 #[test]
