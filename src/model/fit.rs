@@ -73,6 +73,7 @@ pub(super) fn fit_worker(status: &mut WorkerStatus) {
         if let Some(trouble) = &mut slot.trouble {
             trouble.message.clear();
             trouble.class.clear();
+            trouble.told.clear();
         }
     }
     if weight(status) <= UNBEARABLE {
@@ -97,6 +98,8 @@ fn at_most(slot: &SlotStatus) -> usize {
         .trouble
         .iter()
         .map(|trouble| trouble.reason.len() + trouble.class.len() + trouble.message.len());
+    let told = slot.trouble.iter().flat_map(|trouble| &trouble.told);
+    let told = told.map(|told| told.len() + 1);
     let nodes = slot.node_charges.iter().map(|charge| charge.node.len());
     let numbers = [slot.deaths, slot.failed_inits, slot.step];
     PLAIN_SLOT
@@ -105,7 +108,7 @@ fn at_most(slot: &SlotStatus) -> usize {
         + WORDS * (usize::from(is_timed) + usize::from(is_troubled))
         + TIMED * (slot.charges.len() + slot.node_charges.len())
         // A byte of a text takes six at most, as an escape.
-        + 6 * texts.chain(nodes).sum::<usize>()
+        + 6 * texts.chain(told).chain(nodes).sum::<usize>()
 }
 
 /// The bytes of a status, as JSON.

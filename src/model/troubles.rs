@@ -2,18 +2,17 @@
 //!
 //! Rule: a trouble stays until what it names is gone, or the slot was alive for 30 seconds.
 
+mod blocks;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::conditions::Reason;
-use crate::api::v1alpha1::{BrakeStatus, RecentFault, RefusedStatus, SlotStatus, TroubleStatus};
+use crate::api::v1alpha1::{BrakeStatus, RefusedStatus, SlotStatus};
 
-use super::deaths::evidence;
-use super::decision::{Judged, Notice};
 use super::engine::{Engine, Mode};
-use super::fault::{self, Class, Fault, Verdict};
-use super::judge::{cut, recent};
+use super::fault::{self, Class, Fault};
+use super::judge::cut;
 use super::order::BLIND_STOP_SECONDS;
-use super::outcome::{Cost, Next};
 use super::pod::PodView;
 use super::policy::Ruling;
 use super::replica::{Life, SlotView, ended_runs, node_of, waits_for_fence};
@@ -23,6 +22,7 @@ use super::window::{
     BRAKE_RESET_SECONDS, after, api_time, brake_delay, resets_brake, seconds_between,
 };
 use super::world::Refusal;
+use blocks::Block;
 
 impl Engine<'_> {
     /// Notes the creates that were refused: each is slowed like any uncharged replacement.
@@ -50,7 +50,13 @@ impl Engine<'_> {
             };
             if news {
                 let ruling = Ruling::of_class(&fault);
-                self.tell_block(id, refusal.slot.unwrap_or(0), None, &fault, &ruling);
+                let block = Block {
+                    slot: refusal.slot.unwrap_or(0),
+                    pod: None,
+                    fault,
+                    ruling,
+                };
+                self.tell_block(id, &block, &[]);
             }
         }
     }
@@ -116,12 +122,15 @@ impl Engine<'_> {
             self.wake_for_stops(id, leaf);
             let mode = self.mode(id);
             self.note_former(id, leaf);
+            let blocked = self.blocked_slots(id);
+            let mut blocks = Vec::new();
             for (view, life) in self.lives(id) {
                 self.note_pod(id, &view);
                 self.latch(id, mode, &view, life);
-                self.note_block(id, leaf, &view, life);
+                blocks.extend(self.note_block(id, leaf, &view, life));
                 self.settle(id, mode, &view, life);
             }
+            self.tell_blocks(id, &blocked, blocks);
             self.drop_unwanted(id);
         }
     }
@@ -190,71 +199,6 @@ impl Engine<'_> {
         let is_parked = memory.parked.as_ref().is_some_and(|p| p.waiting);
         memory.deaths = memory.deaths.max(ended_runs(pod, Some(memory)));
         memory.started |= mode == Mode::Up && !is_parked;
-    }
-
-    fn note_block(&mut self, id: NodeId, leaf: &Leaf<'_>, view: &SlotView<'_>, life: Life) {
-        let Some(pod) = view.current else {
-            return;
-        };
-        if pod.is_deleting() {
-            self.note_fence(id, leaf, view, pod);
-            return;
-        }
-        if life.alive {
-            return;
-        }
-        if pod.node.is_none() {
-            // Nothing but the time tells that no scheduler looks at a Pod.
-            self.wake(after(pod.created, SETTLED_SECONDS));
-        }
-        let block = fault::identify_block(&evidence(pod, self.world), self.now);
-        let ruling = block
-            .as_ref()
-            .map(|fault| self.tree.ruling(id, fault, None))
-            .filter(|ruling| !ruling.restarts());
-        let reason = ruling.as_ref().map(|ruling| match ruling.verdict {
-            Verdict::Wait => Reason::WaitingForCapacity,
-            _ => Reason::Held,
-        });
-        let known = self.slot(id, view.slot).and_then(|s| s.trouble.clone());
-        match (block, ruling, reason) {
-            (Some(fault), Some(ruling), Some(reason)) => {
-                let news = self.is_news(id, view.slot, known.as_ref(), reason, &fault);
-                self.set_trouble(id, view.slot, reason, Some(&fault), &fault.message);
-                if news {
-                    // Stored as an intent, so that it is told once.
-                    self.memory.intend_worker(self.tree.nodes[id].name);
-                    self.tell_block(id, view.slot, Some(pod), &fault, &ruling);
-                }
-            }
-            _ => self.clear_gone_block(id, view.slot, pod, life),
-        }
-    }
-
-    /// Whether what keeps a slot from being up has not been told yet: what goes to and fro between two faults is told once
-    /// of each.
-    fn is_news(
-        &self,
-        id: NodeId,
-        slot: i32,
-        known: Option<&TroubleStatus>,
-        reason: Reason,
-        fault: &Fault,
-    ) -> bool {
-        let Some(known) = known.filter(|known| known.reason == reason.as_str()) else {
-            return true;
-        };
-        let class = fault.class.as_str();
-        let child = self.name(id);
-        // What a former version stored has no class.
-        let is_told = known.class.is_empty() || known.class == class;
-        !is_told
-            && !self.memory.tree.recent_faults.iter().any(|told| {
-                told.child == child
-                    && told.slot == slot
-                    && told.class == class
-                    && told.time >= known.since_time
-            })
     }
 
     /// What a hold, a wait or a refusal named is gone: the Pod exists and nothing blocks it.
@@ -391,52 +335,5 @@ impl Engine<'_> {
             memory.deaths = ended_runs;
             memory.gone = true;
         }
-    }
-
-    fn tell_block(
-        &mut self,
-        id: NodeId,
-        slot: i32,
-        pod: Option<&PodView>,
-        fault: &Fault,
-        ruling: &Ruling,
-    ) {
-        let child = self.name(id);
-        let cost = Cost::Free;
-        let next = match ruling.verdict {
-            Verdict::Wait => Next::Waits,
-            Verdict::Hold => Next::LeftAlone,
-            _ => Next::TriedAgain,
-        };
-        self.judged.push(Judged {
-            child: child.to_owned(),
-            class: fault.class,
-            slot,
-            verdict: fault.verdict,
-            charged: None,
-        });
-        let recent = recent(fault, ruling, child, slot, (&cost, &next));
-        let revision = pod.map_or_else(
-            || self.tree.leaf(id).map_or("", |leaf| leaf.revision.as_str()),
-            |pod| pod.revision.as_str(),
-        );
-        self.memory.remember_fault(RecentFault {
-            time: api_time(self.now),
-            revision: revision.to_owned(),
-            ..recent
-        });
-        self.notices.push(Notice {
-            warning: true,
-            reason: fault.class.event_reason().to_owned(),
-            action: "Wait",
-            child: child.to_owned(),
-            slot: Some(slot),
-            what: String::new(),
-            why: fault.message.clone(),
-            fault: Some((fault.class, fault.verdict)),
-            cost: Some(cost),
-            next: Some(next),
-            pod: pod.map(|pod| (pod.name.clone(), pod.uid.clone())),
-        });
     }
 }

@@ -221,7 +221,14 @@ fn held(about: &About<'_>, id: NodeId, slot: &SlotStatus) -> Step {
     let class = slot.trouble.as_ref().map_or("", |trouble| &trouble.class);
     let mut recent = about.known.status.recent_faults.iter();
     let decided = recent.find(|fault| {
-        fault.child == name && fault.slot == slot.slot && (class.is_empty() || fault.class == class)
+        // What holds several replicas is told of one of them.
+        let is_of_slot = fault.slot == slot.slot;
+        fault.child == name
+            && if class.is_empty() {
+                is_of_slot
+            } else {
+                fault.class == class
+            }
     });
     let by_rule = decided.filter(|fault| !fault.rule.is_empty() && fault.rule != "verdict");
     if let Some(fault) = by_rule {

@@ -239,6 +239,12 @@ pub struct TroubleStatus {
     #[schemars(length(max = 64))]
     pub class: String,
 
+    /// told are the classes of other faults that people were told of since something has kept the slot from being up: what
+    /// goes to and fro between them is told once of each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(max = 64)))]
+    pub told: Vec<String>,
+
     /// sinceTime is when it was first seen.
     pub since_time: Time,
 

@@ -184,9 +184,11 @@ impl Engine<'_> {
             Some(trouble) if trouble.reason == reason.as_str() => trouble.since_time.clone(),
             _ => now,
         };
+        let class = fault.map_or("", |fault| fault.class.as_str());
         slot.trouble = Some(TroubleStatus {
             reason: reason.as_str().to_owned(),
-            class: fault.map_or_else(String::new, |fault| fault.class.as_str().to_owned()),
+            class: class.to_owned(),
+            told: TroubleStatus::told_before(slot, class),
             since_time: since,
             message: cut(message, 512),
         });

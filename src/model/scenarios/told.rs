@@ -3,8 +3,9 @@
 //! Rule: an Event names the child, why, what it cost and what follows.
 
 use crate::model::lab::{Behaviour, Lab};
+use crate::model::pod::ContainerState;
 
-use super::{ONE, supervisor, worker};
+use super::{ONE, many, supervisor, worker};
 
 #[test]
 fn a_supervisor_that_gives_up_is_told_level_by_level() {
@@ -95,4 +96,57 @@ fn what_keeps_a_pod_from_starting_is_told_with_what_is_done_about_it() {
         assert_eq!(lab.told.len(), 1, "{:?}", lab.told);
         assert!(lab.told[0].ends_with(what_follows), "{:?}", lab.told);
     }
+}
+
+#[test]
+fn what_keeps_many_replicas_from_starting_is_told_once() {
+    let mut lab = Lab::new(&many(14, 1));
+    lab.behave("a", Behaviour::NoImage);
+    lab.run(30);
+    assert_eq!(
+        lab.told,
+        [
+            "Warning ChildImageNotFound: a/0: the image of container app cannot be pulled: nope: not found (and so with slots 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 3 more); not charged; left alone, because restarting would not help",
+        ]
+    );
+    let faults = &lab.world.tree.status.recent_faults;
+    assert_eq!((faults.len(), faults[0].slot), (1, 0));
+    assert_eq!(lab.judged.len(), 14, "each counts");
+    lab.edit_replicas("a", 15);
+    lab.run(30);
+    assert_eq!(lab.told.len(), 1, "one more suffers from what is known");
+    assert_eq!(lab.state(), "FFT Held", "{}", lab.message());
+}
+
+/// More slots than faults are remembered of a tree.
+#[test]
+fn slots_that_go_to_and_fro_between_two_faults_are_told_once_of_each() {
+    let mut lab = Lab::new(&many(12, 1));
+    lab.behave("a", Behaviour::Stuck);
+    lab.run(3);
+    let mut wait = |reason: &str, message: &str, slot: i32| {
+        lab.pod_mut("a", slot).containers[0].state = ContainerState::Waiting {
+            reason: reason.into(),
+            message: message.into(),
+        };
+        lab.run(1);
+    };
+    for _ in 0..4 {
+        for slot in 0..12 {
+            wait(
+                "ImagePullBackOff",
+                "Back-off pulling image \"nope\": ErrImagePull: nope: not found",
+                slot,
+            );
+        }
+        for slot in 0..12 {
+            wait(
+                "CreateContainerConfigError",
+                "configmap \"web\" not found",
+                slot,
+            );
+        }
+    }
+    let classes: Vec<&str> = lab.events.iter().map(String::as_str).collect();
+    assert_eq!(classes, ["ChildImageNotFound", "ChildConfigMapMissing"]);
 }
