@@ -2,14 +2,14 @@
 //!
 //! Rule: a rule changes what follows from a fault, never its name.
 
-use super::{charges, worker};
+use super::{charges, supervisor, trace, worker};
 use crate::api::v1alpha1::RecentFault;
 use crate::model::lab::{Behaviour, Lab};
 use crate::model::pod::RestartPolicy;
 use crate::model::tree::Tree;
 
 /// A tree with one worker, with these rules on the root and on the worker.
-fn ruled(root: &str, own: &str) -> Lab {
+pub(super) fn ruled(root: &str, own: &str) -> Lab {
     let policy = |rules: &str| format!("faultPolicy: {{rules: [{rules}]}}");
     let mut lab = Lab::new(&format!(
         "{}\nchildren:\n{}",
@@ -21,7 +21,7 @@ fn ruled(root: &str, own: &str) -> Lab {
     lab
 }
 
-fn last(lab: &Lab) -> &RecentFault {
+pub(super) fn last(lab: &Lab) -> &RecentFault {
     &lab.world.tree.status.recent_faults[0]
 }
 
@@ -211,4 +211,192 @@ fn what_keeps_a_pod_from_starting_is_not_how_it_ended_before() {
     lab.delete_by_hand("a", 0);
     lab.run(60);
     assert_eq!(lab.state(), "FFT Held", "{}", lab.message());
+}
+
+/// A tree with workers `a` to `c` below the supervisor `web`, which has these settings; what ends with 2 escalates.
+fn escalating(settings: &str) -> Lab {
+    let rule = "faultPolicy: {rules: [{match: {exitCodes: [2]}, action: Escalate}]}";
+    let children = [
+        supervisor("web", "", &format!("{settings}, {rule}")),
+        worker("a", "web", ""),
+        worker("b", "web", ""),
+        worker("c", "web", ""),
+    ];
+    let mut lab = Lab::new(&format!("children:\n{}", children.concat()));
+    lab.run(20);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    lab
+}
+
+/// Whatever the strategy would restart: the supervisor gives up as a whole, and the one above it judges that.
+#[test]
+fn an_escalation_in_a_group_stops_all_of_its_supervisor_which_is_restarted() {
+    for strategy in ["OneForAll", "RestForOne"] {
+        let mut lab = escalating(&format!("strategy: {strategy}"));
+        let since = lab.log.len();
+        lab.kill("b", 0, 2);
+        lab.run(30);
+        assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+        // What has ended by itself is not stopped.
+        assert_eq!(trace(&lab, since), "-c -a +a +b +c", "{strategy}");
+        assert_eq!(lab.charges("(root)"), charges(&[("web", 1)]));
+        assert_eq!(lab.charges("web"), charges(&[]));
+        assert_eq!(lab.record("web").unwrap().incarnation, 2);
+        assert_eq!(
+            lab.world.tree.status.restarts, 1,
+            "its siblings were stopped, and did not die"
+        );
+    }
+}
+
+/// Nobody is above the root, so that it tries again what the strategy names.
+#[test]
+fn an_escalation_in_a_group_of_the_root_gives_up_what_the_strategy_names() {
+    for (strategy, stopped, live) in [("OneForAll", "-c -a", 0), ("RestForOne", "-c", 1)] {
+        let rule = "faultPolicy: {rules: [{match: {exitCodes: [2]}, action: Escalate}]}";
+        let children = ["a", "b", "c"].map(|name| worker(name, "", ""));
+        let spec = format!(
+            "strategy: {strategy}\n{rule}\nchildren:\n{}",
+            children.concat()
+        );
+        let mut lab = Lab::new(&spec);
+        lab.run(20);
+        let since = lab.log.len();
+        lab.kill("b", 0, 2);
+        lab.run(10);
+        assert_eq!(lab.state(), "FFT GaveUp", "{}", lab.message());
+        assert_eq!(trace(&lab, since), stopped, "{strategy}");
+        assert_eq!(lab.live("a").len(), live, "{strategy}");
+        lab.run(60);
+        assert_eq!(
+            ["a", "b", "c"].map(|name| lab.live(name).len()),
+            [1; 3],
+            "{strategy}"
+        );
+        lab.run(60);
+        assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    }
+}
+
+#[test]
+fn an_escalation_at_a_root_that_stops_ends_the_tree_until_it_is_asked() {
+    let rule = "faultPolicy: {rules: [{match: {exitCodes: [2]}, action: Escalate}]}";
+    let children = [
+        worker("a", "", rule),
+        supervisor("web", "", ""),
+        worker("b", "web", ""),
+    ];
+    let spec = format!("onGiveUp: Stop\nchildren:\n{}", children.concat());
+    let mut lab = Lab::new(&spec);
+    lab.run(10);
+    lab.kill("a", 0, 2);
+    lab.run(600);
+    assert_eq!(lab.state(), "FFT GaveUp", "{}", lab.message());
+    assert_eq!([lab.live("a"), lab.live("b")], [[0; 0]; 2]);
+    assert_eq!(
+        lab.told,
+        [
+            "Warning ChildAppExitedNonZero: a/0: container app ended with exit code 2 after 9 s; charged: restart 1 of 3 within 300 s at (root); (root) stays stopped until `retryAt` or an edit of a template",
+            "Warning SupervisorStopped: (root) gives up: a: container app ended with exit code 2 after 9 s; a rule of `faultPolicy` escalates it; (root) stays stopped until `retryAt` or an edit of a template",
+        ]
+    );
+    let now = lab.now;
+    lab.edit(|spec| {
+        spec.retry_at = Some(crate::model::window::api_time(now));
+    });
+    lab.run(30);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+}
+
+/// How often a child was made in so many seconds.
+fn starts(lab: &mut Lab, child: &str, seconds: i64) -> usize {
+    let since = lab.log.len();
+    lab.run(seconds);
+    let made = format!("create {child}/");
+    let log = lab.log[since..].iter();
+    log.filter(|entry| entry.starts_with(&made)).count()
+}
+
+const EXEMPT: &str =
+    "faultPolicy: {rules: [{match: {exitCodes: [75]}, action: Restart, charge: Exempt}]}";
+
+#[test]
+fn an_exempt_end_restarts_the_group_and_costs_nothing() {
+    for (strategy, again) in [("OneForAll", "-c -a +a +b +c"), ("RestForOne", "-c +b +c")] {
+        let children = ["a", "b", "c"].map(|name| worker(name, "", ""));
+        let children = children.concat();
+        let mut lab = Lab::new(&format!(
+            "strategy: {strategy}\n{EXEMPT}\nchildren:\n{children}"
+        ));
+        lab.run(20);
+        let since = lab.log.len();
+        lab.kill("b", 0, 75);
+        lab.run(30);
+        assert_eq!(trace(&lab, since), again, "{strategy}");
+        assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+        assert_eq!(lab.charges("(root)"), charges(&[]), "{strategy}");
+        assert_eq!(last(&lab).charge, "Exempt");
+    }
+}
+
+/// Nobody is charged, so that nothing but the brake keeps it from going on as fast as it can.
+#[test]
+fn a_crash_loop_that_is_exempt_is_braked() {
+    for strategy in ["OneForOne", "OneForAll", "RestForOne"] {
+        let children = [worker("a", "", ""), worker("b", "", "")];
+        let children = children.concat();
+        let mut lab = Lab::new(&format!(
+            "strategy: {strategy}\n{EXEMPT}\nchildren:\n{children}"
+        ));
+        lab.run(10);
+        lab.behave("a", Behaviour::Crash(1, 75));
+        lab.kill("a", 0, 75);
+        let early = starts(&mut lab, "a", 600);
+        let late = starts(&mut lab, "a", 3000);
+        assert!((1..=14).contains(&early), "{strategy}: {early} in 10 min");
+        assert!(late <= 12, "{strategy}: {late} in 50 min");
+        let deaths = lab.world.tree.status.restarts;
+        assert!(
+            (20..=45).contains(&deaths),
+            "{strategy}: {deaths} in an hour"
+        );
+        assert_eq!(lab.charges("(root)"), charges(&[]), "{strategy}");
+        lab.behave("a", Behaviour::Healthy);
+        lab.run(400);
+        assert_eq!(lab.state(), "TFF AllUp", "{strategy}: {}", lab.message());
+    }
+}
+
+/// A worker below `web` below the root, each with rules of its own.
+#[test]
+fn rules_come_through_the_supervisors_in_between_and_the_nearest_is_asked_first() {
+    let policy = |rules: &str| format!("faultPolicy: {{rules: [{rules}]}}");
+    let hold = |code: i32| format!("{{match: {{exitCodes: [{code}]}}, action: Hold}}");
+    let exempt =
+        |code: i32| format!("{{match: {{exitCodes: [{code}]}}, action: Restart, charge: Exempt}}");
+    let root = [hold(3), hold(4), hold(5), hold(6)].join(", ");
+    let web = [exempt(4), exempt(5), hold(4)].join(", ");
+    let own = "{match: {exitCodes: [5]}, action: Restart}";
+    let children = [
+        supervisor("web", "", &policy(&web)),
+        supervisor("plain", "web", ""),
+        worker("a", "plain", &policy(own)),
+    ];
+    let spec = format!("{}\nchildren:\n{}", policy(&root), children.concat());
+    let mut lab = Lab::new(&spec);
+    lab.run(10);
+    let mut ends = |code: i32| {
+        lab.kill("a", 0, code);
+        lab.run(60);
+        let fault = last(&lab).clone();
+        (fault.rule, fault.charge, lab.state())
+    };
+    let restarted = "TFF AllUp".to_owned();
+    let own = "spec.children[a].worker.faultPolicy.rules[0]".to_owned();
+    assert_eq!(ends(5), (own, "Charged".into(), restarted.clone()));
+    let of_web = "spec.children[web].supervisor.faultPolicy.rules[0]".to_owned();
+    assert_eq!(ends(4), (of_web, "Exempt".into(), restarted));
+    let of_root = "spec.faultPolicy.rules[3]".to_owned();
+    assert_eq!(ends(6), (of_root, "Exempt".into(), "FFT Held".into()));
+    assert_eq!(lab.charges("plain"), charges(&[("a", 1)]));
 }
