@@ -4,7 +4,8 @@
 
 use jiff::Timestamp;
 
-use crate::api::v1alpha1::{Restart, SlotStatus};
+use crate::api::conditions::Reason;
+use crate::api::v1alpha1::{BrakeStatus, Restart, SlotStatus};
 
 use super::charge::restarts_allowed;
 use super::fault::{self, Class, Confidence, Evidence, Fault, Verdict};
@@ -206,7 +207,7 @@ impl Place<'_> {
         }
         if !known.started && known.deaths > 0 {
             // Its last life has been judged already; what vanished had not started again.
-            memory.slot_mut(child, slot).gone = true;
+            self.let_go(memory);
             return None;
         }
         let message = "the Pod is gone, and nothing says how it ended";
@@ -304,6 +305,11 @@ impl Place<'_> {
         let evidence = evidence(pod, world);
         let fault = fault::identify_end(&evidence, now);
         let ruling = self.tree.ruling(self.id, &fault, Some(pod));
+        let ruling = if pod.is_deleting() {
+            ruling.of_deleted()
+        } else {
+            ruling
+        };
         let is_held = known.trouble.as_ref().is_some_and(|t| t.reason == "Held");
         if fresh == 0 && !pod.is_deleting() && is_held && ruling.verdict == Verdict::Hold {
             // It ended as what it is held for; restarting would not help.
@@ -318,7 +324,7 @@ impl Place<'_> {
         }
         if fresh == 0 && life.run_ended && known.deaths > 0 {
             // The life ended before and was judged; now its Pod goes too.
-            memory.slot_mut(child, view.slot).gone = true;
+            self.let_go(memory);
             return None;
         }
         let at = if fresh > 0 && !pod.is_deleting() {
@@ -343,9 +349,23 @@ impl Place<'_> {
         })
     }
 
+    /// The Pod goes of a slot whose last life has been judged. One that was held is replaced then, which is braked: whoever
+    /// deletes it may do so again and again.
+    fn let_go(&self, memory: &mut Memory) {
+        let slot = memory.slot_mut(self.child, self.view.slot);
+        slot.gone = true;
+        let held = Reason::Held.as_str();
+        if slot.trouble.as_ref().is_some_and(|t| t.reason == held) {
+            let count = slot.brake.as_ref().map_or(0, |brake| brake.count);
+            slot.brake = Some(BrakeStatus::after(count, self.now));
+            memory.intend_worker(self.child);
+        }
+    }
+
     /// When a death may be judged of which nothing but the signal is known: Events that say who sent it may come a moment
     /// later. Nobody waits for a restart meanwhile: the kubelet makes it. Where Coppice does, only a death waits that would
-    /// have its supervisor give up, or be the last of its replica, which is not started again.
+    /// have its supervisor give up or park its slot, that would be the last of its replica, or of which a rule says something
+    /// else when more is known.
     fn settles_at(&self, pod: &PodView, death: &Death, memory: &Memory) -> Option<Timestamp> {
         let finishes = death.clean && self.leaf.settings.restart == Restart::Transient;
         let is_signal = matches!(
@@ -356,15 +376,20 @@ impl Place<'_> {
         let ended = death.fault.at?;
         // A clock that is ahead of ours says nothing of when that was.
         let is_fresh = is_open && ended <= self.now && !pod.is_crash_looping();
-        if death.outdated || death.is_deleting {
+        let restart_at = self.tree.nodes[self.id].restart_at;
+        let is_asked = restart_at.is_some_and(|asked| asked <= self.now && pod.created < asked);
+        if death.outdated || is_asked || death.is_deleting {
             // Its Pod may go at any moment, and the death with it.
             return None;
         }
-        let waits = death.way == Way::InPlace || finishes || self.is_last(memory);
+        let waits = death.way == Way::InPlace
+            || finishes
+            || self.is_last(memory)
+            || self.tree.is_ruled_by_class(self.id, &death.fault, pod);
         (is_fresh && waits).then(|| after(ended, SETTLE_SECONDS))
     }
 
-    /// Whether one more charge makes the supervisor give up.
+    /// Whether one more charge makes the supervisor give up, or parks the slot.
     fn is_last(&self, memory: &Memory) -> bool {
         let parent = self.tree.nodes[self.id].parent;
         let intensity = self.tree.parent_policy(self.id).intensity;
@@ -373,7 +398,9 @@ impl Place<'_> {
         let spent: usize = entries
             .map(|entry| entry.counted(self.now, intensity).count())
             .sum();
-        spent >= restarts_allowed(intensity)
+        let slot = memory.slot(self.child, self.view.slot);
+        let of_slot = slot.map_or(0, |slot| slot.counted(self.now, intensity).count());
+        spent.max(of_slot) >= restarts_allowed(intensity)
     }
 
     fn death_of(&self, pod: &PodView, ended_runs: i64, fault: Fault, ruling: Ruling) -> Death {
@@ -409,7 +436,8 @@ impl Place<'_> {
         if life.alive || life.over {
             return None;
         }
-        let fault = fault::identify_block(&evidence(pod, self.world), self.now)?;
+        let fault = fault::identify_block(&evidence(pod, self.world), self.now)
+            .filter(|fault| !fault.is_beside_an_end(pod, life.run_ended))?;
         // What keeps it from starting is not how it ended before.
         let ruling = self.tree.ruling(self.id, &fault, None);
         let ended_runs = known.map_or(0, |slot| slot.deaths);

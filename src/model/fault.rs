@@ -7,7 +7,7 @@
 
 use jiff::Timestamp;
 
-use super::pod::{PodCondition, PodPhase, PodView};
+use super::pod::{ContainerView, PodCondition, PodConditionType, PodPhase, PodView};
 use super::world::Refusal;
 
 pub use class::{Class, Family, Shown};
@@ -75,6 +75,33 @@ pub fn identify_block(evidence: &Evidence<'_>, now: Timestamp) -> Option<Fault> 
     unscheduled
         .or_else(|| containers::block(evidence))
         .or_else(|| told_of_start(evidence).map(containers::waited_for))
+}
+
+/// Whether a Pod stands as it stood at that time: it was bound before, its containers are all still to be made, and no
+/// Event tells of progress since. What explained that may have expired meanwhile.
+pub fn is_as_it_was(evidence: &Evidence<'_>, since: Timestamp) -> bool {
+    let pod = evidence.pod;
+    let mut containers = pod.init_containers.iter().chain(&pod.containers);
+    let scheduled = pod.condition(PodConditionType::PodScheduled);
+    let bound = scheduled.filter(|condition| condition.is_true);
+    let bound = bound.and_then(|condition| condition.changed);
+    let progress = [
+        "Pulling",
+        "Pulled",
+        "Created",
+        "Started",
+        "SuccessfulAttachVolume",
+        "SuccessfulMountVolume",
+    ];
+    let told = evidence.events_of_pod(&progress).pop();
+    pod.node.is_some()
+        && !pod.is_terminal()
+        && !pod.is_deleting()
+        && bound.unwrap_or(pod.created) < since
+        && containers.all(ContainerView::is_in_the_making)
+        && told
+            .and_then(EventView::seen)
+            .is_none_or(|seen| seen <= since)
 }
 
 /// What Events tell of the start of a Pod whose containers are still being created.
@@ -258,6 +285,14 @@ impl Confidence {
 }
 
 impl Fault {
+    /// Whether it is only about a container that is not judged, in a Pod whose run has ended: what keeps that one from
+    /// running has nothing to do with why the replica is down.
+    pub fn is_beside_an_end(&self, pod: &PodView, run_ended: bool) -> bool {
+        let container = self.container.as_deref();
+        // What Events tell of the start names no container; one that has ended for good has had its start.
+        run_ended && container.map_or_else(|| !pod.kubelet_restarts(), |name| pod.is_beside(name))
+    }
+
     /// A fault with the verdict of its class; one whose class has none comes from outside the program. The message is put
     /// on one line and cut to 512 bytes.
     pub fn new(class: Class, confidence: Confidence, message: &str, at: Option<Timestamp>) -> Self {

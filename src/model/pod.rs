@@ -291,6 +291,12 @@ impl PodView {
         self.containers.iter().filter(|c| c.judged)
     }
 
+    /// Whether a container of that name is one whose ends are no deaths: a sidecar, or one that was added by others.
+    pub fn is_beside(&self, name: &str) -> bool {
+        let mut all = self.containers.iter().chain(&self.init_containers);
+        all.any(|container| container.name == name && !container.judged)
+    }
+
     /// Whether all containers whose ends are deaths run. Of a Pod that has just been made nothing is known yet, and none
     /// of its containers is listed.
     pub fn runs(&self) -> bool {

@@ -41,6 +41,16 @@ impl Ruling {
         }
     }
 
+    /// What it means for a Pod that somebody deletes: it cannot be left as it is, and to replace it costs nothing.
+    #[must_use]
+    pub fn of_deleted(self) -> Self {
+        let verdict = match self.verdict {
+            Verdict::Hold | Verdict::Wait => Verdict::Infrastructure,
+            verdict => verdict,
+        };
+        Self { verdict, ..self }
+    }
+
     /// Whether a restart counts for a window.
     pub fn is_charged(&self) -> bool {
         matches!(self.verdict, Verdict::Application | Verdict::Unknown)
@@ -70,6 +80,19 @@ impl Tree<'_> {
             escalates,
             rule: Some(self.field_of(*rule)),
         }
+    }
+
+    /// Whether what a death means may depend on the class of its fault: whether a rule that asks for the class comes before
+    /// the first that matches whatever the class is.
+    pub(super) fn is_ruled_by_class(&self, id: NodeId, fault: &Fault, pod: &PodView) -> bool {
+        let rules = self.leaf(id).map_or(&[][..], |leaf| &leaf.rules);
+        let asks = |rule: &Rule<'_>| {
+            !rule.says.matches.classes.is_empty() || !rule.says.matches.families.is_empty()
+        };
+        let first = rules
+            .iter()
+            .find(|rule| asks(rule) || matches(rule.says, fault, Some(pod)));
+        first.is_some_and(asks)
     }
 
     /// Where a rule stands in the spec.

@@ -17,6 +17,7 @@ mod fences;
 mod first_starts;
 mod give_ups;
 mod groups;
+mod holds;
 mod init_containers;
 mod kinds;
 mod looks;

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::api::conditions::Reason;
 use crate::api::v1alpha1::{BrakeStatus, RefusedStatus, SlotStatus};
 
+use super::deaths::evidence;
 use super::engine::{Engine, Mode};
 use super::fault::{self, Class, Fault};
 use super::judge::cut;
@@ -22,7 +23,7 @@ use super::window::{
     BRAKE_RESET_SECONDS, after, api_time, brake_delay, resets_brake, seconds_between,
 };
 use super::world::Refusal;
-use blocks::Block;
+use blocks::{Block, is_block};
 
 impl Engine<'_> {
     /// Notes the creates that were refused: each is slowed like any uncharged replacement.
@@ -206,6 +207,16 @@ impl Engine<'_> {
         // Beside a container that has ended others may go on.
         let ended = pod.is_terminal() || pod.is_crash_looping() || life.run_ended;
         let child = self.tree.nodes[id].name;
+        let known = self
+            .memory
+            .slot(child, slot)
+            .and_then(|slot| slot.trouble.as_ref());
+        let since = known
+            .filter(|known| is_block(known))
+            .map(|known| known.since_time.0);
+        if since.is_some_and(|since| fault::is_as_it_was(&evidence(pod, self.world), since)) {
+            return;
+        }
         let memory = self.memory.slot_mut(child, slot);
         let passing = [
             Reason::WaitingForCapacity,

@@ -175,7 +175,7 @@ impl Lab {
         }));
     }
 
-    pub(super) fn delete(&mut self, name: &str, uid: &str) {
+    pub(crate) fn delete(&mut self, name: &str, uid: &str) {
         let now = self.now;
         let grace = self.graces.get(name).copied().unwrap_or(DEFAULT_GRACE);
         for worker in self.world.workers.values_mut() {

@@ -8,13 +8,25 @@ use super::{ONE, charges, worker};
 use crate::model::fault::{EventView, ObjectRef};
 use crate::model::lab::{Behaviour, Lab};
 use crate::model::pod::{ContainerSpecView, ProbeView};
+use crate::model::window::api_time;
 use crate::model::world::{Change, Refusal};
 
 /// What is told now of the Pod that was made last.
 fn tell(lab: &mut Lab, reason: &str, message: &str) {
-    let now = lab.now;
     let pod = lab.world.workers["a"].pods.last().unwrap();
-    let (name, uid) = (pod.name.clone(), pod.uid.clone());
+    let about = (pod.name.clone(), pod.uid.clone());
+    tell_of(lab, about, reason, message);
+}
+
+/// The same of one that may have ended.
+pub(super) fn tell_of_ended(lab: &mut Lab, reason: &str, message: &str) {
+    let pod = lab.pods().next().expect("there is a Pod");
+    let about = (pod.name.clone(), pod.uid.clone());
+    tell_of(lab, about, reason, message);
+}
+
+fn tell_of(lab: &mut Lab, (name, uid): (String, String), reason: &str, message: &str) {
+    let now = lab.now;
     let event = EventView {
         object: ObjectRef {
             kind: "Pod".into(),
@@ -327,4 +339,61 @@ fn a_quota_that_changes_all_the_time_does_not_make_creates_come_faster_than_that
     }
     let tries = refused(&lab) - before;
     assert!((3..=11).contains(&tries), "{tries}");
+}
+
+/// An Event expires after an hour, and an operator that has just started may not know it yet.
+#[test]
+fn a_hold_outlasts_the_event_that_told_of_it_while_the_pod_stands_as_it_stood() {
+    let mut lab = Lab::new(ONE);
+    lab.behave("a", Behaviour::Stuck);
+    lab.run(3);
+    let text = "MountVolume.SetUp failed for volume \"certs\" : secret \"web-tls\" not found";
+    tell(&mut lab, "FailedMount", text);
+    lab.run(40);
+    assert_eq!(lab.state(), "FFT Held", "{}", lab.message());
+    lab.world.events.clear();
+    lab.settle();
+    lab.run(600);
+    assert_eq!(lab.state(), "FFT Held", "{}", lab.message());
+    assert!(lab.message().contains("web-tls"), "{}", lab.message());
+    assert_eq!(classes(&lab), ["SecretMissing"]);
+    // It goes on.
+    tell(&mut lab, "Pulling", "Pulling image \"one\"");
+    lab.run(2);
+    let slot = &lab.world.workers["a"].status.slots[0];
+    assert_eq!(slot.trouble, None);
+    lab.behave("a", Behaviour::Healthy);
+    lab.run(10);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+}
+
+/// It was another Pod that the Event was about.
+#[test]
+fn a_hold_does_not_outlast_the_pod() {
+    let mut lab = Lab::new(ONE);
+    lab.behave("a", Behaviour::Stuck);
+    lab.run(3);
+    let text = "MountVolume.SetUp failed for volume \"certs\" : secret \"web-tls\" not found";
+    tell(&mut lab, "FailedMount", text);
+    lab.run(40);
+    lab.delete_by_hand("a", 0);
+    lab.run(45);
+    let slot = &lab.world.workers["a"].status.slots[0];
+    assert_eq!(slot.trouble, None);
+}
+
+/// A restart that the spec asks for replaces the Pod, and its death must not go with it.
+#[test]
+fn a_death_that_has_not_settled_is_judged_before_its_pod_goes() {
+    let mut lab = Lab::new(ONE);
+    lab.run(5);
+    lab.kill("a", 0, 137);
+    lab.run(1);
+    assert_eq!(classes(&lab), [""; 0]);
+    let now = lab.now;
+    lab.edit(|spec| spec.children[0].restart_at = Some(api_time(now)));
+    lab.run(10);
+    assert_eq!(classes(&lab), ["SigkillUnattributed"]);
+    assert_eq!(lab.charges("(root)"), charges(&[("a", 1)]));
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
 }

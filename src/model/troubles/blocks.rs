@@ -59,7 +59,8 @@ impl Engine<'_> {
             // Nothing but the time tells that no scheduler looks at a Pod.
             self.wake(after(pod.created, SETTLED_SECONDS));
         }
-        let block = fault::identify_block(&evidence(pod, self.world), self.now);
+        let block = fault::identify_block(&evidence(pod, self.world), self.now)
+            .filter(|fault| !fault.is_beside_an_end(pod, life.run_ended));
         let ruling = block
             .as_ref()
             .map(|fault| self.tree.ruling(id, fault, None))
@@ -217,7 +218,7 @@ impl TroubleStatus {
 }
 
 /// Whether it is something that keeps a Pod from starting.
-fn is_block(trouble: &TroubleStatus) -> bool {
+pub(super) fn is_block(trouble: &TroubleStatus) -> bool {
     [Reason::Held, Reason::WaitingForCapacity]
         .iter()
         .any(|reason| reason.as_str() == trouble.reason)
