@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use super::fields::{list, number, some_text, text, time};
 use crate::model::pod::{
-    ContainerSpecView, ContainerState, ContainerView, ImageVolumeView, PodCondition,
-    PodConditionType, PodPhase, PodSpecView, PodView, ProbeView, RestartPolicy, Termination,
+    ContainerSpecView, ContainerState, ContainerView, DeviceView, ImageVolumeView, PodCondition,
+    PodConditionType, PodPhase, PodSpecView, PodView, ProbeView, RareView, RestartPolicy,
+    Termination,
 };
 
 /// The facts that identification rests on.
@@ -55,6 +56,7 @@ pub(super) fn view(pod: &Value) -> PodView {
             .map(init)
             .collect(),
         spec: Arc::new(self::spec(pod)),
+        rare: rare(status),
     }
 }
 
@@ -91,6 +93,37 @@ fn container(status: &Value, judged: bool) -> ContainerView {
     }
 }
 
+/// What the statuses of few Pods say.
+fn rare(status: &Value) -> Option<Box<RareView>> {
+    let ill = list(&status["containerStatuses"])
+        .iter()
+        .flat_map(|container| {
+            let listed = list(&container["allocatedResourcesStatus"]).iter();
+            listed.flat_map(move |resource| {
+                let devices = list(&resource["resources"]).iter();
+                let ill = devices.filter(|device| device["health"] == "Unhealthy");
+                ill.map(move |device| DeviceView {
+                    container: text(&container["name"]),
+                    resource: text(&resource["name"]),
+                    id: text(&device["resourceID"]),
+                })
+            })
+        });
+    let added = list(&status["ephemeralContainerStatuses"]);
+    let rare = RareView {
+        nominated_node: some_text(&status["nominatedNodeName"]),
+        ill_devices: ill.take(MOST_DEVICES).collect(),
+        ephemeral_containers: added
+            .iter()
+            .map(|status| container(status, false))
+            .collect(),
+    };
+    rare.kept()
+}
+
+/// Most devices that are looked at.
+const MOST_DEVICES: usize = 16;
+
 fn state(state: &Value) -> ContainerState {
     if let Some(end) = state.get("terminated").filter(|end| end.is_object()) {
         return ContainerState::Terminated(termination(end));
@@ -122,6 +155,11 @@ fn termination(end: &Value) -> Termination {
 pub(super) fn spec(pod: &Value) -> PodSpecView {
     let spec = &pod["spec"];
     let volumes = list(&spec["volumes"]);
+    // A claim that was made from a template has a name that only the status tells.
+    let made = |name: &Value| {
+        let mut made = list(&pod["status"]["resourceClaimStatuses"]).iter();
+        some_text(&made.find(|made| made["name"] == *name)?["resourceClaimName"])
+    };
     let containers = list(&spec["containers"])
         .iter()
         .chain(list(&spec["initContainers"]));
@@ -134,7 +172,9 @@ pub(super) fn spec(pod: &Value) -> PodSpecView {
         resource_claims: list(&spec["resourceClaims"])
             .iter()
             .filter_map(|claim| {
-                some_text(&claim["resourceClaimName"]).or_else(|| some_text(&claim["name"]))
+                some_text(&claim["resourceClaimName"])
+                    .or_else(|| made(&claim["name"]))
+                    .or_else(|| some_text(&claim["name"]))
             })
             .collect(),
         image_volumes: volumes

@@ -17,6 +17,7 @@ pub(crate) use text::bounded;
 
 mod admission;
 mod application;
+mod beside;
 mod class;
 mod configuration;
 mod containers;
@@ -155,6 +156,7 @@ fn chain(evidence: &Evidence<'_>, now: Timestamp) -> Fault {
         .or_else(|| node::told(evidence))
         .or_else(|| probe::unready(evidence))
         .or_else(|| resources::resize(evidence))
+        .or_else(|| beside::unhealthy(evidence))
         .unwrap_or_else(|| match pod.phase {
             PodPhase::Failed | PodPhase::Unknown => rest::without_evidence(pod),
             _ => rest::well(pod),

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+mod rare;
 mod spec;
 
+pub use rare::{DeviceView, RareView};
 pub use spec::{ContainerSpecView, ImageVolumeView, PodSpecView, ProbeView};
 
 /// The facts of one Pod of a worker.
@@ -53,6 +55,8 @@ pub struct PodView {
     pub init_containers: Vec<ContainerView>,
     /// What its spec says that may explain a fault; empty when that is not known.
     pub spec: Arc<PodSpecView>,
+    /// What the statuses of few Pods say, for example of devices; `None` when it says nothing of the kind.
+    pub rare: Option<Box<RareView>>,
 }
 
 /// Which ended containers the kubelet restarts.

@@ -173,6 +173,7 @@ pub(super) fn created(
         containers: containers(&body["spec"]["containers"]),
         init_containers: Vec::new(),
         spec: Arc::default(),
+        rare: None,
     }
 }
 

@@ -18,8 +18,10 @@ use crate::model::pod::{
     RestartPolicy, Termination,
 };
 
+mod rare;
 mod spec;
 
+use rare::Allocated;
 use spec::{ContainerSpec, ResourceClaim, Volume};
 
 /// The longest text that is kept of a message, in bytes.
@@ -76,6 +78,12 @@ struct Status {
     #[prost(message, repeated, tag = "10")]
     #[serde(deserialize_with = "or_default")]
     init_container_statuses: Vec<Container>,
+    /// What few Pods say.
+    #[prost(string, optional, tag = "11")]
+    nominated_node_name: Option<String>,
+    #[prost(message, repeated, tag = "13")]
+    #[serde(deserialize_with = "or_default")]
+    ephemeral_container_statuses: Vec<Container>,
 }
 
 #[derive(Clone, PartialEq, Deserialize, Message)]
@@ -108,6 +116,9 @@ struct Container {
     restart_count: i32,
     #[prost(bool, tag = "4")]
     ready: bool,
+    #[prost(message, repeated, tag = "14")]
+    #[serde(deserialize_with = "or_default")]
+    allocated_resources_status: Vec<Allocated>,
 }
 
 #[derive(Clone, PartialEq, Deserialize, Message)]
@@ -192,6 +203,7 @@ impl Pod {
     pub(in crate::controller) fn view(mut self) -> PodView {
         let judged = Judged::of(&self.metadata);
         let spec = Arc::new(self.spec.view());
+        let rare = rare::view(&mut self.status);
         let meta = self.metadata;
         PodView {
             owner_uid: controller_of(&meta).map_or_else(String::new, |owner| owner.uid.clone()),
@@ -216,6 +228,7 @@ impl Pod {
                 self.spec.restart_policy.as_deref().unwrap_or_default(),
             ),
             spec,
+            rare,
             phase: phase(self.status.phase.as_deref()),
             reason: self.status.reason.filter(|reason| !reason.is_empty()),
             message: self

@@ -9,7 +9,9 @@ use super::class::family;
 use super::evidence::Evidence;
 use super::probe::Kill;
 use super::text::{EventRule, join};
-use super::{Class, Confidence, Fault, Proof, Verdict, configuration, probe, resources, runtime};
+use super::{
+    Class, Confidence, Fault, Proof, Verdict, beside, configuration, probe, resources, runtime,
+};
 use crate::model::pod::{ContainerState, ContainerView, Termination};
 
 family! {
@@ -99,7 +101,7 @@ pub(super) fn judge(
     }
     let (class, confidence) = classify(end);
     let own = own_end(evidence, container, end, kind, (class, confidence), place);
-    match probe::killed(evidence, container, end) {
+    let fault = match probe::killed(evidence, container, end) {
         // Whoever told it to stop, it was out of memory before it did.
         Some(kill) if class == Class::OomKilled => Fault {
             proximate: Some(format!("killed by the kubelet ({})", kill.class)),
@@ -115,7 +117,8 @@ pub(super) fn judge(
             fault
         }
         _ => own,
-    }
+    };
+    beside::on_device(evidence, container, fault, &manner(end))
 }
 
 fn own_end(

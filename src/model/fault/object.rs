@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::evidence::{EventView, Evidence, ObjectView};
 use super::text::{EventRule, all_events};
 use super::{Class, Confidence, Fault};
-use super::{application, image, network, node, probe, rollout, scheduling, volume};
+use super::{application, beside, image, network, node, probe, rollout, scheduling, volume};
 
 /// What Events only explain, by the family that knows.
 const CONTEXT: [&[EventRule]; 7] = [
@@ -78,6 +78,7 @@ pub(super) fn context(evidence: &Evidence<'_>) -> Vec<Class> {
     let events: Vec<&EventView> = events.filter(concerns).collect();
     let rules = CONTEXT.iter().copied().flatten();
     let mut classes = all_events(rules, &events);
+    classes.extend(beside::context(evidence));
     let nodes = evidence
         .objects
         .iter()

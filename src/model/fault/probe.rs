@@ -6,7 +6,7 @@
 use super::class::family;
 use super::evidence::{EventView, Evidence};
 use super::text::{EventRule, contains, join};
-use super::{Class, Confidence, Fault, Proof};
+use super::{Class, Confidence, Fault, Proof, beside};
 use crate::model::pod::ProbeView;
 use crate::model::pod::{ContainerView, PodConditionType, Termination};
 
@@ -327,6 +327,8 @@ pub(super) fn unready(evidence: &Evidence<'_>) -> Option<Fault> {
             format!("{is_not_ready}, as its readiness probe says"),
             unready,
         ),
+        // Only an ill device says more than nothing.
+        None if beside::unhealthy(evidence).is_some() => return beside::unhealthy(evidence),
         None => (
             Class::ReadinessUnknown,
             Confidence::Rest,

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::class::family;
 use super::evidence::{ConditionView, Evidence, ObjectView};
 use super::text::{EventRule, Rule, first_match, join};
-use super::{Class, Confidence, Fault, Proof, volume};
+use super::{Class, Confidence, Fault, Proof, beside, volume};
 use crate::model::pod::{PodConditionType, PodPhase};
 
 family! {
@@ -252,7 +252,7 @@ pub(super) fn unscheduled(evidence: &Evidence<'_>, now: Timestamp) -> Option<Fau
         (None, None) if condition.is_some() => return None,
         (None, None) => return overlooked(evidence, now),
     };
-    Some(told.judge(evidence))
+    Some(beside::with_room_made(pod, told.judge(evidence)))
 }
 
 /// What the scheduler says of a Pod.

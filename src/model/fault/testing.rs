@@ -47,6 +47,7 @@ pub(crate) fn pod(name: &str) -> PodBuilder {
             containers: vec![container("main")],
             init_containers: Vec::new(),
             spec: Arc::default(),
+            rare: None,
         },
     }
 }

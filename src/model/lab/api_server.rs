@@ -172,6 +172,7 @@ impl Lab {
             }],
             init_containers: Vec::new(),
             spec: Arc::default(),
+            rare: None,
         }));
     }
 

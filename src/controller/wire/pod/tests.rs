@@ -157,6 +157,65 @@ fn missing_and_odd_fields_have_defaults() {
 }
 
 #[test]
+fn what_few_pods_say_is_read_and_costs_the_others_nothing() {
+    assert_eq!(view(&crash_looping()).rare, None);
+    let healthy = json!([{"name": "gpu", "resources": [{"resourceID": "0", "health": "Healthy"}]}]);
+    let well = json!({"containerStatuses": [{"name": "c", "allocatedResourcesStatus": healthy}]});
+    let well = json!({"metadata": {}, "status": well});
+    assert_eq!(view(&well).rare, None);
+    let ill = json!([
+        {"name": "memory"},
+        {"name": "nvidia.com/gpu", "resources": [
+            {"resourceID": "GPU-0", "health": "Healthy"},
+            {"resourceID": "GPU-1", "health": "Unhealthy"},
+            {"resourceID": "GPU-2", "health": "Unknown"}]},
+    ]);
+    let view = view(&json!({"metadata": {}, "status": {
+        "nominatedNodeName": "node-b",
+        "containerStatuses": [{"name": "c", "allocatedResourcesStatus": ill}],
+        "ephemeralContainerStatuses": [{"name": "debugger", "state": {"waiting": {"reason": "ErrImagePull"}}}],
+    }}));
+    assert_eq!(view.nominated_node(), Some("node-b"));
+    let [device] = view.ill_devices() else {
+        panic!("{:?}", view.ill_devices());
+    };
+    assert_eq!(
+        (
+            device.container.as_str(),
+            device.resource.as_str(),
+            device.id.as_str()
+        ),
+        ("c", "nvidia.com/gpu", "GPU-1")
+    );
+    let [debugger] = view.ephemeral_containers() else {
+        panic!("{:?}", view.ephemeral_containers());
+    };
+    assert!(debugger.waits_with("ErrImagePull") && !debugger.judged);
+}
+
+/// The numbers of the fields are those of `generated.proto` in `k8s.io/api/core/v1`.
+#[test]
+fn what_few_pods_say_is_read_from_protobuf_by_its_numbers() {
+    fn field(number: u8, content: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(content.len()).unwrap();
+        [&[number << 3 | 2, length], content].concat()
+    }
+    let device = [field(1, b"GPU-1"), field(2, b"Unhealthy")].concat();
+    let allocated = [field(1, b"gpu"), field(2, &device)].concat();
+    let container = [field(1, b"c"), field(14, &allocated)].concat();
+    let status = [
+        field(8, &container),
+        field(11, b"node-b"),
+        field(13, &field(1, b"debugger")),
+    ]
+    .concat();
+    let pod = Pod::decode(field(3, &status).into()).unwrap().view();
+    assert_eq!(pod.nominated_node(), Some("node-b"));
+    assert_eq!(pod.ill_devices()[0].id, "GPU-1");
+    assert_eq!(pod.ephemeral_containers()[0].name, "debugger");
+}
+
+#[test]
 fn long_last_words_are_cut_between_characters() {
     let words = "ä".repeat(4000);
     let view = view(

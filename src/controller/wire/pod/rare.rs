@@ -1,0 +1,73 @@
+//! What the statuses of few Pods say, from the wire: devices, ephemeral containers, and a node where room is made.
+//!
+//! Rule: a device that is healthy is not kept.
+
+use prost::Message;
+use serde::Deserialize;
+
+use super::super::or_default;
+use super::{Container, Status, cut};
+use crate::model::pod::{DeviceView, RareView};
+
+/// The longest name that is kept of a device, in bytes.
+const NAME_LIMIT: usize = 256;
+/// Most devices that are kept.
+const MOST_DEVICES: usize = 16;
+/// Most ephemeral containers that are kept: the newest stand last.
+const MOST_CONTAINERS: usize = 8;
+
+/// How the resources of one name are.
+#[derive(Clone, PartialEq, Deserialize, Message)]
+#[serde(default)]
+pub(super) struct Allocated {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(message, repeated, tag = "2")]
+    #[serde(deserialize_with = "or_default")]
+    resources: Vec<Device>,
+}
+
+#[derive(Clone, PartialEq, Deserialize, Message)]
+#[serde(default)]
+struct Device {
+    #[prost(string, tag = "1")]
+    #[serde(rename = "resourceID")]
+    id: String,
+    #[prost(string, tag = "2")]
+    health: String,
+}
+
+/// What is kept of it; it is taken out of the status.
+pub(super) fn view(status: &mut Status) -> Option<Box<RareView>> {
+    let containers = &mut status.container_statuses;
+    let ill = containers.iter_mut().flat_map(ill_devices);
+    let ill_devices = ill.take(MOST_DEVICES).collect();
+    let mut added = std::mem::take(&mut status.ephemeral_container_statuses);
+    let surplus = added.len().saturating_sub(MOST_CONTAINERS);
+    let added = added.drain(surplus..);
+    let node = status.nominated_node_name.take();
+    let rare = RareView {
+        nominated_node: node.filter(|name| !name.is_empty()),
+        ill_devices,
+        ephemeral_containers: added.map(|container| container.view(false)).collect(),
+    };
+    rare.kept()
+}
+
+fn ill_devices(container: &mut Container) -> Vec<DeviceView> {
+    let listed = std::mem::take(&mut container.allocated_resources_status);
+    let ill = listed
+        .into_iter()
+        .flat_map(|Allocated { name, resources }| {
+            let ill = resources
+                .into_iter()
+                .filter(|device| device.health == "Unhealthy");
+            ill.map(|device| DeviceView {
+                container: container.name.clone(),
+                resource: cut(name.clone(), NAME_LIMIT),
+                id: cut(device.id, NAME_LIMIT),
+            })
+            .collect::<Vec<_>>()
+        });
+    ill.collect()
+}

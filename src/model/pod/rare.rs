@@ -1,0 +1,53 @@
+//! What the statuses of few Pods say.
+//!
+//! Rule: it is kept apart, so that a Pod that says nothing of the kind costs one word for it.
+
+use super::{ContainerView, PodView};
+
+/// What the statuses of few Pods say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RareView {
+    /// `nominatedNodeName`: the node on which the scheduler makes room for the Pod, or means to put it.
+    pub nominated_node: Option<String>,
+    /// Devices of its containers that are not healthy.
+    pub ill_devices: Vec<DeviceView>,
+    /// Ephemeral containers, which somebody added to look at the others. They are never judged.
+    pub ephemeral_containers: Vec<ContainerView>,
+}
+
+/// A device that a container was given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceView {
+    /// Name of the container.
+    pub container: String,
+    /// Name of the resource, for example `nvidia.com/gpu`.
+    pub resource: String,
+    /// Which device it is.
+    pub id: String,
+}
+
+impl RareView {
+    /// The view as a Pod keeps it: nothing when it says nothing.
+    pub fn kept(self) -> Option<Box<Self>> {
+        (self != Self::default()).then(|| Box::new(self))
+    }
+}
+
+impl PodView {
+    /// The node on which the scheduler makes room for the Pod, or means to put it.
+    pub fn nominated_node(&self) -> Option<&str> {
+        self.rare.as_ref()?.nominated_node.as_deref()
+    }
+
+    /// Devices of its containers that are not healthy.
+    pub fn ill_devices(&self) -> &[DeviceView] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.ill_devices)
+    }
+
+    /// Containers that somebody added to look at the others.
+    pub fn ephemeral_containers(&self) -> &[ContainerView] {
+        self.rare
+            .as_ref()
+            .map_or(&[], |rare| &rare.ephemeral_containers)
+    }
+}
