@@ -84,6 +84,9 @@ pub(super) fn object(object: &Value) -> ObjectView {
             .map(|taint| (text(&taint["key"]), text(&taint["effect"])))
             .collect(),
         error,
+        selected_node: some_text(
+            &object["metadata"]["annotations"]["volume.kubernetes.io/selected-node"],
+        ),
         rolls: rolls(object),
     }
 }

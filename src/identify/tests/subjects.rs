@@ -236,3 +236,30 @@ fn events_of_the_newer_api_are_read_like_those_of_the_older() {
 fn time(seconds: i64) -> Option<Timestamp> {
     second(seconds).parse().ok()
 }
+
+/// The Pod alone would be one that no scheduler looks at.
+#[test]
+fn a_claim_whose_volume_is_made_for_long_is_the_fault_of_its_pod() {
+    let mut waits = pod("a", &json!({"phase": "Pending"}));
+    waits["spec"] = json!({"volumes": [{"persistentVolumeClaim": {"claimName": "data"}}]});
+    assert_eq!(one(&waits).class, "SchedulerMissing");
+    let mut claim = object("PersistentVolumeClaim", "data");
+    claim["metadata"]["annotations"] = json!({"volume.kubernetes.io/selected-node": "node-a"});
+    claim["status"] = json!({"phase": "Pending"});
+    let answer = one(&list(&[waits, claim]));
+    assert_eq!((answer.class, answer.verdict), ("PvcUnbound", Some("Wait")));
+    assert_eq!(answer.contributing, ["WaitForFirstConsumer"]);
+}
+
+#[test]
+fn a_resource_claim_that_was_made_from_a_template_is_not_missing() {
+    let mut waits = pod("a", &json!({"phase": "Pending"}));
+    waits["spec"] =
+        json!({"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "gpus"}]});
+    assert_eq!(one(&waits).class, "ResourceClaimMissing");
+    waits["status"]["resourceClaimStatuses"] =
+        json!([{"name": "gpu", "resourceClaimName": "a-gpu-x7"}]);
+    let claim = object("ResourceClaim", "a-gpu-x7");
+    let document = json!({"pod": waits, "related": [claim]});
+    assert_eq!(one(&document).class, "SchedulerMissing");
+}

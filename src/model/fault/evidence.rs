@@ -70,6 +70,8 @@ pub struct ObjectView {
     pub taints: Vec<(String, String)>,
     /// What the status says of an error outside conditions: field and text, for example `status.attachError.message`.
     pub error: Option<(&'static str, String)>,
+    /// The node that the scheduler has chosen for the volume of a claim.
+    pub selected_node: Option<String>,
     /// Whether a `StatefulSet` waits for Pods of an older revision than the one that it wants.
     pub rolls: bool,
 }

@@ -3,13 +3,15 @@
 //! Rule: the reason that most nodes share is the class; what the scheduler says about preemption is not
 //! a reason.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::class::family;
 use super::evidence::{ConditionView, Evidence, ObjectView};
 use super::text::{EventRule, Rule, first_match, join};
 use super::{Class, Confidence, Fault, Proof, beside, volume};
 use crate::model::pod::{PodConditionType, PodPhase};
+
+mod overlooked;
 
 family! {
     /// No node has been found for the Pod, so that nothing of it has run. The evidence is the Pod's condition
@@ -71,8 +73,9 @@ family! {
         /// The Pod waits for the rest of its gang, which is placed as a whole or not at all. The message of
         /// `PodScheduled` says that it waits for Pods of its group.
         GangWaiting: Wait, Source, "It passes when enough Pods of the group exist. Otherwise compare `minCount` of the group with the number of replicas, and look for members that were refused.";
-        /// A `ResourceClaim` that the Pod names does not exist. The Pod is Pending, often without a condition
-        /// `PodScheduled`, because the scheduler does not look at it before.
+        /// A `ResourceClaim` that the Pod names does not exist, or is not made yet from its template. The Pod
+        /// is Pending, often without a condition `PodScheduled`, because the scheduler does not look at it
+        /// before.
         ResourceClaimMissing: Hold, Cluster, "Create the claim in the Pod's namespace, or correct `resourceClaims` in the template. `kubectl get resourceclaims` lists those that exist.";
         /// The Pod's resource claims cannot be allocated. The message of `PodScheduled` says
         /// `cannot allocate all claims`, or that a claim is in use or is being deleted.
@@ -91,9 +94,6 @@ family! {
         Unschedulable: Wait, Source, "Read the message of `PodScheduled` (`kubectl describe pod`). A scheduler plugin of your own, or a newer version of Kubernetes, may have written it.";
     }
 }
-
-/// How long a Pod may wait for a scheduler to look at it.
-const SCHEDULER_PATIENCE: SignedDuration = SignedDuration::from_secs(30);
 
 /// What the scheduler says about a node or about the Pod as a whole. The first rule that fits a part of
 /// the message wins it.
@@ -166,7 +166,13 @@ const RULES: &[Rule] = &[
     ),
     Rule(
         Class::ResourceClaimMissing,
-        &["resourceclaim.resource.k8s.io \""],
+        &[
+            "resourceclaim.resource.k8s.io \"",
+            "to create the resourceclaim",
+            "resourceclaim not created yet",
+            "could not find resource claim",
+            "resourceclaim \"…not found",
+        ],
     ),
     Rule(
         Class::ResourceClaimUnschedulable,
@@ -250,7 +256,7 @@ pub(super) fn unscheduled(evidence: &Evidence<'_>, now: Timestamp) -> Option<Fau
             proof: Proof::event(event),
         },
         (None, None) if condition.is_some() => return None,
-        (None, None) => return overlooked(evidence, now),
+        (None, None) => return overlooked::judge(evidence, now),
     };
     Some(beside::with_room_made(pod, told.judge(evidence)))
 }
@@ -277,6 +283,12 @@ impl Told<'_> {
         }
         let message = join("the Pod has no node", self.message);
         let fault = Fault::new(class, confidence, &message, self.at).proved(self.proof);
+        let fault = match overlooked::not_made(evidence) {
+            Some(event) if class == Class::ResourceClaimMissing => {
+                fault.proved(Proof::event(event))
+            }
+            _ => fault,
+        };
         Fault {
             contributing: others,
             ..fault
@@ -286,6 +298,10 @@ impl Told<'_> {
     fn classify(&self) -> (Class, Confidence, Vec<Class>) {
         match self.reason {
             "SchedulingGated" => (Class::SchedulingGated, Confidence::Proved, Vec::new()),
+            // It gives up waiting for the volumes of the node that it chose.
+            "SchedulerError" if ranked(self.message) == [Class::PvcUnbound] => {
+                (Class::PvcUnbound, Confidence::Witnessed, Vec::new())
+            }
             "SchedulerError" => (Class::SchedulerError, Confidence::Proved, Vec::new()),
             _ => {
                 let mut classes = ranked(self.message).into_iter();
@@ -296,56 +312,6 @@ impl Told<'_> {
             }
         }
     }
-}
-
-fn overlooked(evidence: &Evidence<'_>, now: Timestamp) -> Option<Fault> {
-    let pod = evidence.pod;
-    if let Some(event) = evidence
-        .events_of_pod(&["FailedResourceClaimCreation"])
-        .pop()
-    {
-        let head = "a resource claim of the Pod could not be made";
-        return Some(Fault::witnessed(Class::ResourceClaimMissing, head, event));
-    }
-    let is_told_of = evidence
-        .events
-        .iter()
-        .any(|event| evidence.is_of_pod(event));
-    let has_begun = pod
-        .containers
-        .iter()
-        .any(|container| !container.is_in_the_making());
-    let is_young = now.duration_since(pod.created) <= SCHEDULER_PATIENCE;
-    // Where not even the creation is told, the lack of a condition says nothing.
-    if is_told_of || has_begun || is_young || pod.created == Timestamp::UNIX_EPOCH {
-        return None;
-    }
-    // A Pod whose resource claim does not exist is not even put into the queue.
-    let is_there = |claim: &&String| {
-        let mut objects = evidence.objects.iter();
-        objects.any(|one| one.object.kind == "ResourceClaim" && one.object.name == **claim)
-    };
-    let mut claims = evidence.pod.spec.resource_claims.iter();
-    let claim = claims.find(|claim| !is_there(claim));
-    let (class, message) = match claim {
-        Some(claim) => (
-            Class::ResourceClaimMissing,
-            format!("no scheduler has looked at the Pod, which names the resource claim {claim}"),
-        ),
-        None => (
-            Class::SchedulerMissing,
-            format!(
-                "no scheduler has looked at the Pod for more than {} s",
-                SCHEDULER_PATIENCE.as_secs()
-            ),
-        ),
-    };
-    let fault = Fault::new(class, Confidence::Inferred, &message, Some(pod.created));
-    Some(fault.proved(Proof::pod(
-        pod,
-        "status.conditions[PodScheduled]",
-        "missing",
-    )))
 }
 
 /// The classes in what the scheduler says, the one that most nodes share first; on a tie the one whose rule stands first.

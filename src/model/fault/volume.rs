@@ -9,6 +9,10 @@ use super::evidence::{EventView, Evidence, ObjectView};
 use super::text::{EventRule, Rule, contains, first_event, join};
 use super::{Class, Confidence, Fault, Proof, configuration};
 
+pub(super) use claim::{being_made, claim, claims};
+
+mod claim;
+
 family! {
     /// A volume of the Pod cannot be bound, attached or mounted, or is not as it should be. Before the Pod
     /// has a node, the evidence is its condition `PodScheduled` and the claim; after that, it is the Events
@@ -95,6 +99,8 @@ pub(super) const UNSCHEDULED: &[Rule] = &[
         &[
             "unbound immediate persistentvolumeclaims",
             "waiting for ephemeral volume controller to create the persistentvolumeclaim",
+            // The scheduler has chosen a node, and has waited for the volume in vain.
+            "binding volumes: ",
         ],
     ),
     Rule(
@@ -199,22 +205,6 @@ const EVENTS: &[EventRule] = &[
 const MOUNT: &str = "FailedMount";
 const ATTACH: &str = "FailedAttachVolume";
 
-/// What the controllers say of a claim, the most specific first.
-const CLAIM_EVENTS: &[EventRule] = &[
-    EventRule(&["ClaimLost", "ClaimMisbound"], &[""], Class::ClaimLost),
-    EventRule(
-        &["ProvisioningFailed"],
-        &["storageclass.storage.k8s.io \"…not found"],
-        Class::StorageClassMissing,
-    ),
-    EventRule(
-        &["FailedBinding"],
-        &["no storage class is set"],
-        Class::StorageClassMissing,
-    ),
-    EventRule(&["ProvisioningFailed"], &[""], Class::ProvisioningFailed),
-];
-
 /// Reasons of Events that only explain.
 pub(super) const CONTEXT: &[EventRule] = &[
     EventRule(&[MOUNT], &["not registered"], Class::ObjectNotRegistered),
@@ -231,7 +221,7 @@ pub(super) const CONTEXT: &[EventRule] = &[
         Class::VolumeResizeFailed,
     ),
     EventRule(
-        &["WaitForFirstConsumer"],
+        &["WaitForFirstConsumer", "WaitForPodScheduled"],
         &[""],
         Class::WaitForFirstConsumer,
     ),
@@ -278,84 +268,6 @@ pub(super) fn was_stuck(evidence: &Evidence<'_>) -> Option<Fault> {
 /// What passes by itself, or follows from something else.
 fn is_noise(event: &EventView) -> bool {
     contains(event.text(), configuration::NOISE) || contains(event.text(), &["not registered"])
-}
-
-/// What is known of the claims of a Pod that has no node, beyond that they are not bound.
-pub(super) fn claims(evidence: &Evidence<'_>) -> Option<Fault> {
-    let names = &evidence.pod.spec.claims;
-    let lost = evidence.objects.iter().find(|object| {
-        let wanted = names.is_empty() || names.contains(&object.object.name);
-        object.object.kind == "PersistentVolumeClaim" && wanted && object.phase == "Lost"
-    });
-    if let Some(claim) = lost {
-        return Some(of_phase(claim));
-    }
-    let reasons = [
-        "ClaimLost",
-        "ClaimMisbound",
-        "ProvisioningFailed",
-        "FailedBinding",
-    ];
-    let events = evidence.events_of_claims(&reasons);
-    of_claim_events(&events)
-}
-
-fn of_claim_events(events: &[&EventView]) -> Option<Fault> {
-    let (class, event) = first_event(CLAIM_EVENTS, events)?;
-    let head = format!("claim {} has no volume", event.object.name);
-    Some(Fault::witnessed(class, &head, event))
-}
-
-fn of_phase(claim: &ObjectView) -> Fault {
-    let message = format!("claim {} has lost its volume", claim.object.name);
-    Fault::new(Class::ClaimLost, Confidence::Proved, &message, None).proved(Proof::object(
-        claim,
-        "status.phase",
-        &claim.phase,
-    ))
-}
-
-/// What is wrong with a claim by itself.
-pub(super) fn claim(claim: &ObjectView, events: &[&EventView]) -> Option<Fault> {
-    if claim.phase == "Lost" {
-        return Some(of_phase(claim));
-    }
-    if claim.phase == "Pending" {
-        if let Some(fault) = of_claim_events(events) {
-            return Some(fault);
-        }
-        let waits = events
-            .iter()
-            .rev()
-            .find(|event| event.reason == "WaitForFirstConsumer");
-        let head = format!("claim {} is not bound", claim.object.name);
-        return Some(match waits {
-            Some(event) => Fault::witnessed(Class::WaitForFirstConsumer, &head, event),
-            None => Fault::new(Class::PvcUnbound, Confidence::Proved, &head, None)
-                .proved(Proof::object(claim, "status.phase", &claim.phase)),
-        });
-    }
-    let failed = [
-        "ControllerResizeError",
-        "NodeResizeError",
-        "ModifyVolumeError",
-    ];
-    let failed = failed
-        .iter()
-        .find_map(|type_| claim.condition(type_).filter(|c| c.is_true()));
-    let pending = claim
-        .condition("FileSystemResizePending")
-        .filter(|c| c.is_true());
-    let (class, condition) = match (failed, pending) {
-        (Some(condition), _) => (Class::VolumeResizeFailed, condition),
-        (None, Some(condition)) => (Class::VolumeResizePending, condition),
-        (None, None) => {
-            let (class, event) = first_event(CONTEXT, events)?;
-            let fits = matches!(class, Class::VolumeResizeFailed | Class::VolumeAbnormal);
-            return fits.then(|| Fault::witnessed(class, &claim.object.words(), event));
-        }
-    };
-    Some(Fault::of_condition(class, claim, condition))
 }
 
 /// What is wrong with the attachment of a volume to a node.

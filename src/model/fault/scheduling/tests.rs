@@ -398,3 +398,133 @@ fn a_node_that_does_not_come_is_told_while_it_is_waited_for() {
     assert_eq!(claim("LaunchFailed"), Class::NodeProvisioningFailed);
     assert_eq!(claim("AwaitingReconciliation"), Class::NoFault);
 }
+
+const MAKING: &str = "Waiting for a volume to be created either by the external provisioner 'd.csi' or manually by the system administrator. If volume creation is delayed, please verify that the provisioner is running and correctly registered.";
+const WAITED_IN_VAIN: &str =
+    "running PreBind plugin \"VolumeBinding\": binding volumes: context deadline exceeded";
+
+/// A Pod with a claim named `data` of which the scheduler has written nothing into its status.
+fn with_claim() -> Scene {
+    let pod = unjudged().alone();
+    pod.but_spec(|spec| spec.claims = vec!["data".to_owned()])
+}
+
+#[test]
+fn a_volume_that_is_made_for_long_is_told_by_its_claim_and_no_scheduler_is_missing() {
+    let consumer = || {
+        of_claim(
+            "data",
+            "WaitForPodScheduled",
+            "waiting for pod p to be scheduled",
+        )
+    };
+    for reason in ["ExternalProvisioning", "Provisioning"] {
+        let making = of_claim("data", reason, MAKING).at(20);
+        let waits = with_claim().told([consumer(), making]);
+        assert_eq!(waits.fault(30).class, Class::NoFault, "{reason}");
+        let fault = waits.fault(31);
+        assert_eq!(
+            (fault.class, fault.confidence),
+            (Class::PvcUnbound, Confidence::Witnessed),
+            "{reason}"
+        );
+        assert_eq!(fault.contributing, [Class::WaitForFirstConsumer]);
+        assert!(
+            fault
+                .message
+                .starts_with("the volume of claim data is being made")
+        );
+    }
+    let failed = of_claim(
+        "data",
+        "ProvisioningFailed",
+        "failed to provision volume: quota",
+    );
+    let fault = with_claim().told([consumer(), failed]).fault(60);
+    assert_eq!(fault.class, Class::ProvisioningFailed);
+    // Nobody has chosen a node for it: that is for a scheduler to do.
+    let fault = with_claim().told([consumer()]).fault(60);
+    assert_eq!(fault.class, Class::SchedulerMissing);
+    assert_eq!(fault.contributing, [Class::WaitForFirstConsumer]);
+    let other = of_claim("logs", "Provisioning", MAKING);
+    assert_eq!(
+        with_claim().told([other]).fault(60).class,
+        Class::SchedulerMissing
+    );
+}
+
+#[test]
+fn a_volume_that_was_made_is_not_waited_for() {
+    let making = of_claim("data", "Provisioning", MAKING).at(10);
+    let made = of_claim(
+        "data",
+        "ProvisioningSucceeded",
+        "Successfully provisioned volume",
+    )
+    .at(20);
+    let fault = with_claim().told([making, made]).fault(60);
+    assert_eq!(fault.class, Class::SchedulerMissing);
+}
+
+#[test]
+fn a_claim_for_whose_pod_a_node_was_chosen_shows_that_a_scheduler_was_there() {
+    let claim = |phase: &str| {
+        let mut claim = object("PersistentVolumeClaim", "data").in_phase(phase);
+        claim.selected_node = Some("node-b".to_owned());
+        claim
+    };
+    let fault = with_claim().beside(claim("Pending")).fault(60);
+    assert_eq!(
+        (fault.class, fault.confidence),
+        (Class::PvcUnbound, Confidence::Proved)
+    );
+    assert_eq!(fault.contributing, [Class::WaitForFirstConsumer]);
+    assert_eq!(fault.proofs[0].value, "node-b");
+    let bound = with_claim().beside(claim("Bound"));
+    assert_eq!(bound.fault(60).class, Class::SchedulerMissing);
+}
+
+#[test]
+fn a_scheduler_that_gave_up_waiting_for_a_volume_names_the_volume() {
+    let error = pod("p")
+        .scheduling("SchedulerError", WAITED_IN_VAIN)
+        .alone();
+    let fault = error.clone().fault(700);
+    assert_eq!(
+        (fault.class, fault.confidence),
+        (Class::PvcUnbound, Confidence::Witnessed)
+    );
+    let failed = of_claim(
+        "data",
+        "ProvisioningFailed",
+        "failed to provision volume: quota",
+    );
+    let fault = error.told([failed]).fault(700);
+    assert_eq!(fault.class, Class::ProvisioningFailed);
+    let fault = unjudged().told([told(WAITED_IN_VAIN, 640)]).fault(700);
+    assert_eq!(fault.class, Class::PvcUnbound);
+}
+
+#[test]
+fn a_resource_claim_that_is_not_there_is_missing_however_it_is_said() {
+    for text in [
+        "waiting for dynamic resource controller to create the resourceclaim \"p-gpu\"",
+        "0/1 nodes are available: 1 waiting for dynamic resource controller to create the resourceclaim \"p-gpu\".",
+        "pod claim \"gpu\": ResourceClaim not created yet",
+        "resourceclaim \"p-gpu\" not found",
+    ] {
+        let waits = pod("p").unschedulable(text);
+        let fault = waits.clone().alone().fault(60);
+        assert_eq!(
+            (fault.class, fault.confidence),
+            (Class::ResourceClaimMissing, Confidence::Witnessed),
+            "{text}"
+        );
+        let why = "PodResourceClaim gpu: resourceclaimtemplate.resource.k8s.io \"gpus\" not found";
+        let event = event("FailedResourceClaimCreation", why).of("p").at(5);
+        assert_eq!(waits.told([event]).fault(60).proofs[1].value, why);
+    }
+    let deleted = "0/1 nodes are available: 1 resourceclaim \"p-gpu\" is being deleted.";
+    let fault = pod("p").unschedulable(deleted).alone().fault(60);
+    assert_eq!(fault.class, Class::ResourceClaimUnschedulable);
+}
