@@ -177,7 +177,9 @@ impl EvidenceDocument {
                 of_object(first, events, rest)
             });
         }
-        let object = events.first()?.object.clone();
+        // Of several objects the Pod: what the others tell is evidence about it.
+        let of_pod = events.iter().find(|event| event.object.kind == "Pod");
+        let object = of_pod.or_else(|| events.first())?.object.clone();
         Some(named_by_events(object, events))
     }
 }
@@ -217,7 +219,10 @@ pub(super) fn subjects(listed: &[Value]) -> Vec<Subject> {
                 field: String::new(),
                 ..event.object.clone()
             };
-            if !named.contains(&object) {
+            let is_known = |known: &ObjectRef| {
+                event.is_of_object(known) && known.namespace == object.namespace
+            };
+            if !named.iter().any(is_known) {
                 named.push(object);
             }
         }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod events;
 mod strange;
 mod subjects;
 

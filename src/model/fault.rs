@@ -39,6 +39,7 @@ mod scheduling;
 #[cfg(test)]
 pub(crate) mod testing;
 mod text;
+mod told;
 mod volume;
 
 /// Why the life is over: a judged container ended, the whole Pod ended, or somebody else deletes it.
@@ -152,7 +153,9 @@ fn chain(evidence: &Evidence<'_>, now: Timestamp) -> Fault {
         .or_else(|| node::lost_first(evidence))
         .or_else(|| containers::block(evidence))
         .or_else(|| containers::ended(evidence, now))
+        .or_else(|| told::of_end(evidence))
         .or_else(|| starting(evidence, now))
+        .or_else(|| told::of_run(evidence))
         .or_else(|| node::told(evidence))
         .or_else(|| probe::unready(evidence))
         .or_else(|| resources::resize(evidence))
@@ -172,6 +175,7 @@ fn starting(evidence: &Evidence<'_>, now: Timestamp) -> Option<Fault> {
         .or_else(|| containers::stuck_init(evidence, now))
         .or_else(|| image::pulling(evidence, now))
         .or_else(|| volume::was_stuck(evidence))
+        .or_else(|| told::of_run(evidence))
         .or_else(|| rest::stuck(evidence, now))
 }
 

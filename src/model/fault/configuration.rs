@@ -5,8 +5,10 @@
 //! `pkg/volume/{configmap,secret}` (Kubernetes 1.36), runc's and crun's texts.
 
 use super::class::family;
-use super::text::{Rule, contains, first_match};
+use super::evidence::Evidence;
+use super::text::{EventRule, Rule, contains, first_match};
 use super::{Class, Confidence};
+use crate::model::pod::{ContainerState, ContainerView};
 
 family! {
     /// The container cannot be made as its template describes it, so that its program has never run. The
@@ -95,6 +97,17 @@ pub(super) const NOISE: &[&str] = &[
     "services have not yet been read at least once",
 ];
 
+/// The same, as Events and waiting containers tell it.
+pub(super) const CONTEXT: &[EventRule] = &[
+    EventRule(&["Failed"], &[SERVICES], Class::ServiceEnvNotReady),
+    EventRule(&["Failed"], CACHE, Class::ConfigCacheSync),
+];
+const SERVICES: &str = "services have not yet been read at least once";
+const CACHE: &[&str] = &[
+    "failed to sync configmap cache",
+    "failed to sync secret cache",
+];
+
 /// What the runtime says when it cannot create or start a container.
 const START: &[Rule] = &[
     Rule(
@@ -149,6 +162,27 @@ pub(super) fn config(message: &str) -> Option<(Class, Confidence)> {
         Some(class) => (class, Confidence::Witnessed),
         None => (Class::ContainerConfigInvalid, Confidence::Proved),
     })
+}
+
+/// Whether a container waits for what passes by itself.
+pub(super) fn waits_for_kubelet(container: &ContainerView) -> bool {
+    matches!(&container.state, ContainerState::Waiting { message, .. } if contains(message, NOISE))
+}
+
+/// What containers say that wait for what passes by itself.
+pub(super) fn context(evidence: &Evidence<'_>) -> Vec<Class> {
+    let pod = evidence.pod;
+    let containers = pod.init_containers.iter().chain(&pod.containers);
+    let class_of = |container: &ContainerView| match &container.state {
+        ContainerState::Waiting { message, .. } if contains(message, &[SERVICES]) => {
+            Some(Class::ServiceEnvNotReady)
+        }
+        ContainerState::Waiting { message, .. } if contains(message, CACHE) => {
+            Some(Class::ConfigCacheSync)
+        }
+        _ => None,
+    };
+    containers.filter_map(class_of).collect()
 }
 
 /// What it names as wrong in the configuration.

@@ -6,7 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::evidence::Evidence;
 use super::text::join;
-use super::{Class, Confidence, Fault, Proof, Verdict, application, image, probe, runtime};
+use super::{
+    Class, Confidence, Fault, Proof, Verdict, application, configuration, image, probe, runtime,
+};
 use crate::model::pod::{
     ContainerState, ContainerView, PodPhase, PodView, RestartPolicy, Termination,
 };
@@ -124,7 +126,10 @@ pub(super) fn are_created(pod: &PodView) -> bool {
     if pod.is_terminal() || pod.phase != PodPhase::Pending && pod.containers.is_empty() {
         return false;
     }
-    pod.containers.is_empty() || pod.containers.iter().any(ContainerView::is_in_the_making)
+    let waits = |c: &ContainerView| {
+        c.is_in_the_making() || c.last.is_none() && configuration::waits_for_kubelet(c)
+    };
+    pod.containers.is_empty() || pod.containers.iter().any(waits)
 }
 
 /// An init container that runs and runs, while the others wait for it.

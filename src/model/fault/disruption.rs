@@ -166,14 +166,7 @@ pub(super) fn deleted(evidence: &Evidence<'_>) -> Option<Fault> {
         );
         return Some(fault.proved(proof(pod)));
     }
-    let reasons = [
-        "TaintManagerEviction",
-        "DeviceTaintManagerEviction",
-        "Preempted",
-    ];
-    let newest = evidence.events_of_pod(&reasons).pop();
-    if let Some((class, event)) = newest.and_then(|event| first_event(DELETERS, &[event])) {
-        let fault = Fault::witnessed(class, "the Pod was disrupted", event);
+    if let Some(fault) = told(evidence) {
         return Some(Fault {
             at: Some(asked),
             ..fault.proved(proof(pod))
@@ -183,6 +176,18 @@ pub(super) fn deleted(evidence: &Evidence<'_>) -> Option<Fault> {
     let message = format!("the Pod was deleted by somebody else (grace period {grace} s)");
     let fault = Fault::new(Class::PodDeleted, Confidence::Proved, &message, Some(asked));
     Some(fault.proved(proof(pod)))
+}
+
+/// Who said last, in an Event, that he deletes the Pod.
+pub(super) fn told(evidence: &Evidence<'_>) -> Option<Fault> {
+    let reasons = [
+        "TaintManagerEviction",
+        "DeviceTaintManagerEviction",
+        "Preempted",
+    ];
+    let newest = evidence.events_of_pod(&reasons).pop()?;
+    let (class, event) = first_event(DELETERS, &[newest])?;
+    Some(Fault::witnessed(class, "the Pod was disrupted", event))
 }
 
 fn proof(pod: &PodView) -> Proof {
@@ -215,14 +220,15 @@ pub(super) fn stuck(evidence: &Evidence<'_>, now: Timestamp) -> Option<Fault> {
         "metadata.deletionTimestamp",
         &until.to_string(),
     ));
-    Some(match event {
-        Some(event) => {
-            let mut fault = fault.proved(Proof::event(event));
-            fault.contributing.push(Class::KillFailed);
-            fault
-        }
+    let mut fault = match event {
+        Some(event) => fault.proved(Proof::event(event)),
         None => fault,
-    })
+    };
+    fault.contributing.extend(event.map(|_| Class::KillFailed));
+    fault
+        .contributing
+        .extend(told(evidence).map(|fault| fault.class));
+    Some(fault)
 }
 
 fn is_stale(pod: &PodView, condition: &PodCondition, now: Timestamp) -> bool {

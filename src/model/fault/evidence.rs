@@ -114,6 +114,14 @@ impl<'a> Evidence<'a> {
         self.select(reasons, |event| self.is_of_pod(event))
     }
 
+    /// All Events of the Pod, oldest first.
+    pub(super) fn all_of_pod(&self) -> Vec<&'a EventView> {
+        let events = self.events.iter().map(Arc::as_ref);
+        let mut events: Vec<&EventView> = events.filter(|event| self.is_of_pod(event)).collect();
+        events.sort_by_key(|event| event.seen());
+        events
+    }
+
     /// Whether an Event speaks of the Pod.
     pub(super) fn is_of_pod(&self, event: &EventView) -> bool {
         let is_pod = event.object.kind == "Pod" || event.object.kind.is_empty();

@@ -7,7 +7,7 @@
 use super::class::family;
 use super::evidence::{ConditionView, EventView, Evidence, ObjectView};
 use super::text::{EventRule, Rule, first_event, first_match};
-use super::{Class, Confidence, Fault, Proof};
+use super::{Class, Confidence, Fault, Proof, network};
 use crate::model::pod::{ContainerView, PodConditionType, PodView};
 
 family! {
@@ -138,6 +138,11 @@ pub(super) const CONTEXT: &[EventRule] = &[
         &[""],
         Class::NodePressure,
     ),
+    EventRule(
+        &["FreeDiskSpaceFailed", "ImageGCFailed"],
+        &["bytes"],
+        Class::NodePressure,
+    ),
 ];
 
 /// What the Events of a node alone say.
@@ -147,6 +152,11 @@ const EVENTS: &[EventRule] = &[
         &["ContainerGCFailed"],
         &["containerd", "runtime", "cri"],
         Class::NodeRuntimeUnhealthy,
+    ),
+    EventRule(
+        &["Shutdown"],
+        &["shutdown manager detected shutdown"],
+        Class::NodeShutdown,
     ),
     EventRule(&["NodeNotReady"], &[""], Class::NodeNotReady),
 ];
@@ -228,6 +238,13 @@ pub(super) fn told(evidence: &Evidence<'_>) -> Option<Fault> {
     is_of_this.then(|| Fault::witnessed(Class::NodeNotReady, &head, event))
 }
 
+/// What the Events of the Pod's node say of the node, for a Pod of which nothing else is known.
+pub(super) fn told_of_itself(evidence: &Evidence<'_>) -> Option<Fault> {
+    let events = evidence.events_of_node(&["NodeNotReady", "Shutdown", "Rebooted"]);
+    let (class, event) = first_event(EVENTS, &events)?;
+    Some(Fault::witnessed(class, "the node of the Pod", event))
+}
+
 fn of_node(node: &str, field: &str, value: &str) -> Proof {
     Proof::new(&format!("Node {node}"), field, value)
 }
@@ -258,7 +275,8 @@ pub(super) fn judge(node: &ObjectView, events: &[&EventView]) -> Option<Fault> {
     events.retain(|event| {
         event.reason == "Rebooted" || ready_since.is_none() || event.seen() > ready_since
     });
-    let (class, event) = first_event(EVENTS, &events).or_else(|| first_event(CONTEXT, &events))?;
+    let mut rules = [EVENTS, CONTEXT, network::CONTEXT].into_iter();
+    let (class, event) = rules.find_map(|rules| first_event(rules, &events))?;
     Some(Fault::witnessed(class, &node.object.words(), event))
 }
 

@@ -7,17 +7,22 @@ use std::sync::Arc;
 use super::evidence::{EventView, Evidence, ObjectView};
 use super::text::{EventRule, all_events};
 use super::{Class, Confidence, Fault};
-use super::{application, beside, image, network, node, probe, rollout, scheduling, volume};
+use super::{
+    application, beside, configuration, image, network, node, probe, rollout, runtime, scheduling,
+    volume,
+};
 
 /// What Events only explain, by the family that knows.
-const CONTEXT: [&[EventRule]; 7] = [
+const CONTEXT: [&[EventRule]; 9] = [
     application::CONTEXT,
     image::CONTEXT,
+    configuration::CONTEXT,
     probe::CONTEXT,
     scheduling::CONTEXT,
     volume::CONTEXT,
     network::CONTEXT,
     node::CONTEXT,
+    runtime::KILL,
 ];
 
 /// The kinds whose status is understood.
@@ -79,6 +84,7 @@ pub(super) fn context(evidence: &Evidence<'_>) -> Vec<Class> {
     let rules = CONTEXT.iter().copied().flatten();
     let mut classes = all_events(rules, &events);
     classes.extend(beside::context(evidence));
+    classes.extend(configuration::context(evidence));
     let nodes = evidence
         .objects
         .iter()

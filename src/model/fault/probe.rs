@@ -273,6 +273,11 @@ fn answer(event: &EventView) -> &str {
     text.split_once(": ").map_or(text, |(_, answer)| answer)
 }
 
+/// Whether what a probe was answered says that it may be written wrongly.
+pub(super) fn is_misconfigured(answer: &str) -> bool {
+    contains(answer, MISCONFIGURED) || contains(answer, SUSPICIOUS)
+}
+
 /// What keeps a Pod whose containers run from being Ready.
 pub(super) fn unready(evidence: &Evidence<'_>) -> Option<Fault> {
     let pod = evidence.pod;
@@ -337,7 +342,7 @@ pub(super) fn unready(evidence: &Evidence<'_>) -> Option<Fault> {
         ),
     };
     let mut fault = Fault::new(class, confidence, &message, at).of(name);
-    if contains(&message, MISCONFIGURED) || contains(&message, SUSPICIOUS) {
+    if is_misconfigured(&message) {
         fault.contributing.push(Class::ProbeMisconfigured);
     }
     Some(fault.proved(proof))

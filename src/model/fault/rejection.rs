@@ -31,6 +31,9 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Option<Fault> {
     if is_stale(pod) {
         return None;
     }
+    if reason.is_empty() && message.is_empty() && pod.phase == PodPhase::Failed {
+        return self::told(&evidence.all_of_pod());
+    }
     let class = classify(reason, message, pod.phase)?;
     let head = match reason {
         "" => "the kubelet refused the Pod".to_owned(),
@@ -51,6 +54,15 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Option<Fault> {
         (Some(message), _) => fault.proved(Proof::pod(pod, "status.message", message)),
         (None, Some(event)) => fault.proved(Proof::event(event)),
         (None, None) => fault,
+    })
+}
+
+/// Why the kubelet ended or refused a Pod, when only one of its Events says so: the newest.
+pub(super) fn told(events: &[&EventView]) -> Option<Fault> {
+    events.iter().rev().find_map(|event| {
+        let class = classify(&event.reason, event.text(), PodPhase::Failed)?;
+        let head = format!("the kubelet ended or refused the Pod ({})", event.reason);
+        Some(Fault::witnessed(class, &head, event))
     })
 }
 

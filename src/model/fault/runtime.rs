@@ -56,7 +56,7 @@ pub(super) const TOO_SLOW: &[&str] = &[
 ];
 const SLOW: &[Rule] = &[Rule(Class::ContainerCreateTimeout, TOO_SLOW)];
 
-/// Events that tell that the end of a Pod failed.
+/// Events that tell that the end of a Pod failed. It only explains what goes on with the Pod.
 pub(super) const KILL: &[EventRule] = &[EventRule(&["FailedKillPod"], &[""], Class::KillFailed)];
 
 /// The class of a container that waits because it could not be created or started. `None` when the
@@ -71,6 +71,18 @@ pub(super) fn waiting(reason: &str, message: &str) -> Option<(Class, Confidence)
         }
         _ => None,
     }
+}
+
+/// What an Event says of a container that could not be created or started; `None` for what passes by itself. It does not
+/// say which of the two.
+pub(super) fn refused(message: &str) -> Option<(Class, Confidence)> {
+    configuration::config(message).map(|told| match told {
+        (Class::ContainerConfigInvalid, _) => match created(message) {
+            (Class::ContainerCreateFailed, _) => (Class::OciStartFailed, Confidence::Rest),
+            told => told,
+        },
+        told => told,
+    })
 }
 
 /// The class of a container whose program never ran.

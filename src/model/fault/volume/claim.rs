@@ -113,7 +113,8 @@ pub(in super::super) fn claim(claim: &ObjectView, events: &[&EventView]) -> Opti
     if claim.phase == "Lost" {
         return Some(of_phase(claim));
     }
-    if claim.phase == "Pending" {
+    // Of a claim that only Events name, no phase is known.
+    if matches!(claim.phase.as_str(), "Pending" | "") {
         if let Some(fault) = of_claim_events(events) {
             return Some(fault);
         }
@@ -125,11 +126,14 @@ pub(in super::super) fn claim(claim: &ObjectView, events: &[&EventView]) -> Opti
         if let Some(event) = newest_of_making(events) {
             return Some(Fault::witnessed(Class::PvcUnbound, &head, event));
         }
-        return Some(match waits.filter(|_| claim.selected_node.is_none()) {
-            Some(event) => Fault::witnessed(Class::WaitForFirstConsumer, &head, event),
-            None => Fault::new(Class::PvcUnbound, Confidence::Proved, &head, None)
-                .proved(Proof::object(claim, "status.phase", &claim.phase)),
-        });
+        if let Some(event) = waits.filter(|_| claim.selected_node.is_none()) {
+            return Some(Fault::witnessed(Class::WaitForFirstConsumer, &head, event));
+        }
+    }
+    if claim.phase == "Pending" {
+        let head = format!("claim {} is not bound", claim.object.name);
+        let fault = Fault::new(Class::PvcUnbound, Confidence::Proved, &head, None);
+        return Some(fault.proved(Proof::object(claim, "status.phase", &claim.phase)));
     }
     let failed = [
         "ControllerResizeError",
