@@ -121,4 +121,4 @@ fn moment(values: &[Value], clock: Timestamp) -> Timestamp {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

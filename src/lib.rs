@@ -46,6 +46,7 @@
 //! * [`runtime`]: process plumbing that knows none of our kinds: telemetry, metrics, health, the election of a
 //!   [`leader`](runtime::leader), shutdown.
 //! * `pages` (for tests only): files that are made from the code are current.
+//! * `every_class` (for tests only): every class of fault comes out of some evidence.
 //! * `hostile` (for tests only): files that hold anything at all are answered by `identify`, in few words.
 //! * `conformance` (for tests only): the page that says how far all this does what Erlang/OTP does.
 //! * `sim` (for tests only): all of this over an API server in memory, in virtual time, on one thread, with everything
@@ -111,6 +112,8 @@ mod yaml;
 mod conformance;
 #[cfg(test)]
 mod dice;
+#[cfg(test)]
+mod every_class;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]

@@ -26,6 +26,8 @@ use crate::api::v1alpha1::SupervisionTree;
 
 pub use fault::{Fault, Target};
 pub use input::{Refusal, read};
+#[cfg(test)]
+pub(crate) use scene::document;
 pub use table::print;
 pub use time::parse_time;
 

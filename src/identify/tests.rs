@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-mod events;
+pub(crate) mod events;
 mod strange;
 mod subjects;
 
@@ -21,7 +21,7 @@ fn second(second: i64) -> String {
     format!("2030-01-01T00:00:{second:02}Z")
 }
 
-fn answers(text: &str) -> Vec<Answer> {
+pub(crate) fn answers(text: &str) -> Vec<Answer> {
     identify("file", text, clock()).unwrap().answers
 }
 
@@ -30,7 +30,7 @@ fn of(value: &Value) -> Vec<Answer> {
 }
 
 /// The only answer.
-fn one(value: &Value) -> Answer {
+pub(crate) fn one(value: &Value) -> Answer {
     let mut answers = of(value);
     assert_eq!(answers.len(), 1, "{answers:?}");
     answers.remove(0)
@@ -48,7 +48,7 @@ fn told(answers: &[Answer]) -> Vec<(&str, &str)> {
         .collect()
 }
 
-fn pod(name: &str, status: &Value) -> Value {
+pub(crate) fn pod(name: &str, status: &Value) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -64,7 +64,7 @@ fn pod(name: &str, status: &Value) -> Value {
 }
 
 /// A Pod whose program ended with that exit code, over and over.
-fn crashing(name: &str, code: i32) -> Value {
+pub(crate) fn crashing(name: &str, code: i32) -> Value {
     let end = json!({
         "exitCode": code,
         "reason": "Error",
@@ -86,7 +86,7 @@ fn crashing(name: &str, code: i32) -> Value {
     )
 }
 
-fn well(name: &str) -> Value {
+pub(crate) fn well(name: &str) -> Value {
     pod(
         name,
         &json!({
@@ -102,7 +102,7 @@ fn well(name: &str) -> Value {
     )
 }
 
-fn creating(name: &str) -> Value {
+pub(crate) fn creating(name: &str) -> Value {
     pod(
         name,
         &json!({
@@ -135,7 +135,7 @@ fn killing(pod: &str) -> Value {
     event("Pod", pod, "Killing", text)
 }
 
-fn object(kind: &str, name: &str) -> Value {
+pub(crate) fn object(kind: &str, name: &str) -> Value {
     json!({"kind": kind, "metadata": {"name": name, "namespace": "n"}})
 }
 

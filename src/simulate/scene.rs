@@ -5,7 +5,12 @@
 
 use crate::model::fault::Class;
 
+#[cfg(test)]
+mod document;
 mod starting;
+
+#[cfg(test)]
+pub(crate) use document::document;
 
 /// What befalls a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -106,14 +106,14 @@ impl Row {
 }
 
 /// The classes that an answer names.
-pub(super) fn named(answer: &Answer) -> BTreeSet<&'static str> {
+pub(crate) fn named(answer: &Answer) -> BTreeSet<&'static str> {
     let mut named: BTreeSet<&'static str> = answer.contributing.iter().copied().collect();
     named.insert(answer.class);
     named
 }
 
 /// All classes that come out of the table.
-pub(super) fn shown() -> BTreeSet<&'static str> {
+pub(crate) fn shown() -> BTreeSet<&'static str> {
     rows().flat_map(|row| named(&row.answer())).collect()
 }
 
