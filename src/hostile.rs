@@ -44,6 +44,12 @@ const WORDS: &[&str] = &[
     "Failed",
     "FailedCreate",
     "FailedKillPod",
+    "Evicted",
+    "Preempted",
+    "BackOff",
+    "Provisioning",
+    "Healthy",
+    "Error: configmap \"c\" not found",
     "0/3 nodes are available: 99999999999999999999 Insufficient cpu, 1 Insufficient memory. preemption: x",
     "nodes are available:, , ,",
     "Liveness probe failed: ",
@@ -144,6 +150,16 @@ const FIELDS: &[&str] = &[
     "lastTransitionTime",
     "containerStatuses",
     "initContainerStatuses",
+    "ephemeralContainerStatuses",
+    "allocatedResourcesStatus",
+    "resources",
+    "resourceID",
+    "health",
+    "nominatedNodeName",
+    "resourceClaimStatuses",
+    "resourceClaimName",
+    "annotations",
+    "volume.kubernetes.io/selected-node",
     "state",
     "lastState",
     "waiting",
@@ -191,6 +207,9 @@ fn sound() -> [Value; 3] {
             "containerStatuses": [{
                 "name": "main",
                 "restartCount": 3,
+                "allocatedResourcesStatus": [
+                    {"name": "gpu", "resources": [{"resourceID": "7", "health": "Unhealthy"}]},
+                ],
                 "state": {"waiting": {"reason": "CrashLoopBackOff"}},
                 "lastState": {"terminated": {
                     "exitCode": 137,
@@ -200,6 +219,8 @@ fn sound() -> [Value; 3] {
                 }},
             }],
             "initContainerStatuses": [{"name": "init", "state": {"terminated": {"exitCode": 0}}}],
+            "ephemeralContainerStatuses": [{"name": "debugger", "state": {}}],
+            "nominatedNodeName": "n",
         },
     });
     let event = |kind: &str, reason: &str, message: &str| {
@@ -269,6 +290,15 @@ fn many_events_and_long_texts_are_answered_in_few_words() {
     document["pod"]["status"]["containerStatuses"][0]["lastState"]["terminated"]["message"] =
         long.into();
     check(0, &document.to_string());
+}
+
+/// Thousands of objects that all claim to belong together, by one name.
+#[test]
+fn a_file_of_many_objects_is_answered_in_time_that_grows_with_it() {
+    let [_, list, _] = sound();
+    let items = list["items"].as_array().expect("a list");
+    let many: Vec<Value> = items.iter().cycle().take(8_000).cloned().collect();
+    check(0, &json!({"kind": "List", "items": many}).to_string());
 }
 
 fn check(seed: u64, text: &str) {

@@ -8,6 +8,7 @@ mod classes;
 mod document;
 mod evidence;
 mod fields;
+mod listed;
 mod pod;
 mod table;
 
@@ -48,7 +49,7 @@ pub fn identify(source: &str, text: &str, clock: Timestamp) -> Result<Answers, N
     let now = moment(&values, clock);
     let mut warnings = Vec::new();
     let mut subjects: Vec<Subject> = Vec::new();
-    let mut listed = Vec::new();
+    let mut objects = Vec::new();
     let mut has_list = false;
     for value in values {
         match Document::of(source, value)? {
@@ -56,13 +57,13 @@ pub fn identify(source: &str, text: &str, clock: Timestamp) -> Result<Answers, N
                 warnings.extend(document.warnings(source));
                 subjects.extend(document.subject());
             }
-            Document::Objects(objects) => {
+            Document::Objects(some) => {
                 has_list = true;
-                listed.extend(objects);
+                objects.extend(some);
             }
         }
     }
-    subjects.extend(document::subjects(&listed));
+    subjects.extend(listed::subjects(&objects));
     // A list may well be empty.
     if subjects.is_empty() && !has_list {
         return Err(NotKubernetes(format!("{source}: there is no object in it")));
@@ -98,7 +99,7 @@ pub(crate) fn listed(source: &str, values: Vec<Value>) -> Result<Vec<Value>, Not
 pub(crate) fn pods(objects: &[Value], now: Timestamp) -> Vec<(&Value, Answer)> {
     let pods = objects.iter().filter(|object| object["kind"] == "Pod");
     // They come first.
-    let subjects = document::subjects(objects);
+    let subjects = listed::subjects(objects);
     pods.zip(subjects.iter().map(|subject| subject.answer(now)))
         .collect()
 }

@@ -11,6 +11,7 @@ use super::NotKubernetes;
 use super::answer::Answer;
 use super::evidence::{event, node, object, reference};
 use super::fields::{list, number, some_text, text};
+use super::listed::newest;
 use super::pod;
 use crate::model::fault::{
     Class, EventView, Evidence, Fault, ObjectRef, ObjectView, identify, identify_object,
@@ -23,8 +24,8 @@ use crate::yaml;
 /// The keys of an evidence document.
 const KEYS: [&str; 6] = ["pod", "events", "node", "pvc", "related", "createError"];
 
-/// Most Events that are looked at for one object: the newest. Kubernetes itself sums up what comes more often.
-const MOST_EVENTS: usize = 200;
+/// Most objects that are looked at around one.
+const MOST_AROUND: usize = 64;
 
 /// The documents of a file, JSON or YAML.
 pub(super) fn values(source: &str, text: &str) -> Result<Vec<Value>, NotKubernetes> {
@@ -152,7 +153,8 @@ impl EvidenceDocument {
         let claim = given("pvc", "PersistentVolumeClaim");
         let related = list(&document["related"]);
         let pod = given("pod", "Pod");
-        let around: Vec<&Value> = claim.iter().chain(&node).chain(related).collect();
+        let around = claim.iter().chain(&node).chain(related);
+        let around: Vec<&Value> = around.take(MOST_AROUND).collect();
         let refused = document.get("createError").filter(|error| !error.is_null());
         if let Some(error) = refused {
             let named = pod.as_ref().map(reference);
@@ -184,146 +186,7 @@ impl EvidenceDocument {
     }
 }
 
-/// The subjects among objects that are listed together.
-pub(super) fn subjects(listed: &[Value]) -> Vec<Subject> {
-    let of_kind = |kind: &'static str| listed.iter().filter(move |object| object["kind"] == kind);
-    let events: Vec<Arc<EventView>> = of_kind("Event")
-        .map(|value| Arc::new(event(value)))
-        .collect();
-    let others: Vec<&Value> = listed
-        .iter()
-        .filter(|object| object["kind"] != "Event" && object["kind"] != "Pod")
-        .collect();
-    let pods: Vec<Owned> = of_kind("Pod").map(|pod| Owned::of(pod, &others)).collect();
-    let mut subjects: Vec<Subject> = pods
-        .iter()
-        .map(|owned| {
-            let around = others.iter().copied().filter(|object| owned.is_of(object));
-            of_pod(
-                owned.pod,
-                about_pod(owned.pod, &events),
-                &around.collect::<Vec<_>>(),
-            )
-        })
-        .collect();
-    let podless = others
-        .iter()
-        .filter(|object| !pods.iter().any(|owned| owned.is_of(object)));
-    subjects
-        .extend(podless.map(|object| of_object(object, about(&reference(object), &events), &[])));
-    if subjects.is_empty() {
-        // Events alone: each object that they name.
-        let mut named: Vec<ObjectRef> = Vec::new();
-        for event in &events {
-            let object = ObjectRef {
-                field: String::new(),
-                ..event.object.clone()
-            };
-            let is_known = |known: &ObjectRef| {
-                event.is_of_object(known) && known.namespace == object.namespace
-            };
-            if !named.iter().any(is_known) {
-                named.push(object);
-            }
-        }
-        subjects.extend(named.into_iter().map(|object| {
-            let events = about(&object, &events);
-            named_by_events(object, events)
-        }));
-    }
-    subjects
-}
-
-/// A Pod of a list, with its owners there.
-struct Owned<'a> {
-    pod: &'a Value,
-    owners: Vec<&'a Value>,
-}
-
-impl<'a> Owned<'a> {
-    fn of(pod: &'a Value, others: &[&'a Value]) -> Self {
-        let names = |object: &&&Value| {
-            let owners = list(&pod["metadata"]["ownerReferences"]);
-            owners.iter().any(|owner| is_named(object, owner))
-        };
-        Self {
-            pod,
-            owners: others.iter().filter(names).copied().collect(),
-        }
-    }
-
-    /// Whether it is a Pod of that object: it runs there, uses it, or is owned by it or by what it owns.
-    fn is_of(&self, object: &Value) -> bool {
-        let (pod, name) = (self.pod, &object["metadata"]["name"]);
-        match object["kind"].as_str() {
-            Some("Node") => pod["spec"]["nodeName"] == *name && name.is_string(),
-            Some("PersistentVolumeClaim") => {
-                let mut volumes = list(&pod["spec"]["volumes"]).iter();
-                let uses = |volume: &Value| volume["persistentVolumeClaim"]["claimName"] == *name;
-                is_beside(object, pod) && volumes.any(uses)
-            }
-            _ => owns(object, pod) || self.owners.iter().any(|between| owns(object, between)),
-        }
-    }
-}
-
-/// Whether an owner reference is one to that object; they are always to the namespace of what is owned.
-fn is_named(object: &Value, owner: &Value) -> bool {
-    owner["kind"] == object["kind"] && owner["name"] == object["metadata"]["name"]
-}
-
-/// Whether both are in the same namespace.
-fn is_beside(one: &Value, other: &Value) -> bool {
-    one["metadata"]["namespace"] == other["metadata"]["namespace"]
-}
-
-fn owns(object: &Value, owned: &Value) -> bool {
-    let mut owners = list(&owned["metadata"]["ownerReferences"]).iter();
-    owners.any(|owner| is_named(object, owner)) && is_beside(object, owned)
-}
-
-/// The Events of a list that name that object.
-fn about(object: &ObjectRef, events: &[Arc<EventView>]) -> Vec<Arc<EventView>> {
-    let events = events.iter().filter(|event| {
-        let same_namespace = event.object.namespace.is_empty()
-            || object.namespace.is_empty()
-            || event.object.namespace == object.namespace;
-        event.is_of_object(object) && same_namespace
-    });
-    newest(events.cloned().collect())
-}
-
-/// The Events of a list that name a Pod, its node or one of its claims.
-fn about_pod(pod: &Value, events: &[Arc<EventView>]) -> Vec<Arc<EventView>> {
-    let own = ObjectRef {
-        kind: "Pod".to_owned(),
-        ..reference(pod)
-    };
-    let named = |kind: &str, namespace: &str, name: String| ObjectRef {
-        kind: kind.to_owned(),
-        namespace: namespace.to_owned(),
-        name,
-        ..ObjectRef::default()
-    };
-    let node = some_text(&pod["spec"]["nodeName"]).map(|node| named("Node", "", node));
-    let claims = pod::spec(pod).claims.into_iter();
-    let claims = claims.map(|claim| named("PersistentVolumeClaim", &own.namespace, claim));
-    let around: Vec<ObjectRef> = node.into_iter().chain(claims).collect();
-    let around = around.iter().flat_map(|object| about(object, events));
-    let mut all = about(&own, events);
-    all.extend(around);
-    newest(all)
-}
-
-/// The newest of these Events.
-fn newest(mut events: Vec<Arc<EventView>>) -> Vec<Arc<EventView>> {
-    events.sort_by_key(|event| event.seen());
-    let surplus = events.len().saturating_sub(MOST_EVENTS);
-    events.drain(..surplus);
-    events
-}
-
-fn of_pod(pod: &Value, mut events: Vec<Arc<EventView>>, around: &[&Value]) -> Subject {
+pub(super) fn of_pod(pod: &Value, mut events: Vec<Arc<EventView>>, around: &[&Value]) -> Subject {
     // A claim of another namespace may have the same name.
     let namespace = text(&pod["metadata"]["namespace"]);
     events.retain(|event| {
@@ -348,7 +211,7 @@ fn of_pod(pod: &Value, mut events: Vec<Arc<EventView>>, around: &[&Value]) -> Su
     }
 }
 
-fn of_object(value: &Value, events: Vec<Arc<EventView>>, around: &[&Value]) -> Subject {
+pub(super) fn of_object(value: &Value, events: Vec<Arc<EventView>>, around: &[&Value]) -> Subject {
     let pods = around.iter().filter(|other| other["kind"] == "Pod");
     Subject {
         object: reference(value),
@@ -359,7 +222,7 @@ fn of_object(value: &Value, events: Vec<Arc<EventView>>, around: &[&Value]) -> S
 }
 
 /// An object of which nothing is known but its Events.
-fn named_by_events(object: ObjectRef, events: Vec<Arc<EventView>>) -> Subject {
+pub(super) fn named_by_events(object: ObjectRef, events: Vec<Arc<EventView>>) -> Subject {
     if object.kind == "Pod" {
         let manifest = serde_json::json!({
             "kind": "Pod",

@@ -54,6 +54,9 @@ pub(super) fn event(event: &Value) -> EventView {
 /// The longest message of an Event, in bytes: the API server takes no longer one.
 const LONGEST_MESSAGE: usize = 1024;
 
+/// Most conditions and taints that are looked at.
+const MOST_LISTED: usize = 64;
+
 /// Which object that is.
 pub(super) fn reference(object: &Value) -> ObjectRef {
     let metadata = &object["metadata"];
@@ -78,9 +81,14 @@ pub(super) fn object(object: &Value) -> ObjectView {
     ObjectView {
         object: reference(object),
         phase: text(&status["phase"]),
-        conditions: list(&status["conditions"]).iter().map(condition).collect(),
+        conditions: list(&status["conditions"])
+            .iter()
+            .take(MOST_LISTED)
+            .map(condition)
+            .collect(),
         taints: list(&spec["taints"])
             .iter()
+            .take(MOST_LISTED)
             .map(|taint| (text(&taint["key"]), text(&taint["effect"])))
             .collect(),
         error,

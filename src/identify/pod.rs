@@ -7,26 +7,32 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::fields::{list, number, some_text, text, time};
+use super::fields::{cut, list, number, some_text, text, time};
 use crate::model::pod::{
     ContainerSpecView, ContainerState, ContainerView, DeviceView, ImageVolumeView, PodCondition,
     PodConditionType, PodPhase, PodSpecView, PodView, ProbeView, RareView, RestartPolicy,
     Termination,
 };
 
+/// Most containers of a kind that are looked at. A Pod that somebody wrote has a handful.
+const MOST_CONTAINERS: usize = 64;
+/// Most conditions that are looked at.
+const MOST_CONDITIONS: usize = 32;
+/// Most volumes and claims that are looked at.
+pub(super) const MOST_NAMES: usize = 100;
+/// Most bytes of what the containers of a kind say. One of them may say some 4 KB.
+const MOST_TEXT: usize = 64 * 1024;
+
 /// The facts that identification rests on.
 pub(super) fn view(pod: &Value) -> PodView {
     let (metadata, spec, status) = (&pod["metadata"], &pod["spec"], &pod["status"]);
     let sidecars: Vec<String> = list(&spec["initContainers"])
         .iter()
+        .take(MOST_CONTAINERS)
         .filter(|container| container["restartPolicy"] == "Always")
         .map(|container| text(&container["name"]))
         .collect();
-    let app = |status: &Value| container(status, true);
-    let init = |status: &Value| {
-        let is_sidecar = sidecars.contains(&text(&status["name"]));
-        container(status, !is_sidecar)
-    };
+    let is_sidecar = |status: &Value| sidecars.contains(&text(&status["name"]));
     PodView {
         name: text(&metadata["name"]),
         uid: text(&metadata["uid"]),
@@ -49,12 +55,12 @@ pub(super) fn view(pod: &Value) -> PodView {
         conditions: list(&status["conditions"])
             .iter()
             .filter_map(condition)
+            .take(MOST_CONDITIONS)
             .collect(),
-        containers: list(&status["containerStatuses"]).iter().map(app).collect(),
-        init_containers: list(&status["initContainerStatuses"])
-            .iter()
-            .map(init)
-            .collect(),
+        containers: containers(&status["containerStatuses"], |_| true),
+        init_containers: containers(&status["initContainerStatuses"], |status| {
+            !is_sidecar(status)
+        }),
         spec: Arc::new(self::spec(pod)),
         rare: rare(status),
     }
@@ -80,6 +86,28 @@ fn condition(condition: &Value) -> Option<PodCondition> {
         message: text(&condition["message"]),
         changed: time(&condition["lastTransitionTime"]),
     })
+}
+
+/// The first of these containers, and no more text than a rule has time for.
+fn containers(statuses: &Value, judged: impl Fn(&Value) -> bool) -> Vec<ContainerView> {
+    let first = list(statuses).iter().take(MOST_CONTAINERS);
+    let mut containers: Vec<ContainerView> = first
+        .map(|status| container(status, judged(status)))
+        .collect();
+    let mut left = MOST_TEXT;
+    for container in &mut containers {
+        let last = container.last.as_mut().map(|end| &mut end.message);
+        let said = match &mut container.state {
+            ContainerState::Waiting { message, .. } => Some(message),
+            ContainerState::Terminated(end) => Some(&mut end.message),
+            ContainerState::Running { .. } => None,
+        };
+        for message in said.into_iter().chain(last) {
+            *message = cut(message, left);
+            left -= message.len();
+        }
+    }
+    containers
 }
 
 fn container(status: &Value, judged: bool) -> ContainerView {
@@ -109,14 +137,10 @@ fn rare(status: &Value) -> Option<Box<RareView>> {
                 })
             })
         });
-    let added = list(&status["ephemeralContainerStatuses"]);
     let rare = RareView {
         nominated_node: some_text(&status["nominatedNodeName"]),
         ill_devices: ill.take(MOST_DEVICES).collect(),
-        ephemeral_containers: added
-            .iter()
-            .map(|status| container(status, false))
-            .collect(),
+        ephemeral_containers: containers(&status["ephemeralContainerStatuses"], |_| false),
     };
     rare.kept()
 }
@@ -155,14 +179,14 @@ fn termination(end: &Value) -> Termination {
 pub(super) fn spec(pod: &Value) -> PodSpecView {
     let spec = &pod["spec"];
     let volumes = list(&spec["volumes"]);
+    let volumes = &volumes[..volumes.len().min(MOST_NAMES)];
     // A claim that was made from a template has a name that only the status tells.
     let made = |name: &Value| {
         let mut made = list(&pod["status"]["resourceClaimStatuses"]).iter();
         some_text(&made.find(|made| made["name"] == *name)?["resourceClaimName"])
     };
-    let containers = list(&spec["containers"])
-        .iter()
-        .chain(list(&spec["initContainers"]));
+    let first = |field: &str| list(&spec[field]).iter().take(MOST_CONTAINERS);
+    let containers = first("containers").chain(first("initContainers"));
     PodSpecView {
         containers: containers.map(container_spec).collect(),
         claims: volumes
@@ -171,6 +195,7 @@ pub(super) fn spec(pod: &Value) -> PodSpecView {
             .collect(),
         resource_claims: list(&spec["resourceClaims"])
             .iter()
+            .take(MOST_NAMES)
             .filter_map(|claim| {
                 some_text(&claim["resourceClaimName"])
                     .or_else(|| made(&claim["name"]))
@@ -215,4 +240,48 @@ fn probe(probe: &Value) -> Option<ProbeView> {
             timeout: seconds("timeoutSeconds", 1),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn of_a_pod_without_measure_only_so_much_is_looked_at() {
+        let end = json!({"exitCode": 1, "message": "x".repeat(100_000)});
+        let status = json!({"name": "c", "lastState": {"terminated": end}});
+        let statuses = Value::from(vec![status; 1_000]);
+        let condition = json!({"type": "Ready", "status": "False", "message": "x".repeat(100_000)});
+        let volume = json!({"name": "v", "persistentVolumeClaim": {"claimName": "c"}});
+        let view = view(&json!({
+            "spec": {
+                "containers": vec![json!({"name": "c"}); 1_000],
+                "initContainers": vec![json!({"name": "c", "restartPolicy": "Always"}); 1_000],
+                "volumes": vec![volume; 1_000],
+                "resourceClaims": vec![json!({"name": "gpu"}); 1_000],
+            },
+            "status": {
+                "conditions": vec![condition; 1_000],
+                "containerStatuses": statuses,
+                "initContainerStatuses": statuses,
+                "ephemeralContainerStatuses": statuses,
+            },
+        }));
+        assert_eq!(view.conditions.len(), MOST_CONDITIONS);
+        assert_eq!(view.spec.claims.len(), MOST_NAMES);
+        assert_eq!(view.spec.resource_claims.len(), MOST_NAMES);
+        assert_eq!(view.spec.containers.len(), 2 * MOST_CONTAINERS);
+        for containers in [
+            view.containers.as_slice(),
+            &view.init_containers,
+            view.ephemeral_containers(),
+        ] {
+            assert_eq!(containers.len(), MOST_CONTAINERS);
+            let texts = containers.iter().filter_map(|c| c.last.as_ref());
+            let bytes: usize = texts.map(|end| end.message.len()).sum();
+            assert_eq!(bytes, MOST_TEXT);
+        }
+    }
 }
