@@ -166,6 +166,8 @@ around a Pod, too:
 kubectl get pods,events -o yaml | coppice identify -f -
 ```
 
+A file may hold Events alone; then each object that they name is answered for.
+
 `coppice faults` lists all classes, `coppice faults OomKilled` explains one.
 
 ## Verdicts
