@@ -272,12 +272,12 @@ struct Told<'a> {
 impl Told<'_> {
     fn judge(self, evidence: &Evidence<'_>) -> Fault {
         let (class, confidence, others) = self.classify();
-        if class == Class::PvcUnbound
-            && let Some(fault) = volume::claims(evidence)
-        {
+        let told = volume::claims(evidence).filter(|_| is_of_claim(class));
+        if let Some(fault) = told {
             // The claim says more than that it is not bound.
+            let contributing = (fault.class != class).then_some(class);
             return Fault {
-                contributing: vec![class],
+                contributing: contributing.into_iter().collect(),
                 ..fault.proved(self.proof)
             };
         }
@@ -299,10 +299,10 @@ impl Told<'_> {
         match self.reason {
             "SchedulingGated" => (Class::SchedulingGated, Confidence::Proved, Vec::new()),
             // It gives up waiting for the volumes of the node that it chose.
-            "SchedulerError" if ranked(self.message) == [Class::PvcUnbound] => {
-                (Class::PvcUnbound, Confidence::Witnessed, Vec::new())
-            }
-            "SchedulerError" => (Class::SchedulerError, Confidence::Proved, Vec::new()),
+            "SchedulerError" => match of_volumes(self.message) {
+                Some(class) => (class, Confidence::Witnessed, Vec::new()),
+                None => (Class::SchedulerError, Confidence::Proved, Vec::new()),
+            },
             _ => {
                 let mut classes = ranked(self.message).into_iter();
                 match classes.next() {
@@ -312,6 +312,16 @@ impl Told<'_> {
             }
         }
     }
+}
+
+/// Whether a class says that a claim has no volume, of which the claim itself may say more.
+fn is_of_claim(class: Class) -> bool {
+    matches!(class, Class::PvcUnbound | Class::ProvisioningFailed)
+}
+
+/// What an error of the scheduler says of the volumes that it waited for.
+fn of_volumes(message: &str) -> Option<Class> {
+    first_match(volume::UNSCHEDULED, message).filter(|class| is_of_claim(*class))
 }
 
 /// The classes in what the scheduler says, the one that most nodes share first; on a tie the one whose rule stands first.

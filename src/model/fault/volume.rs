@@ -94,6 +94,14 @@ family! {
 
 /// What the scheduler says of the volumes of a Pod.
 pub(super) const UNSCHEDULED: &[Rule] = &[
+    // The driver has refused the node that the scheduler chose, and taken back the choice.
+    Rule(
+        Class::ProvisioningFailed,
+        &[
+            "provisioning failed for pvc",
+            "selectednode annotation value",
+        ],
+    ),
     Rule(
         Class::PvcUnbound,
         &[

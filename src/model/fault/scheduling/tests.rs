@@ -528,3 +528,28 @@ fn a_resource_claim_that_is_not_there_is_missing_however_it_is_said() {
     let fault = pod("p").unschedulable(deleted).alone().fault(60);
     assert_eq!(fault.class, Class::ResourceClaimUnschedulable);
 }
+
+/// The provisioner takes back the choice of a node when it cannot make the volume there (kubernetes issue 83181).
+#[test]
+fn a_node_that_was_refused_for_a_volume_is_a_volume_that_could_not_be_made() {
+    for text in [
+        "selectedNode annotation value \"\" not set to scheduled node \"node-b\"",
+        "running PreBind plugin \"VolumeBinding\": binding volumes: provisioning failed for PVC \"data\"",
+    ] {
+        let error = pod("p").scheduling("SchedulerError", text).alone();
+        for scene in [error, unjudged().told([told(text, 20)])] {
+            let fault = scene.fault(60);
+            assert_eq!(
+                (fault.class, fault.confidence),
+                (Class::ProvisioningFailed, Confidence::Witnessed),
+                "{text}"
+            );
+            let why = "storageclass.storage.k8s.io \"fast\" not found";
+            let fault = scene
+                .told([of_claim("data", "ProvisioningFailed", why)])
+                .fault(60);
+            assert_eq!(fault.class, Class::StorageClassMissing);
+            assert_eq!(fault.contributing, [Class::ProvisioningFailed]);
+        }
+    }
+}
