@@ -89,8 +89,10 @@
 //!   leaves the API server and us to the others however many of them crash.
 //! * What Events tell is evidence and never needed: where they may not be read, or cannot, faults have more general names,
 //!   and everything else goes on. The same is true of what only shortens waits: claims, quotas, `ConfigMaps`.
-//! * A death of which only a signal is known waits three seconds for Events, if the kubelet makes the restart or the death
-//!   would have a supervisor give up; no restart of ours waits for it.
+//! * A death of which only a signal is known waits three seconds for Events, if the kubelet makes the restart, the death
+//!   would have a supervisor give up or park its slot, or a rule asks for its class; no other restart of ours waits for it.
+//! * A hold that an Event told of lasts as long as the Pod stands as it stood then, because Events expire.
+//! * What keeps many replicas of a worker from starting is told in one Event, and counted for each.
 //! * We never touch what does not name a UID of ours as its controlling owner, whatever its labels say.
 //! * Every write stays in the namespace of its tree, and nothing here reads Secrets.
 //! * Who may ask for which Pods is decided by the API server when a tree is written, by the admission policies of the

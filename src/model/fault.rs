@@ -106,6 +106,13 @@ pub fn is_as_it_was(evidence: &Evidence<'_>, since: Timestamp) -> bool {
             .is_none_or(|seen| seen <= since)
 }
 
+/// Whether a fault of that class, which Events of a claim told of at that time, stands although they have expired: the Pod
+/// still waits for its claims, and nobody says anything else of them.
+pub fn stands_for_claims(evidence: &Evidence<'_>, class: &str, since: Timestamp) -> bool {
+    let pod = evidence.pod;
+    pod.node.is_none() && pod.created <= since && volume::is_untold(evidence, class)
+}
+
 /// What Events tell of the start of a Pod whose containers are still being created.
 fn told_of_start(evidence: &Evidence<'_>) -> Option<Fault> {
     if !containers::are_created(evidence.pod) {

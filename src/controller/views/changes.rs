@@ -17,7 +17,11 @@ pub(in crate::controller) type Change = (&'static str, String, Duration);
 
 /// The changes, by namespace.
 #[derive(Debug, Default)]
-pub(super) struct Changes(HashMap<String, OfNamespace>);
+pub(super) struct Changes {
+    by_namespace: HashMap<String, OfNamespace>,
+    /// How many namespaces may be added before those are dropped in which nothing has changed for long.
+    room: usize,
+}
 
 /// Those of one namespace.
 #[derive(Debug, Default)]
@@ -31,11 +35,13 @@ struct OfNamespace {
 impl Changes {
     /// Remembers that an object changed now.
     pub(super) fn note(&mut self, kind: &'static str, key: &ObjectKey) {
-        let of_namespace = self.0.entry(key.namespace.clone()).or_default();
+        if !self.by_namespace.contains_key(&key.namespace) {
+            self.make_room();
+        }
+        let of_namespace = self.by_namespace.entry(key.namespace.clone());
+        let of_namespace = of_namespace.or_default();
         if of_namespace.room == 0 {
-            for names in of_namespace.at.values_mut() {
-                names.retain(|_, at| at.elapsed() < NEWS_FOR);
-            }
+            of_namespace.forget_old();
             // As many again as there are left, so that each is looked at about once.
             of_namespace.room = of_namespace.len() + 64;
         }
@@ -44,16 +50,28 @@ impl Changes {
         names.insert(key.name.clone(), Instant::now());
     }
 
+    /// Namespaces come and go, too.
+    fn make_room(&mut self) {
+        if self.room == 0 {
+            self.by_namespace.retain(|_, of_namespace| {
+                of_namespace.forget_old();
+                of_namespace.len() > 0
+            });
+            self.room = self.by_namespace.len() + 64;
+        }
+        self.room -= 1;
+    }
+
     /// The last change of that kind in a namespace, whatever the object is called.
     pub(super) fn last(&self, namespace: &str, kind: &'static str) -> Option<Change> {
-        let names = self.0.get(namespace)?.at.get(kind)?;
+        let names = self.by_namespace.get(namespace)?.at.get(kind)?;
         let (name, at) = names.iter().max_by_key(|(_, at)| **at)?;
         Some((kind, name.clone(), at.elapsed()))
     }
 
     /// The changes in a namespace of objects with one of these names.
     pub(super) fn of<'a>(&'a self, namespace: &str, names: &BTreeSet<&str>) -> Vec<Change> {
-        let of_namespace = self.0.get(namespace).into_iter();
+        let of_namespace = self.by_namespace.get(namespace).into_iter();
         let kinds = of_namespace.flat_map(|of_namespace| &of_namespace.at);
         let changes = kinds.flat_map(|(kind, known): (_, &'a HashMap<_, _>)| {
             let known = names.iter().filter_map(|name| known.get_key_value(*name));
@@ -64,6 +82,12 @@ impl Changes {
 }
 
 impl OfNamespace {
+    fn forget_old(&mut self) {
+        for names in self.at.values_mut() {
+            names.retain(|_, at| at.elapsed() < NEWS_FOR);
+        }
+    }
+
     fn len(&self) -> usize {
         self.at.values().map(HashMap::len).sum()
     }
@@ -85,15 +109,29 @@ mod tests {
             let name = format!("d{}", number % 2);
             changes.note("ConfigMap", &ObjectKey::new("busy", name));
         }
-        assert_eq!(changes.0["busy"].len(), 2);
-        let of = |namespace, name| changes.of(namespace, &BTreeSet::from([name]));
+        assert_eq!(changes.by_namespace["busy"].len(), 2);
+        let of =
+            |changes: &Changes, namespace, name| changes.of(namespace, &BTreeSet::from([name]));
         assert_eq!(
-            of("busy", "d1"),
+            of(&changes, "busy", "d1"),
             [("ConfigMap", "d1".to_owned(), Duration::ZERO)]
         );
-        assert_eq!(of("busy", "c1"), []);
-        assert_eq!(of("calm", "c1"), [("ConfigMap", "c1".to_owned(), NEWS_FOR)]);
-        assert_eq!(of("none", "c1"), []);
+        assert_eq!(of(&changes, "busy", "c1"), []);
+        assert_eq!(
+            of(&changes, "calm", "c1"),
+            [("ConfigMap", "c1".to_owned(), NEWS_FOR)]
+        );
+        assert_eq!(of(&changes, "none", "c1"), []);
+        for number in 0..100 {
+            let key = ObjectKey::new(format!("n{number}"), "c1");
+            changes.note("ConfigMap", &key);
+        }
+        assert_eq!(
+            of(&changes, "calm", "c1"),
+            [],
+            "dropped with all that is old"
+        );
+        assert_eq!(of(&changes, "busy", "d1").len(), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{ONE, charges, worker};
 use crate::model::fault::{EventView, ObjectRef};
 use crate::model::lab::{Behaviour, Lab};
-use crate::model::pod::{ContainerSpecView, ProbeView};
+use crate::model::pod::{ContainerSpecView, PodConditionType, ProbeView};
 use crate::model::window::api_time;
 use crate::model::world::{Change, Refusal};
 
@@ -396,4 +396,51 @@ fn a_death_that_has_not_settled_is_judged_before_its_pod_goes() {
     assert_eq!(classes(&lab), ["SigkillUnattributed"]);
     assert_eq!(lab.charges("(root)"), charges(&[("a", 1)]));
     assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+}
+
+/// The scheduler goes on to say that the claims are not bound, and why was told by an Event of the claim.
+#[test]
+fn what_was_told_of_a_claim_outlasts_the_event_while_its_pod_waits() {
+    let mut lab = Lab::new(ONE);
+    lab.behave("a", Behaviour::NoCapacity);
+    lab.run(2);
+    let scheduler_says = |lab: &mut Lab, message: &str| {
+        let pod = lab.pod_mut("a", 0);
+        Arc::make_mut(&mut pod.spec).claims = vec!["data".into()];
+        let mut conditions = pod.conditions.iter_mut();
+        let scheduled = conditions.find(|c| c.type_ == PodConditionType::PodScheduled);
+        message.clone_into(&mut scheduled.unwrap().message);
+        lab.settle();
+    };
+    let uid = lab.pod_mut("a", 0).uid.clone();
+    let told = EventView {
+        object: ObjectRef {
+            kind: "PersistentVolumeClaim".into(),
+            name: "data".into(),
+            ..ObjectRef::default()
+        },
+        reason: "FailedBinding".into(),
+        message: "no persistent volumes available for this claim and no storage class is set"
+            .into(),
+        first: Some(lab.now),
+        last: Some(lab.now),
+        count: 1,
+    };
+    lab.world.events.insert(uid, vec![Arc::new(told)]);
+    scheduler_says(
+        &mut lab,
+        "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.",
+    );
+    let class = |lab: &Lab| {
+        let trouble = lab.world.workers["a"].status.slots[0].trouble.as_ref();
+        trouble.map(|trouble| trouble.class.clone()).unwrap()
+    };
+    assert_eq!(class(&lab), "StorageClassMissing");
+    lab.world.events.clear();
+    lab.settle();
+    lab.run(60);
+    assert_eq!(class(&lab), "StorageClassMissing");
+    assert_eq!(lab.state(), "FFT Held", "{}", lab.message());
+    scheduler_says(&mut lab, "0/1 nodes are available: 1 Insufficient cpu.");
+    assert_eq!(class(&lab), "InsufficientCpu");
 }

@@ -11,7 +11,7 @@ use crate::model::changes::words;
 use crate::model::deaths::evidence;
 use crate::model::decision::{Judged, Notice};
 use crate::model::engine::Engine;
-use crate::model::fault::{self, Fault, Verdict};
+use crate::model::fault::{self, Class, Fault, Verdict};
 use crate::model::judge::recent;
 use crate::model::outcome::{Cost, Next};
 use crate::model::pod::PodView;
@@ -61,6 +61,12 @@ impl Engine<'_> {
         }
         let block = fault::identify_block(&evidence(pod, self.world), self.now)
             .filter(|fault| !fault.is_beside_an_end(pod, life.run_ended));
+        if block
+            .as_ref()
+            .is_some_and(|fault| self.is_told_of_claims(id, view.slot, pod, fault))
+        {
+            return None;
+        }
         let ruling = block
             .as_ref()
             .map(|fault| self.tree.ruling(id, fault, None))
@@ -82,6 +88,17 @@ impl Engine<'_> {
             fault,
             ruling,
         })
+    }
+
+    /// Whether a slot is held because of what was told of a claim, and nothing more is known now than that there is no volume.
+    fn is_told_of_claims(&self, id: NodeId, slot: i32, pod: &PodView, fault: &Fault) -> bool {
+        let known = self.slot(id, slot).and_then(|slot| slot.trouble.as_ref());
+        let evidence = evidence(pod, self.world);
+        fault.class == Class::PvcUnbound
+            && known.is_some_and(|known| {
+                let since = known.since_time.0;
+                is_block(known) && fault::stands_for_claims(&evidence, &known.class, since)
+            })
     }
 
     /// The slots of which it is known that something keeps them from being up.

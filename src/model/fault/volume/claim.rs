@@ -22,6 +22,14 @@ const CLAIM_EVENTS: &[EventRule] = &[
     EventRule(&["ProvisioningFailed"], &[""], Class::ProvisioningFailed),
 ];
 
+/// The reasons of these.
+const CLAIM_REASONS: &[&str] = &[
+    "ClaimLost",
+    "ClaimMisbound",
+    "ProvisioningFailed",
+    "FailedBinding",
+];
+
 /// Reasons of Events that say that a volume is being made.
 const MAKING: &[&str] = &["Provisioning", "ExternalProvisioning"];
 /// Reasons of Events that say that it has been made.
@@ -40,14 +48,13 @@ pub(in super::super) fn claims(evidence: &Evidence<'_>) -> Option<Fault> {
     if let Some(claim) = lost {
         return Some(of_phase(claim));
     }
-    let reasons = [
-        "ClaimLost",
-        "ClaimMisbound",
-        "ProvisioningFailed",
-        "FailedBinding",
-    ];
-    let events = evidence.events_of_claims(&reasons);
-    of_claim_events(&events)
+    of_claim_events(&evidence.events_of_claims(CLAIM_REASONS))
+}
+
+/// Whether only Events of claims tell of a fault of that class, and there are none.
+pub(in super::super) fn is_untold(evidence: &Evidence<'_>, class: &str) -> bool {
+    let mut told = CLAIM_EVENTS.iter().map(|EventRule(_, _, class)| class);
+    told.any(|told| told.as_str() == class) && evidence.events_of_claims(CLAIM_REASONS).is_empty()
 }
 
 /// The claim whose volume is being made for the node that the scheduler has chosen: until it is there, the Pod itself says
