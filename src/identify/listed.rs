@@ -75,10 +75,8 @@ impl<'a> Others<'a> {
         Self { all, places }
     }
 
-    fn named(&self, kind: &str, name: &Value) -> impl Iterator<Item = usize> + use<> {
-        let places = name
-            .as_str()
-            .and_then(|name| self.places.get(&(kind, name)));
+    fn named(&self, kind: &str, name: &str) -> impl Iterator<Item = usize> + use<> {
+        let places = self.places.get(&(kind, name));
         places.cloned().unwrap_or_default().into_iter()
     }
 
@@ -87,18 +85,18 @@ impl<'a> Others<'a> {
         let references = list(&owned["metadata"]["ownerReferences"]).iter();
         let named = references
             .take(MOST_ALIKE)
-            .filter_map(|owner| Some(self.named(owner["kind"].as_str()?, &owner["name"])));
+            .filter_map(|owner| Some(self.named(owner["kind"].as_str()?, owner["name"].as_str()?)));
         let beside = |place: &usize| is_beside(self.all[*place], owned);
         named.flatten().filter(beside).collect()
     }
 
     /// What a Pod belongs to, in the order of the list: where it runs, what it uses, what owns it, and what owns that.
     fn around(&self, pod: &Value) -> Vec<usize> {
-        let spec = &pod["spec"];
-        let mut places: BTreeSet<usize> = self.named("Node", &spec["nodeName"]).collect();
-        for volume in list(&spec["volumes"]).iter().take(pod::MOST_NAMES) {
-            let name = &volume["persistentVolumeClaim"]["claimName"];
-            let claims = self.named("PersistentVolumeClaim", name);
+        let node = pod["spec"]["nodeName"].as_str();
+        let nodes = node.map(|node| self.named("Node", node));
+        let mut places: BTreeSet<usize> = nodes.into_iter().flatten().collect();
+        for name in pod::spec(pod).claims {
+            let claims = self.named("PersistentVolumeClaim", &name);
             places.extend(claims.filter(|place| is_beside(self.all[*place], pod)));
         }
         for owner in self.owners(pod) {

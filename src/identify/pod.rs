@@ -19,7 +19,7 @@ const MOST_CONTAINERS: usize = 64;
 /// Most conditions that are looked at.
 const MOST_CONDITIONS: usize = 32;
 /// Most volumes and claims that are looked at.
-pub(super) const MOST_NAMES: usize = 100;
+const MOST_NAMES: usize = 100;
 /// Most bytes of what the containers of a kind say. One of them may say some 4 KB.
 const MOST_TEXT: usize = 64 * 1024;
 
@@ -178,6 +178,7 @@ fn termination(end: &Value) -> Termination {
 /// What its spec says that may explain a fault.
 pub(super) fn spec(pod: &Value) -> PodSpecView {
     let spec = &pod["spec"];
+    let name = text(&pod["metadata"]["name"]);
     let volumes = list(&spec["volumes"]);
     let volumes = &volumes[..volumes.len().min(MOST_NAMES)];
     // A claim that was made from a template has a name that only the status tells.
@@ -191,7 +192,12 @@ pub(super) fn spec(pod: &Value) -> PodSpecView {
         containers: containers.map(container_spec).collect(),
         claims: volumes
             .iter()
-            .filter_map(|volume| some_text(&volume["persistentVolumeClaim"]["claimName"]))
+            .filter_map(|volume| {
+                // That of an ephemeral volume is made for the Pod.
+                let made = || format!("{name}-{}", text(&volume["name"]));
+                let made = volume["ephemeral"].is_object().then(made);
+                some_text(&volume["persistentVolumeClaim"]["claimName"]).or(made)
+            })
             .collect(),
         resource_claims: list(&spec["resourceClaims"])
             .iter()

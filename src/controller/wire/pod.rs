@@ -202,7 +202,8 @@ impl Pod {
     /// The facts that decisions rest on.
     pub(in crate::controller) fn view(mut self) -> PodView {
         let judged = Judged::of(&self.metadata);
-        let spec = Arc::new(self.spec.view());
+        let name = self.metadata.name.as_deref().unwrap_or_default();
+        let spec = Arc::new(self.spec.view(name));
         let rare = rare::view(&mut self.status);
         let meta = self.metadata;
         PodView {

@@ -263,3 +263,18 @@ fn a_resource_claim_that_was_made_from_a_template_is_not_missing() {
     let document = json!({"pod": waits, "related": [claim]});
     assert_eq!(one(&document).class, "SchedulerMissing");
 }
+
+#[test]
+fn a_claim_that_is_made_for_a_pod_is_known_by_its_name() {
+    let text = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.";
+    let condition = json!([{"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+        "message": text}]);
+    let mut waits = pod("a", &json!({"phase": "Pending", "conditions": condition}));
+    waits["spec"] = json!({"volumes": [{"name": "tmp", "ephemeral": {"volumeClaimTemplate": {}}}]});
+    let why = "storageclass.storage.k8s.io \"fast\" not found";
+    let told = event("PersistentVolumeClaim", "a-tmp", "ProvisioningFailed", why);
+    let answer = one(&list(&[waits.clone(), told]));
+    assert_eq!(answer.class, "StorageClassMissing");
+    let other = event("PersistentVolumeClaim", "b-tmp", "ProvisioningFailed", why);
+    assert_eq!(one(&list(&[waits, other])).class, "PvcUnbound");
+}

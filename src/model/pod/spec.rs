@@ -7,7 +7,7 @@
 pub struct PodSpecView {
     /// Its containers of all kinds but ephemeral ones.
     pub containers: Vec<ContainerSpecView>,
-    /// Its claims, by name.
+    /// Its claims, by name; also those that are made for it alone.
     pub claims: Vec<String>,
     /// Its resource claims, by name.
     pub resource_claims: Vec<String>,

@@ -78,6 +78,8 @@ pub(super) struct Volume {
 struct Source {
     #[prost(message, optional, tag = "10")]
     persistent_volume_claim: Option<Claim>,
+    #[prost(message, optional, tag = "29")]
+    ephemeral: Option<Ephemeral>,
     #[prost(message, optional, tag = "30")]
     image: Option<Image>,
 }
@@ -103,6 +105,10 @@ struct Claim {
     claim_name: String,
 }
 
+/// A claim that is made for the Pod. Its name follows from those of Pod and volume.
+#[derive(Clone, PartialEq, Deserialize, Message)]
+struct Ephemeral {}
+
 #[derive(Clone, PartialEq, Deserialize, Message)]
 #[serde(default)]
 struct Image {
@@ -120,14 +126,20 @@ pub(super) struct ResourceClaim {
 }
 
 impl Spec {
-    /// What may explain a fault.
-    pub(super) fn view(&mut self) -> PodSpecView {
+    /// What may explain a fault of the Pod of that name.
+    pub(super) fn view(&mut self, pod: &str) -> PodSpecView {
         let containers = std::mem::take(&mut self.containers).into_iter();
         let containers = containers.chain(std::mem::take(&mut self.init_containers));
         let volumes = std::mem::take(&mut self.volumes);
         let claims = volumes.iter().filter_map(|volume| {
-            let claim = volume.source.persistent_volume_claim.as_ref()?;
-            Some(claim.claim_name.clone())
+            let Source {
+                persistent_volume_claim,
+                ephemeral,
+                ..
+            } = &volume.source;
+            let made = ephemeral.as_ref().map(|_| format!("{pod}-{}", volume.name));
+            let claim = persistent_volume_claim.as_ref();
+            claim.map(|claim| claim.claim_name.clone()).or(made)
         });
         let images = volumes.iter().filter_map(|volume| {
             let image = volume.source.image.as_ref()?;

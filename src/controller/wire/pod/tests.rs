@@ -216,6 +216,17 @@ fn what_few_pods_say_is_read_from_protobuf_by_its_numbers() {
 }
 
 #[test]
+fn a_claim_that_is_made_for_the_pod_is_named_after_it() {
+    let template = json!({"volumeClaimTemplate": {"spec": {"accessModes": ["ReadWriteOnce"]}}});
+    let view = view(&json!({"metadata": {"name": "p"}, "spec": {"volumes": [
+        {"name": "data", "persistentVolumeClaim": {"claimName": "old"}},
+        {"name": "tmp", "ephemeral": template},
+        {"name": "cache", "emptyDir": {}},
+    ]}}));
+    assert_eq!(view.spec.claims, ["old", "p-tmp"]);
+}
+
+#[test]
 fn long_last_words_are_cut_between_characters() {
     let words = "ä".repeat(4000);
     let view = view(
