@@ -16,7 +16,7 @@ use super::wire::protobuf::Read;
 use super::wire::{self, Waited, controller_of, label};
 use crate::api::labels;
 use crate::api::v1alpha1::{SupervisionTree, Worker};
-use crate::model::fault::ObjectRef;
+use crate::model::fault::{ObjectRef, is_told_of_nodes};
 use crate::model::world::{TreeView, WorkerView};
 
 mod items;
@@ -73,7 +73,7 @@ pub(super) trait Kind: Send + Sync + 'static {
 pub(super) struct Room {
     /// In all.
     pub(super) in_all: usize,
-    /// Of one owner.
+    /// Of one owner; the oldest goes when there is one more.
     pub(super) of_one: usize,
 }
 
@@ -100,6 +100,8 @@ pub(super) struct Nodes;
 pub(super) struct PodEvents;
 /// Events of claims.
 pub(super) struct ClaimEvents;
+/// Events of nodes.
+pub(super) struct NodeEvents;
 /// Claims.
 pub(super) struct Claims;
 /// Quotas.
@@ -256,14 +258,15 @@ impl Kind for Nodes {
     }
 
     fn concerns(views: &Views, item: &NodeItem) -> Vec<ObjectKey> {
-        let on_node = |pod: &Arc<PodItem>| pod.view.node.as_deref() == Some(item.name.as_str());
-        let pods = views
-            .pods
-            .iter()
-            .map(|(_, pod)| pod)
-            .filter(|pod| on_node(pod));
-        pods.flat_map(|pod| Pods::concerns(views, pod)).collect()
+        with_pods_on(views, &item.name)
     }
+}
+
+/// The trees that have Pods on that node.
+fn with_pods_on(views: &Views, node: &str) -> Vec<ObjectKey> {
+    let pods = views.pods.iter().map(|(_, pod)| pod);
+    let pods = pods.filter(|pod| pod.view.node.as_deref() == Some(node));
+    pods.flat_map(|pod| Pods::concerns(views, pod)).collect()
 }
 
 /// What only says that a Pod goes its way, and is not watched: its status says so, too. A fault is never among them.
@@ -278,6 +281,12 @@ const EVENTS: Room = Room {
 /// business of ours.
 const EVENTS_OF_STRANGERS: Room = Room {
     in_all: 5_000,
+    ..EVENTS
+};
+
+/// The room for Events of nodes: each counts for every Pod there.
+const EVENTS_OF_NODES: Room = Room {
+    of_one: 20,
     ..EVENTS
 };
 
@@ -357,6 +366,39 @@ impl Kind for ClaimEvents {
         let claim = ObjectKey::new(&object.namespace, &object.name);
         let pods = views.pods.mentioning(&claim);
         pods.flat_map(|pod| Pods::concerns(views, pod)).collect()
+    }
+}
+
+impl Kind for NodeEvents {
+    type Wire = wire::Event;
+    type Item = EventItem;
+
+    const NAME: &'static str = "NodeEvent";
+    const FIELDS: &'static str = "regarding.kind=Node";
+    const NEED: Need = Need::Hoped;
+    const PROTOBUF: Option<Read<Self::Wire>> = Some(wire::Event::decode);
+
+    /// The kubelet does not know the UID of its node.
+    fn read(wire: Self::Wire) -> EventItem {
+        event_item(wire, |object| object.name.clone())
+    }
+
+    /// Of what nodes tell, little says why a Pod ended.
+    fn keeps(_: &Views, _: &ObjectKey, item: &EventItem) -> bool {
+        let view = &item.view;
+        view.object.kind == "Node" && is_told_of_nodes(&view.reason)
+    }
+
+    fn room(_: &Views, _: &EventItem) -> Option<Room> {
+        Some(EVENTS_OF_NODES)
+    }
+
+    fn store(views: &mut Views) -> &mut Store<EventItem> {
+        &mut views.node_events
+    }
+
+    fn concerns(views: &Views, item: &EventItem) -> Vec<ObjectKey> {
+        with_pods_on(views, &item.about)
     }
 }
 

@@ -291,6 +291,16 @@ impl<T: Item> Store<T> {
         }
     }
 
+    /// Drops the object of that owner whose version is the oldest.
+    pub(super) fn drop_oldest_of(&mut self, uid: &str) {
+        let owned = self.by_owner.get(uid).into_iter().flatten();
+        let version = |key: &ObjectKey| self.objects.get(key).map(|entry| entry.version);
+        let oldest = owned.min_by_key(|(key, _)| version(key));
+        if let Some(key) = oldest.map(|(key, _)| ObjectKey::clone(key)) {
+            self.forget(&key, None);
+        }
+    }
+
     /// How often something was not believed since this was asked last.
     pub(super) fn take_unbelieved(&mut self) -> Unbelieved {
         std::mem::take(&mut self.unbelieved)

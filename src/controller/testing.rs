@@ -147,6 +147,7 @@ pub(super) fn context(client: Client) -> Context {
         views.replace::<kinds::Nodes>(None, "1", vec![]);
         views.replace::<kinds::PodEvents>(None, "1", vec![]);
         views.replace::<kinds::ClaimEvents>(None, "1", vec![]);
+        views.replace::<kinds::NodeEvents>(None, "1", vec![]);
     }
     let (notices, publisher) = notify::channel(client.clone(), clock.clone(), Leadership::alone());
     tokio::spawn(publisher.run());

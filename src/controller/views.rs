@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::kinds::{
-    ClaimEvents, EventItem, Kind, Need, NodeItem, Nodes, PodEvents, PodItem, Pods, Quotas,
-    TreeItem, Trees, WaitedItem, WorkerItem, Workers, claim, key_of,
+    ClaimEvents, EventItem, Kind, Need, NodeEvents, NodeItem, Nodes, PodEvents, PodItem, Pods,
+    Quotas, TreeItem, Trees, WaitedItem, WorkerItem, Workers, claim, key_of,
 };
 use super::store::{Item, ObjectKey, Source, Store, Touched, Unbelieved, Version};
 use super::wire::label;
@@ -36,6 +36,7 @@ pub(super) struct Views {
     pub(super) nodes: Store<NodeItem>,
     pub(super) pod_events: Store<EventItem>,
     pub(super) claim_events: Store<EventItem>,
+    pub(super) node_events: Store<EventItem>,
     pub(super) claims: Store<WaitedItem>,
     pub(super) quotas: Store<WaitedItem>,
     pub(super) config_maps: Store<WaitedItem>,
@@ -102,7 +103,7 @@ impl Views {
             K::store(self).watched(scope, version);
         }
         let mut item = K::read(wire);
-        if !K::keeps(self, &key, &item) || !self.has_room::<K>(&key, &item) {
+        if !K::keeps(self, &key, &item) || !self.makes_room::<K>(&key, &item) {
             return BTreeSet::new();
         }
         K::share(self, &mut item);
@@ -111,14 +112,22 @@ impl Views {
         self.concerned::<K>(&touched)
     }
 
-    /// Whether one more object may be kept, or a newer version of one that is.
-    fn has_room<K: Kind>(&mut self, key: &ObjectKey, item: &K::Item) -> bool {
+    /// Whether one more object may be kept, or a newer version of one that is. The oldest of its owner's goes for it.
+    fn makes_room<K: Kind>(&mut self, key: &ObjectKey, item: &K::Item) -> bool {
         let Some(room) = K::room(self, item) else {
             return true;
         };
         let store = K::store(self);
-        let of_one = || store.owned_by(item.owner_uid()).count();
-        store.get(key).is_some() || (store.len() < room.in_all && of_one() < room.of_one)
+        if store.get(key).is_some() {
+            return true;
+        }
+        if store.len() >= room.in_all {
+            return false;
+        }
+        if store.owned_by(item.owner_uid()).count() >= room.of_one {
+            store.drop_oldest_of(item.owner_uid());
+        }
+        true
     }
 
     /// Takes in the answer to a request of ours: an object that there is. What is not watched is not kept, because
@@ -266,6 +275,7 @@ impl Views {
             Nodes::NAME,
             PodEvents::NAME,
             ClaimEvents::NAME,
+            NodeEvents::NAME,
         ]
         .into_iter()
         .all(is_loaded)
@@ -344,14 +354,16 @@ impl Views {
         namespace: &str,
         workers: &[(Arc<WorkerItem>, Vec<Arc<PodView>>)],
     ) -> BTreeMap<String, Vec<Arc<EventView>>> {
-        if self.pod_events.len() + self.claim_events.len() == 0 {
+        if self.pod_events.len() + self.claim_events.len() + self.node_events.len() == 0 {
             return BTreeMap::new();
         }
         let pods = workers.iter().flat_map(|(_, pods)| pods);
         let told = pods.filter_map(|pod| {
             let claims = pod.spec.claims.iter();
             let of_claims = claims.flat_map(|name| self.events_of_claim(namespace, name));
+            let of_node = self.events_of_node(pod);
             let events = self.pod_events.owned_by(&pod.uid).chain(of_claims);
+            let events = events.chain(of_node);
             let events: Vec<Arc<EventView>> = events.map(|item| Arc::clone(&item.view)).collect();
             (!events.is_empty()).then(|| (pod.uid.clone(), events))
         });
@@ -371,6 +383,17 @@ impl Views {
             let about = told.view.object.uid.as_str();
             about.is_empty() || uid.is_none_or(|uid| uid == about)
         })
+    }
+
+    /// What Events tell of the node of a Pod since there is the Pod.
+    fn events_of_node<'a>(
+        &'a self,
+        pod: &PodView,
+    ) -> impl Iterator<Item = &'a Arc<EventItem>> + use<'a> {
+        let node = pod.node.as_deref().unwrap_or_default();
+        let created = pod.created;
+        let told = self.node_events.owned_by(node);
+        told.filter(move |told| told.view.seen().is_none_or(|seen| seen >= created))
     }
 
     fn nodes_of(

@@ -17,7 +17,8 @@ use tokio::time::Instant;
 use super::driver::Wake;
 use super::error::{Error, bounded, chain};
 use super::kinds::{
-    ClaimEvents, Claims, ConfigMaps, Kind, Need, Nodes, PodEvents, Pods, Quotas, Trees, Workers,
+    ClaimEvents, Claims, ConfigMaps, Kind, Need, NodeEvents, Nodes, PodEvents, Pods, Quotas, Trees,
+    Workers,
 };
 use super::store::{ObjectKey, Source, Version};
 use super::views::{Listing, SharedViews};
@@ -65,7 +66,8 @@ pub(super) struct Surroundings {
     pub(super) config_maps: bool,
 }
 
-/// Starts every watch: trees, Workers, Pods, Events and what Pods wait for of these namespaces (all, when none is named), and nodes.
+/// Starts every watch: trees, Workers, Pods, Events and what Pods wait for of these namespaces (all, when none is named),
+/// nodes, and what is told of nodes where everything may be watched.
 /// They run until the set is dropped.
 pub(super) fn start(surroundings: &Surroundings, namespaces: &[String]) -> JoinSet<()> {
     let mut watches = JoinSet::new();
@@ -86,6 +88,12 @@ pub(super) fn start(surroundings: &Surroundings, namespaces: &[String]) -> JoinS
         }
     }
     spawn::<Nodes>(&mut watches, surroundings, None);
+    if namespaces.is_empty() {
+        spawn::<NodeEvents>(&mut watches, surroundings, None);
+    } else {
+        // They are in a namespace that is not ours.
+        surroundings.views.lock().forgo::<NodeEvents>(None);
+    }
     watches
 }
 

@@ -11,7 +11,7 @@ use super::pod::{ContainerView, PodCondition, PodConditionType, PodPhase, PodVie
 use super::world::Refusal;
 
 pub use class::{Class, Family, Shown};
-pub use evidence::{ConditionView, EventView, Evidence, ObjectRef, ObjectView};
+pub use evidence::{ConditionView, EventView, Evidence, ObjectRef, ObjectView, is_told_of_nodes};
 
 pub(crate) use text::bounded;
 

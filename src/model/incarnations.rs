@@ -162,18 +162,20 @@ impl Engine<'_> {
 
     /// How far the restart has come that a supervisor is in the middle of: the first of its members that has not been started
     /// again. What restarts the supervisor's children next goes on from there at the latest, or it would forget this one and
-    /// those after it.
+    /// those after it. Members that start together have all been told to as soon as the last of them has stopped.
     fn reached(&self, supervisor: NodeId) -> Option<NodeId> {
         let operation = self.operation_of(supervisor)?;
-        let is_ordered = self.tree.policy(supervisor)?.ordered;
-        let is_open = |id: &NodeId| {
-            // What starts together with the others is not made to wait for them, and may go on.
-            let is_begun = !is_ordered && self.has_live_pods(*id, operation.since_time.0);
-            Self::is_member(operation, self.name(*id)) && !is_begun && !self.has_got_up(*id)
-        };
-        (operation.kind == OperationKind::Restart)
-            .then(|| self.enabled_children(supervisor).find(is_open))
-            .flatten()
+        let is_member = |id: &NodeId| Self::is_member(operation, self.name(*id));
+        let mut members = self.enabled_children(supervisor).filter(is_member);
+        if operation.kind != OperationKind::Restart {
+            None
+        } else if self.tree.policy(supervisor)?.ordered {
+            members.find(|id| !self.has_got_up(*id))
+        } else {
+            let first = members.next()?;
+            let stops = self.has_former(first) || members.any(|id| self.has_former(id));
+            stops.then_some(first)
+        }
     }
 
     /// Whether a child has started in its present incarnation, whatever has become of what is below it since.
@@ -197,6 +199,7 @@ impl Engine<'_> {
         record.is_some_and(|record| record.started_time.is_some())
             && self.start_of(child).is_none()
             && !self.has_ever_started(child)
+            && !self.has_got_up(child)
     }
 
     /// The children of a supervisor from that one on are stopped in reverse order and started again in order.

@@ -186,13 +186,16 @@ const FAULTS: [Fault; 20] = [
         "{}",
         "NodeSelectorMismatch",
     )
-    .and_pod(r#"{"nodeSelector": {"disk": "none-has-this"}}"#),
+    .and_pod(
+        r#"{"nodeSelector": {"disk": "none-has-this"}, "tolerations": [{"operator": "Exists"}]}"#,
+    ),
     fault(
         "large",
         "no node has so much CPU",
         r#"{"resources": {"requests": {"cpu": "900"}}}"#,
         "InsufficientCpu",
-    ),
+    )
+    .and_pod(r#"{"tolerations": [{"operator": "Exists"}]}"#),
     fault(
         "claim",
         "a claim does not exist",

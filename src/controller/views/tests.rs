@@ -61,6 +61,7 @@ fn loaded() -> Views {
     );
     list::<PodEvents>(&mut views, None, &[]);
     list::<ClaimEvents>(&mut views, None, &[]);
+    list::<NodeEvents>(&mut views, None, &[]);
     views
 }
 
@@ -127,6 +128,34 @@ fn events_of_a_claim_are_those_of_the_pods_that_name_it() {
 }
 
 #[test]
+fn of_the_events_of_nodes_those_are_kept_that_explain_what_befell_pods() {
+    let mut views = loaded();
+    let of = |node| ("Node", node, node);
+    let mut on_node = pod("p", "uid-w", "a", "Running", 20);
+    on_node["spec"]["nodeName"] = json!("n1");
+    on_node["metadata"]["creationTimestamp"] = json!("2025-12-31T00:00:00Z");
+    put::<Pods>(&mut views, on_node.clone());
+    let mut told = |name, node, reason, version| {
+        put::<NodeEvents>(&mut views, event(name, of(node), reason, version))
+    };
+    assert_eq!(told("e1", "n1", "SystemOOM", 21), only("a"));
+    assert!(told("e2", "n2", "SystemOOM", 22).is_empty());
+    assert!(told("e3", "n1", "ImageGCFailed", 23).is_empty());
+    assert_eq!(views.node_events.len(), 2);
+    let reasons = |views: &Views| {
+        let snapshot = views.snapshot(&ObjectKey::new("ns", "a")).unwrap();
+        let events = snapshot.events.get("uid-p").into_iter().flatten();
+        let reasons = events.map(|event| event.reason.clone());
+        reasons.collect::<Vec<_>>()
+    };
+    assert_eq!(reasons(&views), ["SystemOOM"]);
+    on_node["metadata"]["creationTimestamp"] = json!("2026-01-02T00:00:00Z");
+    on_node["metadata"]["resourceVersion"] = json!("24");
+    put::<Pods>(&mut views, on_node);
+    assert!(reasons(&views).is_empty(), "it was not there then");
+}
+
+#[test]
 fn a_claim_that_was_made_again_has_nothing_to_do_with_what_was_told_of_the_earlier_one() {
     let mut views = loaded();
     let mut mounting = pod("p", "uid-w", "a", "Pending", 20);
@@ -188,7 +217,11 @@ fn no_object_can_fill_the_memory_with_what_is_told_of_it() {
         );
     }
     assert_eq!(views.pod_events.len(), 200);
-    let again = event("e0", ("Pod", "w-p", "uid-p"), "Killing", 1000);
+    let is_there =
+        |views: &Views, name| views.pod_events.get(&ObjectKey::new("ns", name)).is_some();
+    assert!(!is_there(&views, "e99"), "the oldest have gone");
+    assert!(is_there(&views, "e100") && is_there(&views, "e299"));
+    let again = event("e299", ("Pod", "w-p", "uid-p"), "Killing", 1000);
     put::<PodEvents>(&mut views, again);
     let snapshot = views.snapshot(&ObjectKey::new("ns", "a")).unwrap();
     let told = snapshot.events["uid-p"]
@@ -230,6 +263,7 @@ fn decisions_do_not_wait_for_events_that_cannot_be_listed() {
     list::<Pods>(&mut views, None, &[]);
     list::<Nodes>(&mut views, None, &[]);
     list::<PodEvents>(&mut views, None, &[]);
+    assert_eq!(views.forgo::<NodeEvents>(None), only("a"));
     assert!(!views.is_loaded("ns"));
     assert_eq!(views.forgo::<ClaimEvents>(None), only("a"));
     assert!(views.is_loaded("ns"));
@@ -323,6 +357,7 @@ fn nothing_is_believed_before_every_kind_was_listed() {
     list::<Nodes>(&mut views, None, &[]);
     list::<PodEvents>(&mut views, Some("ns"), &[]);
     list::<ClaimEvents>(&mut views, Some("ns"), &[]);
+    assert_eq!(views.forgo::<NodeEvents>(None), only("a"));
     assert!(!views.is_loaded("ns"));
     // The last first list concerns all trees of its namespace.
     assert_eq!(list::<Pods>(&mut views, Some("ns"), &[]), only("a"));

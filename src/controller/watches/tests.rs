@@ -246,6 +246,7 @@ async fn an_api_server_that_is_gone_is_asked_seldom() {
         views.replace::<Pods>(None, "1", Vec::new());
         views.replace::<PodEvents>(None, "1", Vec::new());
         views.replace::<ClaimEvents>(None, "1", Vec::new());
+        views.replace::<NodeEvents>(None, "1", Vec::new());
         views.replace::<Claims>(None, "1", Vec::new());
         views.replace::<Quotas>(None, "1", Vec::new());
     }
@@ -260,7 +261,7 @@ async fn an_api_server_that_is_gone_is_asked_seldom() {
     assert_eq!(needed.map(asked), [16; 4]);
     let hoped = ["/persistentvolumeclaims", "/resourcequotas"];
     assert_eq!(hoped.map(asked), [9; 2]);
-    assert_eq!(asked("/events"), 2 * 9, "of Pods and of claims");
+    assert_eq!(asked("/events"), 3 * 9, "of Pods, of claims and of nodes");
 }
 
 #[tokio::test(start_paused = true)]
@@ -432,6 +433,7 @@ async fn a_first_list_of_events_that_takes_long_is_done_without_until_it_has_com
         views.replace::<Pods>(None, "1", vec![]);
         views.replace::<Nodes>(None, "1", vec![]);
         views.replace::<PodEvents>(None, "1", vec![]);
+        views.replace::<NodeEvents>(None, "1", vec![]);
     }
     let mut watches = JoinSet::new();
     spawn::<ClaimEvents>(&mut watches, &around, None);
@@ -461,6 +463,7 @@ fn are_forbidden(views: &SharedViews) -> bool {
     views.replace::<Pods>(None, "1", vec![]);
     views.replace::<PodEvents>(None, "1", vec![]);
     views.replace::<ClaimEvents>(None, "1", vec![]);
+    views.replace::<NodeEvents>(None, "1", vec![]);
     assert!(views.is_loaded("ns"));
     views
         .snapshot(&ObjectKey::new("ns", "t"))

@@ -10,6 +10,16 @@ use super::text::bounded;
 use crate::model::pod::{ContainerSpecView, ContainerView, PodView};
 use crate::model::world::NodeView;
 
+/// Reasons of Events of a node that say that its kernel killed for memory.
+pub(super) const KILLS_FOR_MEMORY: [&str; 2] = ["OOMKilling", "SystemOOM"];
+/// Reasons of Events of a node that say what became of the node itself.
+pub(super) const TELLS_OF_ITSELF: [&str; 3] = ["NodeNotReady", "Shutdown", "Rebooted"];
+
+/// Whether an Event of a node with that reason may say what befell its Pods.
+pub fn is_told_of_nodes(reason: &str) -> bool {
+    KILLS_FOR_MEMORY.contains(&reason) || TELLS_OF_ITSELF.contains(&reason)
+}
+
 /// What identification rests on. Whatever is not known is left out: then less can be said, and nothing wrong.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {

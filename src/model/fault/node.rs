@@ -5,7 +5,7 @@
 //! `pkg/controller/podgc` (Kubernetes 1.36), node-problem-detector's `config`.
 
 use super::class::family;
-use super::evidence::{ConditionView, EventView, Evidence, ObjectView};
+use super::evidence::{ConditionView, EventView, Evidence, ObjectView, TELLS_OF_ITSELF};
 use super::text::{EventRule, Rule, first_event, first_match};
 use super::{Class, Confidence, Fault, Proof, network};
 use crate::model::pod::{ContainerView, PodConditionType, PodView};
@@ -240,7 +240,7 @@ pub(super) fn told(evidence: &Evidence<'_>) -> Option<Fault> {
 
 /// What the Events of the Pod's node say of the node, for a Pod of which nothing else is known.
 pub(super) fn told_of_itself(evidence: &Evidence<'_>) -> Option<Fault> {
-    let events = evidence.events_of_node(&["NodeNotReady", "Shutdown", "Rebooted"]);
+    let events = evidence.events_of_node(&TELLS_OF_ITSELF);
     let (class, event) = first_event(EVENTS, &events)?;
     Some(Fault::witnessed(class, "the node of the Pod", event))
 }

@@ -6,7 +6,7 @@
 //! `internal/cri/server/events.go`.
 
 use super::class::family;
-use super::evidence::{EventView, Evidence};
+use super::evidence::{EventView, Evidence, KILLS_FOR_MEMORY};
 use super::text::{Rule, join};
 use super::{Class, Confidence, Fault, Proof};
 use crate::model::pod::{PodConditionType, Termination};
@@ -72,7 +72,7 @@ pub(super) fn kernel_killed<'a>(
     end: &Termination,
 ) -> Option<&'a EventView> {
     let finished = end.finished?.as_second();
-    let events = evidence.events_of_node(&["OOMKilling", "SystemOOM"]);
+    let events = evidence.events_of_node(&KILLS_FOR_MEMORY);
     events.into_iter().rev().find(|event| {
         let seen = event.seen().map(jiff::Timestamp::as_second);
         seen.is_some_and(|seen| (seen - finished).abs() <= OOM_WINDOW_SECONDS)

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::{supervisor, trace, worker};
 use crate::model::lab::{Behaviour, Lab};
+use crate::model::world::Refusal;
 
 #[test]
 fn a_child_that_moves_takes_its_troubles_with_it() {
@@ -165,6 +166,36 @@ fn a_death_beside_one_that_is_being_started_does_not_stop_that_one() {
     lab.run(10);
     assert_eq!(trace(&lab, since), "+b");
     assert_eq!(lab.pod_mut("a", 0).uid, uid);
+}
+
+/// A member whose Pod cannot be made has been told to start like the others: they are not restarted for it at every death.
+#[test]
+fn a_death_beside_a_member_that_is_refused_restarts_what_comes_after_it_and_no_more() {
+    let children = ["a", "b", "c", "d"]
+        .map(|name| worker(name, "", ""))
+        .concat();
+    let spec = format!(
+        "strategy: RestForOne\nstartup: Parallel\nintensity: {{maxRestarts: 50, periodSeconds: 3600}}\nchildren:\n{children}"
+    );
+    let mut lab = Lab::new(&spec);
+    lab.run(20);
+    lab.refuse_creates = Some(Refusal {
+        child: "b".into(),
+        slot: None,
+        at: lab.now,
+        code: 403,
+        reason: "Forbidden".into(),
+        message: "pods \"t-b\" is forbidden: exceeded quota: small".into(),
+    });
+    lab.kill("a", 0, 1);
+    lab.run(20);
+    assert_eq!([lab.live("b").len(), lab.live("c").len()], [0, 1]);
+    let uid = lab.pod_mut("c", 0).uid.clone();
+    let since = lab.log.len();
+    lab.kill("d", 0, 1);
+    lab.run(20);
+    assert_eq!(trace(&lab, since), "+d");
+    assert_eq!(lab.pod_mut("c", 0).uid, uid);
 }
 
 /// A name that stands for another kind of child begins anew. The window is that of the parent, and is kept.
