@@ -157,7 +157,8 @@ impl EvidenceDocument {
         let around: Vec<&Value> = around.take(MOST_AROUND).collect();
         let refused = document.get("createError").filter(|error| !error.is_null());
         if let Some(error) = refused {
-            let named = pod.as_ref().map(reference);
+            let given = pod.as_ref().or_else(|| around.first().copied());
+            let named = given.map(reference);
             let named = named.or_else(|| Some(events.first()?.object.clone()));
             let refusal = refusal(error);
             let object = named.unwrap_or_else(|| pod_of_message(&refusal.message));

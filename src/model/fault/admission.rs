@@ -160,6 +160,15 @@ const RULES: &[Rule] = &[
         Class::PdbBlocked,
         &["would violate the pod's disruption budget"],
     ),
+    // It quotes the namespace, whatever that is called.
+    Rule(
+        Class::RbacForbidden,
+        &[
+            "cannot create resource",
+            "cannot set blockownerdeletion",
+            "cannot set an ownerref",
+        ],
+    ),
     Rule(Class::QuotaExceeded, &["exceeded quota: "]),
     Rule(
         Class::QuotaRequiresResources,
@@ -182,14 +191,6 @@ const RULES: &[Rule] = &[
     ),
     Rule(Class::PriorityClassMissing, &["no priorityclass with name"]),
     Rule(Class::RuntimeClassMissing, &["pod rejected: runtimeclass"]),
-    Rule(
-        Class::RbacForbidden,
-        &[
-            "cannot create resource",
-            "cannot set blockownerdeletion",
-            "cannot set an ownerref",
-        ],
-    ),
     Rule(Class::ApiTimeout, &["request did not complete within"]),
 ];
 

@@ -135,9 +135,7 @@ fn own_end(
     };
     let (class, confidence) = match kernel {
         Some(_) => (Class::OomSuspected, Confidence::Inferred),
-        None if class == Class::AppExitedNonZero
-            && configuration::is_of_other_platform(&end.message) =>
-        {
+        None if class == Class::AppExitedNonZero && configuration::is_of_other_platform(end) => {
             (Class::ImagePlatformMismatch, Confidence::Witnessed)
         }
         None => (class, confidence),

@@ -4,11 +4,13 @@
 //! Sources: `pkg/kubelet/kubelet_pods.go`, `pkg/kubelet/kuberuntime/security_context_others.go`,
 //! `pkg/volume/{configmap,secret}` (Kubernetes 1.36), runc's and crun's texts.
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::class::family;
 use super::evidence::Evidence;
-use super::text::{EventRule, Rule, contains, first_match};
+use super::text::{EventRule, Rule, contains, first_match, first_named};
 use super::{Class, Confidence};
-use crate::model::pod::{ContainerState, ContainerView};
+use crate::model::pod::{ContainerState, ContainerView, Termination};
 
 family! {
     /// The container cannot be made as its template describes it, so that its program has never run. The
@@ -71,8 +73,6 @@ const CONFIG: &[Rule] = &[
             "references non-existent config key",
         ],
     ),
-    Rule(Class::ConfigMapMissing, &["configmap \"…not found"]),
-    Rule(Class::SecretMissing, &["secret \"…not found"]),
     Rule(
         Class::RunAsNonRootViolation,
         &[
@@ -88,6 +88,12 @@ const CONFIG: &[Rule] = &[
             "failed to prepare subpath",
         ],
     ),
+];
+
+/// What does not exist. Of several the text names first what the others were needed for.
+const MISSING: &[Rule] = &[
+    Rule(Class::ConfigMapMissing, &["configmap \"…\" not found"]),
+    Rule(Class::SecretMissing, &["secret \"…\" not found"]),
 ];
 
 /// What the kubelet says while it has not read the cluster's objects yet. It passes by itself.
@@ -120,6 +126,12 @@ const START: &[Rule] = &[
         ],
     ),
     Rule(Class::ImagePlatformMismatch, &["exec format error"]),
+    // What is full is the node, wherever it was to write.
+    Rule(
+        Class::CgroupFailed,
+        &["/sys/fs/cgroup…no space left on device"],
+    ),
+    Rule(Class::NodePressure, &["no space left on device"]),
     Rule(
         Class::MountTargetConflict,
         &[
@@ -150,8 +162,8 @@ const COMMAND: &[Rule] = &[
     ),
 ];
 
-/// What says that an image was built for another platform, where only the log of the program can say it.
-const PLATFORM: &[&str] = &["exec format error"];
+/// How long a run lasts at most that did not get to its program.
+const NEVER_RAN: SignedDuration = SignedDuration::from_secs(5);
 
 /// What the kubelet says of a container whose configuration it cannot build; `None` for what passes by itself.
 pub(super) fn config(message: &str) -> Option<(Class, Confidence)> {
@@ -187,7 +199,7 @@ pub(super) fn context(evidence: &Evidence<'_>) -> Vec<Class> {
 
 /// What it names as wrong in the configuration.
 pub(super) fn of_config(message: &str) -> Option<Class> {
-    first_match(CONFIG, message)
+    first_match(CONFIG, message).or_else(|| first_named(MISSING, message))
 }
 
 /// What the runtime names as wrong when it starts a container.
@@ -202,9 +214,18 @@ pub(super) fn of_start(message: &str) -> Option<Class> {
     first_match(START, message).or_else(|| first_match(COMMAND, command?))
 }
 
-/// Whether the last words of a program say that it was built for another platform.
-pub(super) fn is_of_other_platform(last_words: &str) -> bool {
-    contains(last_words, PLATFORM)
+/// Whether the last words of a run say that its program was built for another platform. The runtime says so of the command
+/// of the container, on a line of its own; what a program says of the files that it executes is its own affair.
+pub(super) fn is_of_other_platform(end: &Termination) -> bool {
+    let of_runtime = |line: &str| {
+        let of_command = line.starts_with("exec /") || line.contains("exec user process caused");
+        of_command && line.trim_end_matches('"').ends_with("exec format error")
+    };
+    let ran = end.started.zip(end.finished);
+    let never_ran = ran.is_none_or(|(from, to)| {
+        from <= Timestamp::UNIX_EPOCH || to.duration_since(from) <= NEVER_RAN
+    });
+    never_ran && end.message.lines().map(str::trim).any(of_runtime)
 }
 
 #[cfg(test)]

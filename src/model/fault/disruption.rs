@@ -202,11 +202,14 @@ fn proof(pod: &PodView) -> Proof {
 pub(super) fn stuck(evidence: &Evidence<'_>, now: Timestamp) -> Option<Fault> {
     let pod = evidence.pod;
     let until = pod.deletion?;
-    let events = evidence.events_of_pod(&["FailedKillPod", "ExceededGracePeriod"]);
-    let event = first_event(runtime::KILL, &events).map(|(_, event)| event);
-    if event.is_none() && now.duration_since(until) <= LINGERS {
+    if now.duration_since(until) <= LINGERS {
         return None;
     }
+    let asked = pod.deletion_requested();
+    let mut events = evidence.events_of_pod(&["FailedKillPod"]);
+    // One from before was about a container that was to be restarted.
+    events.retain(|event| event.falls_in(asked, None));
+    let event = first_event(runtime::KILL, &events).map(|(_, event)| event);
     let said = event.map_or("", |event| event.text());
     let message = join("the Pod was deleted, and is still there", said);
     let fault = Fault::new(

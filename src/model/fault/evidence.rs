@@ -151,6 +151,12 @@ impl<'a> Evidence<'a> {
         self.events_of_pod(&reasons).pop()
     }
 
+    /// Whether the kubelet has begun with the sandbox of the Pod since that Event: volumes were there by then.
+    pub(super) fn has_volumes_since(&self, event: &EventView) -> bool {
+        let sandbox = self.events_of_pod(&["FailedCreatePodSandBox"]).pop();
+        self.has_begun_since(event) || sandbox.is_some_and(|sandbox| sandbox.is_after(event))
+    }
+
     /// Whether a container of the Pod was started after that Event: sandbox and volumes were there by then.
     pub(super) fn has_begun_since(&self, event: &EventView) -> bool {
         let told = self.newest_of_a_container();
@@ -286,6 +292,23 @@ impl EventView {
         let begins = to.is_none_or(|to| first.as_second() <= to.as_second() + skew);
         let ends = from.is_none_or(|from| last.as_second() >= from.as_second() - skew);
         begins && ends
+    }
+
+    /// Whether it was seen in these seconds, both included, as far as times are known. Of what was seen once or twice, each
+    /// moment is told; of what was seen more often, the moments in between are not.
+    pub(super) fn is_within(&self, from: Option<i64>, to: Option<i64>) -> bool {
+        let Some(last) = self.seen().map(Timestamp::as_second) else {
+            return true;
+        };
+        let first = self.first.map_or(last, Timestamp::as_second);
+        let is_late = |moment: i64| from.is_none_or(|from| moment >= from);
+        let is_early = |moment: i64| to.is_none_or(|to| moment <= to);
+        let is_in = |moment: i64| is_late(moment) && is_early(moment);
+        if self.count <= 2 {
+            is_in(first) || is_in(last)
+        } else {
+            is_early(first) && is_late(last)
+        }
     }
 
     /// Whether it was seen last after that one.

@@ -304,7 +304,7 @@ pub(super) fn without_secret(evidence: &Evidence<'_>, fault: Fault) -> Fault {
 
 /// What a failed pull says.
 pub(super) fn of_text(message: &str) -> Option<Class> {
-    first_match(RULES, &without_quotes(cause(message)))
+    first_match(RULES, &without_names(cause(message)))
 }
 
 /// What a back-off repeats of the failure beneath it.
@@ -314,9 +314,18 @@ pub(super) fn cause(message: &str) -> &str {
         .map_or(message, |(_, cause)| cause)
 }
 
-/// The text without what stands in quotes: names and addresses.
-fn without_quotes(text: &str) -> String {
-    text.split('"').step_by(2).collect()
+/// The text without what stands in quotes, and without references of images: names and addresses.
+fn without_names(text: &str) -> String {
+    let unquoted: String = text.split('"').step_by(2).collect();
+    let words = unquoted.split(' ').map(|word| {
+        let is_name = word.contains('/') && !word.ends_with("i/o");
+        match word.strip_suffix(':') {
+            _ if !is_name => word,
+            Some(_) => ":",
+            None => "",
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

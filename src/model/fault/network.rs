@@ -66,7 +66,7 @@ const EVENTS: &[EventRule] = &[
     ),
     EventRule(
         &[SANDBOX],
-        &["failed to get sandbox image", "pause image", "/pause:"],
+        &["failed to get sandbox image", "pause image"],
         Class::SandboxImageFailed,
     ),
     EventRule(

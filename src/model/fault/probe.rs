@@ -3,8 +3,10 @@
 //! Rule: a status never says that a probe killed; only an Event proves it, and the times of the spec make it likely.
 //! Sources: `pkg/kubelet/prober`, `pkg/kubelet/kuberuntime/kuberuntime_manager.go` (Kubernetes 1.36).
 
+use jiff::Timestamp;
+
 use super::class::family;
-use super::evidence::{EventView, Evidence};
+use super::evidence::{CLOCK_SKEW, EventView, Evidence};
 use super::text::{EventRule, contains, join};
 use super::{Class, Confidence, Fault, Proof, beside};
 use crate::model::pod::ProbeView;
@@ -85,6 +87,9 @@ pub(super) const CONTEXT: &[EventRule] = &[
 /// How much longer than the probe allows a container may run, in seconds: one try more, and to stop.
 const SLACK_SECONDS: i64 = 3;
 
+/// How long after one failure of a probe the next may come, in seconds, where the spec does not say it.
+const LONGEST_BETWEEN: i64 = 60;
+
 /// Why the kubelet ended a run of a container, and what proves it.
 pub(super) struct Kill {
     pub(super) class: Class,
@@ -116,7 +121,7 @@ fn announced(
     let (event, class) = events
         .into_iter()
         .rev()
-        .filter(|event| event.falls_in(end.started, end.finished))
+        .filter(|event| ended_by(evidence, container, end, event))
         .find_map(|event| Some((event, of_kill(event)?)))?;
     let mut proofs = vec![Proof::event(event)];
     let failure = failures(evidence, container, end, class).pop();
@@ -129,6 +134,32 @@ fn announced(
             .to_owned(),
         proofs,
     })
+}
+
+/// Whether a kill was that of this run: it came while the container ran, and the run ended within its grace period.
+fn ended_by(
+    evidence: &Evidence<'_>,
+    container: &ContainerView,
+    end: &Termination,
+    event: &EventView,
+) -> bool {
+    let stopping = evidence.grace_seconds() + CLOCK_SKEW.as_secs();
+    let from = [
+        end.started.map(Timestamp::as_second),
+        end.finished.map(|finished| finished.as_second() - stopping),
+    ];
+    let from = from.into_iter().flatten().max();
+    // Times are whole seconds: in the second of its start, it may have been the run before that was killed.
+    let before = container.last.as_ref().filter(|run| *run != end);
+    let before = before.and_then(|run| run.finished.map(Timestamp::as_second));
+    let from = from.map(|from| match before {
+        Some(before) if before == from => from + 1,
+        _ => from,
+    });
+    let to = end
+        .finished
+        .map(|finished| finished.as_second() + CLOCK_SKEW.as_secs());
+    event.is_within(from, to)
 }
 
 /// Why the kubelet kills, as an Event of the kill says.
@@ -147,8 +178,19 @@ fn failed_until_the_end(
     if !was_told_to_stop(end) {
         return None;
     }
+    let spec = evidence.spec_of(container);
     PROBES.iter().find_map(|(_, class)| {
         let failure = failures(evidence, container, end, *class).pop()?;
+        let probe = spec.and_then(|spec| match *class {
+            Class::StartupProbeKilled => spec.startup,
+            _ => spec.liveness,
+        });
+        let between = probe.map_or(LONGEST_BETWEEN, |probe| probe.period + probe.timeout);
+        let silence = evidence.grace_seconds() + between + CLOCK_SKEW.as_secs();
+        let from = end.finished.map(|finished| finished.as_second() - silence);
+        if !failure.is_within(from, None) {
+            return None;
+        }
         Some(Kill {
             class: *class,
             confidence: Confidence::Inferred,
@@ -173,18 +215,14 @@ fn timed_out(
         let stopping = if end.exit_code == 137 { grace } else { 0 };
         (budget..=budget + late + stopping).contains(&ran)
     };
-    // A container that has never started knows no liveness yet. What ends itself with 0 is no sign of a kill, but for
-    // one that never gets beyond its start.
+    // A container that has never started knows no liveness yet.
     let (class, probe, field) = match (&spec.startup, &spec.liveness) {
-        (Some(probe), _) if was_told_to_stop(end) || end.exit_code == 0 => {
-            (Class::StartupProbeKilled, probe, "startupProbe")
-        }
-        (None, Some(probe)) if was_told_to_stop(end) => {
-            (Class::LivenessProbeKilled, probe, "livenessProbe")
-        }
-        _ => return None,
+        (Some(probe), _) => (Class::StartupProbeKilled, probe, "startupProbe"),
+        (None, Some(probe)) => (Class::LivenessProbeKilled, probe, "livenessProbe"),
+        (None, None) => return None,
     };
-    if container.ready || container.restarts == 0 || !fits(probe) {
+    // A clean end whose cause nobody has recorded is clean.
+    if !was_told_to_stop(end) || container.ready || container.restarts == 0 || !fits(probe) {
         return None;
     }
     let patience = probe.initial_delay + probe.period * probe.failure_threshold;

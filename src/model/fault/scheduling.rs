@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::class::family;
 use super::evidence::{ConditionView, Evidence, ObjectView};
-use super::text::{EventRule, Rule, first_match, join};
+use super::text::{EventRule, Rule, contains, first_match, join};
 use super::{Class, Confidence, Fault, Proof, beside, volume};
 use crate::model::pod::{PodConditionType, PodPhase};
 
@@ -271,7 +271,7 @@ struct Told<'a> {
 
 impl Told<'_> {
     fn judge(self, evidence: &Evidence<'_>) -> Fault {
-        let (class, confidence, others) = self.classify();
+        let (class, confidence, others) = self.classify(evidence);
         let told = volume::claims(evidence).filter(|_| is_of_claim(class));
         if let Some(fault) = told {
             // The claim says more than that it is not bound.
@@ -295,7 +295,26 @@ impl Told<'_> {
         }
     }
 
-    fn classify(&self) -> (Class, Confidence, Vec<Class>) {
+    /// Whether the taints that it does not name are, as the nodes say, only those of nodes that are lost.
+    fn hides_lost_nodes(&self, evidence: &Evidence<'_>) -> bool {
+        let objects = evidence.objects.iter();
+        let mut nodes = objects
+            .filter(|object| object.object.kind == "Node")
+            .peekable();
+        let is_lost = |node: &ObjectView| {
+            let mut taints = node
+                .taints
+                .iter()
+                .filter(|(_, effect)| effect != "PreferNoSchedule");
+            let is_tainted = taints.clone().next().is_some();
+            is_tainted && taints.all(|(key, _)| OF_LOST_NODES.contains(&key.as_str()))
+        };
+        contains(self.message, &["untolerated taint(s)"])
+            && nodes.peek().is_some()
+            && nodes.all(is_lost)
+    }
+
+    fn classify(&self, evidence: &Evidence<'_>) -> (Class, Confidence, Vec<Class>) {
         match self.reason {
             "SchedulingGated" => (Class::SchedulingGated, Confidence::Proved, Vec::new()),
             // It gives up waiting for the volumes of the node that it chose.
@@ -306,6 +325,11 @@ impl Told<'_> {
             _ => {
                 let mut classes = ranked(self.message).into_iter();
                 match classes.next() {
+                    Some(Class::UntoleratedTaint) if self.hides_lost_nodes(evidence) => (
+                        Class::NodeUnknownConditions,
+                        Confidence::Inferred,
+                        classes.collect(),
+                    ),
                     Some(class) => (class, Confidence::Witnessed, classes.collect()),
                     None => (Class::Unschedulable, Confidence::Rest, Vec::new()),
                 }
@@ -313,6 +337,12 @@ impl Told<'_> {
         }
     }
 }
+
+/// The taints of nodes that are not Ready or not reachable.
+const OF_LOST_NODES: [&str; 2] = [
+    "node.kubernetes.io/not-ready",
+    "node.kubernetes.io/unreachable",
+];
 
 /// Whether a class says that a claim has no volume, of which the claim itself may say more.
 fn is_of_claim(class: Class) -> bool {

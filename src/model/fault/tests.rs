@@ -5,6 +5,7 @@
 use super::testing::{at, container, end, event, evidence, lost_node, object, pod, proof, refusal};
 use super::*;
 
+mod doubts;
 mod mistakes;
 mod order;
 

@@ -23,23 +23,91 @@ impl Rule {
 fn says(lower: &str, phrase: &str) -> bool {
     let mut rest = Some(lower);
     for part in phrase.split('…') {
-        rest = rest.and_then(|rest| Some(rest.split_once(part)?.1));
+        rest = rest.and_then(|rest| after(rest, part));
     }
     rest.is_some()
 }
 
+/// What follows the first place that has those words, and not as a piece of a longer name.
+fn after<'a>(text: &'a str, words: &str) -> Option<&'a str> {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric();
+    let mut places = text.match_indices(words);
+    let (place, _) = places.find(|(place, _)| {
+        let before = &text[..*place];
+        let behind = &text[place + words.len()..];
+        let joined_before = words.starts_with(is_of_name)
+            && before
+                .strip_suffix(['-', '_'])
+                .is_some_and(|name| name.ends_with(is_of_name));
+        let joined_behind = words.ends_with(is_of_name)
+            && behind
+                .strip_prefix(['-', '_'])
+                .is_some_and(|name| name.starts_with(is_of_name));
+        !joined_before && !joined_behind
+    })?;
+    Some(&text[place + words.len()..])
+}
+
+/// The text in lower case without the names in it: a name may be made of the words of a rule. A name stands in quotes and
+/// has no blanks, and often stands without quotes in the same text, too; the quotes stay.
+fn nameless(text: &str) -> String {
+    let lower = text.to_lowercase();
+    let pieces: Vec<&str> = lower.split('"').collect();
+    let last = pieces.len() - 1;
+    let is_name = |index: usize, piece: &str| {
+        let is_quoted = index > 0 && index < last;
+        // The address of a runtime says who does not answer.
+        is_quoted && !piece.contains(char::is_whitespace) && !piece.ends_with(".sock")
+    };
+    let mut names: Vec<&str> = Vec::new();
+    let mut rest: Vec<&str> = Vec::with_capacity(pieces.len());
+    for (index, piece) in pieces.into_iter().enumerate() {
+        if is_name(index, piece) {
+            // A plain word may be one of the language.
+            names.extend(Some(piece).filter(|name| name.contains(['-', '/', ':'])));
+            rest.push("");
+        } else {
+            rest.push(piece);
+        }
+    }
+    // A name may begin with another one.
+    names.sort_unstable_by_key(|name| std::cmp::Reverse(name.len()));
+    names.dedup();
+    let mut text = rest.join("\"");
+    for name in names.into_iter().take(MOST_NAMES) {
+        if name.contains(char::is_alphanumeric) {
+            text = text.replace(name, "");
+        }
+    }
+    text
+}
+
+/// Most names that are looked for in one text.
+const MOST_NAMES: usize = 8;
+
 /// The class of the first rule that fits.
 pub(super) fn first_match(rules: &[Rule], text: &str) -> Option<Class> {
-    let lower = text.to_lowercase();
+    let lower = nameless(text);
     rules
         .iter()
         .find(|rule| rule.fits(&lower))
         .map(|rule| rule.0)
 }
 
+/// The class of the rule that fits earliest in the text.
+pub(super) fn first_named(rules: &[Rule], text: &str) -> Option<Class> {
+    let lower = nameless(text);
+    let fitting = rules.iter().filter(|rule| rule.fits(&lower));
+    let place = |rule: &&Rule| {
+        let heads = rule.1.iter().filter_map(|phrase| phrase.split('…').next());
+        heads.filter_map(|head| lower.find(head)).min()
+    };
+    fitting.min_by_key(place).map(|rule| rule.0)
+}
+
 /// Whether the text contains one of the phrases, which are in lower case.
 pub(super) fn contains(text: &str, phrases: &[&str]) -> bool {
-    let lower = text.to_lowercase();
+    let lower = nameless(text);
     phrases.iter().any(|phrase| says(&lower, phrase))
 }
 
@@ -75,11 +143,9 @@ pub(super) fn all_events<'r>(
     rules.filter(fits).map(|rule| rule.2).collect()
 }
 
-/// The Events with their texts in lower case: each is looked at by many rules.
+/// The Events with their texts in lower case and without names: each is looked at by many rules.
 fn lower<'a>(events: &[&'a EventView]) -> Vec<(&'a EventView, String)> {
-    let texts = events
-        .iter()
-        .map(|event| (*event, event.text().to_lowercase()));
+    let texts = events.iter().map(|event| (*event, nameless(event.text())));
     texts.collect()
 }
 

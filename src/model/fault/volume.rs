@@ -247,7 +247,7 @@ pub(super) fn stuck(evidence: &Evidence<'_>) -> Option<Fault> {
     events.retain(|event| {
         let attached = attached.filter(|_| event.reason == ATTACH);
         let is_cured = attached.is_some_and(|cure| cure.is_after(event));
-        !is_cured && !evidence.has_begun_since(event) && !is_noise(event)
+        !is_cured && !evidence.has_volumes_since(event) && !is_noise(event)
     });
     let (class, event) = first_event(EVENTS, &events)?;
     Some(Fault::witnessed(

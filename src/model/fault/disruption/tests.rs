@@ -131,11 +131,11 @@ fn a_pod_that_outlives_its_grace_period_is_stuck() {
 }
 
 #[test]
-fn a_pod_whose_containers_cannot_be_killed_is_stuck_at_once() {
+fn a_pod_whose_containers_cannot_be_killed_is_stuck_after_its_grace_period() {
     let text = "error killing pod: failed to \"KillContainer\" for \"main\"";
     let told = event("FailedKillPod", text).of("p").at(20);
     let deleted = pod("p").ready(at(1)).deleting(at(40), 30);
-    let fault = deleted.told([told.clone()]).fault(21);
+    let fault = deleted.told([told.clone()]).fault(71);
     assert_eq!(fault.class, Class::StuckTerminating);
     assert_eq!(fault.contributing, [Class::KillFailed]);
     let said = proof("Event FailedKillPod of Pod p", "message", text);

@@ -151,7 +151,7 @@ fn a_container_that_is_made_later_has_a_sandbox() {
 fn a_volume_that_is_missing_comes_before_the_sandbox() {
     let sandbox = format!("{FAILED}{RESERVED}");
     let volume = "MountVolume.SetUp failed for volume \"s\" : secret \"token\" not found";
-    let fault = told(&[("FailedMount", volume), (SANDBOX, &sandbox)]).fault(60);
+    let fault = told(&[(SANDBOX, &sandbox), ("FailedMount", volume)]).fault(60);
     assert_eq!(fault.class, Class::SecretMissing);
 }
 

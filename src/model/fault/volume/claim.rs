@@ -48,7 +48,18 @@ pub(in super::super) fn claims(evidence: &Evidence<'_>) -> Option<Fault> {
     if let Some(claim) = lost {
         return Some(of_phase(claim));
     }
-    of_claim_events(&evidence.events_of_claims(CLAIM_REASONS))
+    let mut events = evidence.events_of_claims(&[CLAIM_REASONS, MAKING, MADE].concat());
+    let bound = |event: &&EventView| {
+        let mut objects = evidence.objects.iter();
+        objects.any(|claim| {
+            claim.object.kind == "PersistentVolumeClaim"
+                && claim.phase == "Bound"
+                && event.is_of_object(&claim.object)
+                && !event.object.name.is_empty()
+        })
+    };
+    events.retain(|event| !bound(event));
+    of_claim_events(&events)
 }
 
 /// Whether only Events of claims tell of a fault of that class, and there are none.
@@ -100,8 +111,21 @@ fn newest_of_making<'a>(events: &[&'a EventView]) -> Option<&'a EventView> {
         .then_some(*making)
 }
 
+/// What the Events of claims say, without what a later success of the same claim has cured. That a volume is waited for says
+/// that there is a class; the failure of a provisioner stands meanwhile, because it waits between its tries.
 fn of_claim_events(events: &[&EventView]) -> Option<Fault> {
-    let (class, event) = first_event(CLAIM_EVENTS, events)?;
+    let is_cured = |event: &EventView| {
+        let is_of_class = first_event(CLAIM_EVENTS, &[event])
+            .is_some_and(|told| told.0 == Class::StorageClassMissing);
+        events.iter().any(|later| {
+            let reason = later.reason.as_str();
+            let cures = MADE.contains(&reason) || is_of_class && MAKING.contains(&reason);
+            cures && later.object.name == event.object.name && later.is_after(event)
+        })
+    };
+    let mut failures = events.to_vec();
+    failures.retain(|event| event.reason.starts_with("Claim") || !is_cured(event));
+    let (class, event) = first_event(CLAIM_EVENTS, &failures)?;
     let head = format!("claim {} has no volume", event.object.name);
     Some(Fault::witnessed(class, &head, event))
 }
