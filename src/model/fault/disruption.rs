@@ -202,14 +202,16 @@ fn proof(pod: &PodView) -> Proof {
 pub(super) fn stuck(evidence: &Evidence<'_>, now: Timestamp) -> Option<Fault> {
     let pod = evidence.pod;
     let until = pod.deletion?;
-    if now.duration_since(until) <= LINGERS {
-        return None;
-    }
     let asked = pod.deletion_requested();
     let mut events = evidence.events_of_pod(&["FailedKillPod"]);
     // One from before was about a container that was to be restarted.
     events.retain(|event| event.falls_in(asked, None));
     let event = first_event(runtime::KILL, &events).map(|(_, event)| event);
+    // Where an Event has no time, the moment of the evidence is not known either.
+    let is_untimed = event.is_some_and(|event| event.seen().is_none());
+    if !is_untimed && now.duration_since(until) <= LINGERS {
+        return None;
+    }
     let said = event.map_or("", |event| event.text());
     let message = join("the Pod was deleted, and is still there", said);
     let fault = Fault::new(

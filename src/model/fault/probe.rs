@@ -10,7 +10,7 @@ use super::evidence::{CLOCK_SKEW, EventView, Evidence};
 use super::text::{EventRule, contains, join};
 use super::{Class, Confidence, Fault, Proof, beside};
 use crate::model::pod::ProbeView;
-use crate::model::pod::{ContainerView, PodConditionType, Termination};
+use crate::model::pod::{ContainerView, PodConditionType, RestartPolicy, Termination};
 
 family! {
     /// A probe of a running container failed, and the kubelet killed the container or does not call it ready.
@@ -221,8 +221,13 @@ fn timed_out(
         (None, Some(probe)) => (Class::LivenessProbeKilled, probe, "livenessProbe"),
         (None, None) => return None,
     };
-    // A clean end whose cause nobody has recorded is clean.
-    if !was_told_to_stop(end) || container.ready || container.restarts == 0 || !fits(probe) {
+    // A clean end whose cause nobody has recorded is clean. Only where nothing is to end by itself does one before the
+    // start look like a kill, and the tree that allows it goes by the code all the same.
+    let is_strange = end.exit_code == 0
+        && class == Class::StartupProbeKilled
+        && evidence.pod.restart_policy == RestartPolicy::Always;
+    let was_stopped = was_told_to_stop(end) || is_strange;
+    if !was_stopped || container.ready || container.restarts == 0 || !fits(probe) {
         return None;
     }
     let patience = probe.initial_delay + probe.period * probe.failure_threshold;

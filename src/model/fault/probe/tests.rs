@@ -229,11 +229,13 @@ fn a_run_that_ended_with_the_patience_of_its_probe_was_probably_killed() {
 }
 
 #[test]
-fn a_clean_end_with_the_patience_of_a_probe_is_clean() {
-    let ran = pod("p").crash_loop(end(0).ran(0, 25).build(), 1).alone();
-    for spec in [with_startup(), with_liveness()] {
-        assert_eq!(ran.clone().spec(spec).fault(60).class, Class::AppExitedZero);
-    }
+fn a_clean_end_with_the_patience_of_a_probe_is_clean_where_programs_may_end() {
+    let ran = || pod("p").crash_loop(end(0).ran(0, 25).build(), 1);
+    let fault = |pod: PodBuilder, spec| pod.alone().spec(spec).fault(60).class;
+    assert_eq!(fault(ran(), with_startup()), Class::StartupProbeKilled);
+    assert_eq!(fault(ran(), with_liveness()), Class::AppExitedZero);
+    let may_end = ran().but(|pod| pod.restart_policy = RestartPolicy::OnFailure);
+    assert_eq!(fault(may_end, with_startup()), Class::NoFault);
 }
 
 #[test]

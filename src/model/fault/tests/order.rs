@@ -110,7 +110,7 @@ fn a_volume_comes_before_the_sandbox_and_the_clock_comes_last() {
     let volume = || {
         event("FailedMount", "secret \"token\" not found")
             .of("p")
-            .at(10)
+            .at(30)
     };
     let sandbox = || {
         let text = "Failed to create pod sandbox: no runtime for \"gvisor\" is configured";
