@@ -488,18 +488,9 @@ fn lives_ended(pod: &PodView, fresh: i64) -> i64 {
 /// Whether the end was brought about by the program itself and all containers ended with a code that is clean.
 fn is_clean(pod: &PodView, leaf: &Leaf<'_>, fault: &Fault) -> bool {
     let mut ends = pod.judged().map(ContainerView::last_end);
-    (fault.class.is_own_end() || is_guess(fault))
+    fault.class.is_own_end()
         && pod.judged().count() > 0
         && ends.all(|end| end.is_some_and(|end| leaf.is_clean(end.exit_code)))
-}
-
-/// Whether it is only likely that the kubelet ended the program: then the code of the program decides.
-fn is_guess(fault: &Fault) -> bool {
-    let by_probe = matches!(
-        fault.class,
-        Class::LivenessProbeKilled | Class::StartupProbeKilled | Class::ProbeMisconfigured
-    );
-    by_probe && fault.confidence == Confidence::Inferred
 }
 
 /// Whether a container has a probe for which the kubelet may have ended it.
@@ -514,7 +505,7 @@ fn is_partial(pod: &PodView, leaf: &Leaf<'_>, fault: &Fault) -> bool {
     let all_have_ended = pod.judged().all(|c| c.last_end().is_some());
     leaf.settings.restart != Restart::Permanent
         && !all_have_ended
-        && (fault.class.is_own_end() || is_guess(fault))
+        && fault.class.is_own_end()
         && ends.all(|end| leaf.is_clean(end.exit_code))
 }
 

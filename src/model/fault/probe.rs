@@ -222,7 +222,7 @@ fn timed_out(
         (None, None) => return None,
     };
     // A clean end whose cause nobody has recorded is clean. Only where nothing is to end by itself does one before the
-    // start look like a kill, and the tree that allows it goes by the code all the same.
+    // start look like a kill.
     let is_strange = end.exit_code == 0
         && class == Class::StartupProbeKilled
         && evidence.pod.restart_policy == RestartPolicy::Always;
