@@ -2,6 +2,8 @@
 //!
 //! Rule: a message that leaves here is one line of at most [`LONGEST_MESSAGE`] bytes.
 
+use std::path::Path;
+
 use super::Class;
 use super::evidence::EventView;
 
@@ -57,7 +59,7 @@ fn nameless(text: &str) -> String {
     let is_name = |index: usize, piece: &str| {
         let is_quoted = index > 0 && index < last;
         // The address of a runtime says who does not answer.
-        is_quoted && !piece.contains(char::is_whitespace) && !piece.ends_with(".sock")
+        is_quoted && !piece.contains(char::is_whitespace) && !is_socket(piece)
     };
     let mut names: Vec<&str> = Vec::new();
     let mut rest: Vec<&str> = Vec::with_capacity(pieces.len());
@@ -186,6 +188,13 @@ pub(super) fn join(head: &str, tail: &str) -> String {
         "" => head.to_owned(),
         tail => format!("{head}: {tail}"),
     }
+}
+
+/// Whether it is the path of a socket, which is the same on every node.
+fn is_socket(text: &str) -> bool {
+    Path::new(text)
+        .extension()
+        .is_some_and(|extension| extension == "sock")
 }
 
 #[cfg(test)]
