@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use e2e::{current, operator};
 use serde_json::{Value, json};
 
-use super::shared;
 use super::support::Space;
+use super::{MEASURING, shared};
 
-const SOON: Duration = Duration::from_mins(3);
+/// How long it may take until all of it has been said, also where other tests start many Pods.
+const SOON: Duration = Duration::from_mins(6);
 /// How long is looked before the page is written, so that what is said most of the time is what stands there.
 const LOOKED_FOR: Duration = Duration::from_secs(90);
 /// The label of all Pods of the Deployments; its value is the fault.
@@ -375,6 +376,7 @@ fn row<'p>(page: &'p str, fault: &Fault) -> Vec<&'p str> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_said_of_twenty_faults_stands_in_the_documentation() {
     let space = Space::new(shared().await, "beside").await;
+    let _turn = MEASURING.lock().await;
     space.apply(&objects().to_string());
     let updates = std::env::var_os("UPDATE").is_some();
     let page = std::fs::read_to_string(path()).unwrap_or_default();
