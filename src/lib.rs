@@ -88,9 +88,11 @@
 //!   each field of each element, at a multiple of the cost. A tree of many Pods rests a moment after each look, so that it
 //!   leaves the API server and us to the others however many of them crash.
 //! * What Events tell is evidence and never needed: where they may not be read, or cannot, faults have more general names,
-//!   and everything else goes on. The same is true of what only shortens waits: claims, quotas, `ConfigMaps`.
+//!   and everything else goes on. The same is true of what only shortens waits: claims, quotas, `ConfigMaps`. Events of nodes
+//!   are read only where all namespaces are watched.
 //! * A death of which only a signal is known waits three seconds for Events, if the kubelet makes the restart, the death
-//!   would have a supervisor give up or park its slot, or a rule asks for its class; no other restart of ours waits for it.
+//!   would have a supervisor give up or park its slot, or a rule asks for its class; so does an end that looks clean, if the
+//!   replica would not be started again. No other restart of ours waits for it.
 //! * A hold that an Event told of lasts as long as the Pod stands as it stood then, because Events expire.
 //! * What keeps many replicas of a worker from starting is told in one Event, and counted for each.
 //! * We never touch what does not name a UID of ours as its controlling owner, whatever its labels say.

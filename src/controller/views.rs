@@ -362,8 +362,8 @@ impl Views {
             let claims = pod.spec.claims.iter();
             let of_claims = claims.flat_map(|name| self.events_of_claim(namespace, name));
             let of_node = self.events_of_node(pod);
-            let events = self.pod_events.owned_by(&pod.uid).chain(of_claims);
-            let events = events.chain(of_node);
+            let of_pod = self.pod_events.owned_by(&pod.uid);
+            let events = of_pod.chain(of_claims).chain(of_node);
             let events: Vec<Arc<EventView>> = events.map(|item| Arc::clone(&item.view)).collect();
             (!events.is_empty()).then(|| (pod.uid.clone(), events))
         });

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use e2e::{current, operator};
 use serde_json::{Value, json};
 
-use super::support::Space;
+use super::support::{Space, merge};
 use super::{MEASURING, shared};
 
 /// How long it may take until all of it has been said, also where other tests start many Pods.
@@ -74,13 +74,6 @@ impl Fault {
             "spec": {"selector": {"matchLabels": {LABEL: self.name}}, "template": template},
         })
     }
-}
-
-fn merge(target: &mut Value, fields: Value) {
-    let (Value::Object(target), Value::Object(fields)) = (target, fields) else {
-        panic!("both are objects");
-    };
-    target.extend(fields);
 }
 
 const FAULTS: [Fault; 20] = [

@@ -449,3 +449,11 @@ impl From<AuditEvent> for Request {
         }
     }
 }
+
+/// Sets the fields of `target` that `fields` has.
+pub fn merge(target: &mut Value, fields: Value) {
+    let (Value::Object(target), Value::Object(fields)) = (target, fields) else {
+        panic!("both are objects");
+    };
+    target.extend(fields);
+}

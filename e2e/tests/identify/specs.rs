@@ -5,6 +5,8 @@
 use e2e::current;
 use serde_json::{Value, json};
 
+pub use super::support::merge;
+
 /// The taints that tests set on nodes for a while, and which are of no concern to the others.
 pub const OF_OTHERS: [&str; 2] = ["coppice.test/evicting", "node.kubernetes.io/unschedulable"];
 
@@ -39,12 +41,4 @@ pub fn app_with(text: &str, fields: Value) -> Value {
     let mut spec = script(text);
     merge(&mut spec["containers"][0], fields);
     spec
-}
-
-/// Sets the fields of `target` that `fields` has.
-pub fn merge(target: &mut Value, fields: Value) {
-    let (Value::Object(target), Value::Object(fields)) = (target, fields) else {
-        panic!("both are objects");
-    };
-    target.extend(fields);
 }

@@ -51,6 +51,18 @@ pub(crate) struct Found {
     pub(crate) warnings: Vec<String>,
 }
 
+impl Found {
+    /// Takes in what was listed, or says what is gone without.
+    fn add(&mut self, pages: anyhow::Result<Vec<Value>>, what: &str, source: &str) {
+        match pages {
+            Ok(pages) => self.objects.extend(pages),
+            Err(error) => self
+                .warnings
+                .push(format!("goes on without the {what} of {source}: {error:#}")),
+        }
+    }
+}
+
 impl Connection {
     /// Finds the cluster as kubectl does; without a kubeconfig, the one that this runs in.
     pub(crate) async fn open(whence: &Whence<'_>) -> anyhow::Result<Self> {
@@ -96,8 +108,10 @@ impl Connection {
 
     /// Reads a tree and what belongs to it.
     pub(crate) async fn read(&self, tree: &str) -> anyhow::Result<Found> {
-        let mut objects = vec![self.tree(tree).await?];
-        let mut warnings = Vec::new();
+        let mut found = Found {
+            objects: vec![self.tree(tree).await?],
+            warnings: Vec::new(),
+        };
         let own = format!("{}={tree}", labels::TREE);
         let ours = format!("apis/{GROUP}/v1alpha1");
         for (api, kind, selector) in [
@@ -105,36 +119,26 @@ impl Connection {
             ("api/v1", "pods", &own),
             ("api/v1", "events", ""),
         ] {
-            match self.list(api, kind, selector).await {
-                Ok(pages) => objects.extend(pages),
-                Err(error) => warnings.push(format!(
-                    "goes on without the {kind} of {}: {error:#}",
-                    self.source()
-                )),
-            }
+            let pages = self.list(api, kind, selector).await;
+            found.add(pages, kind, &self.source());
         }
-        let pods = pods_in(&objects);
-        let of_pods = Needed::of(&pods);
+        let of_pods = Needed::of(&pods_in(&found.objects));
         if of_pods.claims {
-            match self.list("api/v1", "persistentvolumeclaims", "").await {
-                Ok(pages) => objects.extend(pages),
-                Err(error) => warnings.push(format!(
-                    "goes on without the claims of {}: {error:#}",
-                    self.source()
-                )),
-            }
+            let pages = self.list("api/v1", "persistentvolumeclaims", "").await;
+            found.add(pages, "claims", &self.source());
         }
         for name in of_pods.nodes.iter().take(MOST_NODES) {
             let request = Request::new("/api/v1/nodes").get(name, &GetParams::default())?;
             match self.call(request).await {
-                Ok(node) => objects.push(node),
+                Ok(node) => found.objects.push(node),
                 Err(error) => {
-                    warnings.push(format!("goes on without the node {name}: {error:#}"));
+                    let warning = format!("goes on without the node {name}: {error:#}");
+                    found.warnings.push(warning);
                     break;
                 }
             }
         }
-        Ok(Found { objects, warnings })
+        Ok(found)
     }
 
     /// The tree, or in which words it is not there.

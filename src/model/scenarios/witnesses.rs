@@ -7,41 +7,46 @@ use std::sync::Arc;
 use super::{ONE, charges, worker};
 use crate::model::fault::{EventView, ObjectRef};
 use crate::model::lab::{Behaviour, Lab};
-use crate::model::pod::{ContainerSpecView, PodConditionType, ProbeView};
+use crate::model::pod::{ContainerSpecView, PodConditionType, PodView, ProbeView};
 use crate::model::window::api_time;
 use crate::model::world::{Change, Refusal};
 
 /// What is told now of the Pod that was made last.
 fn tell(lab: &mut Lab, reason: &str, message: &str) {
     let pod = lab.world.workers["a"].pods.last().unwrap();
-    let about = (pod.name.clone(), pod.uid.clone());
-    tell_of(lab, about, reason, message);
+    let (uid, about) = (pod.uid.clone(), app_of(pod));
+    tell_of(lab, uid, about, reason, message);
 }
 
 /// The same of one that may have ended.
 pub(super) fn tell_of_ended(lab: &mut Lab, reason: &str, message: &str) {
     let pod = lab.pods().next().expect("there is a Pod");
-    let about = (pod.name.clone(), pod.uid.clone());
-    tell_of(lab, about, reason, message);
+    let (uid, about) = (pod.uid.clone(), app_of(pod));
+    tell_of(lab, uid, about, reason, message);
 }
 
-fn tell_of(lab: &mut Lab, (name, uid): (String, String), reason: &str, message: &str) {
-    let now = lab.now;
+/// The container of a Pod, as an Event names it.
+fn app_of(pod: &PodView) -> ObjectRef {
+    ObjectRef {
+        kind: "Pod".into(),
+        name: pod.name.clone(),
+        uid: pod.uid.clone(),
+        field: "spec.containers{app}".into(),
+        ..ObjectRef::default()
+    }
+}
+
+/// What is told now of an object that the Pod with that UID has to do with.
+fn tell_of(lab: &mut Lab, pod: String, object: ObjectRef, reason: &str, message: &str) {
     let event = EventView {
-        object: ObjectRef {
-            kind: "Pod".into(),
-            name,
-            uid: uid.clone(),
-            field: "spec.containers{app}".into(),
-            ..ObjectRef::default()
-        },
+        object,
         reason: reason.into(),
         message: message.into(),
-        first: Some(now),
-        last: Some(now),
+        first: Some(lab.now),
+        last: Some(lab.now),
         count: 1,
     };
-    let events = lab.world.events.entry(uid).or_default();
+    let events = lab.world.events.entry(pod).or_default();
     events.push(Arc::new(event));
 }
 
@@ -413,20 +418,13 @@ fn what_was_told_of_a_claim_outlasts_the_event_while_its_pod_waits() {
         lab.settle();
     };
     let uid = lab.pod_mut("a", 0).uid.clone();
-    let told = EventView {
-        object: ObjectRef {
-            kind: "PersistentVolumeClaim".into(),
-            name: "data".into(),
-            ..ObjectRef::default()
-        },
-        reason: "FailedBinding".into(),
-        message: "no persistent volumes available for this claim and no storage class is set"
-            .into(),
-        first: Some(lab.now),
-        last: Some(lab.now),
-        count: 1,
+    let claim = ObjectRef {
+        kind: "PersistentVolumeClaim".into(),
+        name: "data".into(),
+        ..ObjectRef::default()
     };
-    lab.world.events.insert(uid, vec![Arc::new(told)]);
+    let text = "no persistent volumes available for this claim and no storage class is set";
+    tell_of(&mut lab, uid, claim, "FailedBinding", text);
     scheduler_says(
         &mut lab,
         "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.",
