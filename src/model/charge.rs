@@ -215,7 +215,8 @@ impl Engine<'_> {
             return (self.name(supervisor).to_owned(), next);
         }
         let child = match strategy {
-            Strategy::RestForOne => charge.child,
+            // What it was in the middle of is part of that: to go on with it would start children whose supervisor gives up.
+            Strategy::RestForOne => self.rest_from(charge.child),
             // A rule speaks of this child, whoever else has died more often.
             _ if charge.escalates => charge.child,
             // A window holds the charge that made it overflow, so that there is a worst one.

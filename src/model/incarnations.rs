@@ -13,6 +13,7 @@ use crate::api::v1alpha1::{
 
 use super::engine::{Engine, Mode};
 use super::judge::cut;
+use super::replica::SlotView;
 use super::tree::{NodeId, ROOT};
 use super::window::api_time;
 
@@ -146,28 +147,36 @@ impl Engine<'_> {
         let from = match self.tree.parent_policy(child).strategy {
             Strategy::OneForOne => return None,
             Strategy::OneForAll => *self.tree.nodes[supervisor].children.first()?,
-            Strategy::RestForOne => self.reached(supervisor).map_or(child, |id| id.min(child)),
+            Strategy::RestForOne => self.rest_from(child),
         };
         if self.mode_from_above(child) != Mode::Up || self.starts_alone(child) {
             return None;
         }
         let begins = |id: &&NodeId| {
             let node = &self.tree.nodes[**id];
-            **id != child && node.enabled && node.restart != Restart::Temporary
+            let comes_back = node.restart != Restart::Temporary || self.awaits_its_turn(**id);
+            **id != child && node.enabled && comes_back
         };
         let others = self.tree.from_child(from).iter().filter(begins).count();
         self.begin_restart(supervisor, from, why);
         Some(others)
     }
 
-    /// How far the restart has come that a supervisor is in the middle of: the first of its members that has not been started
-    /// again. What restarts the supervisor's children next goes on from there at the latest, or it would forget this one and
-    /// those after it. Members that start together have all been told to as soon as the last of them has stopped.
+    /// Where the rest begins that `RestForOne` restarts, or gives up, for a child: with that child, or with the one that the
+    /// operation of its supervisor has reached, if that is an earlier one.
+    pub(super) fn rest_from(&self, child: NodeId) -> NodeId {
+        let reached = self.reached(self.tree.nodes[child].parent);
+        reached.map_or(child, |id| id.min(child))
+    }
+
+    /// How far the start or the restart has come that a supervisor is in the middle of: the first of its members that has not
+    /// been started. What is done about the supervisor's children next goes on from there at the latest, or it would forget
+    /// this one and those after it. Members that start together have all been told to as soon as the last of them has stopped.
     fn reached(&self, supervisor: NodeId) -> Option<NodeId> {
         let operation = self.operation_of(supervisor)?;
         let is_member = |id: &NodeId| Self::is_member(operation, self.name(*id));
         let mut members = self.enabled_children(supervisor).filter(is_member);
-        if operation.kind != OperationKind::Restart {
+        if !operation.kind.starts() {
             None
         } else if self.tree.policy(supervisor)?.ordered {
             members.find(|id| !self.has_got_up(*id))
@@ -179,7 +188,7 @@ impl Engine<'_> {
     }
 
     /// Whether a child has started in its present incarnation, whatever has become of what is below it since.
-    fn has_got_up(&self, id: NodeId) -> bool {
+    pub(super) fn has_got_up(&self, id: NodeId) -> bool {
         let name = self.name(id);
         let is_noted = match self.memory.workers.get(name) {
             Some(worker) => worker.started,
@@ -189,6 +198,33 @@ impl Engine<'_> {
                 .is_some_and(|record| record.started_time.is_some()),
         };
         is_noted || self.has_started(id)
+    }
+
+    /// Whether nothing of a child has been started yet in the first start of its supervisor. A restart of its group does not
+    /// stop it, so that a Temporary one has its turn all the same.
+    pub(super) fn awaits_its_turn(&self, id: NodeId) -> bool {
+        if self.tree.leaf(id).is_some() {
+            let mut slots = self.replicas.get(&id).into_iter().flat_map(|r| &r.wanted);
+            let is_to_come = |view: &SlotView<'_>| {
+                let memory = self.slot(id, view.slot);
+                let had_none = memory.is_none_or(|slot| {
+                    slot.finished.is_none() && (slot.gone || slot.pod_uid.is_empty())
+                });
+                view.current.is_none() && had_none
+            };
+            return slots.all(is_to_come) && !self.has_former(id);
+        }
+        let children = &self.tree.nodes[id].children;
+        let record = self.memory.supervisor(self.name(id));
+        let is_new = record.is_some_and(|record| {
+            let starts = record.operation.as_ref();
+            starts.is_some_and(|operation| operation.kind == OperationKind::Start)
+                && record.started_time.is_none()
+                && record.finished.is_none()
+        });
+        is_new
+            && self.given_up(id).is_none()
+            && children.iter().all(|child| self.awaits_its_turn(*child))
     }
 
     /// Whether a child was added, or enabled, when the others ran already, and has not started since: that it cannot start is
@@ -210,6 +246,11 @@ impl Engine<'_> {
             .iter()
             .map(|id| self.tree.nodes[*id].name.to_owned())
             .collect();
+        let to_come: Vec<NodeId> = members
+            .iter()
+            .copied()
+            .filter(|id| self.awaits_its_turn(*id))
+            .collect();
         let record = self.memory.supervisor_mut(self.tree.nodes[supervisor].name);
         // A wait within the group is over; what is on probation keeps its clock.
         record
@@ -219,7 +260,7 @@ impl Engine<'_> {
             if self.tree.policy(id).is_none() {
                 continue;
             }
-            if self.tree.nodes[id].restart == Restart::Temporary {
+            if self.tree.nodes[id].restart == Restart::Temporary && !to_come.contains(&id) {
                 self.finish_supervisor(id, true);
             } else if self.memory.supervisor(self.tree.nodes[id].name).is_some() {
                 let start = OperationStatus {

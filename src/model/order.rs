@@ -148,18 +148,39 @@ impl Engine<'_> {
             group.push(id);
             group.sort_unstable();
         }
-        // Only what was made since then shows how far the start has come: what was moved here runs already.
+        // Only what was made since then, when all before it had had their turn, shows how far the start has come: what was
+        // moved here runs already.
         let began = group.iter().find_map(|member| self.start_of(*member));
         let began = began.map_or(Timestamp::MIN, |operation| operation.since_time.0);
-        let reached = group
+        let waiting = group
+            .iter()
+            .position(|member| !self.has_had_its_turn(*member));
+        let open = &group[..waiting.map_or(group.len(), |first| first + 1)];
+        let reached = open
             .iter()
             .rposition(|member| self.has_live_pods(*member, began))
             .unwrap_or(0);
         let place = group.iter().position(|member| *member == id).unwrap_or(0);
         place <= reached
+            || (self.is_first_start(id) && self.has_ever_started(id))
             || group[reached..place]
                 .iter()
                 .all(|sibling| self.has_started(*sibling))
+    }
+
+    /// Whether a child has started since its supervisor began to start it, whatever has become of it.
+    fn has_had_its_turn(&self, id: NodeId) -> bool {
+        if self.is_first_start(id) {
+            self.has_ever_started(id) || self.has_started(id)
+        } else {
+            self.has_got_up(id)
+        }
+    }
+
+    /// Whether the supervisor of a child is being started, the child with it.
+    fn is_first_start(&self, id: NodeId) -> bool {
+        self.start_of(id)
+            .is_some_and(|operation| operation.kind == OperationKind::Start)
     }
 
     /// The children that a supervisor is starting.

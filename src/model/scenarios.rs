@@ -32,6 +32,7 @@ mod sizes;
 mod starts;
 mod told;
 mod turns;
+mod under_way;
 mod witnesses;
 
 use std::collections::BTreeMap;

@@ -84,6 +84,7 @@ impl Engine<'_> {
         // OTP forgets a temporary child that is stopped with its group, and starts it with a new supervisor.
         let operation = self.operation_of(self.tree.nodes[id].parent);
         let is_forgotten = is_temporary
+            && !self.awaits_its_turn(id)
             && operation.is_some_and(|operation| {
                 operation.kind == OperationKind::Restart && operation.number == number
             });
