@@ -288,6 +288,8 @@ impl Engine<'_> {
         let record = self.memory.supervisor_mut(self.tree.nodes[id].name);
         record.operation = None;
         record.started_time = None;
+        // Whatever it had given up is not tried again.
+        record.gave_up.clear();
         record.finished.get_or_insert(finished);
         self.memory.intend_tree();
     }

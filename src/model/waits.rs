@@ -95,6 +95,10 @@ impl Engine<'_> {
                 self.new_incarnation(id, "a template below it was edited");
             }
         }
+        if self.has_exited(id) {
+            // It stops all its children; to start some of them again would end that.
+            return;
+        }
         for entry in &record.gave_up {
             let scope = self.scope(id, entry);
             if scope.is_empty() {
@@ -147,6 +151,8 @@ impl Engine<'_> {
             .retain(|b| !names.contains(&b.child.as_str()));
         self.memory.intend_tree();
         if entry.rest {
+            // Nothing else is under way that this could forget: the give-up ended it, and a restart that began since then has
+            // ended this wait, because its members are all those after the first.
             self.begin_restart(id, first, why);
         } else if self.tree.policy(first).is_some() {
             if first == id || self.has_exited(first) {

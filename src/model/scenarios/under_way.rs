@@ -131,3 +131,28 @@ fn a_temporary_child_has_its_turn_although_one_before_it_fails_at_first() {
         assert_eq!(trace(&lab, since), expected, "{strategy}");
     }
 }
+
+/// `c` was given up and is to be tried again; before that, `s` ends, and with it `g`, which takes its time to stop `a`.
+#[test]
+fn a_wait_that_is_over_while_its_supervisor_exits_starts_nothing() {
+    let children = [
+        worker("a", "g", ""),
+        worker("s", "g", "restart: Transient, significant: true"),
+        worker("c", "g", ""),
+    ];
+    let settings = "onGiveUp: Retry, intensity: {maxRestarts: 0, periodSeconds: 60}, \
+                    restart: Transient, autoShutdown: AnySignificant";
+    let mut lab = lab(settings, &children);
+    lab.stopping.insert("a".into(), 25);
+    lab.run(20);
+    lab.kill("c", 0, 1);
+    lab.run(20);
+    assert_eq!(lab.state(), "FFT GaveUp", "{}", lab.message());
+    let since = lab.log.len();
+    lab.kill("s", 0, 0);
+    lab.run(60);
+    assert_eq!(trace(&lab, since), "-a");
+    let live = ["a", "s", "c", "e"].map(|child| lab.live(child).len());
+    assert_eq!(live, [0, 0, 0, 1]);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+}
