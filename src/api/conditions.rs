@@ -70,7 +70,7 @@ reasons! {
     Stopping,
     /// A replica waits for capacity.
     WaitingForCapacity,
-    /// A replica was alive but is not Ready now, or its node is lost.
+    /// A replica was alive but is not Ready now, or its node is lost, or it has ended and Coppice waits to learn why.
     NotUp,
     /// A replica cannot start, and restarting would not help: something that it names is missing or wrong.
     Held,

@@ -167,7 +167,8 @@ fn an_end_that_looks_clean_waits_a_moment_for_a_probe_that_made_it() {
         let mut lab = transient(settings, is_probed);
         lab.kill("a", 0, code);
         lab.run(1);
-        assert_eq!(lab.state(), "FTF Starting", "{}", lab.message());
+        assert_eq!(lab.state(), "FTF NotUp", "{}", lab.message());
+        assert!(lab.message().contains("waits a few seconds to learn why"));
         tell(&mut lab, reason, message);
         lab.run(10);
         assert_eq!(classes(&lab), ["LivenessProbeKilled"]);

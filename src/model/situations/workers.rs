@@ -180,6 +180,9 @@ impl Engine<'_> {
         who: &str,
     ) -> Situation {
         let name = self.name(id);
+        if self.unsettled.contains(&(id, view.slot)) {
+            return working(Reason::NotUp, unsettled(who, view));
+        }
         let intensity = self.tree.parent_policy(id).intensity;
         let parent = self
             .memory
@@ -248,6 +251,17 @@ impl Engine<'_> {
             None => format!("{who} was up and is not Ready now"),
         }
     }
+}
+
+/// A replica has ended, and nothing is done about that before it is known why.
+fn unsettled(who: &str, view: &SlotView<'_>) -> String {
+    let pod = view.current;
+    let ends = pod.into_iter().flat_map(PodView::judged);
+    let codes = ends.filter_map(|container| Some(container.last_end()?.exit_code));
+    let code = codes.max();
+    let how = code.map_or_else(String::new, |code| format!(" with exit code {code}"));
+    let pod = pod.map_or_else(String::new, |pod| format!(" (Pod {})", pod.name));
+    format!("{who} has ended{how}{pod}; Coppice waits a few seconds to learn why")
 }
 
 pub(in crate::model) fn is_outdated(view: &SlotView<'_>, leaf: &Leaf<'_>) -> bool {

@@ -120,6 +120,18 @@ pub(super) fn waiting() -> Vec<Row> {
             "a: the Worker could not be created (403 Forbidden): exceeded quota: q",
         ),
         (
+            format!("{NO_RESTART}{ONE}"),
+            |lab| end(lab, "a", 137, 1),
+            "FTF NotUp",
+            "a/0 has ended with exit code 137 (Pod t-a-090004af2d); Coppice waits a few seconds to learn why",
+        ),
+        (
+            ONE.into(),
+            |lab| end(lab, "a", 143, 0),
+            "FTF NotUp",
+            "a/0 has ended with exit code 143 (Pod t-a-090004af2d); Coppice waits a few seconds to learn why",
+        ),
+        (
             ONE.into(),
             |lab| {
                 lab.run(10);
