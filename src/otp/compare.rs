@@ -1,6 +1,6 @@
 //! Where two traces of one history differ.
 //!
-//! Rule: all is compared, in order, up to where OTP itself leaves it to chance.
+//! Rule: all is compared, in order, up to where OTP itself leaves it to chance; only what is compared may be counted as covered.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -19,10 +19,27 @@ pub(super) fn difference(history: &History, otp: &Trace, ours: &Trace) -> Option
 
 /// How many steps are compared.
 pub(super) fn compared(history: &History, otp: &Trace) -> usize {
-    let excluded = otp.iter().position(|followed| followed.excluded);
     let last = (0..otp.len()).find(|number| is_last(history, otp, *number));
-    let all = [excluded, last.map(|last| last + 1), Some(otp.len())];
-    all.into_iter().flatten().min().unwrap_or_default()
+    let is_compared = |last: usize| compared_of(history, last, otp, &otp[last].events).is_some();
+    last.map_or(otp.len(), |last| last + usize::from(is_compared(last)))
+}
+
+/// Those of the events that followed a step on one side that are compared; `None` when nothing of the step is.
+pub(super) fn compared_of<'a>(
+    history: &History,
+    number: usize,
+    otp: &Trace,
+    events: &'a [Event],
+) -> Option<Vec<&'a Event>> {
+    let theirs = &otp[number];
+    let failed = |event: &Event| matches!(event, Event::Failed(_));
+    if !is_last(history, otp, number) {
+        Some(events.iter().collect())
+    } else if theirs.excluded || theirs.several || theirs.events.iter().any(failed) {
+        None
+    } else {
+        Some(without_haste(events, &dead(history, otp, number)))
+    }
 }
 
 /// Whether the comparison ends with that step.
@@ -52,21 +69,19 @@ fn dead<'a>(history: &'a History, otp: &Trace, number: usize) -> Vec<&'a str> {
 
 fn differ(history: &History, number: usize, otp: &Trace, ours: &Followed) -> bool {
     let theirs = &otp[number];
-    if !is_last(history, otp, number) {
-        let same = if theirs.several {
-            by_supervisor(history, &theirs.events) == by_supervisor(history, &ours.events)
-        } else {
-            theirs.events == ours.events
-        };
-        return !same || theirs.up != ours.up;
-    }
-    let failed = |event: &Event| matches!(event, Event::Failed(_));
-    if theirs.several || theirs.events.iter().any(failed) {
+    let of = |side: &Followed| {
+        let events = compared_of(history, number, otp, &side.events)?;
+        Some(events.into_iter().cloned().collect::<Vec<Event>>())
+    };
+    let (Some(their_events), Some(own_events)) = (of(theirs), of(ours)) else {
         return false;
-    }
-    let dead = dead(history, otp, number);
-    without_haste(&theirs.events, &dead) != without_haste(&ours.events, &dead)
-        || theirs.up != ours.up
+    };
+    let is_same = if theirs.several {
+        by_supervisor(history, &their_events) == by_supervisor(history, &own_events)
+    } else {
+        their_events == own_events
+    };
+    !is_same || theirs.up != ours.up
 }
 
 /// The events of each supervisor's children, in order.
@@ -128,4 +143,81 @@ fn lines(followed: &Followed) -> Vec<String> {
     let up: Vec<&str> = followed.up.iter().map(String::as_str).collect();
     lines.push(format!("up: {}", up.join(" ")));
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::otp::history::{AutoShutdown, Child, Flags, Kind, Reason, Restart, Step};
+    use crate::otp::history::{Strategy, Supervisor};
+    use crate::otp::trace::{Coverage, End};
+
+    /// Two workers that end in one instant, which takes their supervisor down.
+    fn history() -> History {
+        let worker = |name: &str| Child {
+            name: name.to_owned(),
+            restart: Restart::Permanent,
+            significant: false,
+            enabled: true,
+            kind: Kind::Worker(Vec::new()),
+        };
+        let flags = Flags {
+            strategy: Strategy::OneForOne,
+            intensity: 1,
+            period: 5,
+            auto_shutdown: AutoShutdown::Never,
+        };
+        let deaths = ["a", "b"].map(|name| (name.to_owned(), Reason::Error));
+        History {
+            seed: 0,
+            tree: Supervisor {
+                flags,
+                children: vec![worker("a"), worker("b")],
+            },
+            steps: vec![Step {
+                second: 0,
+                action: Action::Exit(deaths.to_vec()),
+            }],
+        }
+    }
+
+    fn followed(events: Vec<Event>, up: &[&str]) -> Followed {
+        Followed {
+            events,
+            up: up
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect::<BTreeSet<_>>(),
+            ..Followed::default()
+        }
+    }
+
+    #[test]
+    fn only_what_is_compared_is_covered() {
+        let [start, failed, stopped] =
+            [Event::Start, Event::Failed, Event::Stopped].map(|event| event("a".to_owned()));
+        let exited = Event::Exited("root".to_owned(), End::GaveUp);
+        let both = vec![start.clone(), Event::Start("b".to_owned())];
+        for (events, steps, compared, give_ups) in [
+            // What a script says of the next start is another thing on either side.
+            (vec![failed, exited.clone()], 0, 2, 0),
+            // OTP was hasty with a: only the end is compared.
+            (vec![start, stopped, exited], 1, 3, 1),
+        ] {
+            let told = events.len();
+            let trace = vec![
+                followed(both.clone(), &["a", "b", "root"]),
+                followed(events, &[]),
+            ];
+            let mut coverage = Coverage::default();
+            coverage.add(&history(), &trace);
+            let of_steps = (coverage.steps, coverage.all_steps);
+            let of_events = (coverage.events, coverage.all_events);
+            assert_eq!(of_steps, (steps, 1));
+            assert_eq!(of_events, (compared, 2 + told));
+            assert_eq!((coverage.give_up, coverage.together), (give_ups, steps));
+        }
+    }
 }

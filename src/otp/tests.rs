@@ -154,6 +154,7 @@ impl Tally {
         );
         let few = self.coverage.lacks();
         assert!(few.is_empty(), "in less than a tenth: {}", few.join(", "));
+        assert!(self.coverage.compares_most(), "{}", self.coverage);
     }
 }
 

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::compare::compared;
+use super::compare::{compared, compared_of};
 use super::history::{Action, Child, History, Kind, ROOT, Step};
 
 /// What happens to a child, in order.
@@ -60,8 +60,12 @@ pub(super) struct Coverage {
     pub(super) together: usize,
     /// The comparison ended early at one of the differences from OTP.
     pub(super) ended: usize,
+    /// The steps and the events that are compared.
     pub(super) steps: usize,
     pub(super) events: usize,
+    /// The steps and the events that OTP told of.
+    pub(super) all_steps: usize,
+    pub(super) all_events: usize,
 }
 
 impl Event {
@@ -80,7 +84,22 @@ impl Event {
 impl Coverage {
     /// Counts what the trace of a history shows, as far as it is compared.
     pub(super) fn add(&mut self, history: &History, all: &Trace) {
-        let trace = &all[..compared(history, all)];
+        let compared: Trace = (0..compared(history, all))
+            .map(|number| {
+                let events = compared_of(history, number, all, &all[number].events);
+                Followed {
+                    events: events.into_iter().flatten().cloned().collect(),
+                    ..all[number].clone()
+                }
+            })
+            .collect();
+        self.all_steps += all.iter().skip(1).filter(|f| !f.skipped).count();
+        self.all_events += all.iter().map(|f| f.events.len()).sum::<usize>();
+        self.ended += usize::from(compared.len() < all.len());
+        self.add_compared(history, &compared);
+    }
+
+    fn add_compared(&mut self, history: &History, trace: &Trace) {
         let parents = parents(history);
         let events = || trace.iter().flat_map(|followed| &followed.events);
         let ends = |wanted| events().any(|e| matches!(e, Event::Exited(_, end) if *end == wanted));
@@ -111,9 +130,13 @@ impl Coverage {
         self.auto_shutdown += usize::from(ends(End::AutoShutdown));
         self.edit += usize::from(done().any(|(_, step)| step.action.is_edit()));
         self.together += usize::from(done().any(|(_, step)| several(step)));
-        self.ended += usize::from(trace.len() < all.len());
         self.steps += done().count();
         self.events += events().count();
+    }
+
+    /// Whether of four steps, and of four events, at least three are compared.
+    pub(super) fn compares_most(&self) -> bool {
+        self.steps * 4 >= self.all_steps * 3 && self.events * 4 >= self.all_events * 3
     }
 
     /// What must be in a tenth of all histories and is not.
@@ -157,11 +180,13 @@ impl fmt::Display for Coverage {
         };
         write!(
             f,
-            "{} histories, {} steps, {} events; with a give-up {}, an escalation through two levels {}, a failed restart {}, \
+            "{} histories, {} of {} steps and {} of {} events compared; with a give-up {}, an escalation through two levels {}, a failed restart {}, \
              an auto-shutdown {}, an edit {}, deaths of one instant {}; compared up to a difference that is meant {}",
             self.histories,
             self.steps,
+            self.all_steps,
             self.events,
+            self.all_events,
             share(self.give_up),
             share(self.escalation),
             share(self.failed_restart),
