@@ -1,6 +1,8 @@
-//! Planted mistakes: the engine, made wrong in one way each.
+//! Planted mistakes: the engine, made wrong in one way each. `answers` has those of retries, stops and deaths.
 //!
 //! Rule: a mistake changes what the engine is told or what it answers, never the engine itself.
+
+mod answers;
 
 use std::sync::Arc;
 
@@ -16,7 +18,7 @@ use crate::model::lab::Decide;
 use crate::model::world::World;
 
 /// Each mistake with its name.
-pub(super) const MISTAKES: [(&str, Decide); 12] = [
+pub(super) const MISTAKES: [(&str, Decide); 17] = [
     ("one restart more than the intensity", one_more_restart),
     ("a window that is a second too short", short_window),
     ("a window that outlives its supervisor", inherited_window),
@@ -35,6 +37,23 @@ pub(super) const MISTAKES: [(&str, Decide); 12] = [
     ),
     ("the end of a supervisor is free", exit_is_free),
     ("a window is looked through at every step", eager_window),
+    (
+        "under rest_for_one a restart that fails begins again where it began",
+        answers::retried_from_where_it_began,
+    ),
+    (
+        "under one_for_all a restart that fails goes on with the child that failed",
+        answers::retried_from_what_failed,
+    ),
+    ("the first is stopped first", answers::first_stops_first),
+    (
+        "an ordered stop is charged",
+        answers::ordered_stop_is_charged,
+    ),
+    (
+        "a death that a restart takes in is charged",
+        answers::absorbed_death_is_charged,
+    ),
 ];
 
 /// How the settings of a tree are misread; the root has those of a supervisor, too.

@@ -27,7 +27,7 @@ const REPEATS: usize = 2;
 const SHOWN: usize = 8;
 
 /// How many of the planted mistakes the random histories find at least, without those that were written down.
-const DRAWN: usize = 8;
+const DRAWN: usize = 14;
 
 /// A history that ran on both sides.
 struct Ran {
