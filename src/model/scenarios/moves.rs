@@ -103,7 +103,7 @@ fn a_child_that_moves_into_a_group_restarts_with_it_whenever_the_operator_crashe
 }
 
 /// A restart of those from `b` on waits for `b`; `e`, which has moved there meanwhile and is the last, dies. The restart
-/// goes on from the earlier of the two, so that it forgets nobody.
+/// goes on from the earlier of the two, so that it forgets nobody: difference 10 (restarts under way).
 #[test]
 fn a_death_after_those_that_are_restarted_does_not_end_their_restart() {
     for (startup, after) in [("Ordered", "-b +b +c +e"), ("Parallel", "-c +b +c +e")] {
