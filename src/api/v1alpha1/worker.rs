@@ -57,7 +57,7 @@ pub struct WorkerStatus {
     #[schemars(range(min = 0, max = 100_000))]
     pub replicas: i32,
 
-    /// up is how many replicas are alive and Ready now.
+    /// up is how many replicas are alive and Ready now, with those that have finished.
     #[serde(default)]
     #[schemars(range(min = 0, max = 100_000))]
     pub up: i32,

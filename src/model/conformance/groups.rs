@@ -2,7 +2,8 @@
 //!
 //! Rule: a row of the page is the comment of its test.
 
-use super::{Otp, idle, sup};
+use super::{Otp, SETTLES, child_mut, idle, sup};
+use crate::model::lab::Behaviour;
 use crate::model::window::after;
 
 /// Same: A temporary child that is stopped with its group is not started again, until its supervisor is restarted.
@@ -28,58 +29,90 @@ fn case_78_temporary_bystander() {
     assert_eq!((otp.charged("s"), otp.up().as_str()), (1, "c1 c2"));
 }
 
-/// Differs (a supervisor is a record): One name is held by one server at a time, whatever ends it; but a supervisor
-/// cannot be killed.
+/// Differs (a supervisor is a record): One name is held by one server at a time, whether it crashes, is killed, ends, is
+/// evicted, deleted or disabled; but a supervisor cannot be killed.
 #[test]
 fn case_79_simple_global_supervisor() {
+    let ends: [fn(&mut Otp); 5] = [
+        |otp| otp.kill("server", 0, 1),
+        |otp| otp.kill("server", 0, 137),
+        |otp| otp.kill("server", 0, 0),
+        |otp| otp.evict("server", 0),
+        |otp| otp.delete_by_hand("server", 0),
+    ];
     let mut otp = sup(
         "ofa 9/60",
         &["mid sup ofa 9/3600", "server@mid identity:Stable"],
     );
-    let name = |otp: &Otp| {
-        let mut pods = otp.pods();
-        let pod = pods.next().expect("a Pod");
-        assert!(pods.next().is_none(), "there is one of that name at most");
+    let passes = |otp: &mut Otp| {
+        for _ in 0..SETTLES {
+            otp.run(1);
+            assert!(
+                otp.pods().count() <= 1,
+                "the old one goes before the new one comes"
+            );
+        }
+    };
+    let server = |otp: &Otp| {
+        let pod = otp.pods().next().expect("a Pod");
         (pod.name.clone(), otp.life("server"))
     };
-    let mut before = name(&otp);
-    for code in [137, 0] {
-        otp.exit("server", code);
-        let now = name(&otp);
+    let mut before = server(&otp);
+    for end in ends {
+        end(&mut otp);
+        passes(&mut otp);
+        let now = server(&otp);
         assert_eq!((&now.0, now.1 == before.1), (&before.0, false));
         before = now;
     }
+    assert_eq!(
+        otp.charged("mid"),
+        3,
+        "who evicts or deletes it charges nobody"
+    );
     otp.enable("server", false);
     assert_eq!(otp.pods().count(), 0);
-    otp.enable("server", true);
-    assert_eq!(name(&otp).0, before.0);
-    assert_eq!(otp.charged("mid"), 2);
+    otp.edit(|spec| child_mut(spec, "server").enabled = true);
+    passes(&mut otp);
+    assert_eq!(server(&otp).0, before.0);
+    assert_eq!(otp.charged("s"), 0);
     otp.delete_tree(5);
     assert!(otp.is_gone());
 }
 
-/// Same: A stop ends a loop of restarts that fail, a start begins anew, and the end of the tree does not wait for a
-/// loop.
+/// Same: A stop ends a loop of restarts that hang and fail, at once and also while one hangs; a start begins anew, and the end
+/// of the tree does not wait for a loop.
 #[test]
 fn case_80_hanging_restart_loop() {
     let mut otp = sup("ofo 8/10", &["c1"]);
-    otp.fail("c1", 3);
-    otp.kill("c1", 0, 1);
-    while otp.failed("c1", 3) < 2 {
-        otp.run(1);
-    }
-    assert_eq!(otp.up(), "");
-    otp.enable("c1", false);
+    let hangs_and_fails = |otp: &mut Otp| {
+        otp.behave("c1", Behaviour::Hang);
+        otp.kill("c1", 0, 1);
+        for _ in 0..3 {
+            otp.run(2);
+            let tree = &otp.world.tree.status;
+            assert_eq!((tree.workers, tree.up), (1, 0));
+            assert_eq!(otp.state(), "FTF Restarting", "{}", otp.message());
+            assert_eq!(otp.live("c1"), [0], "a start hangs");
+            let charged = otp.charged("s");
+            otp.kill("c1", 0, 1);
+            otp.settle();
+            assert_eq!(otp.charged("s"), charged + 1, "and fails");
+        }
+        otp.run(2);
+        assert_eq!((otp.live("c1").len(), otp.up().as_str()), (1, ""));
+    };
+    hangs_and_fails(&mut otp);
+    otp.edit(|spec| child_mut(spec, "c1").enabled = false);
+    otp.run(1);
     assert!(otp.live("c1").is_empty() && !otp.gave_up("s"));
-    let failed = otp.failed("c1", 3);
-    otp.fail("c1", 0);
+    otp.behave("c1", Behaviour::Healthy);
+    otp.steps();
     otp.run(100);
-    assert!(otp.live("c1").is_empty(), "{failed} starts had failed");
+    assert_eq!((otp.pods().count(), otp.steps().as_str()), (0, ""));
     otp.enable("c1", true);
     assert_eq!(otp.up(), "c1");
-    otp.fail("c1", 100);
-    otp.kill("c1", 0, 1);
-    otp.run(2);
+    hangs_and_fails(&mut otp);
     otp.delete_tree(3);
     assert!(otp.is_gone());
 }

@@ -2,7 +2,7 @@
 //!
 //! Rule: a row of the page is the comment of its test.
 
-use super::{charges, sup};
+use super::{Otp, charges, sup};
 use crate::model::window::seconds_between;
 
 /// Same: Charges that are older than the window do not count: a child may die again and again, slowly.
@@ -109,13 +109,18 @@ fn case_34_one_for_all_other_child_fails_restart() {
 #[test]
 fn case_35_simple_one_for_one() {
     let mut otp = sup("ofo 2/3600", &["c x2"]);
-    let (first, second) = (otp.life_of("c", 0), otp.life_of("c", 1));
-    otp.exit("c", 1);
-    assert_ne!(otp.life_of("c", 0), first);
-    assert_eq!((otp.up().as_str(), otp.life_of("c", 1)), ("c c", second));
-    otp.kill("c", 1, 1);
-    otp.run(30);
-    assert_eq!((otp.up().as_str(), otp.charged("s")), ("c c", 2));
+    let lives = |otp: &Otp| [0, 1].map(|slot| otp.life_of("c", slot));
+    for (slot, sibling, spent) in [(0, 1, 1), (1, 0, 2)] {
+        let before = lives(&otp);
+        otp.exit_slot("c", slot, 1);
+        let now = lives(&otp);
+        let [dead, other] = [slot, sibling].map(|slot| usize::try_from(slot).unwrap());
+        assert_ne!(now[dead], before[dead]);
+        assert_eq!((otp.up().as_str(), &now[other]), ("c c", &before[other]));
+        assert_eq!(otp.charges("s"), charges(&[("c", spent)]));
+        let mut slots = otp.world.workers["c"].status.slots.iter();
+        assert!(slots.all(|slot| slot.charges.is_empty()));
+    }
     otp.exit("c", 1);
     assert_eq!(otp.up(), "");
     assert!(otp.gave_up("s"));
