@@ -36,6 +36,7 @@ mod situations;
 mod supervise;
 pub mod tree;
 mod troubles;
+mod update;
 mod waits;
 mod warnings;
 pub mod window;

@@ -31,9 +31,9 @@ pub use status::{
 };
 pub use template::PodTemplate;
 pub use tree::{
-    AutoShutdown, Backoff, Child, GiveUp, Identity, Intensity, ReadyWhen, Restart, RootGiveUp,
-    StartFailure, Startup, Strategy, SupervisionTree, SupervisionTreeSpec, SupervisorSettings,
-    WorkerSettings,
+    AutoShutdown, Backoff, Child, GiveUp, Identity, Intensity, NumberOrPercent, ReadyWhen, Restart,
+    RootGiveUp, StartFailure, Startup, Strategy, SupervisionTree, SupervisionTreeSpec,
+    SupervisorSettings, UpdateSettings, WorkerSettings,
 };
 pub use worker::{
     BrakeStatus, FinishedReplica, NodeChargeStatus, ParkedStatus, SlotStatus, TroubleStatus,

@@ -69,6 +69,7 @@ fn supervise(tree: &Tree<'_>, world: &World, now: Timestamp) -> Decision {
     engine.stop_workers();
     engine.note_slots();
     engine.finish_starts();
+    engine.update_workers();
     let writes = engine.plan();
     engine.report();
     engine.into_decision(writes)

@@ -29,6 +29,8 @@ pub(super) struct Engine<'a> {
     pub replicas: BTreeMap<NodeId, Replicas<'a>>,
     /// Slots whose last death is not judged yet, because more may become known of it.
     pub unsettled: BTreeSet<(NodeId, i32)>,
+    /// Slots whose Pods are replaced now, because they are not of the present template or `restartAt` asks for it.
+    pub updates: BTreeMap<NodeId, Vec<i32>>,
     /// What to tell people.
     pub notices: Vec<Notice>,
     /// Faults judged.
@@ -70,6 +72,7 @@ impl<'a> Engine<'a> {
             memory,
             replicas,
             unsettled: BTreeSet::new(),
+            updates: BTreeMap::new(),
             notices: Vec::new(),
             judged: Vec::new(),
             give_ups: 0,

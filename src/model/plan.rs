@@ -210,7 +210,7 @@ impl Engine<'_> {
             .all(|pod| self.pod_has_stopped(leaf, pod));
         let may_create = misfits_have_stopped && self.may_start(id);
         let lives = self.lives(id);
-        let update = self.next_update(id, leaf, &lives);
+        let update = self.updates.remove(&id).unwrap_or_default();
         let refused = self.last_refusal(id, &lives);
         for (view, life) in &lives {
             self.plan_evidence(view, life, writes);
@@ -284,40 +284,6 @@ impl Engine<'_> {
     fn waits_with(&self, id: NodeId, slot: i32, refused: Refused) -> bool {
         let down = self.slot(id, slot).and_then(|s| s.down_time.as_ref());
         down.is_none_or(|down| down.0 <= refused.at)
-    }
-
-    /// Slots whose Pod, made from an older template, is to be replaced now: every one that is not alive,
-    /// else one at a time, those that are not up first, while everything of the present template is up.
-    fn next_update(
-        &mut self,
-        id: NodeId,
-        leaf: &Leaf<'_>,
-        lives: &[(SlotView<'_>, Life)],
-    ) -> Vec<i32> {
-        let restart_at = self.tree.nodes[id].restart_at;
-        if let Some(time) = restart_at {
-            self.wake(time);
-        }
-        let asked = restart_at.filter(|time| *time <= self.now);
-        let outdated = |view: &SlotView<'_>| {
-            view.current.is_some_and(|pod| {
-                let is_older = asked.is_some_and(|asked| pod.created < asked);
-                (pod.revision != leaf.revision || is_older) && !pod.is_deleting()
-            })
-        };
-        let lives = || lives.iter().filter(|(_, life)| !life.finished);
-        let dead: Vec<i32> = lives()
-            .filter(|(view, life)| outdated(view) && !life.alive)
-            .map(|(view, _)| view.slot)
-            .collect();
-        if !dead.is_empty() || lives().any(|(view, life)| !life.up && !outdated(view)) {
-            return dead;
-        }
-        let next = lives().filter(|(view, _)| outdated(view));
-        next.min_by_key(|(view, life)| (life.up, view.slot))
-            .map(|(view, _)| view.slot)
-            .into_iter()
-            .collect()
     }
 }
 

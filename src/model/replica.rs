@@ -119,7 +119,9 @@ impl<'a> Replicas<'a> {
                 }
             })
             .collect();
-        let count = leaf.settings.replicas.unwrap_or(worker.replicas);
+        let surge = memory.workers.get(child).map_or(0, |worker| worker.surge);
+        let surge = i32::try_from(surge).unwrap_or(0);
+        let count = leaf.settings.replicas.unwrap_or(worker.replicas) + surge;
         let (wanted, dropped_for_state) = wanted_slots(leaf, count, child, &views, memory);
         replicas.dropped_for_state = dropped_for_state;
         let mut wanted = wanted.into_iter().peekable();

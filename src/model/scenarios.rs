@@ -33,6 +33,7 @@ mod starts;
 mod told;
 mod turns;
 mod under_way;
+mod updates;
 mod witnesses;
 
 use std::collections::BTreeMap;

@@ -7,10 +7,11 @@ mod parse;
 use jiff::Timestamp;
 
 use super::names;
+use super::pod::PodView;
 use super::policy::Rule;
 use crate::api::v1alpha1::{
-    AutoShutdown, Backoff, GiveUp, Identity, Intensity, ReadyWhen, Restart, SlotStatus,
-    StartFailure, Strategy, WorkerSettings,
+    AutoShutdown, Backoff, GiveUp, Identity, Intensity, NumberOrPercent, ReadyWhen, Restart,
+    SlotStatus, StartFailure, Strategy, WorkerSettings,
 };
 
 pub use parse::SpecError;
@@ -91,6 +92,8 @@ pub struct Leaf<'a> {
     pub settings: &'a WorkerSettings,
     /// Revision of its template.
     pub revision: String,
+    /// `restartAt` of its child, in whole seconds.
+    pub restart_at: Option<Timestamp>,
     /// The rules for its faults, in the order in which they are asked.
     pub rules: Vec<Rule<'a>>,
 }
@@ -106,6 +109,22 @@ impl Leaf<'_> {
         slot.finished.as_ref().is_some_and(|finished| {
             self.settings.restart == Restart::Temporary || finished.revision == self.revision
         })
+    }
+
+    /// Whether a Pod is of the present template, and not older than `restartAt` asks for.
+    pub fn is_current(&self, pod: &PodView) -> bool {
+        pod.revision == self.revision && self.restart_at.is_none_or(|asked| pod.created >= asked)
+    }
+
+    /// Whether its replicas are to give way to a changed template all at once: it says that not one may be missing and none be
+    /// added.
+    pub fn updates_as_a_whole(&self) -> bool {
+        let update = &self.settings.update;
+        let is_none = |share: &Option<NumberOrPercent>| {
+            let share = share.as_ref();
+            share.is_some_and(|share| share.rounded_up(1000) == Some(0))
+        };
+        is_none(&update.max_unavailable) && is_none(&update.max_surge)
     }
 
     /// Whether an end of a container with that code is clean.

@@ -17,6 +17,7 @@ mod named;
 #[path = "../lifecycle/record.rs"]
 mod record;
 mod support;
+mod update;
 
 use e2e::cluster::{Cluster, Full};
 use e2e::node::NodeOptions;

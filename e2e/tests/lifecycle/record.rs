@@ -16,11 +16,13 @@ use kube::api::{ApiResource, DynamicObject};
 use kube::core::GroupVersionKind;
 use kube::runtime::watcher;
 use serde_json::Value;
+use tokio::sync::watch::{self, Receiver};
 use tokio::task::JoinHandle;
 
 /// What was seen, in order.
 pub struct Record {
     seen: Arc<Mutex<Vec<Seen>>>,
+    begun: Receiver<bool>,
     task: JoinHandle<()>,
 }
 
@@ -50,6 +52,7 @@ impl Record {
     fn of(api: Api<DynamicObject>) -> Self {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let record = Arc::clone(&seen);
+        let (has_begun, begun) = watch::channel(false);
         let task = tokio::spawn(async move {
             let mut events = std::pin::pin!(watcher(api, watcher::Config::default()));
             while let Some(event) = events.next().await {
@@ -58,6 +61,10 @@ impl Record {
                         Seen::Object(value(&object))
                     }
                     Ok(watcher::Event::Delete(object)) => Seen::Gone(value(&object)),
+                    Ok(watcher::Event::InitDone) => {
+                        has_begun.send_replace(true);
+                        continue;
+                    }
                     // The watch begins anew by itself; what happened meanwhile is not recorded.
                     Ok(_) | Err(_) => continue,
                 };
@@ -67,7 +74,16 @@ impl Record {
                     .push(entry);
             }
         });
-        Self { seen, task }
+        Self { seen, begun, task }
+    }
+
+    /// Waits until everything that there is has been seen once.
+    pub async fn until_begun(&self) {
+        let mut begun = self.begun.clone();
+        begun
+            .wait_for(|begun| *begun)
+            .await
+            .expect("the watch runs on");
     }
 
     /// What was seen until now.

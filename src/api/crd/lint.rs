@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{all, finish::enum_values};
 
 /// Optional fields of a spec that mean something by being absent.
-const WITHOUT_DEFAULT: [&str; 12] = [
+const WITHOUT_DEFAULT: [&str; 14] = [
     "supervisiontree.spec.children.parent",
     "supervisiontree.spec.children.restartAt",
     "supervisiontree.spec.children.supervisor",
@@ -17,6 +17,8 @@ const WITHOUT_DEFAULT: [&str; 12] = [
     "supervisiontree.spec.children.worker",
     "supervisiontree.spec.children.worker.faultPolicy",
     "supervisiontree.spec.children.worker.replicas",
+    "supervisiontree.spec.children.worker.update.maxSurge",
+    "supervisiontree.spec.children.worker.update.maxUnavailable",
     "supervisiontree.spec.faultPolicy",
     "supervisiontree.spec.restartAt",
     "supervisiontree.spec.retryAt",
@@ -151,6 +153,7 @@ fn everything_of_ours_is_bounded() {
             }
             "array" => node.has("maxItems"),
             "object" => node.has("properties") || node.has("maxProperties"),
+            "" => node.has("maxLength") && node.has("minimum") && node.has("maximum"),
             kind => kind == "boolean",
         };
         assert!(bounded, "{} has no bounds", node.path);

@@ -71,6 +71,37 @@ pub(super) fn significance_counts() -> Rule {
     .field_path(".children")
 }
 
+/// There are never two Pods of one name, and they are replaced one after another.
+pub(super) fn stable_ones_update_one_by_one() -> Rule {
+    rule(
+        "!has(self.worker) || self.worker.identity != 'Stable' || \
+         ((!has(self.worker.update.maxUnavailable) || string(self.worker.update.maxUnavailable) == '1') && \
+         (!has(self.worker.update.maxSurge) || string(self.worker.update.maxSurge) == '0'))",
+        "'worker \\'' + self.name + '\\' has `identity: Stable`, with which `update.maxUnavailable` can only be 1 and \
+         `update.maxSurge` only 0: there are never two Pods of one name, and they are replaced one after another'",
+    )
+}
+
+/// A worker of which not one Pod may be missing and none be added is updated by a restart of its group, which needs one. The
+/// map from supervisor to whether it has none is built once, see [`parents_come_first`].
+pub(super) fn updates_can_move() -> Rule {
+    const STUCK: &str = "(has(c.worker) && has(c.worker.update.maxUnavailable) && has(c.worker.update.maxSurge) && \
+         string(c.worker.update.maxUnavailable) in ['0', '0%'] && string(c.worker.update.maxSurge) in ['0', '0%'])";
+    const ALONE: &str =
+        "(has(c.parent) ? (c.parent in m && m[c.parent]) : self.strategy == 'OneForOne')";
+    const SUPERVISORS: &str = "[self.children.transformMapEntry(i, p, has(p.supervisor), \
+         {p.name: p.supervisor.strategy == 'OneForOne'})]";
+    rule(
+        &format!("{SUPERVISORS}.all(m, self.children.all(c, !{STUCK} || !{ALONE}))"),
+        &format!(
+            "{SUPERVISORS}.map(m, self.children.map(c, {STUCK} && {ALONE}, \
+             '`update` of worker \\'' + c.name + '\\' has both `maxUnavailable` and `maxSurge` 0, so that no Pod could ever \
+             be replaced: raise one of them'))[0][0]"
+        ),
+    )
+    .field_path(".children")
+}
+
 /// A charge is one of a restart.
 pub(super) fn only_restarts_are_charged() -> Rule {
     rule(

@@ -4,6 +4,7 @@
 //! supervisor declared earlier, so that a cycle cannot be written.
 
 mod supervisor;
+mod update;
 mod worker;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -17,6 +18,7 @@ pub use supervisor::{
     AutoShutdown, Backoff, GiveUp, Intensity, RootGiveUp, StartFailure, Startup, Strategy,
     SupervisorSettings,
 };
+pub use update::{NumberOrPercent, UpdateSettings};
 pub use worker::{Identity, ReadyWhen, WorkerSettings};
 
 /// spec is the tree as it should be: its children, and how the root supervisor treats those directly
@@ -45,6 +47,7 @@ pub use worker::{Identity, ReadyWhen, WorkerSettings};
 )]
 #[x_kube(validation = rules::parents_come_first())]
 #[x_kube(validation = rules::significance_counts())]
+#[x_kube(validation = rules::updates_can_move())]
 #[serde(rename_all = "camelCase")]
 pub struct SupervisionTreeSpec {
     /// strategy says which children of the root are restarted when one of them dies.
@@ -137,6 +140,7 @@ pub struct SupervisionTreeSpec {
 #[x_kube(validation = rules::labels_not_reserved())]
 #[x_kube(validation = rules::significant_ones_may_end())]
 #[x_kube(validation = rules::completion_is_an_end())]
+#[x_kube(validation = rules::stable_ones_update_one_by_one())]
 #[serde(rename_all = "camelCase")]
 pub struct Child {
     /// name of the child: a DNS label (lower case letters, digits and dashes), unique in the tree. The
@@ -160,7 +164,7 @@ pub struct Child {
     pub enabled: bool,
 
     /// restartAt restarts the child once, without a charge, when this time has come. On a worker it replaces the replicas
-    /// created before it, one at a time, like an edit of the template; on a supervisor, all its children are stopped in
+    /// created before it as `update` says, like an edit of the template; on a supervisor, all its children are stopped in
     /// reverse order and started again in order. No default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart_at: Option<Time>,

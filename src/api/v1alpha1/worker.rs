@@ -78,6 +78,12 @@ pub struct WorkerStatus {
     #[schemars(length(max = 16))]
     pub revision: String,
 
+    /// surge is how many more slots than `spec.replicas` the worker fills at the moment, while its Pods give way to those of a
+    /// changed template (`update.maxSurge`).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub surge: i64,
+
     /// incarnation counts the starts of this worker as a whole: a restart of its group or of a supervisor above it
     /// begins a new one, whose windows are empty. Pods of an earlier one are stopped.
     #[serde(default)]

@@ -137,11 +137,11 @@ fn case_84_code_change_map() {
     let lives = [otp.life("c1"), otp.life("c2")];
     otp.rewrite("c1 grace:10");
     assert_eq!(otp.up(), "c1 c2");
-    assert_ne!(otp.life("c1"), lives[0]);
+    assert_ne!(otp.life_of("c1", otp.live("c1")[0]), lives[0]);
     assert_eq!((otp.life("c2"), otp.charged("s")), (lives[1].clone(), 0));
     otp.stopping.insert("c1".into(), 15);
     otp.enable("c1", false);
-    assert_eq!(otp.overran, ["c1/0"], "the new time is in force");
+    assert_eq!(otp.overran, ["c1/1"], "the new time is in force");
 }
 
 /// Differs (edits converge): A new template replaces the replicas one after another, which is not charged; there is
@@ -175,11 +175,12 @@ fn case_86_code_change_simple_map() {
     assert_eq!(lives(&otp), before);
     otp.edit_template("c", "two");
     otp.run(60);
-    let after = lives(&otp);
-    assert!(after.iter().zip(&before).all(|(new, old)| new != old));
+    let slots = otp.live("c");
+    let mut after = slots.iter().map(|slot| otp.life_of("c", *slot));
+    assert!(after.all(|life| !before.contains(&life)));
     assert_eq!((otp.up().as_str(), otp.charged("s")), ("c c c", 0));
-    otp.exit("c", 0);
-    assert_eq!(otp.live("c"), [1, 2], "it has finished");
+    otp.exit_slot("c", slots[0], 0);
+    assert_eq!(otp.live("c"), slots[1..], "it has finished");
 }
 
 /// Same: The Workers of a tree are its list: one for each child that is in it, with what it has up.

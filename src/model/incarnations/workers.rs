@@ -208,7 +208,7 @@ impl Engine<'_> {
         }
     }
 
-    fn sort_again(&mut self, id: NodeId, leaf: &Leaf<'_>) {
+    pub(in crate::model) fn sort_again(&mut self, id: NodeId, leaf: &Leaf<'_>) {
         let child = self.name(id);
         if let Some(worker) = self.world.workers.get(child) {
             let sorted = Replicas::sort(&self.world.tree.name, child, leaf, worker, &self.memory);

@@ -10,8 +10,8 @@ use crate::model::pod::PodView;
 use crate::model::tree::Leaf;
 
 /// The slots that a worker of `count` replicas fills. `Stable` ones are the lowest numbers;
-/// `Interchangeable` ones keep the slots there are, drop first those not alive, then not Ready, then the
-/// highest, and add the lowest free numbers. They come in order, none twice. Returns with them the slots that are dropped and would be kept if their Pods
+/// `Interchangeable` ones keep the slots there are, drop first those not alive, then not Ready, then not of the present template,
+/// then the highest, and add the lowest free numbers. They come in order, none twice. Returns with them the slots that are dropped and would be kept if their Pods
 /// were alive and Ready.
 pub(super) fn wanted_slots(
     leaf: &Leaf<'_>,
@@ -41,6 +41,7 @@ pub(super) fn wanted_slots(
         (
             live && running,
             live && pod.is_some_and(PodView::is_ready),
+            live && pod.is_some_and(|pod| leaf.is_current(pod)),
             -slot,
         )
     };
@@ -52,7 +53,7 @@ pub(super) fn wanted_slots(
         let worst_kept = kept.first().map(rank);
         dropped.extend(worst_first);
         slots.retain(|slot| !dropped.contains(slot));
-        dropped.retain(|slot| worst_kept.is_some_and(|kept| kept < (true, true, -slot)));
+        dropped.retain(|slot| worst_kept.is_some_and(|kept| kept < (true, true, true, -slot)));
     }
     let free: Vec<i32> = (0..=count)
         .filter(|slot| slots.binary_search(slot).is_err())

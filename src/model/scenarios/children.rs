@@ -93,7 +93,8 @@ fn a_broken_template_stops_at_the_first_replica() {
     lab.behave("a", Behaviour::NoImage);
     lab.edit_template("a", "two");
     lab.run(60);
-    assert_eq!(lab.pods().filter(|p| p.is_ready()).count(), 2);
+    assert_eq!(lab.pods().filter(|p| p.is_ready()).count(), 3);
+    assert_eq!(lab.live("a").len(), 4);
     lab.behave("a", Behaviour::Healthy);
     lab.edit_template("a", "three");
     lab.run(30);

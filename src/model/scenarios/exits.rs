@@ -326,7 +326,7 @@ fn restart_at_restarts_once() {
     let since = lab.log.len();
     ask(&mut lab, Some(0));
     lab.run(30);
-    assert_eq!(trace(&lab, since), "+a +a", "one at a time");
+    assert_eq!(trace(&lab, since), "+a +a");
     let since = lab.log.len();
     ask(&mut lab, None);
     lab.run(60);

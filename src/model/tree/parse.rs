@@ -4,11 +4,12 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{Kind, Leaf, Node, NodeId, Policy, ROOT, ROOT_NAME, Tree};
 use crate::api::v1alpha1::{
-    AutoShutdown, Child, FaultAction, FaultMatch, FaultPolicy, GiveUp, Intensity, ReadyWhen,
-    Restart, RootGiveUp, Startup, Strategy, SupervisionTreeSpec, SupervisorSettings,
+    AutoShutdown, Child, FaultAction, FaultMatch, FaultPolicy, GiveUp, Identity, Intensity,
+    ReadyWhen, Restart, RootGiveUp, Startup, Strategy, SupervisionTreeSpec, SupervisorSettings,
     WorkerSettings,
 };
 use crate::model::names;
@@ -114,6 +115,9 @@ impl<'a> Tree<'a> {
         let inherited = &self.rules[parent];
         match (&mut kind, &child.supervisor, &child.worker) {
             (Kind::Worker(leaf), _, Some(settings)) => {
+                if let Kind::Supervisor(policy) = &self.nodes[parent].kind {
+                    check_update_moves(name, policy, leaf)?;
+                }
                 leaf.rules = rules(id, settings.fault_policy.as_ref(), inherited);
                 self.rules.push(Vec::new());
             }
@@ -178,6 +182,7 @@ fn kind_of(child: &Child) -> Result<Kind<'_>, SpecError> {
         (None, Some(settings)) => {
             check_worker(name, settings)?;
             check_completion(name, settings)?;
+            check_update(name, settings)?;
             check_rules(
                 &format!("worker '{name}'"),
                 &format!("spec.children[{name}].worker"),
@@ -186,6 +191,7 @@ fn kind_of(child: &Child) -> Result<Kind<'_>, SpecError> {
             Ok(Kind::Worker(Leaf {
                 settings,
                 revision: names::revision(&settings.template.0),
+                restart_at: whole(child.restart_at.as_ref()),
                 rules: Vec::new(),
             }))
         }
@@ -278,6 +284,46 @@ fn check_completion(name: &str, settings: &WorkerSettings) -> Result<(), SpecErr
             "worker '{name}' has `ready: Completed`, which needs `restart: Transient` or `restart: Temporary`: a Permanent worker is started again when it has completed"
         );
         return Err(SpecError::of_child(name, ".worker.ready", message));
+    }
+    Ok(())
+}
+
+fn check_update(name: &str, settings: &WorkerSettings) -> Result<(), SpecError> {
+    let stable = settings.identity == Identity::Stable;
+    let update = &settings.update;
+    let shares = [
+        ("maxUnavailable", &update.max_unavailable, 1),
+        ("maxSurge", &update.max_surge, 0),
+    ];
+    for (field, share, of_stable) in shares {
+        let Some(share) = share else { continue };
+        let message = if share.rounded_up(1).is_none() {
+            format!(
+                "`update.{field}` of worker '{name}' must be a number from 0 to 1000, or from '0%' to '100%'"
+            )
+        } else if stable && share.0 != IntOrString::Int(of_stable) {
+            format!(
+                "`update.{field}` of worker '{name}' must be {of_stable} with `identity: Stable`: there are never two Pods of one name, and they are replaced one after another"
+            )
+        } else {
+            continue;
+        };
+        return Err(SpecError::of_child(
+            name,
+            &format!(".worker.update.{field}"),
+            message,
+        ));
+    }
+    Ok(())
+}
+
+/// Where nobody else is in its group, a worker of which not one Pod may be missing and none be added cannot be updated.
+fn check_update_moves(name: &str, policy: &Policy, leaf: &Leaf<'_>) -> Result<(), SpecError> {
+    if policy.strategy == Strategy::OneForOne && leaf.updates_as_a_whole() {
+        let message = format!(
+            "`update` of worker '{name}' has both `maxUnavailable` and `maxSurge` 0, so that no Pod could ever be replaced: raise one of them"
+        );
+        return Err(SpecError::of_child(name, ".worker.update", message));
     }
     Ok(())
 }

@@ -206,3 +206,82 @@ async fn quantities_are_checked_before_there_is_a_pod() {
         assert_eq!(created.status.success(), accepted, "{value}");
     }
 }
+
+#[tokio::test]
+async fn an_update_that_cannot_move_is_refused_with_what_to_do() {
+    let with = |update: Value, identity: &str, strategy: &str| {
+        let mut tree = edited(|worker| {
+            worker["update"] = update.clone();
+            worker["identity"] = json!(identity);
+        });
+        tree["spec"]["strategy"] = json!(strategy);
+        tree
+    };
+    let none = json!({"maxSurge": 0, "maxUnavailable": "0%"});
+    for (update, identity, strategy, expected) in [
+        (
+            json!({"maxSurge": "25%", "maxUnavailable": 3}),
+            "Interchangeable",
+            "OneForOne",
+            None,
+        ),
+        (
+            json!({"maxSurge": 0, "maxUnavailable": 1}),
+            "Stable",
+            "OneForOne",
+            None,
+        ),
+        (none.clone(), "Interchangeable", "OneForAll", None),
+        (
+            none,
+            "Interchangeable",
+            "OneForOne",
+            Some(
+                "`update` of worker 'db' has both `maxUnavailable` and `maxSurge` 0, so that no Pod could ever be replaced: raise one of them",
+            ),
+        ),
+        (
+            json!({"maxSurge": 1}),
+            "Stable",
+            "OneForOne",
+            Some(
+                "worker 'db' has `identity: Stable`, with which `update.maxUnavailable` can only be 1 and `update.maxSurge` only 0",
+            ),
+        ),
+        (
+            json!({"maxSurge": "101%"}),
+            "Interchangeable",
+            "OneForOne",
+            Some("update.maxSurge in body should match '^(100|[1-9]?[0-9])%$'"),
+        ),
+        (
+            json!({"maxUnavailable": 1001}),
+            "Interchangeable",
+            "OneForOne",
+            Some("update.maxUnavailable in body should be less than or equal to 1000"),
+        ),
+        (
+            json!({"maxUnavailable": -1}),
+            "Interchangeable",
+            "OneForOne",
+            Some("update.maxUnavailable in body should be greater than or equal to 0"),
+        ),
+    ] {
+        let tree = with(update, identity, strategy);
+        let namespace = server()
+            .await
+            .namespace("update")
+            .await
+            .expect("a namespace");
+        let apply = Kubectl::within(server().await, &namespace)
+            .words("apply")
+            .object(&tree);
+        match expected {
+            None => drop(apply.said()),
+            Some(expected) => {
+                let complaint = apply.complained();
+                assert!(complaint.contains(expected), "{complaint}");
+            }
+        }
+    }
+}

@@ -5,7 +5,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Restart;
+use super::{Restart, UpdateSettings};
 use crate::api::v1alpha1::{FaultPolicy, PodTemplate};
 
 /// A worker: identical Pods, supervised one for one.
@@ -82,13 +82,18 @@ pub struct WorkerSettings {
     #[schemars(range(min = 0, max = 86_400))]
     pub node_loss_seconds: i32,
 
+    /// update says how Pods give way to those of a changed template. Default: one Pod more than `replicas`, and none missing; with
+    /// `identity: Stable` one missing, and none more.
+    #[serde(default)]
+    pub update: UpdateSettings,
+
     /// faultPolicy says which faults are treated otherwise than by the verdict on their class when they befall this worker. No default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault_policy: Option<FaultPolicy>,
 
     /// template of the Pods, as in a Deployment, but without what Coppice decides: `restartPolicy`,
     /// `nodeName`, `hostname`, `subdomain`, `ephemeralContainers` and restart rules of containers. A
-    /// change replaces the Pods one at a time.
+    /// change replaces the Pods as `update` says.
     pub template: PodTemplate,
 }
 

@@ -77,7 +77,7 @@ pub(super) fn changing() -> Vec<Row> {
                 lab.settle();
             },
             "FTF Updating",
-            "a/1 still runs its former template (and 1 more)",
+            "a/0 still runs its former template (and 2 more)",
         ),
         (
             ONE.into(),
