@@ -28,6 +28,7 @@ mod observe;
 mod queue;
 mod reconcile;
 mod release;
+mod room;
 mod store;
 #[cfg(test)]
 mod testing;

@@ -10,6 +10,7 @@ use kube::core::DeserializeGuard;
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
+use super::room::Room;
 use super::store::{Item, ObjectKey, Store};
 use super::views::Views;
 use super::wire::protobuf::Read;
@@ -52,12 +53,8 @@ pub(super) trait Kind: Send + Sync + 'static {
     fn keeps(_views: &Views, _key: &ObjectKey, _item: &Self::Item) -> bool {
         true
     }
-    /// How much room there is for such an item, with those that are kept already; `None` for no limit.
-    fn room(_views: &Views, _item: &Self::Item) -> Option<Room> {
-        None
-    }
-    /// Lets an item use what others of its kind hold, too.
-    fn share(_views: &mut Views, _item: &mut Self::Item) {}
+    /// Finds an item its place among what is known: what it uses of what others of its kind hold, and the room it takes.
+    fn place(_views: &mut Views, _item: &mut Self::Item) {}
     /// That item, if Pods wait for such objects, so that it is remembered when one changes.
     fn waited_for(_item: &Self::Item) -> Option<&WaitedItem> {
         None
@@ -66,15 +63,6 @@ pub(super) trait Kind: Send + Sync + 'static {
     fn store(views: &mut Views) -> &mut Store<Self::Item>;
     /// The trees that a change of that item concerns.
     fn concerns(views: &Views, item: &Self::Item) -> Vec<ObjectKey>;
-}
-
-/// How many objects of a kind are kept at most.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
-    /// In all.
-    pub(super) in_all: usize,
-    /// Of one owner; the oldest goes when there is one more.
-    pub(super) of_one: usize,
 }
 
 /// Whether decisions wait for a kind.
@@ -219,7 +207,7 @@ impl Kind for Pods {
     }
 
     /// A template makes many Pods with the same spec.
-    fn share(views: &mut Views, item: &mut PodItem) {
+    fn place(views: &mut Views, item: &mut PodItem) {
         if let Some(view) = Arc::get_mut(&mut item.view) {
             views.specs.share(&mut view.spec);
         }
@@ -274,12 +262,14 @@ const WATCHED_OF_PODS: &str =
     "regarding.kind=Pod,reason!=Scheduled,reason!=Pulled,reason!=Created,reason!=Started";
 /// Most Events of Pods that are kept, and of claims. Kubernetes itself sums up what is told more often of one object.
 const EVENTS: Room = Room {
+    name: "events",
     in_all: 50_000,
     of_one: 200,
 };
 /// The room for Events of claims that no known Pod has: a claim may be there before its Pod, but most of them are no
 /// business of ours.
 const EVENTS_OF_STRANGERS: Room = Room {
+    name: "events of strangers",
     in_all: 5_000,
     ..EVENTS
 };
@@ -301,7 +291,9 @@ impl Kind for PodEvents {
     const PROTOBUF: Option<Read<Self::Wire>> = Some(wire::Event::decode);
 
     fn read(wire: Self::Wire) -> EventItem {
-        event_item(wire, |object| object.uid.clone())
+        // Whoever may write Events of a namespace tells of the Pods there, whatever UIDs they write.
+        let namespace = wire.namespace().unwrap_or_default();
+        event_item(wire, &EVENTS, |object| within(&namespace, &object.uid))
     }
 
     /// The name of a Pod is that of its Worker with one more part: an Event may be told before its Pod.
@@ -312,18 +304,18 @@ impl Kind for PodEvents {
             && worker.is_some_and(|worker| views.workers.get(&worker).is_some())
     }
 
-    fn room(_: &Views, _: &EventItem) -> Option<Room> {
-        Some(EVENTS)
-    }
-
     fn store(views: &mut Views) -> &mut Store<EventItem> {
         &mut views.pod_events
     }
 
     /// A Pod that is not known yet is looked at when it is. That an image is being pulled is no news.
     fn concerns(views: &Views, item: &EventItem) -> Vec<ObjectKey> {
-        let pod = views.pods.by_uid(&item.about);
-        let pod = pod.filter(|_| item.view.reason != "Pulling");
+        let about = &item.view.object;
+        let pod = views.pods.by_uid(&about.uid);
+        let pod = pod.filter(|pod| {
+            item.about == within(&pod.tree_label.namespace, &about.uid)
+                && item.view.reason != "Pulling"
+        });
         pod.map_or_else(Vec::new, |pod| Pods::concerns(views, pod))
     }
 }
@@ -339,22 +331,21 @@ impl Kind for ClaimEvents {
     const PROTOBUF: Option<Read<Self::Wire>> = Some(wire::Event::decode);
 
     fn read(wire: Self::Wire) -> EventItem {
-        event_item(wire, |object| claim(&object.namespace, &object.name))
+        event_item(wire, &EVENTS, |object| {
+            within(&object.namespace, &object.name)
+        })
     }
 
     fn keeps(_: &Views, _: &ObjectKey, item: &EventItem) -> bool {
         item.view.object.kind == "PersistentVolumeClaim"
     }
 
-    fn room(views: &Views, item: &EventItem) -> Option<Room> {
+    fn place(views: &mut Views, item: &mut EventItem) {
         let object = &item.view.object;
         let claim = ObjectKey::new(&object.namespace, &object.name);
-        let is_known = views.pods.mentioning(&claim).next().is_some();
-        Some(if is_known {
-            EVENTS
-        } else {
-            EVENTS_OF_STRANGERS
-        })
+        if views.pods.mentioning(&claim).next().is_none() {
+            item.room = &EVENTS_OF_STRANGERS;
+        }
     }
 
     fn store(views: &mut Views) -> &mut Store<EventItem> {
@@ -380,17 +371,13 @@ impl Kind for NodeEvents {
 
     /// The kubelet does not know the UID of its node.
     fn read(wire: Self::Wire) -> EventItem {
-        event_item(wire, |object| object.name.clone())
+        event_item(wire, &EVENTS_OF_NODES, |object| object.name.clone())
     }
 
     /// Of what nodes tell, little says why a Pod ended.
     fn keeps(_: &Views, _: &ObjectKey, item: &EventItem) -> bool {
         let view = &item.view;
         view.object.kind == "Node" && is_told_of_nodes(&view.reason)
-    }
-
-    fn room(_: &Views, _: &EventItem) -> Option<Room> {
-        Some(EVENTS_OF_NODES)
     }
 
     fn store(views: &mut Views) -> &mut Store<EventItem> {
@@ -403,12 +390,17 @@ impl Kind for NodeEvents {
 }
 
 /// What is kept of an Event; `about` says what it is found by.
-fn event_item(wire: wire::Event, about: impl FnOnce(&ObjectRef) -> String) -> EventItem {
+fn event_item(
+    wire: wire::Event,
+    room: &'static Room,
+    about: impl FnOnce(&ObjectRef) -> String,
+) -> EventItem {
     let uid = wire.uid().unwrap_or_default();
     let view = wire.view();
     EventItem {
         uid,
         about: about(&view.object),
+        room,
         view: Arc::new(view),
     }
 }
@@ -463,8 +455,9 @@ waited_for!(
     Some(METADATA)
 );
 
-/// What a claim is known by: a Pod names it, and does not know its UID.
-pub(super) fn claim(namespace: &str, name: &str) -> String {
+/// What Events of an object are found by: its namespace, and the UID of a Pod or the name of a claim, whose UID no Pod
+/// knows.
+pub(super) fn within(namespace: &str, name: &str) -> String {
     format!("{namespace}/{name}")
 }
 

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::room::{Room, Rooms};
+
 /// How long the memory of a deleted object is kept at least: longer than any request of ours may take, so that
 /// no answer of ours can come after it. Until a watch or list has told of the deletion it is kept in any case, because
 /// what they told before is still to come.
@@ -67,6 +69,10 @@ pub(super) trait Item {
     /// The names of other objects in its namespace that it is found by, each once.
     fn mentions(&self) -> &[String] {
         &[]
+    }
+    /// The room that it takes, where that is limited.
+    fn room(&self) -> Option<&'static Room> {
+        None
     }
 }
 
@@ -129,6 +135,8 @@ pub(super) struct Store<T> {
     by_owner: HashMap<String, Vec<Owned<T>>>,
     /// The objects that mention another one, by that one.
     by_mention: HashMap<ObjectKey, BTreeSet<Arc<ObjectKey>>>,
+    /// Those whose room is limited.
+    rooms: Rooms,
     /// The newest version that was watched, by scope (a namespace, or all).
     watched: HashMap<Option<String>, Version>,
     unbelieved: Unbelieved,
@@ -143,6 +151,7 @@ impl<T> Default for Store<T> {
             by_uid: HashMap::new(),
             by_owner: HashMap::new(),
             by_mention: HashMap::new(),
+            rooms: Rooms::default(),
             watched: HashMap::new(),
             unbelieved: Unbelieved::default(),
         }
@@ -241,7 +250,10 @@ impl<T: Item> Store<T> {
             is_answer,
             item: Arc::clone(&item),
         };
-        self.objects.insert(key, entry);
+        self.objects.insert(Arc::clone(&key), entry);
+        if !self.finds_room(&key, version, &item) {
+            return Vec::new();
+        }
         match old {
             Some(old) if old.same(&item) && old.uid() == item.uid() => Vec::new(),
             Some(old) => {
@@ -291,14 +303,20 @@ impl<T: Item> Store<T> {
         }
     }
 
-    /// Drops the object of that owner whose version is the oldest.
-    pub(super) fn drop_oldest_of(&mut self, uid: &str) {
-        let owned = self.by_owner.get(uid).into_iter().flatten();
-        let version = |key: &ObjectKey| self.objects.get(key).map(|entry| entry.version);
-        let oldest = owned.min_by_key(|(key, _)| version(key));
-        if let Some(key) = oldest.map(|(key, _)| ObjectKey::clone(key)) {
-            self.forget(&key, None);
+    /// Whether an object that has come in is kept; another one may have to go for it. What goes is not gone from the
+    /// cluster: it is believed when it is told of again, and nothing of it is remembered.
+    fn finds_room(&mut self, key: &Arc<ObjectKey>, version: Version, item: &T) -> bool {
+        let Some(room) = item.room() else {
+            return true;
+        };
+        let leaving = self.rooms.admit(room, key, item.owner_uid(), version);
+        let Some(leaving) = leaving else {
+            return true;
+        };
+        if let Some(entry) = self.objects.remove(&leaving) {
+            self.unlink(&leaving, &entry.item);
         }
+        leaving != *key
     }
 
     /// How often something was not believed since this was asked last.
@@ -426,6 +444,7 @@ impl<T: Item> Store<T> {
     }
 
     fn unlink(&mut self, key: &ObjectKey, item: &Arc<T>) {
+        self.rooms.leave(key);
         self.by_uid.remove(item.uid());
         for name in item.mentions() {
             let mentioned = ObjectKey::new(&key.namespace, name);

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::kinds::{
     ClaimEvents, EventItem, Kind, Need, NodeEvents, NodeItem, Nodes, PodEvents, PodItem, Pods,
-    Quotas, TreeItem, Trees, WaitedItem, WorkerItem, Workers, claim, key_of,
+    Quotas, TreeItem, Trees, WaitedItem, WorkerItem, Workers, key_of, within,
 };
-use super::store::{Item, ObjectKey, Source, Store, Touched, Unbelieved, Version};
+use super::store::{ObjectKey, Source, Store, Touched, Unbelieved, Version};
 use super::wire::label;
 use crate::model::changes::words;
 use crate::model::fault::EventView;
@@ -103,31 +103,13 @@ impl Views {
             K::store(self).watched(scope, version);
         }
         let mut item = K::read(wire);
-        if !K::keeps(self, &key, &item) || !self.makes_room::<K>(&key, &item) {
+        if !K::keeps(self, &key, &item) {
             return BTreeSet::new();
         }
-        K::share(self, &mut item);
+        K::place(self, &mut item);
         let touched = K::store(self).put(key, version, item, source);
         self.note_changes::<K>(&touched);
         self.concerned::<K>(&touched)
-    }
-
-    /// Whether one more object may be kept, or a newer version of one that is. The oldest of its owner's goes for it.
-    fn makes_room<K: Kind>(&mut self, key: &ObjectKey, item: &K::Item) -> bool {
-        let Some(room) = K::room(self, item) else {
-            return true;
-        };
-        let store = K::store(self);
-        if store.get(key).is_some() {
-            return true;
-        }
-        if store.len() >= room.in_all {
-            return false;
-        }
-        if store.owned_by(item.owner_uid()).count() >= room.of_one {
-            store.drop_oldest_of(item.owner_uid());
-        }
-        true
     }
 
     /// Takes in the answer to a request of ours: an object that there is. What is not watched is not kept, because
@@ -198,16 +180,13 @@ impl Views {
         homeless.flat_map(|pod| Pods::concerns(self, pod)).collect()
     }
 
-    /// Takes in a complete list, of which is here what is kept. The first one concerns every tree of its scope.
+    /// Takes in a complete list, of which is here what is kept; see [`Listing`]. The first one concerns every tree of its scope.
     pub(super) fn replace<K: Kind>(
         &mut self,
         scope: Option<&str>,
         version: &str,
-        mut listed: Vec<Listed<K::Item>>,
+        listed: Vec<Listed<K::Item>>,
     ) -> BTreeSet<ObjectKey> {
-        for (_, _, item) in &mut listed {
-            K::share(self, item);
-        }
         let touched = K::store(self).replace(scope, Version::parse(version), listed);
         self.forgone.remove(K::NAME, scope);
         if self.loaded.insert(K::NAME, scope) {
@@ -362,7 +341,7 @@ impl Views {
             let claims = pod.spec.claims.iter();
             let of_claims = claims.flat_map(|name| self.events_of_claim(namespace, name));
             let of_node = self.events_of_node(pod);
-            let of_pod = self.pod_events.owned_by(&pod.uid);
+            let of_pod = self.pod_events.owned_by(&within(namespace, &pod.uid));
             let events = of_pod.chain(of_claims).chain(of_node);
             let events: Vec<Arc<EventView>> = events.map(|item| Arc::clone(&item.view)).collect();
             (!events.is_empty()).then(|| (pod.uid.clone(), events))
@@ -378,7 +357,7 @@ impl Views {
     ) -> impl Iterator<Item = &'a Arc<EventItem>> + use<'a> {
         let known = self.claims.get(&ObjectKey::new(namespace, name));
         let uid = known.map(|known| known.uid.as_str());
-        let told = self.claim_events.owned_by(&claim(namespace, name));
+        let told = self.claim_events.owned_by(&within(namespace, name));
         told.filter(move |told| {
             let about = told.view.object.uid.as_str();
             about.is_empty() || uid.is_none_or(|uid| uid == about)

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::super::room::Room;
 use super::super::store::{Item, ObjectKey};
 use crate::api::v1alpha1::TroubleStatus;
 use crate::model::fault::EventView;
@@ -57,8 +58,10 @@ pub(in crate::controller) struct NodeItem {
 #[derive(Debug, PartialEq)]
 pub(in crate::controller) struct EventItem {
     pub(in crate::controller) uid: String,
-    /// What it is found by: the UID of a Pod, or namespace and name of a claim.
+    /// What it is found by: the name of a node, or the namespace of a Pod or claim and its UID or name.
     pub(in crate::controller) about: String,
+    /// The room that it takes.
+    pub(in crate::controller) room: &'static Room,
     pub(in crate::controller) view: Arc<EventView>,
 }
 
@@ -166,7 +169,11 @@ impl Item for EventItem {
     }
 
     fn same(&self, other: &Self) -> bool {
-        self == other
+        (&self.about, &self.view) == (&other.about, &other.view)
+    }
+
+    fn room(&self) -> Option<&'static Room> {
+        Some(self.room)
     }
 }
 

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::controller::kinds::{Claims, ConfigMaps, Quotas};
 
+mod room;
+
 fn tree(name: &str, uid: &str, version: u64) -> Value {
     json!({"metadata": {"name": name, "namespace": "ns", "uid": uid, "resourceVersion": version.to_string()},
         "spec": {"children": []}})
@@ -38,7 +40,9 @@ fn list<K: Kind>(views: &mut Views, scope: Option<&str>, objects: &[Value]) -> B
         .iter()
         .map(|object| listed::<K>(serde_json::from_value(object.clone()).unwrap()))
         .collect();
-    views.replace::<K>(scope, "100", wires)
+    let mut listing = Listing::<K>::default();
+    listing.take(views, wires);
+    views.replace::<K>(scope, "100", listing.objects())
 }
 
 fn put<K: Kind>(views: &mut Views, object: Value) -> BTreeSet<ObjectKey> {
@@ -177,82 +181,6 @@ fn a_claim_that_was_made_again_has_nothing_to_do_with_what_was_told_of_the_earli
     assert_eq!(told(&views).len(), 2, "nobody knows which claim there is");
     put::<Claims>(&mut views, claim("new", 23));
     assert_eq!(told(&views), ["ProvisioningFailed"]);
-}
-
-#[test]
-fn events_of_the_claims_of_strangers_leave_room_for_those_of_pods_of_trees() {
-    let mut views = loaded();
-    let told = |number: u64, claim: &str| {
-        let name = format!("e{number}");
-        let about = ("PersistentVolumeClaim", claim, "uid");
-        event(&name, about, "ProvisioningFailed", 1000 + number)
-    };
-    for number in 0..5100 {
-        put::<ClaimEvents>(&mut views, told(number, &format!("c{number}")));
-    }
-    assert_eq!(views.claim_events.len(), 5000);
-    let mut mounting = pod("p", "uid-w", "a", "Pending", 20);
-    mounting["spec"]["volumes"] =
-        json!([{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]);
-    put::<Pods>(&mut views, mounting.clone());
-    assert_eq!(
-        put::<ClaimEvents>(&mut views, told(5100, "data")),
-        only("a")
-    );
-    assert_eq!(views.claim_events.len(), 5001);
-    let gone = serde_json::from_value(mounting).unwrap();
-    views.remove::<Pods>(&gone, None);
-    assert!(put::<ClaimEvents>(&mut views, told(5101, "data")).is_empty());
-    assert_eq!(views.claim_events.len(), 5001);
-}
-
-#[test]
-fn no_object_can_fill_the_memory_with_what_is_told_of_it() {
-    let mut views = loaded();
-    for number in 0..300 {
-        let name = format!("e{number}");
-        put::<PodEvents>(
-            &mut views,
-            event(&name, ("Pod", "w-p", "uid-p"), "Unhealthy", 10 + number),
-        );
-    }
-    assert_eq!(views.pod_events.len(), 200);
-    let is_there =
-        |views: &Views, name| views.pod_events.get(&ObjectKey::new("ns", name)).is_some();
-    assert!(!is_there(&views, "e99"), "the oldest have gone");
-    assert!(is_there(&views, "e100") && is_there(&views, "e299"));
-    let again = event("e299", ("Pod", "w-p", "uid-p"), "Killing", 1000);
-    put::<PodEvents>(&mut views, again);
-    let snapshot = views.snapshot(&ObjectKey::new("ns", "a")).unwrap();
-    let told = snapshot.events["uid-p"]
-        .iter()
-        .filter(|event| event.reason == "Killing");
-    assert_eq!(
-        told.count(),
-        1,
-        "what is known already may say something new"
-    );
-}
-
-#[test]
-fn of_a_page_of_a_list_is_kept_what_concerns_anybody_and_no_more_than_there_is_room_for() {
-    let views = SharedViews::default();
-    *views.lock() = loaded();
-    let told = |number: u64, about| {
-        let told = event(&format!("e{number}"), about, "Unhealthy", 10 + number);
-        serde_json::from_value(told).unwrap()
-    };
-    let mut listing = Listing::<PodEvents>::default();
-    let pages = [("Pod", "w-p", "uid-p"), ("Pod", "stranger-x", "s")];
-    for (first, about) in (0..).step_by(300).zip(pages) {
-        let page = (first..first + 300).map(|number| told(number, about));
-        listing.add(&views, page.collect());
-    }
-    listing.add(&views, vec![told(900, ("Pod", "w-q", "uid-q"))]);
-    let objects = listing.objects();
-    assert_eq!(objects.len(), 201);
-    views.lock().replace::<PodEvents>(None, "1000", objects);
-    assert_eq!(views.lock().pod_events.len(), 201);
 }
 
 #[test]
