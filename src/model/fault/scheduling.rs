@@ -1,7 +1,7 @@
 //! Pods that no node takes: what the scheduler says about the nodes, and about the volumes on the way.
 //!
-//! Rule: the reason that most nodes share is the class; what the scheduler says about preemption is not
-//! a reason.
+//! Rule: the reason that most nodes share is the class, and nodes that are kept for other Pods count only where no other
+//! node is left; what the scheduler says about preemption is not a reason.
 
 use jiff::Timestamp;
 
@@ -15,7 +15,8 @@ mod overlooked;
 
 family! {
     /// No node has been found for the Pod, so that nothing of it has run. The evidence is the Pod's condition
-    /// `PodScheduled`, whose message counts the nodes by why they do not fit.
+    /// `PodScheduled`, whose message counts the nodes by why they do not fit. What most nodes lack is the class. Nodes that
+    /// are kept for other Pods, by a taint or by what the Pod itself selects, are the class only when no other node is left.
     Scheduling {
         /// No node has enough CPU left for what the Pod requests. The message of `PodScheduled` counts nodes
         /// with `Insufficient cpu`.
@@ -354,8 +355,36 @@ fn of_volumes(message: &str) -> Option<Class> {
     first_match(volume::UNSCHEDULED, message).filter(|class| is_of_claim(*class))
 }
 
+/// What Pods the nodes are meant for that a part of the message speaks of; those for such Pods as this count most.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Meant {
+    /// The cluster's own: nobody expects another Pod there.
+    ControlPlane,
+    /// Other Pods.
+    Others,
+    /// Pods like this.
+    Alike,
+}
+
+impl Meant {
+    fn of(class: Class, part: &str) -> Self {
+        let control_plane = [
+            "node-role.kubernetes.io/control-plane",
+            "node-role.kubernetes.io/master",
+        ];
+        match class {
+            Class::UntoleratedTaint if contains(part, &control_plane) => Self::ControlPlane,
+            Class::UntoleratedTaint | Class::NodeSelectorMismatch | Class::NodeNameMismatch => {
+                Self::Others
+            }
+            _ => Self::Alike,
+        }
+    }
+}
+
 /// The classes in what the scheduler says, the one that most nodes share first; on a tie the one whose rule stands first.
-/// A part without a number speaks about the Pod as a whole and beats them all.
+/// What it says of nodes that are not meant for such a Pod comes last, however many they are. A part without a number
+/// speaks about the Pod as a whole and beats them all.
 fn ranked(message: &str) -> Vec<Class> {
     let said = before_preemption(message);
     if said.starts_with("0/0 nodes are available") {
@@ -365,16 +394,21 @@ fn ranked(message: &str) -> Vec<Class> {
         .split_once("nodes are available:")
         .map_or(said, |(_, reasons)| reasons);
     let rules = || volume::UNSCHEDULED.iter().chain(RULES);
-    let mut nodes: Vec<(Class, u64)> = rules().map(|rule| (rule.0, 0)).collect();
+    let none = (Meant::ControlPlane, 0_u64);
+    let mut nodes: Vec<(Class, (Meant, u64))> = rules().map(|rule| (rule.0, none)).collect();
     for part in reasons.split(", ") {
         let class = first_match(volume::UNSCHEDULED, part).or_else(|| first_match(RULES, part));
-        if let Some((_, count)) = nodes.iter_mut().find(|(one, _)| Some(*one) == class) {
-            *count = count.saturating_add(node_count(part));
+        if let Some((class, weight)) = nodes.iter_mut().find(|(one, _)| Some(*one) == class) {
+            let (meant, count) = *weight;
+            *weight = (
+                meant.max(Meant::of(*class, part)),
+                count.saturating_add(node_count(part)),
+            );
         }
     }
-    nodes.retain(|(_, count)| *count > 0);
+    nodes.retain(|(_, (_, count))| *count > 0);
     // Stable: of equals the first rule comes first.
-    nodes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    nodes.sort_by_key(|(_, weight)| std::cmp::Reverse(*weight));
     if nodes.is_empty() {
         return first_match(NOT_ASKED_FOR, reasons).into_iter().collect();
     }

@@ -262,6 +262,74 @@ fn the_reason_of_most_nodes_is_the_class_and_the_others_contribute() {
     );
 }
 
+/// Of three nodes of the control plane and two that are full, the two that could take the Pod say what it lacks.
+#[test]
+fn nodes_that_are_kept_for_others_count_only_where_no_other_node_is_left() {
+    use Class as C;
+    let control_plane = "node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }";
+    let gpu = "node(s) had untolerated taint {gpu: yes}";
+    let selector = "node(s) didn't match Pod's node affinity/selector";
+    let table = [
+        (
+            format!("3 {control_plane}, 2 Insufficient cpu"),
+            C::InsufficientCpu,
+            vec![C::UntoleratedTaint],
+        ),
+        (
+            "2 Insufficient cpu, 3 node(s) had untolerated taint(s)".to_owned(),
+            C::InsufficientCpu,
+            vec![C::UntoleratedTaint],
+        ),
+        (
+            format!("9 {gpu}, 4 {selector}, 2 Too many pods, 1 Insufficient memory"),
+            C::TooManyPods,
+            vec![
+                C::InsufficientMemory,
+                C::UntoleratedTaint,
+                C::NodeSelectorMismatch,
+            ],
+        ),
+        (
+            format!("3 {control_plane}, 1 node(s) were unschedulable"),
+            C::NodesCordoned,
+            vec![C::UntoleratedTaint],
+        ),
+        (
+            format!("5 {selector}, 1 node(s) didn't match PersistentVolume's node affinity"),
+            C::VolumeNodeAffinityConflict,
+            vec![C::NodeSelectorMismatch],
+        ),
+        // Nothing is left but what is kept for others; nobody means to run on the control plane.
+        (
+            format!("3 {control_plane}, 2 {selector}"),
+            C::NodeSelectorMismatch,
+            vec![C::UntoleratedTaint],
+        ),
+        (
+            format!("3 {control_plane}, 1 {gpu}, 2 {selector}"),
+            C::UntoleratedTaint,
+            vec![C::NodeSelectorMismatch],
+        ),
+        (
+            format!("3 {control_plane}"),
+            C::UntoleratedTaint,
+            Vec::new(),
+        ),
+        // A node that is lost was meant for such a Pod.
+        (
+            "3 node(s) had untolerated taint {node.kubernetes.io/unreachable: }, 2 Insufficient cpu"
+                .to_owned(),
+            C::NodeUnknownConditions,
+            vec![C::InsufficientCpu],
+        ),
+    ];
+    for (text, class, others) in table {
+        let message = format!("0/9 nodes are available: {text}. preemption: none");
+        let fault = pod("p").unschedulable(&message).alone().fault(30);
+        assert_eq!((fault.class, fault.contributing), (class, others), "{text}");
+    }
+}
+
 #[test]
 fn what_is_said_of_the_pod_as_a_whole_beats_what_is_said_of_nodes() {
     let text =
