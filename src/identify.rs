@@ -55,7 +55,7 @@ pub fn identify(source: &str, text: &str, clock: Timestamp) -> Result<Answers, N
         match Document::of(source, value)? {
             Document::Evidence(document) => {
                 warnings.extend(document.warnings(source));
-                subjects.extend(document.subject());
+                subjects.push(document.subject());
             }
             Document::Objects(some) => {
                 has_list = true;

@@ -133,8 +133,8 @@ impl EvidenceDocument {
     }
 
     /// Whom it is about: its Pod, else its claim, else its node, else the first of what is related, else what its Events
-    /// or the refusal name.
-    pub(super) fn subject(&self) -> Option<Subject> {
+    /// or the refusal name. One that names nothing is about a Pod of which nothing is known.
+    pub(super) fn subject(&self) -> Subject {
         let document = &self.0;
         let events = newest(
             list(&document["events"])
@@ -159,31 +159,32 @@ impl EvidenceDocument {
         if let Some(error) = refused {
             let given = pod.as_ref().or_else(|| around.first().copied());
             let named = given.map(reference);
-            let named = named.or_else(|| Some(events.first()?.object.clone()));
+            let named = named.or_else(|| named_first(&events));
             let refusal = refusal(error);
             let object = named.unwrap_or_else(|| pod_of_message(&refusal.message));
-            return Some(Subject {
+            return Subject {
                 object,
                 what: What::Refused(refusal),
                 events,
                 objects: Vec::new(),
-            });
+            };
         }
         if let Some(pod) = pod {
-            return Some(of_pod(&pod, events, &around));
+            return of_pod(&pod, events, &around);
         }
         if let Some(first) = around.first() {
             let rest = &around[1..];
-            return Some(if first["kind"] == "Pod" {
+            return if first["kind"] == "Pod" {
                 of_pod(first, events, rest)
             } else {
                 of_object(first, events, rest)
-            });
+            };
         }
         // Of several objects the Pod: what the others tell is evidence about it.
         let of_pod = events.iter().find(|event| event.object.kind == "Pod");
-        let object = of_pod.or_else(|| events.first())?.object.clone();
-        Some(named_by_events(object, events))
+        let of_pod = of_pod.map(|event| event.object.clone());
+        let named = of_pod.or_else(|| named_first(&events));
+        named_by_events(named.unwrap_or_else(some_pod), events)
     }
 }
 
@@ -263,8 +264,23 @@ fn pod_of_message(message: &str) -> ObjectRef {
         .split_once("pods \"")
         .and_then(|(_, rest)| rest.split_once('"'));
     ObjectRef {
-        kind: "Pod".to_owned(),
         name: name.map_or_else(String::new, |(name, _)| name.to_owned()),
+        ..some_pod()
+    }
+}
+
+/// What the first of these Events names that names anything.
+fn named_first(events: &[Arc<EventView>]) -> Option<ObjectRef> {
+    let mut named = events.iter().map(|event| &event.object);
+    named
+        .find(|object| **object != ObjectRef::default())
+        .cloned()
+}
+
+/// A Pod of which nothing is known.
+fn some_pod() -> ObjectRef {
+    ObjectRef {
+        kind: "Pod".to_owned(),
         ..ObjectRef::default()
     }
 }

@@ -219,10 +219,38 @@ fn what_is_no_kubernetes_is_refused_with_what_was_expected() {
 
 #[test]
 fn a_file_without_an_object_is_refused() {
-    for text in ["", "---\n", "# nothing\n", "pod: null", "events: []"] {
+    for text in ["", "---\n", "# nothing\n"] {
         let refused = identify("file", text, clock()).unwrap_err().to_string();
         assert_eq!(refused, "file: there is no object in it", "{text:?}");
     }
+}
+
+/// It is about some Pod, like each that does not say otherwise.
+#[test]
+fn evidence_that_names_nothing_has_one_answer_which_is_that_no_fault_is_known() {
+    for text in [
+        "events: []",
+        "{\"events\": []}",
+        "pod: null",
+        "pod: {}",
+        "node: null",
+        "related: []",
+        "createError: null",
+        "events: [7, null]",
+        "events: {kind: List, items: []}",
+    ] {
+        let found = identify("file", text, clock()).unwrap();
+        assert_eq!(told(&found.answers), [("Pod", "NoFault")], "{text}");
+        let answer = &found.answers[0];
+        assert_eq!(answer.verdict, None, "{text}");
+        assert_eq!(answer.confidence, "Rest", "nothing is known: {text}");
+        assert!(answer.evidence.is_empty(), "{text}");
+    }
+    let beside = format!("events: []\n---\n{}", crashing("a", 1));
+    assert_eq!(
+        told(&answers(&beside)),
+        [("Pod n/a", "AppExitedNonZero"), ("Pod", "NoFault")]
+    );
 }
 
 #[test]

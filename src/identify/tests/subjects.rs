@@ -107,17 +107,23 @@ fn a_refused_create_may_be_a_status_or_its_text() {
 }
 
 #[test]
-fn a_refused_create_is_about_the_pod_or_else_about_what_events_name() {
-    let text = "exceeded quota: q, requested: pods=1";
+fn a_refused_create_is_about_what_is_given_or_else_about_what_events_or_its_message_name() {
+    let text = "pods \"b\" is forbidden: exceeded quota: q, requested: pods=1";
     let mut document = json!({
-        "pod": {"metadata": {"name": "a", "namespace": "n"}},
-        "events": [event("ReplicaSet", "web", "FailedCreate", text)],
         "createError": text,
+        "events": [event("ReplicaSet", "web", "FailedCreate", text)],
+        "related": [object("Job", "work"), object("ReplicaSet", "other")],
+        "node": node("True"),
+        "pvc": {"metadata": {"name": "data", "namespace": "n"}},
+        "pod": {"metadata": {"name": "a", "namespace": "n"}},
     });
     for (part, object) in [
         ("pod", "Pod n/a"),
+        ("pvc", "PersistentVolumeClaim n/data"),
+        ("node", "Node node-a"),
+        ("related", "Job n/work"),
         ("events", "ReplicaSet n/web"),
-        ("none", "Pod"),
+        ("none", "Pod b"),
     ] {
         assert_eq!(told(&[one(&document)]), [(object, "QuotaExceeded")]);
         document.as_object_mut().unwrap().remove(part);
