@@ -106,7 +106,8 @@ in it, each object is answered for as `coppice identify -f` does. `-o json` prin
 
 ## What it may read
 
-It only reads: the tree, its Workers and Pods, and the Events of the namespace. What you may not read but the tree, it does without, and says so: then
-the proof is what the status of the tree has kept. The exit code is 0 when there is an answer, whatever it is; 2 when there is no such tree or child, or
+It only reads: the tree, its Workers and Pods, the Events of the namespace, and, of Pods that are not ready, their claims and up to 20 of their nodes.
+What you may not read but the tree, and what is too much to read, it does without, and says so: then the proof is what the status of the tree has kept.
+The exit code is 0 when there is an answer, whatever it is; 2 when there is no such tree or child, or
 the file is no Kubernetes; 1 when the cluster cannot be asked.
 ";

@@ -1,8 +1,8 @@
 //! What is read of a cluster: a tree, its Workers and Pods, the Events of its namespace, and the claims and nodes of its Pods.
 //!
-//! Rule: each call ends in time and only reads; what may not be read besides the tree is done without, and said.
+//! Rule: each call ends in time and only reads; what is not read besides the tree, because it may not or is too much, is
+//! done without, and said.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ use kube::core::Request;
 use kube::core::params::{GetParams, ListParams};
 use kube::{Client, Config};
 use serde_json::Value;
+
+use super::needed::{Needed, pods_in};
 
 /// How long one call may take.
 const CALL: Duration = Duration::from_secs(10);
@@ -55,7 +57,15 @@ impl Found {
     /// Takes in what was listed, or says what is gone without.
     fn add(&mut self, pages: anyhow::Result<Vec<Value>>, what: &str, source: &str) {
         match pages {
-            Ok(pages) => self.objects.extend(pages),
+            Ok(pages) => {
+                if pages.last().is_some_and(has_more) {
+                    let most = MOST_PAGES * PAGE as usize;
+                    self.warnings.push(format!(
+                        "goes on without some {what} of {source}: no more than {most} are read"
+                    ));
+                }
+                self.objects.extend(pages);
+            }
             Err(error) => self
                 .warnings
                 .push(format!("goes on without the {what} of {source}: {error:#}")),
@@ -127,12 +137,23 @@ impl Connection {
             let pages = self.list("api/v1", "persistentvolumeclaims", "").await;
             found.add(pages, "claims", &self.source());
         }
-        for name in of_pods.nodes.iter().take(MOST_NODES) {
+        for (read, name) in of_pods.nodes.iter().enumerate() {
+            if read == MOST_NODES {
+                found.warnings.push(format!(
+                    "goes on with {MOST_NODES} of the {} nodes of Pods that are not ready: no more are read",
+                    of_pods.nodes.len()
+                ));
+                break;
+            }
             let request = Request::new("/api/v1/nodes").get(name, &GetParams::default())?;
             match self.call(request).await {
                 Ok(node) => found.objects.push(node),
                 Err(error) => {
-                    let warning = format!("goes on without the node {name}: {error:#}");
+                    let others = match of_pods.nodes.len() - read - 1 {
+                        0 => String::new(),
+                        others => format!(" and {others} more"),
+                    };
+                    let warning = format!("goes on without the node {name}{others}: {error:#}");
                     found.warnings.push(warning);
                     break;
                 }
@@ -189,8 +210,7 @@ impl Connection {
         let mut params = ListParams::default().labels(selector).limit(PAGE);
         while pages.len() < MOST_PAGES {
             let page = self.call(objects.list(&params)?).await?;
-            let next = page["metadata"]["continue"].as_str().unwrap_or_default();
-            let next = next.to_owned();
+            let next = next_of(&page).to_owned();
             pages.push(page);
             if next.is_empty() {
                 break;
@@ -213,45 +233,13 @@ impl Connection {
     }
 }
 
-/// The Pods in what was read.
-fn pods_in(found: &[Value]) -> Vec<&Value> {
-    let lists = found.iter().filter(|list| list["kind"] == "PodList");
-    let items = lists.filter_map(|list| list["items"].as_array());
-    items.flatten().collect()
+/// Where the next page of a list begins; empty after the last one.
+fn next_of(page: &Value) -> &str {
+    page["metadata"]["continue"].as_str().unwrap_or_default()
 }
 
-/// What else can tell why Pods are not well.
-#[derive(Debug, PartialEq, Eq)]
-struct Needed {
-    /// Whether any that is not ready uses a claim.
-    claims: bool,
-    /// The nodes of those that are not ready.
-    nodes: BTreeSet<String>,
-}
-
-impl Needed {
-    fn of(pods: &[&Value]) -> Self {
-        let is_ready = |pod: &&&Value| {
-            let conditions = pod["status"]["conditions"].as_array();
-            let mut conditions = conditions.into_iter().flatten();
-            conditions.any(|one| one["type"] == "Ready" && one["status"] == "True")
-        };
-        let unwell: Vec<&&Value> = pods.iter().filter(|pod| !is_ready(pod)).collect();
-        let volumes = unwell
-            .iter()
-            .filter_map(|pod| pod["spec"]["volumes"].as_array())
-            .flatten();
-        let mut claims = volumes.filter(|volume| {
-            volume["persistentVolumeClaim"].is_object() || volume["ephemeral"].is_object()
-        });
-        let nodes = unwell
-            .iter()
-            .filter_map(|pod| pod["spec"]["nodeName"].as_str());
-        Self {
-            claims: claims.next().is_some(),
-            nodes: nodes.map(ToOwned::to_owned).collect(),
-        }
-    }
+fn has_more(page: &Value) -> bool {
+    !next_of(page).is_empty()
 }
 
 #[cfg(test)]
@@ -357,6 +345,31 @@ mod tests {
         let of = |path: &str| asked.iter().filter(|asked| asked.contains(path)).count();
         assert_eq!(of("/persistentvolumeclaims"), 1);
         assert_eq!([of("/nodes/a"), of("/nodes/b"), of("/nodes/c")], [0, 1, 1]);
+    }
+
+    #[tokio::test]
+    async fn what_is_too_much_to_read_is_said() {
+        let pods: Vec<Value> = (0..25)
+            .map(|number| json!({"spec": {"nodeName": format!("n{number}")}}))
+            .collect();
+        let endless = json!({"kind": "EventList", "metadata": {"continue": "more"}, "items": []});
+        let (connection, asked) = cluster(vec![
+            ("supervisiontrees/shop", 200, json!({})),
+            ("/pods", 200, json!({"kind": "PodList", "items": pods})),
+            ("/events", 200, endless),
+            ("", 200, json!({"kind": "List", "items": []})),
+        ]);
+        let found = connection.read("shop").await.unwrap();
+        assert_eq!(
+            found.warnings,
+            [
+                "goes on without some events of namespace mine: no more than 10000 are read",
+                "goes on with 20 of the 25 nodes of Pods that are not ready: no more are read",
+            ]
+        );
+        let asked = asked.lock().unwrap();
+        let of = |path: &str| asked.iter().filter(|asked| asked.contains(path)).count();
+        assert_eq!((of("/events"), of("/nodes/")), (MOST_PAGES, MOST_NODES));
     }
 
     #[tokio::test]

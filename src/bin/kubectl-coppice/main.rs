@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod cluster;
+mod needed;
 
 use std::fs;
 use std::io::{Read as _, Write as _};
