@@ -131,7 +131,7 @@ const START: &[Rule] = &[
         Class::CgroupFailed,
         &["/sys/fs/cgroup…no space left on device"],
     ),
-    Rule(Class::NodePressure, &["no space left on device"]),
+    Rule(Class::ImageNoSpace, &["no space left on device"]),
     Rule(
         Class::MountTargetConflict,
         &[

@@ -53,7 +53,8 @@ family! {
         /// The runtime could not inspect the image on the node. The container waits with the reason
         /// `ImageInspectError`.
         ImageInspectFailed: Infrastructure, Source, "Read the log of the container runtime on that node, and remove the image there (`crictl rmi`) so that it is pulled again. Worry when several nodes say so.";
-        /// The node has no space for the image. The failed pull says `no space left on device`, and the node
+        /// The node has no space for the image, or for what the runtime writes when it makes a container of it.
+        /// The failed pull, or the container that cannot be made, says `no space left on device`, and the node
         /// often has the condition `DiskPressure`.
         ImageNoSpace: Infrastructure, Source, "Free space on that node, or give it a larger disk for images: its conditions and Events say how far it has come (`kubectl describe node`).";
         /// Pulling the image took too long. The message of the failed pull has `context deadline exceeded` or

@@ -190,6 +190,25 @@ fn taints_that_are_not_named_are_read_from_the_nodes() {
     assert_eq!(mixed.fault(60).class, Class::UntoleratedTaint);
 }
 
+/// Whatever was to be written: it passes on another node, and no class that only explains is the class of a Pod.
+#[test]
+fn a_full_disk_is_a_full_disk_also_where_a_container_is_made_or_mounts() {
+    let mounting = "error mounting \"/dev/x\" to rootfs at \"/x\": no space left on device";
+    let writing =
+        "failed to create containerd container: mkdir /var/lib/x: no space left on device";
+    for text in [mounting, writing] {
+        for reason in ["CreateContainerError", "RunContainerError"] {
+            let waits = pod("p").pending().waiting(reason, text);
+            let fault = waits.alone().fault(60);
+            assert_eq!(fault.class, Class::ImageNoSpace, "{reason}: {text}");
+            assert_eq!(fault.verdict, Verdict::Wait, "another try may find room");
+        }
+    }
+    let cgroup = "mkdir /sys/fs/cgroup/x: no space left on device";
+    let waits = pod("p").pending().waiting("CreateContainerError", cgroup);
+    assert_eq!(waits.alone().fault(60).class, Class::CgroupFailed);
+}
+
 #[test]
 fn what_the_text_names_first_or_where_it_says_it_decides() {
     let waiting = |reason: &str, text: &str| {
@@ -199,8 +218,6 @@ fn what_the_text_names_first_or_where_it_says_it_decides() {
     let text = "secret \"a\" not found: configmap \"x\" not found";
     let class = waiting("CreateContainerConfigError", text);
     assert_eq!(class, Class::SecretMissing);
-    let text = "error mounting \"/dev/x\" to rootfs at \"/x\": no space left on device";
-    assert_eq!(waiting("CreateContainerError", text), Class::NodePressure);
     let text = "pods \"w\" is forbidden: User \"u\" cannot create resource \"pods\" in API group \"\" in the namespace \"exceeded quota: x\"";
     let class = identify_refusal(&refusal(403, "Forbidden", text)).class;
     assert_eq!(class, Class::RbacForbidden);
