@@ -9,7 +9,7 @@ use super::evidence::{EventView, Evidence, ObjectView};
 use super::text::{EventRule, Rule, contains, first_event, join};
 use super::{Class, Confidence, Fault, Proof, configuration};
 
-pub(super) use claim::{being_made, claim, claims, is_untold};
+pub(super) use claim::{being_made, claim, claims, is_untold, waited_for_pod};
 
 mod claim;
 

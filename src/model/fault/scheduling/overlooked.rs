@@ -26,8 +26,12 @@ pub(super) fn judge(evidence: &Evidence<'_>, now: Timestamp) -> Option<Fault> {
         return None;
     }
     // The scheduler has chosen a node, and binds the Pod only when its volumes are there.
-    if let Some(fault) = volume::claims(evidence).or_else(|| volume::being_made(evidence)) {
-        return Some(fault);
+    let until = pod.created.checked_add(PATIENCE).unwrap_or(pod.created);
+    let of_claim = volume::claims(evidence)
+        .or_else(|| volume::being_made(evidence))
+        .or_else(|| volume::waited_for_pod(evidence, until));
+    if of_claim.is_some() {
+        return of_claim;
     }
     let is_told_of = evidence
         .events

@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::model::fault::testing::{PodBuilder, Scene, at, event, object, pod, proof};
-use crate::model::fault::{EventView, identify_object};
+use crate::model::fault::{EventView, Verdict, identify_object};
 use crate::model::pod::PodView;
 
 fn unscheduled(pod: &PodView, now: Timestamp) -> Option<Fault> {
@@ -510,15 +510,34 @@ fn a_volume_that_is_made_for_long_is_told_by_its_claim_and_no_scheduler_is_missi
     );
     let fault = with_claim().told([consumer(), failed]).fault(60);
     assert_eq!(fault.class, Class::ProvisioningFailed);
-    // Nobody has chosen a node for it: that is for a scheduler to do.
-    let fault = with_claim().told([consumer()]).fault(60);
-    assert_eq!(fault.class, Class::SchedulerMissing);
-    assert_eq!(fault.contributing, [Class::WaitForFirstConsumer]);
     let other = of_claim("logs", "Provisioning", MAKING);
     assert_eq!(
         with_claim().told([other]).fault(60).class,
         Class::SchedulerMissing
     );
+}
+
+/// The controller of claims looks at them four times a minute, and says it again as long as no node is chosen.
+#[test]
+fn a_claim_that_waits_for_a_node_shows_a_scheduler_when_it_does_so_no_longer() {
+    let consumer = |seconds| {
+        let text = "waiting for pod p to be scheduled";
+        of_claim("data", "WaitForPodScheduled", text).at(seconds)
+    };
+    let at_first = with_claim().told([consumer(1)]);
+    assert_eq!(at_first.fault(30).class, Class::NoFault);
+    let fault = at_first.fault(60);
+    assert_eq!(
+        (fault.class, fault.verdict, fault.confidence),
+        (Class::PvcUnbound, Verdict::Wait, Confidence::Inferred)
+    );
+    assert_eq!(fault.contributing, [Class::WaitForFirstConsumer]);
+    let still = with_claim().told([consumer(1), consumer(46)]);
+    let fault = still.fault(60);
+    assert_eq!(fault.class, Class::SchedulerMissing);
+    assert_eq!(fault.contributing, [Class::WaitForFirstConsumer]);
+    let of_another = with_claim().told([consumer(1).about("PersistentVolumeClaim", "logs")]);
+    assert_eq!(of_another.fault(60).class, Class::SchedulerMissing);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //!
 //! Rule: a claim that waits for a Pod is not at fault; one for whose Pod a node was chosen has to get its volume.
 
+use jiff::Timestamp;
+
 use super::{CONTEXT, Class, Confidence, Fault, Proof};
 use crate::model::fault::evidence::{EventView, Evidence, ObjectView};
 use crate::model::fault::text::{EventRule, first_event};
@@ -94,6 +96,28 @@ pub(in super::super) fn being_made(evidence: &Evidence<'_>) -> Option<Fault> {
             .proved(Proof::object(claim, SELECTED_NODE, node))
             .proved(Proof::object(claim, "status.phase", &claim.phase)),
     )
+}
+
+/// The claim that was found waiting for the Pod to get a node. The controller says so again and again while that is so:
+/// what it has not said since `until` was over by then, and the claim waits for its volume.
+pub(in super::super) fn waited_for_pod(evidence: &Evidence<'_>, until: Timestamp) -> Option<Fault> {
+    let told = evidence.events_of_claims(&["WaitForPodScheduled"]);
+    let event = told.last()?;
+    let cured = evidence.events_of_claims(MADE);
+    let is_over = cured.iter().any(|made| made.is_after(event));
+    let is_late = event.seen().is_some_and(|seen| seen > until);
+    if is_over || is_late {
+        return None;
+    }
+    let head = format!(
+        "claim {} waited for a node of the Pod, and nothing was told of it since",
+        event.object.name
+    );
+    let fault = Fault::witnessed(Class::PvcUnbound, &head, event);
+    Some(Fault {
+        confidence: Confidence::Inferred,
+        ..fault
+    })
 }
 
 /// The newest Event that says that a volume is being made, unless it has been made since.
