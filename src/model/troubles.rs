@@ -7,7 +7,7 @@ mod blocks;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::conditions::Reason;
-use crate::api::v1alpha1::{BrakeStatus, RefusedStatus, SlotStatus};
+use crate::api::v1alpha1::{BrakeStatus, RefusedStatus};
 
 use super::deaths::evidence;
 use super::engine::{Engine, Mode};
@@ -23,11 +23,12 @@ use super::window::{
     BRAKE_RESET_SECONDS, after, api_time, brake_delay, resets_brake, seconds_between,
 };
 use super::world::Refusal;
-use blocks::{Block, is_block};
+use blocks::{Block, has_told, is_block};
 
 impl Engine<'_> {
     /// Notes the creates that were refused: each is slowed like any uncharged replacement.
     pub(super) fn note_refusals(&mut self) {
+        let mut news: BTreeMap<NodeId, (BTreeSet<i32>, Vec<Block<'_>>)> = BTreeMap::new();
         for refusal in self.world.refusals.clone() {
             let fault = fault::identify_refusal(&refusal);
             let reason = match fault.class {
@@ -42,26 +43,34 @@ impl Engine<'_> {
             else {
                 continue;
             };
-            let news = match refusal.slot {
-                Some(slot) if self.memory.workers.contains_key(&refusal.child) => {
-                    self.refuse_pod(id, slot, &refusal, reason, &fault)
-                }
-                Some(_) => false,
-                None => self.refuse_worker(&refusal, reason, &fault),
+            let block = Block {
+                slot: refusal.slot.unwrap_or(0),
+                pod: None,
+                ruling: Ruling::of_class(&fault),
+                fault,
             };
-            if news {
-                let ruling = Ruling::of_class(&fault);
-                let block = Block {
-                    slot: refusal.slot.unwrap_or(0),
-                    pod: None,
-                    fault,
-                    ruling,
-                };
-                self.tell_block(id, &block, &[]);
+            match refusal.slot {
+                Some(slot) if self.memory.workers.contains_key(&refusal.child) => {
+                    let blocked = self.blocked_slots(id);
+                    let (_, blocks) = news.entry(id).or_insert_with(|| (blocked, Vec::new()));
+                    if self.refuse_pod(id, slot, &refusal, reason, &block.fault) {
+                        blocks.push(block);
+                    }
+                }
+                Some(_) => {}
+                None => {
+                    if self.refuse_worker(&refusal, reason, &block.fault) {
+                        self.tell_block(id, &block, &[]);
+                    }
+                }
             }
+        }
+        for (id, (blocked, blocks)) in news {
+            self.tell_blocks(id, &blocked, blocks);
         }
     }
 
+    /// Says whether it is news of that slot.
     fn refuse_pod(
         &mut self,
         id: NodeId,
@@ -71,14 +80,8 @@ impl Engine<'_> {
         fault: &Fault,
     ) -> bool {
         let child = self.tree.nodes[id].name;
-        let known = |slot: &SlotStatus| {
-            let trouble = slot.trouble.as_ref();
-            trouble.is_some_and(|t| t.reason == reason.as_str())
-        };
-        let slots = self.memory.workers.get(child).map(|worker| &worker.slots);
-        // A name is refused to one replica; everything else to all of them, which is told once.
-        let concerned = |s: &&SlotStatus| s.slot == slot || reason != Reason::NameCollision;
-        let news = !slots.into_iter().flatten().filter(concerned).any(known);
+        let known = self.slot(id, slot).and_then(|slot| slot.trouble.as_ref());
+        let news = !known.is_some_and(|known| has_told(known, reason, fault));
         self.set_trouble(id, slot, reason, Some(fault), &fault.message);
         let memory = self.memory.slot_mut(child, slot);
         let count = memory.brake.as_ref().map_or(0, |b| b.count);

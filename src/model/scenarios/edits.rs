@@ -119,9 +119,9 @@ fn a_child_that_is_enabled_again_while_it_stops_is_not_taken_for_deleted() {
     assert_eq!(lab.told, [""; 0]);
 }
 
-/// A name that somebody else holds is told once for each replica, however often it is tried.
+/// Names that somebody else holds are told once for the worker, however often they are tried.
 #[test]
-fn a_name_that_is_taken_is_told_once() {
+fn names_that_are_taken_are_told_once() {
     let mut lab = Lab::new(&many(2, 1));
     lab.refuse_creates = Some(Refusal {
         child: "a".into(),
@@ -134,7 +134,48 @@ fn a_name_that_is_taken_is_told_once() {
     lab.run(120);
     assert_eq!(lab.state(), "FFT NameCollision", "{}", lab.message());
     let told = lab.events.iter().filter(|e| *e == "ChildNameCollision");
-    assert_eq!(told.count(), 2, "{:?}", lab.told);
+    assert_eq!(told.count(), 1, "{:?}", lab.told);
+}
+
+/// A quota that lets one replica after the other through.
+#[test]
+fn a_refusal_that_goes_from_one_replica_to_the_next_is_told_once() {
+    let mut lab = Lab::new(&many(3, 1));
+    let refuse = |lab: &mut Lab, slot: i32, message: &str| {
+        lab.refuse_creates = Some(Refusal {
+            child: "a".into(),
+            slot: Some(slot),
+            at: lab.now,
+            code: 403,
+            reason: "Forbidden".into(),
+            message: message.into(),
+        });
+    };
+    let full = |slot: i32| {
+        format!(
+            "pods \"t-a-{slot}\" is forbidden: exceeded quota: q, requested: pods=1, used: pods={slot}, limited: pods={slot}"
+        )
+    };
+    refuse(&mut lab, 1, &full(1));
+    lab.run(20);
+    assert_eq!(lab.live("a"), [0]);
+    refuse(&mut lab, 2, &full(2));
+    lab.run(60);
+    assert_eq!(lab.live("a"), [0, 1]);
+    assert_eq!(lab.state(), "TTF WaitingForCapacity", "{}", lab.message());
+    assert_eq!(lab.events, ["ChildQuotaExceeded"], "{:?}", lab.told);
+    // Another cause is news, and the first one is none when it comes back.
+    let denied = "admission webhook \"w\" denied the request: no";
+    for message in [denied, &full(2), denied] {
+        refuse(&mut lab, 2, message);
+        lab.run(400);
+    }
+    assert_eq!(
+        lab.events,
+        ["ChildQuotaExceeded", "ChildWebhookDenied"],
+        "{:?}",
+        lab.told
+    );
 }
 
 /// A hundred replicas that are refused cost as many requests as one, and one Event.

@@ -1,7 +1,7 @@
 //! What keeps Pods from starting, and how that is told.
 //!
-//! Rule: what is wrong with many replicas of a worker is told once, and what goes to and fro between several faults is
-//! told once of each.
+//! Rule: what is wrong with many replicas of a worker is told once, and so is what goes from one replica to the next; what
+//! goes to and fro between several faults is told once of each.
 
 use std::collections::BTreeSet;
 
@@ -19,10 +19,12 @@ use crate::model::policy::Ruling;
 use crate::model::replica::{Life, SlotView};
 use crate::model::supervise::SETTLED_SECONDS;
 use crate::model::tree::{Leaf, NodeId};
-use crate::model::window::{after, api_time};
+use crate::model::window::{after, api_time, seconds_between};
 
 /// How many slots are named in one Event.
 const NAMED_SLOTS: usize = 10;
+/// How long ago a refused create was told for the next one to be the same trouble.
+const TOLD_SECONDS: i64 = 600;
 /// How many classes are remembered as told of one slot.
 const TOLD_CLASSES: usize = 8;
 
@@ -105,12 +107,12 @@ impl Engine<'_> {
     pub(super) fn blocked_slots(&self, id: NodeId) -> BTreeSet<i32> {
         let worker = self.memory.workers.get(self.name(id));
         let slots = worker.into_iter().flat_map(|worker| &worker.slots);
-        let blocked = slots.filter(|slot| slot.trouble.as_ref().is_some_and(is_block));
+        let blocked = slots.filter(|slot| slot.trouble.as_ref().is_some_and(is_told));
         blocked.map(|slot| slot.slot).collect()
     }
 
     /// Tells the news of a worker, whose slots were `blocked` before: each cause once, unless it has been told of another
-    /// slot that still suffers from it.
+    /// slot that still suffers from it, or, of a refused create, lately.
     pub(super) fn tell_blocks(
         &mut self,
         id: NodeId,
@@ -146,7 +148,8 @@ impl Engine<'_> {
         let mut groups: Vec<(Block<'_>, Vec<i32>)> = Vec::new();
         for block in blocks {
             let is_told = causes.contains(&cause(&block.fault))
-                || earlier.contains(block.fault.class.as_str());
+                || earlier.contains(block.fault.class.as_str())
+                || block.pod.is_none() && self.was_told_lately(id, &prefix, &cause(&block.fault));
             let is_same = |(first, _): &&mut (Block<'_>, Vec<i32>)| {
                 first.ruling == block.ruling && cause(&first.fault) == cause(&block.fault)
             };
@@ -162,6 +165,18 @@ impl Engine<'_> {
         for (block, others) in groups {
             self.tell_block(id, &block, &others);
         }
+    }
+
+    /// Whether people were told of that cause a short while ago: where there is room for one replica after the other, the
+    /// refusal goes from one to the next, which is the same trouble.
+    fn was_told_lately(&self, id: NodeId, prefix: &str, (class, text): &(String, String)) -> bool {
+        let child = self.name(id);
+        self.memory.tree.recent_faults.iter().any(|known| {
+            known.child == child
+                && known.class == *class
+                && seconds_between(known.time.0, self.now) <= TOLD_SECONDS
+                && what_is_common(&known.message, prefix) == *text
+        })
     }
 
     /// Tells what keeps a replica from being up, and those others of its worker.
@@ -220,7 +235,7 @@ impl Engine<'_> {
 impl TroubleStatus {
     /// The classes that were told of a slot before it came into this trouble.
     pub(in crate::model) fn told_before(slot: &SlotStatus, class: &str) -> Vec<String> {
-        let Some(known) = slot.trouble.as_ref().filter(|known| is_block(known)) else {
+        let Some(known) = slot.trouble.as_ref().filter(|known| is_told(known)) else {
             return Vec::new();
         };
         let all = known.told.iter().chain([&known.class]);
@@ -234,6 +249,15 @@ impl TroubleStatus {
     }
 }
 
+/// Whether people are told of it once for the worker: what keeps a Pod from starting, or from being made.
+fn is_told(trouble: &TroubleStatus) -> bool {
+    let refused = [Reason::CreateRefused, Reason::NameCollision];
+    is_block(trouble)
+        || refused
+            .iter()
+            .any(|reason| reason.as_str() == trouble.reason)
+}
+
 /// Whether it is something that keeps a Pod from starting.
 pub(super) fn is_block(trouble: &TroubleStatus) -> bool {
     [Reason::Held, Reason::WaitingForCapacity]
@@ -242,7 +266,7 @@ pub(super) fn is_block(trouble: &TroubleStatus) -> bool {
 }
 
 /// Whether that fault of a slot has been told since its trouble began.
-fn has_told(known: &TroubleStatus, reason: Reason, fault: &Fault) -> bool {
+pub(super) fn has_told(known: &TroubleStatus, reason: Reason, fault: &Fault) -> bool {
     let class = fault.class.as_str();
     // What very many slots say is not kept of each, nor has a former version stored it.
     let is_same = known.class.is_empty() || known.class == class;
