@@ -8,6 +8,7 @@ mod classes;
 mod document;
 mod evidence;
 mod fields;
+mod lease;
 mod listed;
 mod pod;
 mod table;

@@ -11,8 +11,8 @@ pub(super) const LONG_ABOUT: &str = "\
 Say what is wrong with objects in a file, how sure that is, what proves it, and what to do. No cluster is needed.
 
 The file, YAML or JSON, holds what `kubectl get -o yaml` prints: objects of any kind, lists of them, and Events, several
-documents if you like. Each Pod is answered for, and each object that has no Pod in the file; Events, nodes, claims and
-owners are evidence. Or it is an evidence document about one object:
+documents if you like. Each Pod is answered for, and each object that has no Pod in the file; Events, nodes and their
+Leases, claims and owners are evidence. Or it is an evidence document about one object:
 
   pod: {...}           the Pod
   events: [...]        its Events, and those of what it refers to

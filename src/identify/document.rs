@@ -10,7 +10,8 @@ use serde_json::Value;
 use super::NotKubernetes;
 use super::answer::Answer;
 use super::evidence::{event, node, object, reference};
-use super::fields::{list, number, some_text, text};
+use super::fields::{list, newest_time, number, some_text, text};
+use super::lease;
 use super::listed::newest;
 use super::pod;
 use crate::model::fault::{
@@ -112,7 +113,7 @@ pub(super) struct Subject {
 
 enum What {
     Pod(Box<PodView>, Option<NodeView>),
-    Object(ObjectView, Vec<PodView>),
+    Object(Box<ObjectView>, Vec<PodView>),
     Refused(Refusal),
 }
 
@@ -135,6 +136,14 @@ impl EvidenceDocument {
     /// Whom it is about: its Pod, else its claim, else its node, else the first of what is related, else what its Events
     /// or the refusal name. One that names nothing is about a Pod of which nothing is known.
     pub(super) fn subject(&self) -> Subject {
+        let mut subject = self.named();
+        let related = list(&self.0["related"]);
+        let has_lease = lease::newest_beside_leases(related.iter()).is_some();
+        subject.hear(newest_time(&self.0).filter(|_| has_lease));
+        subject
+    }
+
+    fn named(&self) -> Subject {
         let document = &self.0;
         let events = newest(
             list(&document["events"])
@@ -217,7 +226,10 @@ pub(super) fn of_object(value: &Value, events: Vec<Arc<EventView>>, around: &[&V
     let pods = around.iter().filter(|other| other["kind"] == "Pod");
     Subject {
         object: reference(value),
-        what: What::Object(object(value), pods.map(|pod| pod::view(pod)).collect()),
+        what: What::Object(
+            Box::new(object(value)),
+            pods.map(|pod| pod::view(pod)).collect(),
+        ),
         events,
         objects: around.iter().map(|value| object(value)).collect(),
     }
@@ -238,7 +250,7 @@ pub(super) fn named_by_events(object: ObjectRef, events: Vec<Arc<EventView>>) ->
     };
     Subject {
         object,
-        what: What::Object(view, Vec::new()),
+        what: What::Object(Box::new(view), Vec::new()),
         events,
         objects: Vec::new(),
     }
@@ -286,6 +298,16 @@ fn some_pod() -> ObjectRef {
 }
 
 impl Subject {
+    /// Takes note of the newest time that is told beside the Leases of nodes.
+    pub(super) fn hear(&mut self, latest: Option<Timestamp>) {
+        if let What::Object(object, _) = &mut self.what {
+            lease::hear(object, latest);
+        }
+        for object in &mut self.objects {
+            lease::hear(object, latest);
+        }
+    }
+
     /// What is wrong with it.
     pub(super) fn answer(&self, now: Timestamp) -> Answer {
         match &self.what {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::fields::{cut, list, number, some_text, text, time};
+use super::lease;
 use crate::model::fault::{ConditionView, EventView, ObjectRef, ObjectView};
 use crate::model::world::NodeView;
 
@@ -96,6 +97,7 @@ pub(super) fn object(object: &Value) -> ObjectView {
             &object["metadata"]["annotations"]["volume.kubernetes.io/selected-node"],
         ),
         rolls: rolls(object),
+        silent_since: lease::renewed(object),
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::document::{Subject, named_by_events, of_object, of_pod};
 use super::evidence::{event, reference};
 use super::fields::{list, some_text};
-use super::pod;
+use super::{lease, pod};
 use crate::model::fault::{EventView, ObjectRef};
 
 /// Most Events that are looked at for one object: the newest. Kubernetes itself sums up what comes more often.
@@ -50,6 +50,10 @@ pub(super) fn subjects(listed: &[Value]) -> Vec<Subject> {
             let events = events.about(&object);
             named_by_events(object, events)
         }));
+    }
+    let latest = lease::newest_beside_leases(listed.iter());
+    for subject in &mut subjects {
+        subject.hear(latest);
     }
     subjects
 }
@@ -92,9 +96,12 @@ impl<'a> Others<'a> {
 
     /// What a Pod belongs to, in the order of the list: where it runs, what it uses, what owns it, and what owns that.
     fn around(&self, pod: &Value) -> Vec<usize> {
-        let node = pod["spec"]["nodeName"].as_str();
-        let nodes = node.map(|node| self.named("Node", node));
-        let mut places: BTreeSet<usize> = nodes.into_iter().flatten().collect();
+        let mut places: BTreeSet<usize> = BTreeSet::new();
+        if let Some(node) = pod["spec"]["nodeName"].as_str() {
+            let leases = self.named("Lease", node);
+            places.extend(leases.filter(|place| lease::is_of_node(self.all[*place])));
+            places.extend(self.named("Node", node));
+        }
         for name in pod::spec(pod).claims {
             let claims = self.named("PersistentVolumeClaim", &name);
             places.extend(claims.filter(|place| is_beside(self.all[*place], pod)));

@@ -15,6 +15,86 @@ fn node(ready: &str) -> Value {
     })
 }
 
+fn lease(name: &str, namespace: &str, renewed: i64) -> Value {
+    json!({
+        "kind": "Lease",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"leaseDurationSeconds": 40, "renewTime": second(renewed)},
+    })
+}
+
+/// The node itself is still said to be Ready.
+#[test]
+fn a_lease_that_is_old_beside_what_else_is_told_shows_that_the_node_is_silent() {
+    let at = |name: &str, renewed| lease(name, "kube-node-lease", renewed);
+    let (own, other) = (at("node-a", 5), at("node-b", 50));
+    let expected = [("Pod n/a", "NodeUnreachable")];
+    let document = json!({"pod": well("a"), "node": node("True"), "related": [own, other]});
+    let answer = one(&document);
+    assert_eq!(told(std::slice::from_ref(&answer)), expected);
+    assert_eq!(
+        (answer.verdict, answer.confidence),
+        (Some("Infrastructure"), "Inferred")
+    );
+    assert_eq!(answer.since, time(5));
+    assert_eq!(answer.evidence[0].object, "Lease kube-node-lease/node-a");
+    assert_eq!(answer.evidence[0].field, "spec.renewTime");
+    let mut items = vec![well("a"), node("True"), own.clone(), other.clone()];
+    assert_eq!(told(&of(&list(&items)))[..1], expected);
+    items.remove(1);
+    assert_eq!(told(&of(&list(&items)))[..1], expected);
+    // It speaks for itself where there is no Pod.
+    let alone = of(&list(&[own.clone(), other]));
+    let object = "Lease kube-node-lease/node-a";
+    assert_eq!(told(&alone)[..1], [(object, "NodeUnreachable")]);
+    // What ended before the node fell silent has another cause.
+    let mut crashed = crashing("a", 1);
+    crashed["status"]["containerStatuses"][0]["lastState"]["terminated"]["finishedAt"] =
+        json!(second(4));
+    let document = json!({"pod": crashed, "related": [own, at("node-b", 50)]});
+    assert_eq!(one(&document).class, "AppExitedNonZero");
+}
+
+#[test]
+fn a_lease_that_nothing_is_newer_than_says_nothing_nor_does_one_that_is_no_node_s() {
+    let slow = {
+        let mut slow = lease("node-a", "kube-node-lease", 5);
+        slow["spec"]["leaseDurationSeconds"] = json!(200);
+        slow
+    };
+    for (what, beside) in [
+        ("alone", vec![lease("node-a", "kube-node-lease", 5)]),
+        (
+            "forty seconds",
+            vec![
+                lease("node-a", "kube-node-lease", 5),
+                lease("node-b", "kube-node-lease", 45),
+            ],
+        ),
+        (
+            "of a leader",
+            vec![
+                lease("node-a", "kube-system", 5),
+                lease("node-b", "kube-node-lease", 50),
+            ],
+        ),
+        (
+            "with more time",
+            vec![slow, lease("node-b", "kube-node-lease", 50)],
+        ),
+        (
+            "of another node",
+            vec![
+                lease("node-c", "kube-node-lease", 5),
+                lease("node-b", "kube-node-lease", 50),
+            ],
+        ),
+    ] {
+        let document = json!({"pod": well("a"), "related": beside});
+        assert_eq!(one(&document).class, "NoFault", "{what}");
+    }
+}
+
 fn owned(mut object: Value, kind: &str, name: &str) -> Value {
     object["metadata"]["ownerReferences"] = json!([{"kind": kind, "name": name}]);
     object

@@ -84,6 +84,8 @@ pub struct ObjectView {
     pub selected_node: Option<String>,
     /// Whether a `StatefulSet` waits for Pods of an older revision than the one that it wants.
     pub rolls: bool,
+    /// When a kubelet renewed the Lease of its node last, if that is long ago.
+    pub silent_since: Option<Timestamp>,
 }
 
 /// A condition of any object.

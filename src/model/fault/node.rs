@@ -19,7 +19,8 @@ family! {
         /// `Ready` is false, and the Pod has an Event `NodeNotReady`.
         NodeNotReady: Infrastructure, Source, "Read the message of the node's condition `Ready` (`kubectl describe node`) and repair what it names. It may pass by itself; if not, drain and replace the node.";
         /// The node does not report. Its condition `Ready` is `Unknown` and it has the taint
-        /// `node.kubernetes.io/unreachable`; its containers may still be running.
+        /// `node.kubernetes.io/unreachable`; its containers may still be running. Its Lease in the namespace
+        /// `kube-node-lease` shows that earlier, by a `renewTime` of more than 40 seconds ago.
         NodeUnreachable: Infrastructure, Cluster, "Look at the machine and its network. If it is off for good, delete the node (`kubectl delete node`), or set the taint `node.kubernetes.io/out-of-service` once it is surely off.";
         /// The node exists as an object, but its kubelet has never reported. Its condition `Ready` is
         /// `Unknown` with the reason `NodeStatusNeverUpdated`.
@@ -208,17 +209,38 @@ pub(super) fn lost(evidence: &Evidence<'_>) -> Option<Fault> {
 
 /// Whether the node was lost before anything in the Pod ended: from then on the status of its containers is old.
 pub(super) fn lost_first(evidence: &Evidence<'_>) -> Option<Fault> {
-    let since = evidence.node?.not_ready_since?;
+    let fault = lost(evidence).or_else(|| silent(evidence))?;
+    let since = fault.at?;
     let has_ended = |pod: &PodView| {
         let ends = pod.judged().filter_map(ContainerView::end);
         ends.into_iter()
             .any(|end| end.finished.is_none_or(|finished| finished <= since))
     };
     let is_known = evidence.pod.node.is_some() && !evidence.pod.is_terminal();
-    if !is_known || has_ended(evidence.pod) {
-        return None;
-    }
-    lost(evidence)
+    (is_known && !has_ended(evidence.pod)).then_some(fault)
+}
+
+/// Whether the kubelet of the Pod's node is silent, which is not told of the node yet.
+fn silent(evidence: &Evidence<'_>) -> Option<Fault> {
+    let node = evidence.pod.node.as_deref()?;
+    let mut objects = evidence.objects.iter();
+    lease(objects.find(|object| object.object.kind == "Lease" && object.object.name == node)?)
+}
+
+/// The Lease of a node whose kubelet is silent.
+pub(super) fn lease(lease: &ObjectView) -> Option<Fault> {
+    let since = lease.silent_since?;
+    let message = format!(
+        "node {} does not report: its kubelet has not renewed its Lease since {since}",
+        lease.object.name
+    );
+    let fault = Fault::new(
+        Class::NodeUnreachable,
+        Confidence::Inferred,
+        &message,
+        Some(since),
+    );
+    Some(fault.proved(Proof::object(lease, "spec.renewTime", &since.to_string())))
 }
 
 /// A Pod whose containers are ready, and which is not, because the node controller has said so of its node. A node that is

@@ -58,6 +58,7 @@ pub(super) fn judge<'a>(
         "PersistentVolumeClaim" => volume::claim(object, &own),
         "VolumeAttachment" => volume::attachment(object),
         "NodeClaim" => scheduling::node_claim(object),
+        "Lease" => node::lease(object),
         _ => rollout::judge(object, &own),
     };
     fault.unwrap_or_else(|| {

@@ -166,7 +166,9 @@ around a Pod, too:
 kubectl get pods,events -o yaml | coppice identify -f -
 ```
 
-A file may hold Events alone; then each object that they name is answered for.
+A file may hold Events alone; then each object that they name is answered for. The Lease of a node (`kubectl get leases -n kube-node-lease`) shows
+that the node is silent before its conditions say so. The operator does not watch Leases: the control plane says the same with the node's condition
+`Ready` some ten seconds later, and acts by it, too.
 
 `coppice faults` lists all classes, `coppice faults OomKilled` explains one.
 
