@@ -38,7 +38,7 @@ soak: ## Run the simulation with as many seeds as wanted (SEEDS=100000, FIRST=20
 fuzz: ## Run random histories on Erlang/OTP and on the engine, and hostile evidence (HISTORIES=100000, FIRST=20000, CASES=1000000)
 	@./e2e/prepare
 	@first=$${FIRST:-20000}; OTP_SEEDS=$$first..$$((first + $${HISTORIES:-100000})) cargo test --locked -p coppice --lib histories_go_as_in_otp -- --nocapture
-	@HOSTILE_CASES=$${CASES:-1000000} cargo test --locked -p coppice --lib whatever_a_file_holds -- --nocapture
+	@HOSTILE_CASES=$${CASES:-1000000} cargo test --locked -p coppice --lib hostile -- --nocapture
 
 mutants: lab ## Change the engine, one thing at a time, and see whether its tests notice (SHARE=0/6)
 	@$(LAB) mutants

@@ -1,4 +1,5 @@
-//! Hostile evidence: whatever a file holds, it is answered, and what is shown of it is short.
+//! Hostile evidence: whatever a file holds, it is answered, and what is shown of it is short. What comes over the wire is
+//! tried in the same way beside its readers.
 //!
 //! Rule: a case is made from a seed, and a failure names it.
 
@@ -17,7 +18,7 @@ const CASES: u64 = 2_000;
 const LONGEST: usize = 512;
 
 /// Words that rules look for, and words that nobody expects.
-const WORDS: &[&str] = &[
+pub(crate) const WORDS: &[&str] = &[
     "",
     "Error",
     "OOMKilled",
@@ -81,7 +82,7 @@ const WORDS: &[&str] = &[
 ];
 
 /// Times at the ends of what there is.
-const TIMES: &[&str] = &[
+pub(crate) const TIMES: &[&str] = &[
     "2026-01-01T00:00:00Z",
     "2026-01-01T00:00:10Z",
     "9999-12-31T23:59:59Z",
@@ -91,7 +92,7 @@ const TIMES: &[&str] = &[
     "no time",
 ];
 
-const NUMBERS: &[i64] = &[
+pub(crate) const NUMBERS: &[i64] = &[
     0,
     1,
     -1,
@@ -182,6 +183,8 @@ const FIELDS: &[&str] = &[
     "note",
     "code",
     "taints",
+    "renewTime",
+    "leaseDurationSeconds",
     "key",
     "effect",
     "attachError",
@@ -252,13 +255,32 @@ fn sound() -> [Value; 3] {
     ]
 }
 
+/// How many cases are tried.
+pub(crate) fn cases() -> u64 {
+    env::var("HOSTILE_CASES").map_or(CASES, |cases| cases.parse().expect("a number"))
+}
+
+/// What a case is drawn with.
+pub(crate) fn dice(seed: u64) -> Dice {
+    Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+}
+
+/// What is shown is short, and on one line.
+pub(crate) fn check_text(seed: u64, text: &str) {
+    assert!(text.len() <= LONGEST, "seed {seed}: too long: {text}");
+    assert!(
+        !text.contains(char::is_control),
+        "seed {seed}: not one line: {text:?}"
+    );
+}
+
 #[test]
 fn whatever_a_file_holds_it_is_answered_in_few_words() {
-    let cases = env::var("HOSTILE_CASES").map_or(CASES, |cases| cases.parse().expect("a number"));
+    let cases = cases();
     let begun = Instant::now();
     let mut slowest = (Duration::ZERO, 0);
     for seed in 1..=cases {
-        let document = document(&mut Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1));
+        let document = document(&mut dice(seed));
         let text = document.to_string();
         let begun = Instant::now();
         check(seed, &text);
@@ -310,11 +332,7 @@ fn check(seed: u64, text: &str) {
     for answer in found.answers {
         let shown = serde_json::to_value(&answer).expect("an answer");
         for text in texts(&shown) {
-            assert!(text.len() <= LONGEST, "seed {seed}: too long: {text}");
-            assert!(
-                !text.contains(char::is_control),
-                "seed {seed}: not one line: {text:?}"
-            );
+            check_text(seed, text);
         }
     }
 }

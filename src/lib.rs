@@ -47,7 +47,8 @@
 //!   [`leader`](runtime::leader), shutdown.
 //! * `pages` (for tests only): files that are made from the code are current.
 //! * `every_class` (for tests only): every class of fault comes out of some evidence.
-//! * `hostile` (for tests only): files that hold anything at all are answered by `identify`, in few words.
+//! * `hostile` (for tests only): files that hold anything at all are answered by `identify`, in few words. What an API
+//!   server could send is tried the same way in `controller/wire`, up to what the engine asks.
 //! * `conformance` (for tests only): the page that says how far all this does what Erlang/OTP does.
 //! * `sim` (for tests only): all of this over an API server in memory, in virtual time, on one thread, with everything
 //!   going wrong that can; and the promises of the design as predicates that are judged at every step.

@@ -51,6 +51,8 @@ macro_rules! addressed {
 }
 
 mod event;
+#[cfg(test)]
+mod hostile;
 mod node;
 mod pod;
 pub(super) mod protobuf;

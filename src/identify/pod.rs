@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::fields::{cut, list, number, some_text, text, time};
 use crate::model::pod::{
-    ContainerSpecView, ContainerState, ContainerView, DeviceView, ImageVolumeView, PodCondition,
-    PodConditionType, PodPhase, PodSpecView, PodView, ProbeView, RareView, RestartPolicy,
-    Termination,
+    ContainerSpecView, ContainerState, ContainerView, DeviceView, ImageVolumeView, MOST_SECONDS,
+    PodCondition, PodConditionType, PodPhase, PodSpecView, PodView, ProbeView, RareView,
+    RestartPolicy, Termination,
 };
 
 /// Most containers of a kind that are looked at. A Pod that somebody wrote has a handful.
@@ -217,7 +217,7 @@ pub(super) fn spec(pod: &Value) -> PodSpecView {
             })
             .collect(),
         grace_seconds: number(&spec["terminationGracePeriodSeconds"])
-            .map(|seconds| seconds.clamp(0, MOST)),
+            .map(|seconds| seconds.clamp(0, MOST_SECONDS)),
     }
 }
 
@@ -231,14 +231,14 @@ fn container_spec(container: &Value) -> ContainerSpecView {
     }
 }
 
-/// Nothing is timed in centuries; the bound keeps sums of hostile numbers small.
-const MOST: i64 = 1_000_000_000;
-
 /// A probe, with the defaults of Kubernetes.
 fn probe(probe: &Value) -> Option<ProbeView> {
     probe.is_object().then(|| {
-        let seconds =
-            |field: &str, default| number(&probe[field]).unwrap_or(default).clamp(0, MOST);
+        let seconds = |field: &str, default| {
+            number(&probe[field])
+                .unwrap_or(default)
+                .clamp(0, MOST_SECONDS)
+        };
         ProbeView {
             initial_delay: seconds("initialDelaySeconds", 0),
             period: seconds("periodSeconds", 10),

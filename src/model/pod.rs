@@ -10,7 +10,7 @@ mod rare;
 mod spec;
 
 pub use rare::{DeviceView, RareView};
-pub use spec::{ContainerSpecView, ImageVolumeView, PodSpecView, ProbeView};
+pub use spec::{ContainerSpecView, ImageVolumeView, MOST_SECONDS, PodSpecView, ProbeView};
 
 /// The facts of one Pod of a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -102,7 +102,7 @@ impl Event {
                 uid: shape.regarding.uid,
                 field: shape.regarding.field_path,
             },
-            reason: shape.reason.unwrap_or_default(),
+            reason: cut(shape.reason.unwrap_or_default(), MESSAGE_LIMIT),
             message: cut(shape.note.unwrap_or_default(), MESSAGE_LIMIT),
             first,
             last: last.or(first),

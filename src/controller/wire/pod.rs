@@ -24,7 +24,7 @@ mod spec;
 use rare::Allocated;
 use spec::{ContainerSpec, ResourceClaim, Volume};
 
-/// The longest text that is kept of a message, in bytes.
+/// The longest text that is kept of a message or a reason, in bytes.
 const MESSAGE_LIMIT: usize = 1024;
 
 /// A Pod as it is watched.
@@ -231,7 +231,11 @@ impl Pod {
             spec,
             rare,
             phase: phase(self.status.phase.as_deref()),
-            reason: self.status.reason.filter(|reason| !reason.is_empty()),
+            reason: self
+                .status
+                .reason
+                .filter(|reason| !reason.is_empty())
+                .map(short),
             message: self
                 .status
                 .message
@@ -299,7 +303,7 @@ impl Condition {
         Some(PodCondition {
             type_: PodConditionType::of(&self.r#type)?,
             is_true: self.status == "True",
-            reason: self.reason.unwrap_or_default(),
+            reason: short(self.reason.unwrap_or_default()),
             message: short(self.message.unwrap_or_default()),
             changed: timestamp(self.last_transition_time),
         })
@@ -332,7 +336,7 @@ impl State {
         }
         let waiting = self.waiting.unwrap_or_default();
         ContainerState::Waiting {
-            reason: waiting.reason.unwrap_or_default(),
+            reason: short(waiting.reason.unwrap_or_default()),
             message: short(waiting.message.unwrap_or_default()),
         }
     }
@@ -343,7 +347,7 @@ impl Terminated {
         Termination {
             exit_code: self.exit_code,
             signal: self.signal.filter(|signal| *signal != 0),
-            reason: self.reason.unwrap_or_default(),
+            reason: short(self.reason.unwrap_or_default()),
             message: short(self.message.unwrap_or_default()),
             started: timestamp(self.started_at),
             finished: timestamp(self.finished_at),

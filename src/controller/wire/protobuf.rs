@@ -214,6 +214,17 @@ pub(in crate::controller) fn enclosed(type_: &str, object: &[u8]) -> Vec<u8> {
     [&length[..], &event].concat()
 }
 
+/// What a watch tells of, as it is written down: what [`written`] was given.
+#[cfg(test)]
+pub(in crate::controller) fn unwrapped(stream: &[u8]) -> Bytes {
+    let length = stream
+        .first_chunk()
+        .map(|length| u32::from_be_bytes(*length));
+    let event = &stream[4..][..length.unwrap() as usize];
+    let event = Event::decode(Bytes::copy_from_slice(event)).unwrap();
+    envelope(event.object.bytes).unwrap().object
+}
+
 /// A bookmark, or an object that says nothing else, as it is written down.
 #[cfg(test)]
 pub(in crate::controller) fn at_version(resource_version: &str) -> Vec<u8> {

@@ -139,6 +139,8 @@ fn numbers_may_be_hostile() {
         hostile["spec"]["terminationGracePeriodSeconds"] = json!(number);
         hostile["metadata"]["deletionGracePeriodSeconds"] = json!(number);
         hostile["status"]["containerStatuses"][0]["restartCount"] = json!(number);
+        let end = &mut hostile["status"]["containerStatuses"][0]["lastState"]["terminated"];
+        end["exitCode"] = json!(number.clamp(i32::MIN.into(), i32::MAX.into()));
         one(&hostile);
         hostile["metadata"]["deletionTimestamp"] = json!(second(50));
         one(&hostile);

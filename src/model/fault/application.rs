@@ -336,7 +336,7 @@ fn signal(end: &Termination) -> Option<i32> {
     let number = end
         .signal
         .filter(|number| *number != 0)
-        .unwrap_or(end.exit_code - 128);
+        .unwrap_or_else(|| end.exit_code.saturating_sub(128));
     signal_name(number).map(|_| number)
 }
 

@@ -2,6 +2,9 @@
 //!
 //! Rule: Pods made from one template share one view of it, so that it costs nothing to keep.
 
+/// The longest time that is kept, in seconds: nothing is timed in centuries, and sums of what anybody may write stay small.
+pub const MOST_SECONDS: i64 = 1_000_000_000;
+
 /// What the spec of a Pod says that may explain a fault.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PodSpecView {
@@ -13,7 +16,7 @@ pub struct PodSpecView {
     pub resource_claims: Vec<String>,
     /// Its volumes whose source is an image.
     pub image_volumes: Vec<ImageVolumeView>,
-    /// `terminationGracePeriodSeconds`; Kubernetes takes 30 when there is none.
+    /// `terminationGracePeriodSeconds`, at most [`MOST_SECONDS`]; Kubernetes takes 30 when there is none.
     pub grace_seconds: Option<i64>,
 }
 

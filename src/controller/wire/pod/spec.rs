@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::super::or_default;
 use super::Spec;
-use crate::model::pod::{ContainerSpecView, ImageVolumeView, PodSpecView, ProbeView};
+use crate::model::pod::{ContainerSpecView, ImageVolumeView, MOST_SECONDS, PodSpecView, ProbeView};
 
 #[derive(Clone, PartialEq, Deserialize, Message)]
 #[serde(rename_all = "camelCase", default)]
@@ -156,7 +156,10 @@ impl Spec {
                 .map(|claim| claim.resource_claim_name.unwrap_or(claim.name))
                 .collect(),
             image_volumes: images.collect(),
-            grace_seconds: self.termination_grace_period_seconds,
+            // Kubernetes takes any number, up to the largest that there is.
+            grace_seconds: self
+                .termination_grace_period_seconds
+                .map(|seconds| seconds.clamp(0, MOST_SECONDS)),
         }
     }
 }

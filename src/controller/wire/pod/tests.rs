@@ -244,3 +244,17 @@ fn long_last_words_are_cut_between_characters() {
 fn the_resource_is_that_of_the_full_type() {
     assert_eq!(Pod::url_path(&(), Some("ns")), "/api/v1/namespaces/ns/pods");
 }
+
+/// Kubernetes takes the largest number that there is for a grace period.
+#[test]
+fn no_number_or_reason_of_a_pod_is_too_large_to_reckon_with_or_to_keep() {
+    let mut pod = crash_looping();
+    pod["spec"]["terminationGracePeriodSeconds"] = json!(i64::MAX);
+    pod["status"]["reason"] = "x".repeat(10_000).into();
+    let view = view(&pod);
+    assert_eq!(
+        view.spec.grace_seconds,
+        Some(crate::model::pod::MOST_SECONDS)
+    );
+    assert_eq!(view.reason.map(|reason| reason.len()), Some(MESSAGE_LIMIT));
+}
