@@ -20,6 +20,8 @@ pub const ARGO_IGNORE_RESTART_POLICY: &str = "argocd.argoproj.io/ignore-restart-
 /// Annotation on Pods: the names of the app and init containers of the template, comma-separated. Only
 /// their ends count; sidecars and containers that admission added are not judged.
 pub const CONTAINERS: &str = "coppice.dev/containers";
+/// Annotation on Pods, by whoever knows: of several that may go when a worker is scaled in, those that cost least go first.
+pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// Finalizer of a tree: its Pods are stopped in order before it goes.
 pub const FINALIZER: &str = "coppice.dev/ordered-stop";
 /// Finalizer that the garbage collector keeps on an object while it orphans its dependents.

@@ -23,6 +23,11 @@ const NOT_READY: &str = "node.kubernetes.io/not-ready";
 /// The taint of a node that does not report.
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 
+/// The label of nodes by which replicas are spread over them.
+const HOSTNAME: &str = "kubernetes.io/hostname";
+/// The label of nodes by which replicas are spread over zones.
+const ZONE: &str = "topology.kubernetes.io/zone";
+
 /// The Worker of a child.
 pub(super) fn worker(tree: &TreeView, child: &str, leaf: &Leaf<'_>) -> Value {
     let mut spec = Map::new();
@@ -84,6 +89,7 @@ pub(super) fn pod(place: &Place<'_>, name: &str) -> Value {
     if let Some(spec) = spec.as_object_mut() {
         spec.insert("restartPolicy".into(), restarts.as_str().into());
         add_tolerations(spec, node_loss);
+        spread(spec, &tree.name, child);
         if let Some(memory) = memory {
             avoid_nodes(spec, memory, place);
         }
@@ -186,6 +192,24 @@ fn add_tolerations(spec: &mut Map<String, Value>, seconds: i32) {
             }));
         }
     }
+}
+
+/// Prefers to put the replicas of a worker on different nodes, and in different zones. A template that says how its Pods are
+/// spread, be it not at all, has its own way.
+fn spread(spec: &mut Map<String, Value>, tree: &str, child: &str) {
+    if spec.contains_key("topologySpreadConstraints") {
+        return;
+    }
+    let apart = |topology: &str| {
+        json!({
+            "maxSkew": 1,
+            "topologyKey": topology,
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": {labels::TREE: tree, labels::CHILD: child}},
+        })
+    };
+    let everywhere = [HOSTNAME, ZONE].map(apart);
+    spec.insert("topologySpreadConstraints".into(), json!(everywhere));
 }
 
 /// Whether the template itself says how long its Pods stay bound to a node that does not report, so that
@@ -364,6 +388,26 @@ mod tests {
                 (json!(not_ready), json!(7))
             ]
         );
+    }
+
+    #[test]
+    fn replicas_are_spread_unless_the_user_said_otherwise() {
+        let topologies = |pod: &str| {
+            let pod = built("", pod, None);
+            let all = pod["spec"]["topologySpreadConstraints"].clone();
+            let all = all.as_array().cloned().unwrap_or_default();
+            let soft = all
+                .iter()
+                .filter(|one| one["whenUnsatisfiable"] == "ScheduleAnyway");
+            soft.map(|one| one["topologyKey"].clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(topologies(POD), [json!(HOSTNAME), json!(ZONE)]);
+        let not_at_all = "{containers: [{name: app, image: one}], topologySpreadConstraints: []}";
+        assert_eq!(topologies(not_at_all), [json!(null); 0]);
+        let own = "{containers: [{name: app, image: one}], topologySpreadConstraints: [\
+            {maxSkew: 1, topologyKey: rack, whenUnsatisfiable: ScheduleAnyway}]}";
+        assert_eq!(topologies(own), [json!("rack")]);
     }
 
     #[test]

@@ -7,6 +7,8 @@ use super::{ContainerView, PodView};
 /// What the statuses of few Pods say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RareView {
+    /// Annotation [`DELETION_COST`](crate::api::labels::DELETION_COST): of several that may go, those that cost least go first.
+    pub deletion_cost: i32,
     /// `nominatedNodeName`: the node on which the scheduler makes room for the Pod, or means to put it.
     pub nominated_node: Option<String>,
     /// Devices of its containers that are not healthy.
@@ -34,6 +36,11 @@ impl RareView {
 }
 
 impl PodView {
+    /// What it costs to delete the Pod, as somebody has written on it; 0 when nobody has.
+    pub fn deletion_cost(&self) -> i32 {
+        self.rare.as_ref().map_or(0, |rare| rare.deletion_cost)
+    }
+
     /// The node on which the scheduler makes room for the Pod, or means to put it.
     pub fn nominated_node(&self) -> Option<&str> {
         self.rare.as_ref()?.nominated_node.as_deref()

@@ -2,17 +2,23 @@
 //!
 //! Rule: the choice follows from what is stored and what is seen, so that every look at the same world makes the same one.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
+
+use jiff::Timestamp;
 
 use super::SlotView;
 use crate::model::memory::Memory;
 use crate::model::pod::PodView;
 use crate::model::tree::Leaf;
 
-/// The slots that a worker of `count` replicas fills. `Stable` ones are the lowest numbers;
-/// `Interchangeable` ones keep the slots there are, drop first those not alive, then not Ready, then not of the present template,
-/// then the highest, and add the lowest free numbers. They come in order, none twice. Returns with them the slots that are dropped and would be kept if their Pods
-/// were alive and Ready.
+/// How willingly a slot is kept, the least first: what its Pod is like, and then what it is.
+type Rank = ([bool; 3], i32, Reverse<Timestamp>, i32);
+
+/// The slots that a worker of `count` replicas fills. `Stable` ones are the lowest numbers; `Interchangeable` ones keep the
+/// slots there are, and add the lowest free numbers. As with a `ReplicaSet`, those go first that are not alive, then those
+/// not Ready, not of the present template, of a lower deletion cost, the newest, and of these the highest. They come in
+/// order, none twice. Returns with them the slots that are dropped and would be kept if their Pods were in a better state.
 pub(super) fn wanted_slots(
     leaf: &Leaf<'_>,
     count: i32,
@@ -33,15 +39,16 @@ pub(super) fn wanted_slots(
     slots.sort_unstable();
     slots.dedup();
     let wanted = usize::try_from(count).unwrap_or(0);
-    let rank = |slot: &i32| {
+    let rank = |slot: &i32| -> Rank {
         let place = views.binary_search_by_key(slot, |view| view.slot);
         let pod = place.ok().and_then(|place| views[place].current);
-        let live = pod.is_some_and(|p| !p.is_deleting() && !p.is_terminal());
-        let running = pod.is_some_and(PodView::runs);
+        let live = pod.filter(|pod| !pod.is_deleting() && !pod.is_terminal());
+        let is = |state: fn(&PodView) -> bool| live.is_some_and(state);
+        let is_current = live.is_some_and(|pod| leaf.is_current(pod));
         (
-            live && running,
-            live && pod.is_some_and(PodView::is_ready),
-            live && pod.is_some_and(|pod| leaf.is_current(pod)),
+            [is(PodView::runs), is(PodView::is_ready), is_current],
+            live.map_or(0, PodView::deletion_cost),
+            Reverse(live.map_or(Timestamp::MAX, |pod| pod.created)),
             -slot,
         )
     };
@@ -53,7 +60,11 @@ pub(super) fn wanted_slots(
         let worst_kept = kept.first().map(rank);
         dropped.extend(worst_first);
         slots.retain(|slot| !dropped.contains(slot));
-        dropped.retain(|slot| worst_kept.is_some_and(|kept| kept < (true, true, true, -slot)));
+        let at_best = |slot: &i32| {
+            let (_, cost, age, number) = rank(slot);
+            ([true; 3], cost, age, number)
+        };
+        dropped.retain(|slot| worst_kept.is_some_and(|kept| kept < at_best(slot)));
     }
     let free: Vec<i32> = (0..=count)
         .filter(|slot| slots.binary_search(slot).is_err())

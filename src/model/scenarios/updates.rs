@@ -4,6 +4,7 @@
 
 use super::{many, supervisor, trace, worker};
 use crate::model::lab::{Behaviour, Lab};
+use crate::model::pod::RareView;
 
 /// The fewest replicas of a child that were up, and the most Pods of it that were live, in so many seconds.
 fn extremes(lab: &mut Lab, child: &str, seconds: i64) -> (usize, usize) {
@@ -228,4 +229,46 @@ fn the_only_replica_of_a_stable_worker_is_replaced_by_itself() {
     assert_eq!(extremes(&mut lab, "a", 20), (0, 1));
     assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
     assert_eq!(lab.world.tree.status.restarts, 0);
+}
+
+/// Those that nobody would miss go first: not Ready, of a former template, cheap, new.
+#[test]
+fn a_scale_in_drops_what_is_missed_least() {
+    let dropped = |prepare: &dyn Fn(&mut Lab)| {
+        let mut lab = four("{minReadySeconds: 600}");
+        prepare(&mut lab);
+        lab.settle();
+        let before = lab.live("a");
+        let replicas = i32::try_from(before.len()).unwrap() - 1;
+        lab.edit_replicas("a", replicas);
+        lab.run(3);
+        let after = lab.live("a");
+        let gone = before.into_iter().filter(|slot| !after.contains(slot));
+        gone.collect::<Vec<_>>()
+    };
+    assert_eq!(dropped(&|_| {}), [3]);
+    assert_eq!(dropped(&|lab| lab.set_ready("a", 1, false)), [1]);
+    let cost = |lab: &mut Lab, slot: i32, deletion_cost: i32| {
+        let rare = RareView {
+            deletion_cost,
+            ..RareView::default()
+        };
+        lab.pod_mut("a", slot).rare = rare.kept();
+    };
+    assert_eq!(dropped(&|lab| cost(lab, 2, -1)), [2]);
+    assert_eq!(
+        dropped(&|lab| {
+            cost(lab, 2, -1);
+            lab.set_ready("a", 0, false);
+        }),
+        [0]
+    );
+    assert_eq!(
+        dropped(&|lab| {
+            lab.delete_by_hand("a", 1);
+            lab.run(20);
+        }),
+        [1],
+        "the newest"
+    );
 }

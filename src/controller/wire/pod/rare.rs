@@ -37,8 +37,8 @@ struct Device {
     health: String,
 }
 
-/// What is kept of it; it is taken out of the status.
-pub(super) fn view(status: &mut Status) -> Option<Box<RareView>> {
+/// What is kept of it and of what it costs to delete the Pod; it is taken out of the status.
+pub(super) fn view(status: &mut Status, deletion_cost: i32) -> Option<Box<RareView>> {
     let containers = &mut status.container_statuses;
     let ill = containers.iter_mut().flat_map(ill_devices);
     let ill_devices = ill.take(MOST_DEVICES).collect();
@@ -47,6 +47,7 @@ pub(super) fn view(status: &mut Status) -> Option<Box<RareView>> {
     let added = added.drain(surplus..);
     let node = status.nominated_node_name.take();
     let rare = RareView {
+        deletion_cost,
         nominated_node: node.filter(|name| !name.is_empty()),
         ill_devices,
         ephemeral_containers: added.map(|container| container.view(false)).collect(),

@@ -68,8 +68,8 @@ impl Facts {
     }
 
     /// Whether a slot goes when there are so many replicas, whatever the state of its Pod. Of an `Interchangeable` worker
-    /// those that are not alive go first, then those that are not Ready, then the highest: so it goes in any case only
-    /// when enough lower ones are up.
+    /// those that are not alive go first, then those that are not Ready or not current, then the newest, then the highest: so
+    /// it goes in any case only when enough older ones are up.
     fn goes_by_number(
         &self,
         server: &Server,
@@ -81,21 +81,31 @@ impl Facts {
         if is_stable(server, pod) {
             return slot_of(pod) >= replicas;
         }
-        let lower = (0..slot_of(pod)).filter(|slot| self.was_slot_up(server, worker, *slot, slack));
-        lower.count() >= usize::try_from(replicas).unwrap_or(0)
+        let age = |pod: &Value| {
+            let created = pod["metadata"]["creationTimestamp"].as_str();
+            (created.unwrap_or_default().to_owned(), slot_of(pod))
+        };
+        let is_older = |other: &Value| age(other) < age(pod);
+        let older = self.slots_up(server, worker, slack, is_older).count();
+        older >= usize::try_from(replicas).unwrap_or(0)
     }
 
-    /// Whether a Pod of a slot, which may be gone by now, is up or was a moment ago.
-    fn was_slot_up(
+    /// The slots of a worker with a Pod that is such a one, and up, or was a moment ago; it may be gone by now.
+    fn slots_up(
         &self,
         server: &Server,
         worker: &Value,
-        slot: i64,
         slack: SignedDuration,
-    ) -> bool {
-        let pods = self.last.get(&(uid_of(worker).to_owned(), slot));
-        let mut pods = pods.into_iter().flatten();
-        pods.any(|pod| self.was_up(server, pod, slack))
+        is_such: impl Fn(&Value) -> bool,
+    ) -> impl Iterator<Item = i64> {
+        let slots = self.last.iter();
+        let of_worker = slots.filter(|((uid, _), _)| uid == uid_of(worker));
+        of_worker
+            .filter(move |(_, pods)| {
+                let mut pods = pods.iter();
+                pods.any(|pod| is_such(pod) && self.was_up(server, pod, slack))
+            })
+            .map(|((_, slot), _)| *slot)
     }
 
     /// Whether a Pod is Ready and not being deleted, or was a moment ago.
@@ -138,7 +148,8 @@ impl Facts {
         (!is_excused).then(|| Arc::clone(dead))
     }
 
-    /// Whether a Pod that is up is taken down for its template while a sibling is not up.
+    /// Whether a Pod that is up is taken down for its template while too few others are up: one may be missing of a `Stable`
+    /// worker, and none of another one, which may have one more.
     pub(in crate::sim::predicates) fn takes_down_too_many(
         &self,
         server: &Server,
@@ -153,17 +164,17 @@ impl Facts {
         if !is_ready(pod) || !outdated || is_or_was(server, tree, worker, slack, goes) {
             return None;
         }
-        let replicas = replicas_of(worker);
-        let finished = finished_slots(tree, worker);
-        (0..replicas)
-            .filter(|slot| *slot != slot_of(pod) && !finished.contains(slot))
-            .find(|slot| !self.was_slot_up(server, worker, *slot, slack))
-            .map(|slot| {
-                format!(
-                    "{}/{} is taken down for its template while {slot} is not up",
-                    child_of(pod),
-                    slot_of(pod)
-                )
-            })
+        let needed = replicas_of(worker) - i64::from(is_stable(server, pod));
+        let mut others: BTreeSet<i64> = finished_slots(tree, worker).into_iter().collect();
+        others.extend(self.slots_up(server, worker, slack, |_| true));
+        others.remove(&slot_of(pod));
+        let is_short = i64::try_from(others.len()).is_ok_and(|up| up < needed);
+        is_short.then(|| {
+            format!(
+                "{}/{} is taken down for its template while only {others:?} are up",
+                child_of(pod),
+                slot_of(pod)
+            )
+        })
     }
 }
