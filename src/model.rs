@@ -28,6 +28,7 @@ mod plan;
 pub mod pod;
 pub mod policy;
 mod reasons;
+mod redundancy;
 mod replica;
 mod report;
 #[cfg(test)]

@@ -12,6 +12,8 @@ pub mod types {
     pub const STALLED: &str = "Stalled";
     /// The spec asks for the tree to be stopped.
     pub const SUSPENDED: &str = "Suspended";
+    /// Two of everything run.
+    pub const REDUNDANT: &str = "Redundant";
 }
 
 /// Declares [`Reason`] with one list of names and meanings, so that code and documentation cannot differ.
@@ -58,6 +60,14 @@ reasons! {
     Suspended,
     /// The tree is not suspended. Only the condition `Suspended` has this reason.
     NotSuspended,
+    /// Nothing is single that is known of. Only the condition `Redundant` has this reason.
+    NothingSingle,
+    /// A worker has one replica. Only the condition `Redundant` has this reason.
+    SingleReplica,
+    /// The replicas of a worker run on one node. Only the condition `Redundant` has this reason.
+    SingleNode,
+    /// The replicas of a worker run in one zone. Only the condition `Redundant` has this reason.
+    SingleZone,
     /// Children are being started for the first time, or after an edit.
     Starting,
     /// A child died and is being restarted.
@@ -118,13 +128,15 @@ mod tests {
              | `{}` | every enabled child has its quorum up |\n\
              | `{}` | Coppice is at work, or waits for something that it expects to happen |\n\
              | `{}` | a person should look |\n\
-             | `{}` | the spec asks for the tree to be stopped |\n\n\
+             | `{}` | the spec asks for the tree to be stopped |\n\
+             | `{}` | every worker that is to run has more than one replica, node and zone, as far as is known; it is information, and never keeps a tree from being Ready |\n\n\
              {REASONS}\n\
              | reason | meaning |\n|---|---|\n",
             types::READY,
             types::RECONCILING,
             types::STALLED,
             types::SUSPENDED,
+            types::REDUNDANT,
         );
         for reason in Reason::ALL {
             writeln!(page, "| `{}` | {} |", reason.as_str(), reason.meaning()).unwrap();
@@ -137,7 +149,7 @@ mod tests {
 
 <!-- Generated: `UPDATE=1 cargo test` writes this page. -->
 
-A `SupervisionTree` has four conditions. All are present from the first look that Coppice takes at the tree,
+A `SupervisionTree` has five conditions. All are present from the first look that Coppice takes at the tree,
 and each says in `observedGeneration` which version of the spec it judges. `Reconciling` and `Stalled` are
 never both True.
 ";

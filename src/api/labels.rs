@@ -20,6 +20,10 @@ pub const ARGO_IGNORE_RESTART_POLICY: &str = "argocd.argoproj.io/ignore-restart-
 /// Annotation on Pods: the names of the app and init containers of the template, comma-separated. Only
 /// their ends count; sidecars and containers that admission added are not judged.
 pub const CONTAINERS: &str = "coppice.dev/containers";
+/// Label on nodes: their host name, by which replicas are spread over nodes.
+pub const HOSTNAME: &str = "kubernetes.io/hostname";
+/// Label on nodes: their zone, by which replicas are spread over zones.
+pub const ZONE: &str = "topology.kubernetes.io/zone";
 /// Annotation on Pods, by whoever knows: of several that may go when a worker is scaled in, those that cost least go first.
 pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// Finalizer of a tree: its Pods are stopped in order before it goes.

@@ -146,5 +146,7 @@ pub(super) fn node(node: &Value) -> NodeView {
         unreachable: bad.is_some_and(|condition| condition["status"] == "Unknown"),
         evicting: has_taint("node.kubernetes.io/unreachable", "NoExecute"),
         out_of_service: has_taint("node.kubernetes.io/out-of-service", ""),
+        // It says nothing of a fault.
+        zone: None,
     }
 }

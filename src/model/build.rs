@@ -23,11 +23,6 @@ const NOT_READY: &str = "node.kubernetes.io/not-ready";
 /// The taint of a node that does not report.
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 
-/// The label of nodes by which replicas are spread over them.
-const HOSTNAME: &str = "kubernetes.io/hostname";
-/// The label of nodes by which replicas are spread over zones.
-const ZONE: &str = "topology.kubernetes.io/zone";
-
 /// The Worker of a child.
 pub(super) fn worker(tree: &TreeView, child: &str, leaf: &Leaf<'_>) -> Value {
     let mut spec = Map::new();
@@ -208,7 +203,7 @@ fn spread(spec: &mut Map<String, Value>, tree: &str, child: &str) {
             "labelSelector": {"matchLabels": {labels::TREE: tree, labels::CHILD: child}},
         })
     };
-    let everywhere = [HOSTNAME, ZONE].map(apart);
+    let everywhere = [labels::HOSTNAME, labels::ZONE].map(apart);
     spec.insert("topologySpreadConstraints".into(), json!(everywhere));
 }
 
@@ -402,7 +397,10 @@ mod tests {
             soft.map(|one| one["topologyKey"].clone())
                 .collect::<Vec<_>>()
         };
-        assert_eq!(topologies(POD), [json!(HOSTNAME), json!(ZONE)]);
+        assert_eq!(
+            topologies(POD),
+            [json!(labels::HOSTNAME), json!(labels::ZONE)]
+        );
         let not_at_all = "{containers: [{name: app, image: one}], topologySpreadConstraints: []}";
         assert_eq!(topologies(not_at_all), [json!(null); 0]);
         let own = "{containers: [{name: app, image: one}], topologySpreadConstraints: [\

@@ -21,6 +21,9 @@ use super::world::World;
 /// Longest message of a condition, in bytes.
 pub(super) const MESSAGE_BYTES: usize = 1024;
 
+/// The status of a condition that nothing is known of.
+const UNKNOWN: &str = "Unknown";
+
 /// The status of a tree whose spec cannot be carried out: nothing else changes.
 pub(super) fn refused(world: &World, error: &SpecError, now: Timestamp) -> SupervisionTreeStatus {
     let mut status = world.tree.status.clone();
@@ -35,6 +38,19 @@ pub(super) fn refused(world: &World, error: &SpecError, now: Timestamp) -> Super
         &mut status,
         world.tree.generation,
         world.tree.spec.suspend,
+        now,
+    );
+    let unknown = (
+        Reason::InvalidSpec,
+        "nothing is judged until the spec is put right".to_owned(),
+    );
+    let generation = world.tree.generation;
+    set_condition(
+        &mut status,
+        types::REDUNDANT,
+        UNKNOWN,
+        unknown,
+        generation,
         now,
     );
     status
@@ -55,6 +71,7 @@ impl Engine<'_> {
         let ready = leaves.iter().all(|(id, up)| *up || !is_wanted(*id)) && !is_stopping;
         let main = main_situation(situations);
         let budget = self.budget();
+        let redundancy = self.redundancy();
         // A crash between the write of a Worker and that of its tree must not lose a death for good.
         let restarts = self
             .memory
@@ -74,6 +91,15 @@ impl Engine<'_> {
             status,
             self.world.tree.generation,
             self.tree.suspended,
+            self.now,
+        );
+        let (redundant, reason, message) = redundancy;
+        set_condition(
+            status,
+            types::REDUNDANT,
+            truth(redundant),
+            (reason, cut(&message, MESSAGE_BYTES)),
+            self.world.tree.generation,
             self.now,
         );
     }
@@ -161,7 +187,7 @@ fn set_conditions(
         (types::STALLED, stalled),
     ] {
         let texts = (main.reason, cut(&main.message, MESSAGE_BYTES));
-        set_condition(status, type_, is_true, texts, generation, now);
+        set_condition(status, type_, truth(is_true), texts, generation, now);
     }
 }
 
@@ -177,18 +203,23 @@ fn set_suspended(
         (Reason::NotSuspended, "`suspend` is false")
     };
     let texts = (texts.0, texts.1.to_owned());
+    let suspended = truth(suspended);
     set_condition(status, types::SUSPENDED, suspended, texts, generation, now);
+}
+
+/// The status of a condition that is known.
+fn truth(is_true: bool) -> &'static str {
+    if is_true { "True" } else { "False" }
 }
 
 fn set_condition(
     status: &mut SupervisionTreeStatus,
     type_: &str,
-    is_true: bool,
+    wanted: &str,
     (reason, message): (Reason, String),
     generation: i64,
     now: Timestamp,
 ) {
-    let wanted = if is_true { "True" } else { "False" };
     let previous = status.conditions.iter().find(|c| c.type_ == type_);
     let since = previous
         .filter(|c| c.status == wanted)

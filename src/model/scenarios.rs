@@ -126,6 +126,7 @@ fn lose(lab: &mut Lab, child: &str, slot: i32) {
         unreachable: true,
         evicting: true,
         out_of_service: false,
+        zone: None,
     };
     let nodes = lab.world.nodes.as_mut().unwrap();
     nodes.insert("node-b".into(), lost);

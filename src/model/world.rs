@@ -117,6 +117,8 @@ pub struct NodeView {
     pub evicting: bool,
     /// Whether the node carries the taint `node.kubernetes.io/out-of-service`.
     pub out_of_service: bool,
+    /// The zone that its label `topology.kubernetes.io/zone` names.
+    pub zone: Option<String>,
 }
 
 /// A create that the API server refused.

@@ -29,10 +29,10 @@ pub struct SupervisionTreeStatus {
     #[schemars(range(min = -1))]
     pub observed_generation: i64,
 
-    /// conditions are Ready, Reconciling, Stalled and Suspended, all present after the first look at the tree.
+    /// conditions are Ready, Reconciling, Stalled, Suspended and Redundant, all present after the first look at the tree.
     /// Ready: every enabled child has its quorum up. Reconciling: Coppice is at work or waits for
     /// something that it expects to happen. Stalled: a person should look. Suspended: the spec asks for the tree to be
-    /// stopped.
+    /// stopped. Redundant: two of everything run; that is information, and never keeps a tree from being Ready.
     #[serde(default)]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".into()]))]

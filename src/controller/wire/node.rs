@@ -7,7 +7,8 @@ use k8s_openapi::api::core::v1::Node as FullNode;
 use prost::bytes::Bytes;
 use prost::{DecodeError, Message};
 
-use super::{Deserialize, Moment, ObjectMeta, Shape, Timestamp, or_default, timestamp};
+use super::{Deserialize, Moment, ObjectMeta, Shape, Timestamp, label, or_default, timestamp};
+use crate::api::labels;
 use crate::model::world::NodeView;
 
 /// The taint by which a person says that a node is off for sure.
@@ -103,6 +104,7 @@ impl Node {
                 .taints
                 .iter()
                 .any(|taint| taint.key == OUT_OF_SERVICE),
+            zone: label(&self.metadata, labels::ZONE).map(str::to_owned),
         }
     }
 }
@@ -143,9 +145,17 @@ mod tests {
                 not_ready_since: None,
                 unreachable: false,
                 evicting: false,
-                out_of_service: false
+                out_of_service: false,
+                zone: None,
             }
         );
+    }
+
+    #[test]
+    fn the_zone_of_a_node_is_that_of_its_label() {
+        let mut labelled = node("True", "2026-01-03T00:00:00Z", &json!([]));
+        labelled["metadata"]["labels"] = json!({"topology.kubernetes.io/zone": "z1"});
+        assert_eq!(view(labelled).zone.as_deref(), Some("z1"));
     }
 
     #[test]

@@ -166,6 +166,7 @@ fn case_55_child_unlink() {
         unreachable: true,
         evicting: true,
         out_of_service: false,
+        zone: None,
     };
     otp.world
         .nodes

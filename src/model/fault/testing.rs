@@ -341,6 +341,7 @@ pub(crate) fn lost_node(since: Timestamp) -> NodeView {
         unreachable: true,
         evicting: true,
         out_of_service: false,
+        zone: None,
     }
 }
 

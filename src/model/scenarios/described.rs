@@ -113,8 +113,14 @@ fn every_situation_is_described_with_its_reason_in_words() {
     untold.retain(|reason| !reasons.contains(reason.as_str()));
     assert_eq!(
         untold,
-        [Reason::NotSuspended],
-        "it is that of another condition"
+        [
+            Reason::NotSuspended,
+            Reason::NothingSingle,
+            Reason::SingleReplica,
+            Reason::SingleNode,
+            Reason::SingleZone
+        ],
+        "they are those of other conditions"
     );
 }
 

@@ -123,6 +123,7 @@ fn silence(lab: &mut Lab, replicas: &[(&str, i32)]) {
         unreachable: true,
         evicting: true,
         out_of_service: false,
+        zone: None,
     };
     let nodes = lab.world.nodes.as_mut().unwrap();
     nodes.insert("node-b".into(), lost);

@@ -110,6 +110,7 @@ impl Cluster {
             unreachable: true,
             evicting: true,
             out_of_service: scene == Scene::NodeOff,
+            zone: None,
         };
         let nodes = self.world.nodes.get_or_insert_default();
         match scene {
