@@ -150,3 +150,43 @@ fn slots_that_go_to_and_fro_between_two_faults_are_told_once_of_each() {
     let classes: Vec<&str> = lab.events.iter().map(String::as_str).collect();
     assert_eq!(classes, ["ChildImageNotFound", "ChildConfigMapMissing"]);
 }
+
+#[test]
+fn a_replica_that_is_restarted_later_is_told_with_its_time() {
+    let mut lab = Lab::new(&many(3, 1));
+    lab.run(10);
+    for _ in 0..2 {
+        lab.kill("a", 0, 1);
+        lab.run(10);
+    }
+    let when: Vec<&str> = lab
+        .told
+        .iter()
+        .filter_map(|told| told.rsplit("; ").next())
+        .collect();
+    assert_eq!(
+        when,
+        [
+            "restarted at once",
+            "restarted at 2027-01-15T08:00:21Z at the latest"
+        ]
+    );
+}
+
+#[test]
+fn a_temporary_supervisor_that_cannot_start_is_told_with_its_end() {
+    let children = [
+        supervisor("web", "", "restart: Temporary, onStartFailure: Fail"),
+        worker("api", "web", ""),
+    ];
+    let mut lab = Lab::new(&format!("children:\n{}", children.concat()));
+    lab.behave("api", Behaviour::Crash(0, 1));
+    lab.run(10);
+    assert_eq!(
+        lab.told,
+        [
+            "Warning ChildAppExitedNonZero: api/0: container app ended with exit code 1 after 1 s; not charged; web has failed to start, and stops what had started",
+            "Warning SupervisorExited: web could not start and has stopped: api: container app ended with exit code 1 after 1 s; not charged; web stays stopped until `retryAt` or an edit of a template",
+        ]
+    );
+}
