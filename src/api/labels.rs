@@ -26,6 +26,8 @@ pub const HOSTNAME: &str = "kubernetes.io/hostname";
 pub const ZONE: &str = "topology.kubernetes.io/zone";
 /// Annotation on Pods, by whoever knows: of several that may go when a worker is scaled in, those that cost least go first.
 pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+/// Annotation on Pods: the `restartAt` of their child that had come when they were made.
+pub const RESTART_AT: &str = "coppice.dev/restart-at";
 /// Finalizer of a tree: its Pods are stopped in order before it goes.
 pub const FINALIZER: &str = "coppice.dev/ordered-stop";
 /// Finalizer that the garbage collector keeps on an object while it orphans its dependents.

@@ -138,8 +138,9 @@ fn rare(status: &Value) -> Option<Box<RareView>> {
             })
         });
     let rare = RareView {
-        // It says nothing of a fault.
+        // What is written on it says nothing of a fault.
         deletion_cost: 0,
+        answers_restart: None,
         nominated_node: some_text(&status["nominatedNodeName"]),
         ill_devices: ill.take(MOST_DEVICES).collect(),
         ephemeral_containers: containers(&status["ephemeralContainerStatuses"], |_| false),

@@ -99,6 +99,9 @@ pub(super) fn pod(place: &Place<'_>, name: &str) -> Value {
     labels.insert(labels::INCARNATION.into(), incarnation.into());
     let mut annotations = template_map(template, "annotations");
     annotations.insert(labels::CONTAINERS.into(), container_names(template).into());
+    if let Some(asked) = leaf.asked_restart(place.now) {
+        annotations.insert(labels::RESTART_AT.into(), asked.to_string().into());
+    }
     if restarts == RestartPolicy::Never && !leaf.completes() {
         annotations.insert(labels::ARGO_IGNORE_RESTART_POLICY.into(), "true".into());
     }

@@ -61,7 +61,7 @@ impl<'a> Engine<'a> {
             .filter_map(|(id, leaf)| {
                 let child = tree.nodes[id].name;
                 let worker = world.workers.get(child)?;
-                let sorted = Replicas::sort(&world.tree.name, child, leaf, worker, &memory);
+                let sorted = Replicas::sort(&world.tree.name, child, leaf, worker, &memory, now);
                 Some((id, sorted))
             })
             .collect();

@@ -49,6 +49,9 @@ reasons! {
     SupervisorShutsDown,
     /// A supervisor that shut itself down has stopped, and is not started again.
     SupervisorFinished,
+    /// Not one replica of a worker may be missing beside the others, so its group is restarted for its changed template, in order
+    /// and without a charge.
+    UpdateRestartsGroup,
     /// Somebody scaled a worker whose `replicas` the tree states: the number is put back.
     ScaleOverridden,
 }

@@ -80,6 +80,7 @@ impl<'a> Replicas<'a> {
         leaf: &Leaf<'_>,
         worker: &'a WorkerView,
         memory: &Memory,
+        now: Timestamp,
     ) -> Self {
         let mut replicas = Self::default();
         let incarnation = memory.incarnation(child);
@@ -122,7 +123,7 @@ impl<'a> Replicas<'a> {
         let surge = memory.workers.get(child).map_or(0, |worker| worker.surge);
         let surge = i32::try_from(surge).unwrap_or(0);
         let count = leaf.settings.replicas.unwrap_or(worker.replicas) + surge;
-        let (wanted, dropped_for_state) = wanted_slots(leaf, count, child, &views, memory);
+        let (wanted, dropped_for_state) = wanted_slots(leaf, count, child, &views, memory, now);
         replicas.dropped_for_state = dropped_for_state;
         let mut wanted = wanted.into_iter().peekable();
         for view in views {
@@ -305,7 +306,7 @@ mod tests {
             let worker = world.workers.get_mut("a").unwrap();
             worker.pods = pods.map(|pod| Arc::new(pod.clone())).to_vec();
             let memory = Memory::load(&world);
-            let sorted = Replicas::sort("t", "a", leaf, &world.workers["a"], &memory);
+            let sorted = Replicas::sort("t", "a", leaf, &world.workers["a"], &memory, lab.now);
             let current = sorted.wanted[0].current.unwrap();
             assert_eq!(current.uid, "next");
         }

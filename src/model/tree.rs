@@ -111,9 +111,16 @@ impl Leaf<'_> {
         })
     }
 
-    /// Whether a Pod is of the present template, and not older than `restartAt` asks for.
-    pub fn is_current(&self, pod: &PodView) -> bool {
-        pod.revision == self.revision && self.restart_at.is_none_or(|asked| pod.created >= asked)
+    /// `restartAt`, if that time has come.
+    pub fn asked_restart(&self, now: Timestamp) -> Option<Timestamp> {
+        self.restart_at.filter(|asked| *asked <= now)
+    }
+
+    /// Whether a Pod is of the present template, and not older than `restartAt` asks for. The clock of the API server, which
+    /// says when the Pod was made, may be behind ours: a Pod that was made for that `restartAt` says so.
+    pub fn is_current(&self, pod: &PodView, now: Timestamp) -> bool {
+        let is_fresh = |asked| pod.created >= asked || pod.answers_restart() >= Some(asked);
+        pod.revision == self.revision && self.asked_restart(now).is_none_or(is_fresh)
     }
 
     /// Whether its replicas are to give way to a changed template all at once: it says that not one may be missing and none be

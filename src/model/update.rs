@@ -5,11 +5,16 @@
 
 use std::cmp::Reverse;
 
+use super::decision::Notice;
 use super::engine::{Engine, Mode};
+use super::outcome::{Cost, Next};
+use super::pod::PodView;
+use super::reasons::EventReason;
 use super::replica::{Life, SlotView};
+use super::situations::is_outdated;
 use super::tree::{Leaf, NodeId};
-use super::window::{after, seconds_between};
-use crate::api::v1alpha1::Strategy;
+use super::window::after;
+use crate::api::v1alpha1::{Restart, Strategy};
 
 /// How far an update may go at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,13 +27,16 @@ pub(super) struct Bounds {
     pub surge: usize,
 }
 
-/// A wanted slot, as an update sees it.
+/// A wanted slot, as an update sees it. What has finished is as good as any.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
     /// Its number.
     pub slot: i32,
     /// Whether its Pod is to be replaced.
     pub outdated: bool,
+    /// Whether it is alive.
+    pub alive: bool,
     /// Whether it is up.
     pub up: bool,
     /// Whether it is up, and has been for as long as the worker asks for.
@@ -48,29 +56,38 @@ pub(super) struct Step {
 /// wanted.
 fn step(candidates: &[Candidate], surge: usize, bounds: Bounds) -> Step {
     let is_old = |candidate: &&Candidate| candidate.outdated;
-    let (old_up, old_down): (Vec<&Candidate>, Vec<&Candidate>) =
-        candidates.iter().filter(is_old).partition(|one| one.up);
-    // What is down already costs nothing.
-    let mut replaced: Vec<i32> = old_down.iter().map(|one| one.slot).collect();
-    if old_up.is_empty() {
+    let (mut old_alive, old_dead): (Vec<&Candidate>, Vec<&Candidate>) =
+        candidates.iter().filter(is_old).partition(|one| one.alive);
+    // What is not alive costs nothing.
+    let mut replaced: Vec<i32> = old_dead.iter().map(|one| one.slot).collect();
+    if old_alive.is_empty() {
         return Step { replaced, surge: 0 };
     }
-    let fresh = candidates.len() - old_up.len();
-    let is_fresh_one = |one: &&Candidate| !one.outdated && one.available;
+    let count = |is: fn(&Candidate) -> bool| candidates.iter().filter(|one| is(one)).count();
+    let fresh = candidates.len() - old_alive.len();
     if fresh >= bounds.replicas {
         // The last ones go when all that take their place have come.
-        let arrived = candidates.iter().filter(is_fresh_one).count();
-        let surge = if arrived >= bounds.replicas { 0 } else { surge };
+        let have_come = count(|one| !one.outdated && one.available) >= bounds.replicas;
+        let surge = if have_come { 0 } else { surge };
         return Step { replaced, surge };
     }
-    let available = candidates.iter().filter(|one| one.available).count();
     let needed = bounds.replicas.saturating_sub(bounds.unavailable);
-    let may_go = available.saturating_sub(needed);
-    let missing = bounds.replicas - fresh;
-    let next = old_up.iter().filter(|one| one.available);
-    replaced.extend(next.map(|one| one.slot).take(may_go.min(missing)));
+    let mut may_end = count(|one| one.alive).saturating_sub(needed);
+    let mut may_go = count(|one| one.available).saturating_sub(needed);
+    let mut missing = bounds.replicas - fresh;
+    // Those that are not Ready go first. They are alive all the same, and may be up again in a moment.
+    old_alive.sort_by_key(|one| one.up);
+    for one in old_alive {
+        let goes = missing > 0 && may_end > 0 && (!one.up || (one.available && may_go > 0));
+        if goes {
+            replaced.push(one.slot);
+            missing -= 1;
+            may_end -= 1;
+            may_go -= usize::from(one.up);
+        }
+    }
     // Never less than now: what has begun is not taken back before it has replaced something.
-    let surge = surge.max(bounds.surge.min(missing));
+    let surge = surge.max(bounds.surge.min(bounds.replicas - fresh));
     Step { replaced, surge }
 }
 
@@ -85,22 +102,27 @@ impl Engine<'_> {
             let lives = self.lives(id);
             let candidates = self.candidates(leaf, &lives);
             let bounds = self.bounds(id, leaf);
-            let is_stuck = bounds.unavailable == 0 && bounds.surge == 0;
-            if is_stuck && candidates.iter().any(|one| one.outdated && one.up) {
-                self.restart_for_update(id);
-                continue;
-            }
             let name = self.tree.nodes[id].name;
-            let surge = self.surge(name);
-            let step = step(&candidates, surge, bounds);
-            if step.surge != surge
+            let stored = self.surge(name);
+            // An edit may have made the bound narrower.
+            let mut next = step(&candidates, stored.min(bounds.surge), bounds);
+            let is_old = |one: &&Candidate| one.outdated;
+            if bounds.unavailable == 0
+                && bounds.surge == 0
+                && candidates.iter().filter(is_old).any(|one| one.alive)
+            {
+                let edited = |(view, _): &(SlotView<'_>, Life)| is_outdated(view, leaf);
+                self.restart_for_update(id, lives.iter().any(edited));
+                next.surge = 0;
+            }
+            if next.surge != stored
                 && let Some(worker) = self.memory.workers.get_mut(name)
             {
-                worker.surge = i64::try_from(step.surge).unwrap_or(i64::MAX);
+                worker.surge = i64::try_from(next.surge).unwrap_or(i64::MAX);
                 self.memory.intend_worker(name);
                 self.sort_again(id, leaf);
             }
-            self.updates.insert(id, step.replaced);
+            self.updates.insert(id, next.replaced);
         }
     }
 
@@ -110,33 +132,28 @@ impl Engine<'_> {
         worker.map_or(0, |worker| usize::try_from(worker.surge).unwrap_or(0))
     }
 
-    /// The replicas of a worker that have not finished, in the order in which they are to be replaced.
+    /// The replicas of a worker, in the order in which they are to be replaced.
     fn candidates(&mut self, leaf: &Leaf<'_>, lives: &[(SlotView<'_>, Life)]) -> Vec<Candidate> {
-        // Until then, what is older than `restartAt` is not too old.
-        let is_due = leaf.restart_at.is_none_or(|asked| asked <= self.now);
         if let Some(asked) = leaf.restart_at {
             self.wake(asked);
         }
         let min_ready = i64::from(leaf.settings.update.min_ready_seconds);
         let mut candidates = Vec::with_capacity(lives.len());
-        for (view, life) in lives.iter().filter(|(_, life)| !life.finished) {
-            let outdated = view.current.is_some_and(|pod| {
-                let is_old = pod.revision != leaf.revision || (is_due && !leaf.is_current(pod));
-                is_old && !pod.is_deleting()
-            });
-            let since = life.alive_since.filter(|_| life.up);
-            let available = since.is_some_and(|since| {
-                let is_young = seconds_between(since, self.now) < min_ready;
-                if is_young {
-                    self.wake(after(since, min_ready));
-                }
-                !is_young
-            });
+        for (view, life) in lives {
+            let is_old = |pod: &PodView| !leaf.is_current(pod, self.now) && !pod.is_deleting();
+            let outdated = !life.finished && view.current.is_some_and(is_old);
+            let since = life.alive_since.filter(|_| life.up && !life.finished);
+            let ready_at = since.map(|since| after(since, min_ready));
+            let is_young = ready_at.is_some_and(|time| time > self.now);
+            if let Some(time) = ready_at {
+                self.wake(time);
+            }
             candidates.push(Candidate {
                 slot: view.slot,
                 outdated,
-                up: life.up,
-                available,
+                alive: life.finished || life.alive,
+                up: life.finished || life.up,
+                available: life.finished || (life.up && !is_young),
             });
         }
         if leaf.is_stable() {
@@ -164,8 +181,9 @@ impl Engine<'_> {
             unavailable = unavailable.max(1);
         }
         unavailable = unavailable.min(replicas.saturating_sub(self.quorum(id, leaf)));
-        if surge == 0 && self.tree.parent_policy(id).strategy == Strategy::OneForOne {
-            // It is nobody's group.
+        let is_alone = self.tree.parent_policy(id).strategy == Strategy::OneForOne;
+        if surge == 0 && (is_alone || leaf.settings.restart == Restart::Temporary) {
+            // It is nobody's group, or would not be started again with its group.
             unavailable = unavailable.max(1);
         }
         Bounds {
@@ -175,13 +193,32 @@ impl Engine<'_> {
         }
     }
 
-    /// The group of a worker is restarted for its new template, because no replica of it may be missing beside the others.
-    fn restart_for_update(&mut self, id: NodeId) {
+    /// The group of a worker is restarted for its new template, or because `restartAt` asks for it, as no replica of it may be
+    /// missing beside the others.
+    fn restart_for_update(&mut self, id: NodeId, edited: bool) {
         let parent = self.tree.nodes[id].parent;
-        if self.operation_of(parent).is_none() && self.mode(id) == Mode::Up {
-            let why = format!("the template of {} was changed", self.name(id));
-            self.restart_group(id, &why);
+        if self.operation_of(parent).is_some() || self.mode(id) != Mode::Up {
+            return;
         }
+        let name = self.name(id);
+        let why = if edited {
+            "its template was changed"
+        } else {
+            "`restartAt` asks for it"
+        };
+        let Some(siblings) = self.restart_group(id, &format!("{name}: {why}")) else {
+            return;
+        };
+        self.notices.push(Notice {
+            reason: EventReason::UpdateRestartsGroup.as_str().to_owned(),
+            action: "Restart",
+            child: name.to_owned(),
+            what: "is restarted with its group, because not one replica of it may be missing beside the others".to_owned(),
+            why: why.to_owned(),
+            cost: Some(Cost::Free),
+            next: Some(Next::Regrouped { siblings, at: None }),
+            ..Notice::default()
+        });
     }
 }
 
@@ -189,13 +226,14 @@ impl Engine<'_> {
 mod tests {
     use super::*;
 
-    /// Replicas as letters: `o` and `n` are of the former and of the present template and available, `O` and `N` are down,
-    /// `w` is of the present one and up for too short a time, `v` of the former one.
+    /// Replicas as letters: `o` and `n` are of the former and of the present template and available, `O` and `N` are not alive,
+    /// `w` is of the present one and up for too short a time, `v` of the former one, `u` of the former one, alive and not up.
     fn candidates(letters: &str) -> Vec<Candidate> {
         let read = |(slot, letter): (usize, char)| Candidate {
             slot: i32::try_from(slot).unwrap(),
-            outdated: matches!(letter, 'o' | 'O' | 'v'),
-            up: !letter.is_uppercase(),
+            outdated: matches!(letter, 'o' | 'O' | 'v' | 'u'),
+            alive: !letter.is_uppercase(),
+            up: !letter.is_uppercase() && letter != 'u',
             available: matches!(letter, 'o' | 'n'),
         };
         letters.chars().enumerate().map(read).collect()
@@ -207,7 +245,7 @@ mod tests {
     #[test]
     fn the_next_step_keeps_the_bounds() {
         #[rustfmt::skip]
-        let table: [Row; 21] = [
+        let table: [Row; 26] = [
             ("nnn",  0, [3, 0, 1], &[],        0), // nothing is to be done
             ("nnnn", 1, [3, 0, 1], &[],        0), // all have come
             ("ooo",  0, [3, 0, 1], &[],        1), // one is added first
@@ -229,6 +267,11 @@ mod tests {
             ("ooNN", 2, [2, 0, 2], &[],        2), // both have their successors, which have not come
             ("ooNn", 2, [2, 0, 2], &[],        2), // both go when both have come
             ("oonn", 2, [2, 0, 2], &[],        0),
+            ("uuu",  0, [3, 0, 1], &[],        1), // they may be Ready again in a moment
+            ("uuuN", 1, [3, 0, 1], &[],        1),
+            ("uuun", 1, [3, 0, 1], &[0],       1), // one that is up is worth more than one that is not
+            ("ouo",  0, [3, 1, 0], &[1],       0), // what is not Ready goes first
+            ("ouu",  0, [3, 1, 0], &[1],       0), // one after another
         ];
         for (letters, surge, [replicas, unavailable, more], replaced, then) in table {
             let bounds = Bounds {

@@ -11,7 +11,8 @@ use super::scene::Scene;
 use crate::api::labels;
 use crate::model::kubelet::{back_off_seconds, end_container, plain_end, set_condition};
 use crate::model::pod::{
-    ContainerState, ContainerView, PodConditionType, PodPhase, PodView, RestartPolicy, Termination,
+    ContainerState, ContainerView, PodConditionType, PodPhase, PodView, RareView, RestartPolicy,
+    Termination,
 };
 use crate::model::window::after;
 
@@ -173,7 +174,7 @@ pub(super) fn created(
         containers: containers(&body["spec"]["containers"]),
         init_containers: Vec::new(),
         spec: Arc::default(),
-        rare: None,
+        rare: RareView::written(body),
     }
 }
 

@@ -204,7 +204,7 @@ impl Pod {
         let judged = Judged::of(&self.metadata);
         let name = self.metadata.name.as_deref().unwrap_or_default();
         let spec = Arc::new(self.spec.view(name));
-        let rare = rare::view(&mut self.status, deletion_cost(&self.metadata));
+        let rare = rare::view(&self.metadata, &mut self.status);
         let meta = self.metadata;
         PodView {
             owner_uid: controller_of(&meta).map_or_else(String::new, |owner| owner.uid.clone()),
@@ -267,19 +267,6 @@ impl Pod {
                 .collect(),
         }
     }
-}
-
-/// The cost of a deletion, as the `ReplicaSet` controller reads it: a number that is not in its shortest form is none.
-fn deletion_cost(metadata: &ObjectMeta) -> i32 {
-    let annotations = metadata.annotations.as_ref();
-    let stated = annotations.and_then(|all| all.get(labels::DELETION_COST));
-    let cost = stated.and_then(|stated| {
-        stated
-            .parse()
-            .ok()
-            .filter(|cost: &i32| cost.to_string() == *stated)
-    });
-    cost.unwrap_or(0)
 }
 
 /// Which containers are judged: those that our annotation lists. When it is missing: all app containers, and no

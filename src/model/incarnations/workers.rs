@@ -211,7 +211,14 @@ impl Engine<'_> {
     pub(in crate::model) fn sort_again(&mut self, id: NodeId, leaf: &Leaf<'_>) {
         let child = self.name(id);
         if let Some(worker) = self.world.workers.get(child) {
-            let sorted = Replicas::sort(&self.world.tree.name, child, leaf, worker, &self.memory);
+            let sorted = Replicas::sort(
+                &self.world.tree.name,
+                child,
+                leaf,
+                worker,
+                &self.memory,
+                self.now,
+            );
             self.replicas.insert(id, sorted);
         }
     }

@@ -11,7 +11,8 @@ use crate::api::labels;
 use crate::api::v1alpha1::WorkerStatus;
 use crate::model::decision::Write;
 use crate::model::pod::{
-    ContainerState, ContainerView, PodCondition, PodConditionType, PodPhase, PodView, RestartPolicy,
+    ContainerState, ContainerView, PodCondition, PodConditionType, PodPhase, PodView, RareView,
+    RestartPolicy,
 };
 use crate::model::window::after;
 use crate::model::world::{Refusal, WorkerView};
@@ -172,7 +173,7 @@ impl Lab {
             }],
             init_containers: Vec::new(),
             spec: Arc::default(),
-            rare: None,
+            rare: RareView::written(body),
         }));
     }
 

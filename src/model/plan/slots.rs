@@ -74,9 +74,11 @@ impl Engine<'_> {
         }
         if update {
             self.retire(id, view.slot, pod);
+            // Where its state decided, it must still be so.
+            let version = (!life.up).then(|| pod.resource_version.clone());
             writes.push(delete(
                 pod,
-                None,
+                version,
                 "its template was changed, or `restartAt` asks for it",
             ));
             return !stable;

@@ -1,14 +1,20 @@
-//! What the statuses of few Pods say.
+//! What few Pods say: their statuses, and what is written on them.
 //!
 //! Rule: it is kept apart, so that a Pod that says nothing of the kind costs one word for it.
 
-use super::{ContainerView, PodView};
+use jiff::Timestamp;
+use serde_json::Value;
 
-/// What the statuses of few Pods say.
+use super::{ContainerView, PodView};
+use crate::api::labels;
+
+/// What few Pods say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RareView {
-    /// Annotation [`DELETION_COST`](crate::api::labels::DELETION_COST): of several that may go, those that cost least go first.
+    /// Annotation [`DELETION_COST`](labels::DELETION_COST): of several that may go, those that cost least go first.
     pub deletion_cost: i32,
+    /// Annotation [`RESTART_AT`](labels::RESTART_AT): the `restartAt` that the Pod was made for, or after.
+    pub answers_restart: Option<Timestamp>,
     /// `nominatedNodeName`: the node on which the scheduler makes room for the Pod, or means to put it.
     pub nominated_node: Option<String>,
     /// Devices of its containers that are not healthy.
@@ -29,6 +35,17 @@ pub struct DeviceView {
 }
 
 impl RareView {
+    /// What we write on a Pod ourselves when it is made.
+    pub fn written(body: &Value) -> Option<Box<Self>> {
+        let annotations = &body["metadata"]["annotations"];
+        let answers_restart = annotations[labels::RESTART_AT].as_str();
+        let view = Self {
+            answers_restart: answers_restart.and_then(|stated| stated.parse().ok()),
+            ..Self::default()
+        };
+        view.kept()
+    }
+
     /// The view as a Pod keeps it: nothing when it says nothing.
     pub fn kept(self) -> Option<Box<Self>> {
         (self != Self::default()).then(|| Box::new(self))
@@ -39,6 +56,11 @@ impl PodView {
     /// What it costs to delete the Pod, as somebody has written on it; 0 when nobody has.
     pub fn deletion_cost(&self) -> i32 {
         self.rare.as_ref().map_or(0, |rare| rare.deletion_cost)
+    }
+
+    /// The `restartAt` of its child that the Pod was made for, or after.
+    pub fn answers_restart(&self) -> Option<Timestamp> {
+        self.rare.as_ref()?.answers_restart
     }
 
     /// The node on which the scheduler makes room for the Pod, or means to put it.

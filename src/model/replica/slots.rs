@@ -16,8 +16,8 @@ use crate::model::tree::Leaf;
 type Rank = ([bool; 3], i32, Reverse<Timestamp>, i32);
 
 /// The slots that a worker of `count` replicas fills. `Stable` ones are the lowest numbers; `Interchangeable` ones keep the
-/// slots there are, and add the lowest free numbers. As with a `ReplicaSet`, those go first that are not alive, then those
-/// not Ready, not of the present template, of a lower deletion cost, the newest, and of these the highest. They come in
+/// slots there are, and add the lowest free numbers. As with a `ReplicaSet`, those go first that are not alive (finished
+/// counts), then those not Ready, not of the present template, of a lower deletion cost, the newest, and of these the highest. They come in
 /// order, none twice. Returns with them the slots that are dropped and would be kept if their Pods were in a better state.
 pub(super) fn wanted_slots(
     leaf: &Leaf<'_>,
@@ -25,6 +25,7 @@ pub(super) fn wanted_slots(
     child: &str,
     views: &[SlotView<'_>],
     memory: &Memory,
+    now: Timestamp,
 ) -> (Vec<i32>, BTreeSet<i32>) {
     if leaf.is_stable() {
         return ((0..count).collect(), BTreeSet::new());
@@ -40,11 +41,15 @@ pub(super) fn wanted_slots(
     slots.dedup();
     let wanted = usize::try_from(count).unwrap_or(0);
     let rank = |slot: &i32| -> Rank {
+        let known = memory.slot(child, *slot);
+        if known.is_some_and(|known| leaf.has_finished(known)) {
+            return ([true; 3], 0, Reverse(Timestamp::MIN), -slot);
+        }
         let place = views.binary_search_by_key(slot, |view| view.slot);
         let pod = place.ok().and_then(|place| views[place].current);
         let live = pod.filter(|pod| !pod.is_deleting() && !pod.is_terminal());
         let is = |state: fn(&PodView) -> bool| live.is_some_and(state);
-        let is_current = live.is_some_and(|pod| leaf.is_current(pod));
+        let is_current = live.is_some_and(|pod| leaf.is_current(pod, now));
         (
             [is(PodView::runs), is(PodView::is_ready), is_current],
             live.map_or(0, PodView::deletion_cost),
@@ -61,8 +66,8 @@ pub(super) fn wanted_slots(
         dropped.extend(worst_first);
         slots.retain(|slot| !dropped.contains(slot));
         let at_best = |slot: &i32| {
-            let (_, cost, age, number) = rank(slot);
-            ([true; 3], cost, age, number)
+            let ([_, _, is_current], cost, age, number) = rank(slot);
+            ([true, true, is_current], cost, age, number)
         };
         dropped.retain(|slot| worst_kept.is_some_and(|kept| kept < at_best(slot)));
     }

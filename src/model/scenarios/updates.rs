@@ -2,9 +2,14 @@
 //!
 //! Rule: whatever happens meanwhile, no more Pods are down, and no more live, than `update` allows.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
 use super::{many, supervisor, trace, worker};
+use crate::api::v1alpha1::NumberOrPercent;
 use crate::model::lab::{Behaviour, Lab};
 use crate::model::pod::RareView;
+use crate::model::window::after;
 
 /// The fewest replicas of a child that were up, and the most Pods of it that were live, in so many seconds.
 fn extremes(lab: &mut Lab, child: &str, seconds: i64) -> (usize, usize) {
@@ -270,5 +275,211 @@ fn a_scale_in_drops_what_is_missed_least() {
         }),
         [1],
         "the newest"
+    );
+}
+
+/// `restartAt` of a child is so many seconds from now.
+fn restart_in(lab: &mut Lab, child: &str, seconds: i64) {
+    let time = Time(after(lab.now, seconds));
+    lab.edit(|spec| {
+        let child = spec.children.iter_mut().find(|one| one.name == child);
+        child.unwrap().restart_at = Some(time);
+    });
+}
+
+fn creates(lab: &Lab) -> usize {
+    let log = lab.log.iter();
+    log.filter(|line| line.starts_with("create")).count()
+}
+
+#[test]
+fn an_update_does_not_wait_for_a_restart_that_is_to_come() {
+    let mut lab = four("{}");
+    restart_in(&mut lab, "a", 3600);
+    lab.log.clear();
+    lab.edit_template("a", "two");
+    lab.run(120);
+    assert_eq!((revisions(&lab, "a"), creates(&lab)), (vec![4], 4));
+    lab.run(3600);
+    assert_eq!(creates(&lab), 8, "it comes all the same");
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+}
+
+/// The API server says when a Pod was made, and its clock is not ours.
+#[test]
+fn a_restart_acts_once_whatever_the_clocks_say() {
+    for update in ["{}", "{maxSurge: 0, maxUnavailable: 1}"] {
+        let mut lab = four(update);
+        let behind = after(lab.now, -20);
+        lab.log.clear();
+        restart_in(&mut lab, "a", 0);
+        for _ in 0..60 {
+            lab.run(1);
+            for slot in lab.live("a") {
+                let pod = lab.pod_mut("a", slot);
+                pod.created = pod.created.min(behind);
+            }
+        }
+        assert_eq!(creates(&lab), 4, "{update}: {:?}", lab.log);
+    }
+}
+
+/// They are alive, and may be Ready again in a moment; a bad template must not end all of them for that.
+#[test]
+fn replicas_that_are_not_ready_for_a_moment_are_not_all_replaced() {
+    let members = [
+        worker("a", "", "replicas: 3, quorum: 2"),
+        worker("b", "", ""),
+    ];
+    let mut lab = Lab::new(&format!(
+        "strategy: RestForOne\nchildren:\n{}",
+        members.concat()
+    ));
+    lab.run(20);
+    for slot in 0..3 {
+        lab.set_ready("a", slot, false);
+    }
+    lab.failing.insert("a".into(), vec![1; 100]);
+    let since = lab.log.len();
+    lab.edit_template("a", "two");
+    lab.run(2);
+    for slot in 0..3 {
+        lab.set_ready("a", slot, true);
+    }
+    lab.run(60);
+    assert!(!trace(&lab, since).contains('b'), "{:?}", &lab.log[since..]);
+    assert!(lab.charges("(root)").is_empty());
+    assert_eq!(*revisions(&lab, "a").last().unwrap(), 3);
+}
+
+/// What has finished needs no Pod of the new template, and is not in the way of those that do.
+#[test]
+fn finished_replicas_are_as_good_as_new_ones() {
+    for update in [
+        "{}",
+        "{maxSurge: 0, maxUnavailable: 1}",
+        "{maxSurge: 1, maxUnavailable: 1}",
+    ] {
+        let settings = format!("replicas: 3, restart: Temporary, update: {update}");
+        let mut lab = Lab::new(&format!("children:\n{}", worker("a", "", &settings)));
+        lab.run(20);
+        lab.kill("a", 1, 0);
+        lab.run(20);
+        lab.edit_template("a", "two");
+        lab.run(120);
+        assert_eq!(revisions(&lab, "a"), [2], "{update}: {:?}", lab.log);
+        assert_eq!(lab.state(), "TFF AllUp", "{update}: {}", lab.message());
+    }
+    for settings in [
+        "restart: Transient",
+        "replicas: 3, restart: Transient",
+        "replicas: 3, restart: Transient, update: {maxSurge: 0, maxUnavailable: 1}",
+    ] {
+        let mut lab = Lab::new(&format!("children:\n{}", worker("a", "", settings)));
+        lab.run(20);
+        let before = lab.live("a").len();
+        lab.failing.insert("a".into(), vec![0]);
+        lab.edit_template("a", "two");
+        lab.run(120);
+        let after = lab.live("a").len();
+        assert_eq!(after, before - 1, "{settings}: {:?}", lab.log);
+        assert!(revisions(&lab, "a").len() <= 1, "{settings}");
+        assert!(
+            lab.state().starts_with("TFF"),
+            "{settings}: {}",
+            lab.message()
+        );
+    }
+}
+
+/// It would not be started again with its group.
+#[test]
+fn a_temporary_worker_is_updated_by_itself() {
+    let members = [
+        worker("a", "", ""),
+        worker("b", "", "identity: Stable, restart: Temporary"),
+        worker("c", "", ""),
+    ];
+    let mut lab = Lab::new(&format!(
+        "strategy: RestForOne\nchildren:\n{}",
+        members.concat()
+    ));
+    lab.run(20);
+    let since = lab.log.len();
+    lab.edit_template("b", "two");
+    lab.run(60);
+    assert_eq!(trace(&lab, since), "+b");
+    assert_eq!(
+        (lab.live("b"), lab.state().as_str()),
+        (vec![0], "TFF AllUp")
+    );
+}
+
+/// A worker that cannot spare a replica, and has one that is held, gets past that with the next template.
+#[test]
+fn a_replica_that_is_held_is_replaced_though_its_worker_cannot_spare_one() {
+    let members = [
+        worker("a", "", ""),
+        worker("b", "", "replicas: 2, quorum: 2, identity: Stable"),
+    ];
+    let mut lab = Lab::new(&format!(
+        "strategy: RestForOne\nchildren:\n{}",
+        members.concat()
+    ));
+    lab.behave("b", Behaviour::NoImage);
+    lab.run(20);
+    let runs = lab.pod_mut("a", 0).containers[0].state.clone();
+    lab.pod_mut("b", 0).containers[0].state = runs;
+    lab.set_ready("b", 0, true);
+    lab.run(60);
+    lab.behave("b", Behaviour::Healthy);
+    lab.edit_template("b", "two");
+    lab.run(60);
+    assert_eq!(revisions(&lab, "b"), [2], "{}", lab.message());
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+}
+
+#[test]
+fn an_edit_of_the_bounds_acts_at_once() {
+    let all = || Some(NumberOrPercent(IntOrString::String("100%".into())));
+    let one = || Some(NumberOrPercent(IntOrString::Int(1)));
+    let mut lab = four("{}");
+    lab.edit_worker("a", |worker| worker.update.max_surge = all());
+    lab.behave("a", Behaviour::Hang);
+    lab.edit_template("a", "two");
+    lab.run(10);
+    assert_eq!(lab.live("a").len(), 8);
+    lab.edit_worker("a", |worker| worker.update.max_surge = one());
+    assert_eq!(extremes(&mut lab, "a", 10), (4, 5));
+    lab.edit_worker("a", |worker| worker.update.max_surge = all());
+    lab.run(10);
+    lab.edit_replicas("a", 1);
+    let (up, live) = extremes(&mut lab, "a", 10);
+    assert!(up >= 1 && live <= 2, "{up} up, {live} live");
+}
+
+#[test]
+fn a_planned_restart_of_a_group_is_told_with_its_reason() {
+    let members = [worker("a", "", "identity: Stable"), worker("b", "", "")];
+    let mut lab = Lab::new(&format!(
+        "strategy: RestForOne\nchildren:\n{}",
+        members.concat()
+    ));
+    lab.run(20);
+    lab.edit_template("a", "two");
+    lab.run(20);
+    restart_in(&mut lab, "a", 1);
+    lab.run(20);
+    let told = |why: &str| {
+        format!(
+            "Normal UpdateRestartsGroup: a is restarted with its group, because not one replica of it may be missing beside the others: {why}; not charged; restarted at once with 1 sibling"
+        )
+    };
+    assert_eq!(
+        lab.told,
+        [
+            told("its template was changed"),
+            told("`restartAt` asks for it")
+        ]
     );
 }

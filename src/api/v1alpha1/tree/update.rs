@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 pub struct UpdateSettings {
     /// maxUnavailable is how many of `replicas` may be down at once while Pods are replaced: a number from 0 to 1000, or a
     /// part of `replicas`, such as `10%`, rounded down. What is down for any other reason counts too; a Pod of the former
-    /// template that is down anyway is replaced at once. Never more than `replicas` without `quorum`. With `identity: Stable`
-    /// only 1. Left out: 0, and 1 with `identity: Stable`.
+    /// template that is not alive is replaced at once. Never more than `replicas` without `quorum`, except that one may be down
+    /// where nothing else would ever let a Pod be replaced: `maxSurge` is 0, and its supervisor is OneForOne or the worker is
+    /// Temporary. With `identity: Stable` only 1. Left out: 0, and 1 with `identity: Stable`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_unavailable: Option<NumberOrPercent>,
 

@@ -1,12 +1,16 @@
-//! What the statuses of few Pods say, from the wire: devices, ephemeral containers, and a node where room is made.
+//! What few Pods say, from the wire: devices, ephemeral containers, a node where room is made, and what is written on them.
 //!
 //! Rule: a device that is healthy is not kept.
 
+use std::str::FromStr;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use prost::Message;
 use serde::Deserialize;
 
 use super::super::or_default;
 use super::{Container, Status, cut};
+use crate::api::labels;
 use crate::model::pod::{DeviceView, RareView};
 
 /// The longest name that is kept of a device, in bytes.
@@ -37,8 +41,8 @@ struct Device {
     health: String,
 }
 
-/// What is kept of it and of what it costs to delete the Pod; it is taken out of the status.
-pub(super) fn view(status: &mut Status, deletion_cost: i32) -> Option<Box<RareView>> {
+/// What is kept of the annotations and of the status; it is taken out of the status.
+pub(super) fn view(metadata: &ObjectMeta, status: &mut Status) -> Option<Box<RareView>> {
     let containers = &mut status.container_statuses;
     let ill = containers.iter_mut().flat_map(ill_devices);
     let ill_devices = ill.take(MOST_DEVICES).collect();
@@ -47,12 +51,25 @@ pub(super) fn view(status: &mut Status, deletion_cost: i32) -> Option<Box<RareVi
     let added = added.drain(surplus..);
     let node = status.nominated_node_name.take();
     let rare = RareView {
-        deletion_cost,
+        deletion_cost: deletion_cost(metadata),
+        answers_restart: stated(metadata, labels::RESTART_AT),
         nominated_node: node.filter(|name| !name.is_empty()),
         ill_devices,
         ephemeral_containers: added.map(|container| container.view(false)).collect(),
     };
     rare.kept()
+}
+
+/// The cost of a deletion, as the `ReplicaSet` controller reads it: a number that is not in its shortest form is none.
+fn deletion_cost(metadata: &ObjectMeta) -> i32 {
+    stated(metadata, labels::DELETION_COST).unwrap_or(0)
+}
+
+/// What an annotation states, in its shortest form.
+fn stated<T: FromStr + ToString>(metadata: &ObjectMeta, annotation: &str) -> Option<T> {
+    let stated = metadata.annotations.as_ref()?.get(annotation)?;
+    let value: T = stated.parse().ok()?;
+    (value.to_string() == *stated).then_some(value)
 }
 
 fn ill_devices(container: &mut Container) -> Vec<DeviceView> {
