@@ -5,14 +5,14 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{many, supervisor, trace, worker};
+use super::{many, worker};
 use crate::api::v1alpha1::NumberOrPercent;
 use crate::model::lab::{Behaviour, Lab};
 use crate::model::pod::RareView;
 use crate::model::window::after;
 
 /// The fewest replicas of a child that were up, and the most Pods of it that were live, in so many seconds.
-fn extremes(lab: &mut Lab, child: &str, seconds: i64) -> (usize, usize) {
+pub(super) fn extremes(lab: &mut Lab, child: &str, seconds: i64) -> (usize, usize) {
     let (mut up, mut live) = (usize::MAX, 0);
     for _ in 0..seconds {
         lab.run(1);
@@ -27,7 +27,7 @@ fn extremes(lab: &mut Lab, child: &str, seconds: i64) -> (usize, usize) {
 }
 
 /// How many live Pods of a child there are of each revision, the least first.
-fn revisions(lab: &Lab, child: &str) -> Vec<usize> {
+pub(super) fn revisions(lab: &Lab, child: &str) -> Vec<usize> {
     let mut counts = std::collections::BTreeMap::new();
     for pod in lab.pods() {
         if pod.child == child && !pod.is_deleting() && !pod.is_terminal() {
@@ -173,57 +173,6 @@ fn a_new_pod_must_have_been_ready_for_a_while() {
     assert_eq!(revisions(&lab, "a"), [2, 3]);
 }
 
-/// A member that cannot be missing beside the others takes its group with it, in order and without a charge; one that may
-/// have a second Pod for a while disturbs nobody.
-#[test]
-fn only_where_it_cannot_be_helped_a_group_is_restarted() {
-    for (update, expected) in [
-        ("", "+b"),
-        ("update: {maxSurge: 0}", "-c -b +b +c"),
-        ("identity: Stable", "-c -b +b +c"),
-        ("update: {maxSurge: 0, maxUnavailable: 0}", "-c -b +b +c"),
-    ] {
-        let members = [
-            worker("a", "", ""),
-            worker("b", "", update),
-            worker("c", "", ""),
-        ];
-        let mut lab = Lab::new(&format!(
-            "strategy: RestForOne\nchildren:\n{}",
-            members.concat()
-        ));
-        lab.run(20);
-        let since = lab.log.len();
-        lab.edit_template("b", "two");
-        lab.run(60);
-        assert_eq!(trace(&lab, since), expected, "{update}");
-        assert_eq!(lab.state(), "TFF AllUp", "{update}: {}", lab.message());
-        assert_eq!(lab.world.tree.status.restarts, 0, "{update}");
-        assert!(lab.charges("(root)").is_empty(), "{update}");
-    }
-}
-
-#[test]
-fn a_group_is_restarted_at_the_supervisor_of_the_worker_and_not_above_it() {
-    let spec = [
-        worker("a", "", ""),
-        supervisor("s", "", "strategy: OneForAll"),
-        worker("b", "s", "identity: Stable"),
-        worker("c", "s", ""),
-        worker("d", "", ""),
-    ];
-    let mut lab = Lab::new(&format!(
-        "strategy: OneForAll\nchildren:\n{}",
-        spec.concat()
-    ));
-    lab.run(20);
-    let since = lab.log.len();
-    lab.edit_template("b", "two");
-    lab.run(60);
-    assert_eq!(trace(&lab, since), "-c -b +b +c");
-    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
-}
-
 /// Nobody but the worker itself is in its group under `OneForOne`.
 #[test]
 fn the_only_replica_of_a_stable_worker_is_replaced_by_itself() {
@@ -279,7 +228,7 @@ fn a_scale_in_drops_what_is_missed_least() {
 }
 
 /// `restartAt` of a child is so many seconds from now.
-fn restart_in(lab: &mut Lab, child: &str, seconds: i64) {
+pub(super) fn restart_in(lab: &mut Lab, child: &str, seconds: i64) {
     let time = Time(after(lab.now, seconds));
     lab.edit(|spec| {
         let child = spec.children.iter_mut().find(|one| one.name == child);
@@ -324,34 +273,6 @@ fn a_restart_acts_once_whatever_the_clocks_say() {
     }
 }
 
-/// They are alive, and may be Ready again in a moment; a bad template must not end all of them for that.
-#[test]
-fn replicas_that_are_not_ready_for_a_moment_are_not_all_replaced() {
-    let members = [
-        worker("a", "", "replicas: 3, quorum: 2"),
-        worker("b", "", ""),
-    ];
-    let mut lab = Lab::new(&format!(
-        "strategy: RestForOne\nchildren:\n{}",
-        members.concat()
-    ));
-    lab.run(20);
-    for slot in 0..3 {
-        lab.set_ready("a", slot, false);
-    }
-    lab.failing.insert("a".into(), vec![1; 100]);
-    let since = lab.log.len();
-    lab.edit_template("a", "two");
-    lab.run(2);
-    for slot in 0..3 {
-        lab.set_ready("a", slot, true);
-    }
-    lab.run(60);
-    assert!(!trace(&lab, since).contains('b'), "{:?}", &lab.log[since..]);
-    assert!(lab.charges("(root)").is_empty());
-    assert_eq!(*revisions(&lab, "a").last().unwrap(), 3);
-}
-
 /// What has finished needs no Pod of the new template, and is not in the way of those that do.
 #[test]
 fn finished_replicas_are_as_good_as_new_ones() {
@@ -392,53 +313,6 @@ fn finished_replicas_are_as_good_as_new_ones() {
     }
 }
 
-/// It would not be started again with its group.
-#[test]
-fn a_temporary_worker_is_updated_by_itself() {
-    let members = [
-        worker("a", "", ""),
-        worker("b", "", "identity: Stable, restart: Temporary"),
-        worker("c", "", ""),
-    ];
-    let mut lab = Lab::new(&format!(
-        "strategy: RestForOne\nchildren:\n{}",
-        members.concat()
-    ));
-    lab.run(20);
-    let since = lab.log.len();
-    lab.edit_template("b", "two");
-    lab.run(60);
-    assert_eq!(trace(&lab, since), "+b");
-    assert_eq!(
-        (lab.live("b"), lab.state().as_str()),
-        (vec![0], "TFF AllUp")
-    );
-}
-
-/// A worker that cannot spare a replica, and has one that is held, gets past that with the next template.
-#[test]
-fn a_replica_that_is_held_is_replaced_though_its_worker_cannot_spare_one() {
-    let members = [
-        worker("a", "", ""),
-        worker("b", "", "replicas: 2, quorum: 2, identity: Stable"),
-    ];
-    let mut lab = Lab::new(&format!(
-        "strategy: RestForOne\nchildren:\n{}",
-        members.concat()
-    ));
-    lab.behave("b", Behaviour::NoImage);
-    lab.run(20);
-    let runs = lab.pod_mut("a", 0).containers[0].state.clone();
-    lab.pod_mut("b", 0).containers[0].state = runs;
-    lab.set_ready("b", 0, true);
-    lab.run(60);
-    lab.behave("b", Behaviour::Healthy);
-    lab.edit_template("b", "two");
-    lab.run(60);
-    assert_eq!(revisions(&lab, "b"), [2], "{}", lab.message());
-    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
-}
-
 #[test]
 fn an_edit_of_the_bounds_acts_at_once() {
     let all = || Some(NumberOrPercent(IntOrString::String("100%".into())));
@@ -456,30 +330,4 @@ fn an_edit_of_the_bounds_acts_at_once() {
     lab.edit_replicas("a", 1);
     let (up, live) = extremes(&mut lab, "a", 10);
     assert!(up >= 1 && live <= 2, "{up} up, {live} live");
-}
-
-#[test]
-fn a_planned_restart_of_a_group_is_told_with_its_reason() {
-    let members = [worker("a", "", "identity: Stable"), worker("b", "", "")];
-    let mut lab = Lab::new(&format!(
-        "strategy: RestForOne\nchildren:\n{}",
-        members.concat()
-    ));
-    lab.run(20);
-    lab.edit_template("a", "two");
-    lab.run(20);
-    restart_in(&mut lab, "a", 1);
-    lab.run(20);
-    let told = |why: &str| {
-        format!(
-            "Normal UpdateRestartsGroup: a is restarted with its group, because not one replica of it may be missing beside the others: {why}; not charged; restarted at once with 1 sibling"
-        )
-    };
-    assert_eq!(
-        lab.told,
-        [
-            told("its template was changed"),
-            told("`restartAt` asks for it")
-        ]
-    );
 }
