@@ -6,6 +6,16 @@ use super::updates::{restart_in, revisions};
 use super::{supervisor, trace, worker};
 use crate::model::lab::{Behaviour, Lab};
 
+/// A tree of these children, each of which is nothing without those before it, after a while.
+fn group(members: &[String]) -> Lab {
+    let mut lab = Lab::new(&format!(
+        "strategy: RestForOne\nchildren:\n{}",
+        members.concat()
+    ));
+    lab.run(20);
+    lab
+}
+
 /// A member that cannot be missing beside the others takes its group with it, in order and without a charge; one that may
 /// have a second Pod for a while disturbs nobody.
 #[test]
@@ -21,11 +31,7 @@ fn only_where_it_cannot_be_helped_a_group_is_restarted() {
             worker("b", "", update),
             worker("c", "", ""),
         ];
-        let mut lab = Lab::new(&format!(
-            "strategy: RestForOne\nchildren:\n{}",
-            members.concat()
-        ));
-        lab.run(20);
+        let mut lab = group(&members);
         let since = lab.log.len();
         lab.edit_template("b", "two");
         lab.run(60);
@@ -64,11 +70,7 @@ fn replicas_that_are_not_ready_for_a_moment_are_not_all_replaced() {
         worker("a", "", "replicas: 3, quorum: 2"),
         worker("b", "", ""),
     ];
-    let mut lab = Lab::new(&format!(
-        "strategy: RestForOne\nchildren:\n{}",
-        members.concat()
-    ));
-    lab.run(20);
+    let mut lab = group(&members);
     for slot in 0..3 {
         lab.set_ready("a", slot, false);
     }
@@ -93,11 +95,7 @@ fn a_temporary_worker_is_updated_by_itself() {
         worker("b", "", "identity: Stable, restart: Temporary"),
         worker("c", "", ""),
     ];
-    let mut lab = Lab::new(&format!(
-        "strategy: RestForOne\nchildren:\n{}",
-        members.concat()
-    ));
-    lab.run(20);
+    let mut lab = group(&members);
     let since = lab.log.len();
     lab.edit_template("b", "two");
     lab.run(60);
@@ -135,11 +133,7 @@ fn a_replica_that_is_held_is_replaced_though_its_worker_cannot_spare_one() {
 #[test]
 fn a_planned_restart_of_a_group_is_told_with_its_reason() {
     let members = [worker("a", "", "identity: Stable"), worker("b", "", "")];
-    let mut lab = Lab::new(&format!(
-        "strategy: RestForOne\nchildren:\n{}",
-        members.concat()
-    ));
-    lab.run(20);
+    let mut lab = group(&members);
     lab.edit_template("a", "two");
     lab.run(20);
     restart_in(&mut lab, "a", 1);
