@@ -322,6 +322,7 @@ fn observation(
             tree,
             workers,
             nodes: snapshot.nodes,
+            zoned: snapshot.zoned,
             refusals,
             untold: context.memories.untold(key),
             events: snapshot.events,

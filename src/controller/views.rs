@@ -59,6 +59,8 @@ pub(super) struct Snapshot {
     pub(super) workers: Vec<(Arc<WorkerItem>, Vec<Arc<PodView>>)>,
     /// The nodes of these Pods, without those that are known to be gone; `None` when nodes may not be read.
     pub(super) nodes: Option<BTreeMap<String, NodeView>>,
+    /// Whether every node says which zone it is in.
+    pub(super) zoned: bool,
     /// When what its Pods may wait for changed.
     pub(super) changes: Vec<Change>,
     /// What Events tell of these Pods and their claims, by the UID of the Pod.
@@ -285,6 +287,8 @@ impl Views {
             tree,
             workers,
             nodes,
+            zoned: self.nodes.len() > 0
+                && self.nodes.iter().all(|(_, node)| node.view.zone.is_some()),
             events,
             changes,
             unseen: self.unseen_in(&key.namespace),

@@ -29,12 +29,19 @@ pub(super) fn renewed(object: &Value) -> Option<Timestamp> {
     (is_of_node(object) && seconds <= GOOD_FOR.as_secs()).then_some(renewed)
 }
 
-/// The newest time in these objects, when there is a Lease of a node among them.
+/// What a Lease among these objects is held against: of several, the one that was renewed last, because the rest may have been
+/// read later; beside a single one, the newest time there is.
 pub(super) fn newest_beside_leases<'a>(
     objects: impl Iterator<Item = &'a Value> + Clone,
 ) -> Option<Timestamp> {
-    objects.clone().any(is_of_node).then_some(())?;
-    objects.filter_map(newest_time).max()
+    let leases = objects.clone().filter(|object| is_of_node(object));
+    match leases.clone().count() {
+        0 => None,
+        1 => objects.filter_map(newest_time).max(),
+        _ => leases
+            .filter_map(|lease| time(&lease["spec"]["renewTime"]))
+            .max(),
+    }
 }
 
 /// Forgets of a Lease that is not old at that time when it was renewed: nobody is silent.

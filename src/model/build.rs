@@ -59,6 +59,8 @@ pub(super) struct Place<'a> {
     pub slot: i32,
     /// The incarnation of the worker.
     pub incarnation: i64,
+    /// Whether every node of the cluster says which zone it is in.
+    pub zoned: bool,
     /// What is remembered of the slot.
     pub memory: Option<&'a SlotStatus>,
     /// The time.
@@ -84,7 +86,7 @@ pub(super) fn pod(place: &Place<'_>, name: &str) -> Value {
     if let Some(spec) = spec.as_object_mut() {
         spec.insert("restartPolicy".into(), restarts.as_str().into());
         add_tolerations(spec, node_loss);
-        spread(spec, &tree.name, child);
+        spread(spec, place);
         if let Some(memory) = memory {
             avoid_nodes(spec, memory, place);
         }
@@ -192,22 +194,25 @@ fn add_tolerations(spec: &mut Map<String, Value>, seconds: i32) {
     }
 }
 
-/// Prefers to put the replicas of a worker on different nodes, and in different zones. A template that says how its Pods are
-/// spread, be it not at all, has its own way.
-fn spread(spec: &mut Map<String, Value>, tree: &str, child: &str) {
+/// Prefers to put the replicas of a worker on different nodes, and in different zones where there are any: to ask for zones
+/// that not every node has would count for nothing, and the nodes with it. A template that says how its Pods are spread, be
+/// it not at all, has its own way.
+fn spread(spec: &mut Map<String, Value>, place: &Place<'_>) {
     if spec.contains_key("topologySpreadConstraints") {
         return;
     }
+    let selected = json!({labels::TREE: place.tree.name, labels::CHILD: place.child});
     let apart = |topology: &str| {
         json!({
             "maxSkew": 1,
             "topologyKey": topology,
             "whenUnsatisfiable": "ScheduleAnyway",
-            "labelSelector": {"matchLabels": {labels::TREE: tree, labels::CHILD: child}},
+            "labelSelector": {"matchLabels": selected},
         })
     };
-    let everywhere = [labels::HOSTNAME, labels::ZONE].map(apart);
-    spec.insert("topologySpreadConstraints".into(), json!(everywhere));
+    let mut everywhere = vec![apart(labels::HOSTNAME)];
+    everywhere.extend(place.zoned.then(|| apart(labels::ZONE)));
+    spec.insert("topologySpreadConstraints".into(), everywhere.into());
 }
 
 /// Whether the template itself says how long its Pods stay bound to a node that does not report, so that
@@ -275,6 +280,10 @@ mod tests {
 
     /// The Pod of slot 0 of the one worker `a` with that root policy and Pod spec.
     fn built(policy: &str, pod: &str, memory: Option<&SlotStatus>) -> Value {
+        built_in(false, policy, pod, memory)
+    }
+
+    fn built_in(zoned: bool, policy: &str, pod: &str, memory: Option<&SlotStatus>) -> Value {
         let spec = format!(
             "{policy}\nchildren:\n- {{name: a, worker: {{nodeLossSeconds: 7, template: {{spec: {pod}}}}}}}"
         );
@@ -307,6 +316,7 @@ mod tests {
             worker: &worker,
             slot: 0,
             incarnation: 1,
+            zoned,
             memory,
             now: Timestamp::from_second(1000).unwrap(),
         };
@@ -390,8 +400,8 @@ mod tests {
 
     #[test]
     fn replicas_are_spread_unless_the_user_said_otherwise() {
-        let topologies = |pod: &str| {
-            let pod = built("", pod, None);
+        let topologies = |zoned: bool, pod: &str| {
+            let pod = built_in(zoned, "", pod, None);
             let all = pod["spec"]["topologySpreadConstraints"].clone();
             let all = all.as_array().cloned().unwrap_or_default();
             let soft = all
@@ -400,15 +410,14 @@ mod tests {
             soft.map(|one| one["topologyKey"].clone())
                 .collect::<Vec<_>>()
         };
-        assert_eq!(
-            topologies(POD),
-            [json!(labels::HOSTNAME), json!(labels::ZONE)]
-        );
+        assert_eq!(topologies(false, POD), [json!(labels::HOSTNAME)]);
+        let both = [json!(labels::HOSTNAME), json!(labels::ZONE)];
+        assert_eq!(topologies(true, POD), both);
         let not_at_all = "{containers: [{name: app, image: one}], topologySpreadConstraints: []}";
-        assert_eq!(topologies(not_at_all), [json!(null); 0]);
+        assert_eq!(topologies(true, not_at_all), [json!(null); 0]);
         let own = "{containers: [{name: app, image: one}], topologySpreadConstraints: [\
             {maxSkew: 1, topologyKey: rack, whenUnsatisfiable: ScheduleAnyway}]}";
-        assert_eq!(topologies(own), [json!("rack")]);
+        assert_eq!(topologies(true, own), [json!("rack")]);
     }
 
     #[test]

@@ -376,9 +376,7 @@ impl Place<'_> {
         let ended = death.fault.at?;
         // A clock that is ahead of ours says nothing of when that was.
         let is_fresh = is_open && ended <= self.now && !pod.is_crash_looping();
-        let restart_at = self.tree.nodes[self.id].restart_at;
-        let is_asked = restart_at.is_some_and(|asked| asked <= self.now && pod.created < asked);
-        if death.outdated || is_asked || death.is_deleting {
+        if !self.leaf.is_current(pod, self.now) || death.is_deleting {
             // Its Pod may go at any moment, and the death with it.
             return None;
         }

@@ -17,9 +17,10 @@ use super::decision::{Judged, Notice};
 use super::engine::{Engine, Mode};
 use super::fault::{Class, Fault, Verdict};
 use super::outcome::{Cost, Next, decided};
+use super::pod::PodView;
 use super::policy::Ruling;
 use super::reasons::EventReason;
-use super::replica::{Life, SlotView};
+use super::replica::{Life, Replicas, SlotView};
 use super::tree::{Leaf, NodeId};
 use super::window::{Toll, api_time, whole_second};
 
@@ -200,12 +201,23 @@ impl Engine<'_> {
         }
     }
 
+    /// When a replica ended: the clock of its node may be behind ours, and what was made for a `restartAt` has not ended
+    /// before it.
+    fn ended_at(&self, death: &Death) -> Timestamp {
+        let replicas = self.replicas.get(&death.leaf);
+        let mut pods = replicas.into_iter().flat_map(Replicas::pods);
+        let pod = pods.find(|pod| pod.uid == death.pod_uid);
+        let asked = pod.and_then(PodView::answers_restart);
+        asked.unwrap_or(death.toll.at).max(death.toll.at)
+    }
+
     /// A replica has ended as its type allows, and is not started again.
     fn finish(&mut self, death: &Death) {
         let child = self.name(death.leaf);
+        let ended = self.ended_at(death);
         let finished = FinishedReplica {
             revision: death.revision.clone(),
-            time: api_time(death.toll.at),
+            time: api_time(ended),
             stopped: false,
             failed: !death.clean,
         };

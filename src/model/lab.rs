@@ -99,6 +99,7 @@ impl Lab {
                 workers: BTreeMap::new(),
                 nodes: Some(BTreeMap::from([("node-a".into(), NodeView::default())])),
                 refusals: Vec::new(),
+                zoned: false,
                 untold: Untold::default(),
                 events: BTreeMap::new(),
                 changes: Vec::new(),

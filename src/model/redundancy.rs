@@ -41,21 +41,22 @@ impl Single<'_> {
 }
 
 impl Engine<'_> {
-    /// Whether two of everything run, and if not, of what there is only one. Work that runs once and what is not to run are
-    /// nothing to be doubled.
-    pub(super) fn redundancy(&self) -> (bool, Reason, String) {
+    /// Whether two of everything run, and if not, of what there is only one; `None` while that is not known, because replicas
+    /// are on their way. Work that runs once and what is not to run are nothing to be doubled.
+    pub(super) fn redundancy(&self) -> Option<(bool, Reason, String)> {
         let runs = |(id, leaf): &(NodeId, &Leaf<'_>)| {
             !leaf.completes() && self.mode(*id) != Mode::Down && !self.is_over(*id)
         };
-        let workers = self.tree.leaves().filter(runs);
-        let mut single: Vec<(Single<'_>, &str)> = workers
-            .filter_map(|(id, leaf)| Some((self.single(id, leaf)?, self.name(id))))
-            .collect();
+        let mut single = Vec::new();
+        for (id, leaf) in self.tree.leaves().filter(runs) {
+            let what = self.single(id, leaf)?;
+            single.extend(what.map(|what| (what, self.name(id))));
+        }
         // The narrowest first; among equals in the order of the tree.
         single.sort_by_key(|(what, _)| what.reason());
         let Some((first, _)) = single.first() else {
             let message = "every worker that is to run has more than one replica, node and zone, as far as is known";
-            return (true, Reason::NothingSingle, message.to_owned());
+            return Some((true, Reason::NothingSingle, message.to_owned()));
         };
         let named: Vec<String> = single
             .iter()
@@ -66,15 +67,17 @@ impl Engine<'_> {
             0 => String::new(),
             more => format!(" (and {more} more)"),
         };
-        (false, first.reason(), format!("{}{more}", named.join("; ")))
+        let message = format!("{}{more}", named.join("; "));
+        Some((false, first.reason(), message))
     }
 
-    /// What a worker has only one of. Nodes count once two of its replicas have one, and zones where all these nodes name
-    /// theirs.
-    fn single(&self, id: NodeId, leaf: &Leaf<'_>) -> Option<Single<'_>> {
-        match self.replicas_wanted(id, leaf) {
-            0 => return None,
-            1 => return Some(Single::Replica),
+    /// What a worker has only one of, if anything; `None` while not all of its replicas have a node. Zones count where all
+    /// their nodes name theirs.
+    fn single(&self, id: NodeId, leaf: &Leaf<'_>) -> Option<Option<Single<'_>>> {
+        let replicas = self.replicas_wanted(id, leaf);
+        match replicas {
+            0 => return Some(None),
+            1 => return Some(Some(Single::Replica)),
             _ => {}
         }
         let wanted = self.replicas.get(&id).into_iter().flat_map(|r| &r.wanted);
@@ -82,27 +85,27 @@ impl Engine<'_> {
         let live = pods.filter(|pod| !pod.is_deleting() && !pod.is_terminal());
         let nodes: Vec<&str> = live.filter_map(|pod| pod.node.as_deref()).collect();
         let distinct: BTreeSet<&str> = nodes.iter().copied().collect();
-        if nodes.len() < 2 {
+        let zone = |node: &&str| self.world.nodes.as_ref()?.get(*node)?.zone.as_deref();
+        let zones: Option<BTreeSet<&str>> = distinct.iter().map(zone).collect();
+        let only = |set: &BTreeSet<&'_ str>| set.len() == 1;
+        let several_zones = zones.as_ref().is_some_and(|zones| zones.len() > 1);
+        if several_zones || (distinct.len() > 1 && zones.is_none()) {
+            return Some(None);
+        }
+        if i32::try_from(nodes.len()).is_ok_and(|placed| placed < replicas) {
             return None;
         }
-        if distinct.len() == 1 {
-            return distinct.first().copied().map(Single::Node);
-        }
-        let known = self.world.nodes.as_ref()?;
-        let zones = distinct
-            .iter()
-            .map(|node| known.get(*node)?.zone.as_deref());
-        let zones: BTreeSet<&str> = zones.collect::<Option<_>>()?;
-        match zones.len() {
-            1 => zones.first().copied().map(Single::Zone),
-            _ => None,
-        }
+        let zone = zones.filter(only).and_then(|zones| zones.first().copied());
+        Some(match distinct.first() {
+            Some(node) if only(&distinct) => Some(Single::Node(node)),
+            _ => zone.map(Single::Zone),
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::model::lab::Lab;
+    use crate::model::lab::{Behaviour, Lab};
     use crate::model::world::NodeView;
 
     /// A tree of one worker of so many replicas on these nodes, each with its zone; what it says.
@@ -131,6 +134,22 @@ mod tests {
         let condition = conditions.iter().find(|one| one.type_ == "Redundant");
         assert!(lab.state().starts_with("TFF"), "it is information only");
         format!("{told}: {}", condition.unwrap().message)
+    }
+
+    #[test]
+    fn a_replica_that_is_on_its_way_changes_nothing() {
+        let settings = "{replicas: 2, template: {spec: {containers: [{name: app, image: one}]}}}";
+        let mut lab = Lab::new(&format!("children: [{{name: a, worker: {settings}}}]"));
+        lab.run(5);
+        assert_eq!(lab.condition("Redundant"), ("False", "SingleNode"));
+        lab.behave("a", Behaviour::NoCapacity);
+        lab.delete_by_hand("a", 0);
+        lab.run(5);
+        assert_eq!(lab.condition("Redundant"), ("False", "SingleNode"));
+        let mut new = Lab::new(&format!("children: [{{name: a, worker: {settings}}}]"));
+        new.behave("a", Behaviour::NoCapacity);
+        new.run(5);
+        assert_eq!(new.condition("Redundant"), ("Unknown", "Starting"));
     }
 
     #[test]

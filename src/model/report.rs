@@ -93,15 +93,7 @@ impl Engine<'_> {
             self.tree.suspended,
             self.now,
         );
-        let (redundant, reason, message) = redundancy;
-        set_condition(
-            status,
-            types::REDUNDANT,
-            truth(redundant),
-            (reason, cut(&message, MESSAGE_BYTES)),
-            self.world.tree.generation,
-            self.now,
-        );
+        set_redundant(status, self.world.tree.generation, redundancy, self.now);
     }
 
     /// Counts the replicas of a worker. Says whether a quorum of it is up on the present template.
@@ -205,6 +197,30 @@ fn set_suspended(
     let texts = (texts.0, texts.1.to_owned());
     let suspended = truth(suspended);
     set_condition(status, types::SUSPENDED, suspended, texts, generation, now);
+}
+
+/// What was known of redundancy stays as long as nothing better is.
+fn set_redundant(
+    status: &mut SupervisionTreeStatus,
+    generation: i64,
+    redundancy: Option<(bool, Reason, String)>,
+    now: Timestamp,
+) {
+    let is_redundant = |known: &&mut Condition| known.type_ == types::REDUNDANT;
+    let known = status.conditions.iter_mut().find(is_redundant);
+    match (redundancy, known) {
+        (Some((redundant, reason, message)), _) => {
+            let texts = (reason, cut(&message, MESSAGE_BYTES));
+            let wanted = truth(redundant);
+            set_condition(status, types::REDUNDANT, wanted, texts, generation, now);
+        }
+        (None, Some(known)) => known.observed_generation = Some(generation),
+        (None, None) => {
+            let message = "it is not known yet where the replicas will run";
+            let texts = (Reason::Starting, message.to_owned());
+            set_condition(status, types::REDUNDANT, UNKNOWN, texts, generation, now);
+        }
+    }
 }
 
 /// The status of a condition that is known.

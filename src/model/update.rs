@@ -96,7 +96,7 @@ impl Engine<'_> {
     /// is restarted.
     pub(super) fn update_workers(&mut self) {
         for (id, leaf) in self.tree.leaves() {
-            if self.worker(id).is_none() || self.mode(id) == Mode::Down {
+            if self.worker(id).is_none() || self.mode(id) != Mode::Up {
                 continue;
             }
             let lives = self.lives(id);
@@ -196,8 +196,10 @@ impl Engine<'_> {
     /// The group of a worker is restarted for its new template, or because `restartAt` asks for it, as no replica of it may be
     /// missing beside the others.
     fn restart_for_update(&mut self, id: NodeId, edited: bool) {
+        // One that is under way need not end first, but it must have come past this worker.
         let parent = self.tree.nodes[id].parent;
-        if self.operation_of(parent).is_some() || self.mode(id) != Mode::Up {
+        let is_under_way = self.operation_of(parent).is_some();
+        if is_under_way && (self.has_former(parent) || !self.has_got_up(id)) {
             return;
         }
         let name = self.name(id);

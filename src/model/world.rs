@@ -22,6 +22,8 @@ pub struct World {
     /// The nodes that the Pods name; one that is missing does not exist any more. `None` when the operator may not
     /// read nodes: then nothing is known about them.
     pub nodes: Option<BTreeMap<String, NodeView>>,
+    /// Whether every node of the cluster says which zone it is in.
+    pub zoned: bool,
     /// What Events tell of Pods and their claims, by the UID of the Pod.
     pub events: BTreeMap<String, Vec<Arc<EventView>>>,
     /// What changed lately in the namespace that Pods may wait for.

@@ -103,6 +103,7 @@ impl Cluster {
                 }),
                 workers: BTreeMap::new(),
                 nodes: Some(BTreeMap::new()),
+                zoned: false,
                 refusals: Vec::new(),
                 untold: Untold::default(),
                 events: BTreeMap::new(),

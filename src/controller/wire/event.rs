@@ -13,6 +13,9 @@ use crate::model::fault::{EventView, ObjectRef};
 /// The longest text that is kept of a message, in bytes: as long as the API server takes it.
 const MESSAGE_LIMIT: usize = 1024;
 
+/// The longest name that is kept, in bytes: as long as that of any object.
+const NAME_LIMIT: usize = 253;
+
 /// An Event as it is watched.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "Shape")]
@@ -96,11 +99,11 @@ impl Event {
         let count = shape.deprecated_count.unwrap_or_default().max(series.count);
         EventView {
             object: ObjectRef {
-                kind: shape.regarding.kind,
-                namespace: shape.regarding.namespace,
-                name: shape.regarding.name,
-                uid: shape.regarding.uid,
-                field: shape.regarding.field_path,
+                kind: cut(shape.regarding.kind, NAME_LIMIT),
+                namespace: cut(shape.regarding.namespace, NAME_LIMIT),
+                name: cut(shape.regarding.name, NAME_LIMIT),
+                uid: cut(shape.regarding.uid, NAME_LIMIT),
+                field: cut(shape.regarding.field_path, NAME_LIMIT),
             },
             reason: cut(shape.reason.unwrap_or_default(), MESSAGE_LIMIT),
             message: cut(shape.note.unwrap_or_default(), MESSAGE_LIMIT),

@@ -224,7 +224,12 @@ pub(super) fn lost_first(evidence: &Evidence<'_>) -> Option<Fault> {
 fn silent(evidence: &Evidence<'_>) -> Option<Fault> {
     let node = evidence.pod.node.as_deref()?;
     let mut objects = evidence.objects.iter();
-    lease(objects.find(|object| object.object.kind == "Lease" && object.object.name == node)?)
+    let fault =
+        lease(objects.find(|object| object.object.kind == "Lease" && object.object.name == node)?)?;
+    // Only the kubelet tells of an end, so that it was not silent then.
+    let mut ends = evidence.pod.judged().filter_map(ContainerView::end);
+    let is_silent = !ends.any(|end| end.finished > fault.at);
+    is_silent.then_some(fault)
 }
 
 /// The Lease of a node whose kubelet is silent.

@@ -74,7 +74,7 @@ impl Engine<'_> {
         }
         if update {
             self.retire(id, view.slot, pod);
-            // Where its state decided, it must still be so.
+            // One that is not up costs less than one that is, and may have come up since.
             let version = (!life.up).then(|| pod.resource_version.clone());
             writes.push(delete(
                 pod,
@@ -161,7 +161,8 @@ impl Engine<'_> {
 
     /// A Pod that was to be replaced because its container waited, and that the kubelet has restarted in that
     /// instant, stays: a restart by the kubelet before the replacement is the restart. If it has ended again
-    /// already, that is a death like any other.
+    /// already, that is a death like any other. One that was to give way to a new template, and is still there, may have come
+    /// up in that instant, and then others are to go before it.
     pub(in crate::model) fn keep_recovered(&mut self) {
         for (id, leaf) in self.tree.leaves() {
             if self.mode(id) != Mode::Up {
@@ -183,8 +184,9 @@ impl Engine<'_> {
             return false;
         };
         let is_replaced = memory.gone && memory.pod_uid == pod.uid && !leaf.has_finished(memory);
-        if !is_replaced || !pod.kubelet_restarts() || is_over(pod) || pod.revision != leaf.revision
-        {
+        // One that is to give way to a new template is judged anew, whoever restarts it.
+        let may_recover = pod.kubelet_restarts() || !leaf.is_current(pod, self.now);
+        if !is_replaced || !may_recover || is_over(pod) {
             return false;
         }
         let late = Reason::StartDeadlineExceeded.as_str();
@@ -242,6 +244,7 @@ impl Engine<'_> {
             worker,
             slot: view.slot,
             incarnation: self.memory.incarnation(child),
+            zoned: self.world.zoned,
             memory,
             now: self.now,
         };

@@ -151,3 +151,21 @@ fn a_planned_restart_of_a_group_is_told_with_its_reason() {
         ]
     );
 }
+
+/// What its group is waiting for may take for ever, and may come with the template that is being waited for.
+#[test]
+fn a_restart_that_has_come_past_a_worker_does_not_keep_it_from_its_update() {
+    let members = [worker("a", "", "identity: Stable"), worker("b", "", "")];
+    let mut lab = group(&members);
+    lab.behave("b", Behaviour::NoImage);
+    lab.kill("a", 0, 1);
+    lab.run(60);
+    assert_eq!(lab.state(), "FFT Held", "{}", lab.message());
+    let since = lab.log.len();
+    lab.edit_template("a", "two");
+    lab.run(30);
+    assert_eq!(trace(&lab, since), "-b -a +a +b");
+    lab.behave("b", Behaviour::Healthy);
+    lab.run(60);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+}

@@ -331,3 +331,41 @@ fn an_edit_of_the_bounds_acts_at_once() {
     let (up, live) = extremes(&mut lab, "a", 10);
     assert!(up >= 1 && live <= 2, "{up} up, {live} live");
 }
+
+/// A view may be old: what was down in it, and is up by now, must not go as if it cost nothing.
+#[test]
+fn a_replica_that_has_come_up_since_is_judged_anew() {
+    let mut lab = four("{maxSurge: 0, maxUnavailable: 1}");
+    lab.set_ready("a", 1, false);
+    lab.set_ready("a", 2, false);
+    lab.settle();
+    lab.edit_template("a", "two");
+    lab.decide_before(|lab| {
+        lab.set_ready("a", 1, true);
+        lab.set_ready("a", 2, true);
+    });
+    assert_eq!(lab.live("a").len(), 4, "what was decided is no longer so");
+    assert_eq!(extremes(&mut lab, "a", 60), (3, 4));
+    assert_eq!(revisions(&lab, "a"), [4]);
+    assert_eq!(lab.world.tree.status.restarts, 0);
+}
+
+/// The clock of its node says when a replica ended, and may be behind ours.
+#[test]
+fn what_was_made_for_a_restart_does_not_finish_before_it() {
+    let mut lab = Lab::new(&format!(
+        "children:\n{}",
+        worker("a", "", "restart: Transient")
+    ));
+    lab.run(20);
+    let asked = after(lab.now, 50);
+    let rare = RareView {
+        answers_restart: Some(asked),
+        ..RareView::default()
+    };
+    lab.pod_mut("a", 0).rare = rare.kept();
+    lab.kill("a", 0, 0);
+    lab.run(10);
+    let finished = lab.world.workers["a"].status.slots[0].finished.clone();
+    assert_eq!(finished.unwrap().time, Time(asked));
+}

@@ -16,19 +16,19 @@ pub struct UpdateSettings {
     /// part of `replicas`, such as `10%`, rounded down. What is down for any other reason counts too; a Pod of the former
     /// template that is not alive is replaced at once. Never more than `replicas` without `quorum`, except that one may be down
     /// where nothing else would ever let a Pod be replaced: `maxSurge` is 0, and its supervisor is OneForOne or the worker is
-    /// Temporary. With `identity: Stable` only 1. Left out: 0, and 1 with `identity: Stable`.
+    /// Temporary. Where `maxSurge` is 0 and this is not 0 as well, at least 1. With `identity: Stable` only 1. Left out: 0, and 1 with `identity: Stable`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_unavailable: Option<NumberOrPercent>,
 
     /// maxSurge is how many Pods there may be above `replicas` while Pods are replaced: a number from 0 to 1000, or a part of
-    /// `replicas`, such as `10%`, rounded up. With `identity: Stable` only 0. When neither this nor `maxUnavailable` allows a
+    /// `replicas`, such as `10%`, rounded up. With `identity: Stable` only 0; with `ready: Completed` 0 whatever is written here. When neither this nor `maxUnavailable` allows a
     /// Pod to be replaced beside the others, the group of the worker is restarted as a whole, without a charge. Left out: 1,
     /// and 0 with `identity: Stable`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_surge: Option<NumberOrPercent>,
 
-    /// minReadySeconds is how long a new Pod must have been Ready, without a break, before another one is replaced, from 0
-    /// to 86400. Default 0.
+    /// minReadySeconds is how long a Pod must have been Ready, without a break, to count as not down while Pods are replaced,
+    /// from 0 to 86400. Default 0.
     #[serde(default)]
     #[schemars(range(min = 0, max = 86_400))]
     pub min_ready_seconds: i32,
