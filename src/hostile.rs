@@ -292,14 +292,14 @@ fn whatever_a_file_holds_it_is_answered_in_few_words() {
         let text = document.to_string();
         let begun = worked();
         check(seed, &text);
-        slowest = slowest.max((worked() - begun, seed));
+        slowest = slowest.max((worked().saturating_sub(begun), seed));
         if seed % 100_000 == 0 {
             println!("hostile evidence: {seed} of {cases}");
         }
     }
     println!(
         "hostile evidence: {cases} cases, {:?} of processor time each, {:?} at most (seed {})",
-        (worked() - begun) / u32::try_from(cases).unwrap_or(u32::MAX),
+        worked().saturating_sub(begun) / u32::try_from(cases).unwrap_or(u32::MAX),
         slowest.0,
         slowest.1
     );

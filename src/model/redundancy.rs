@@ -14,6 +14,8 @@ const NAMED: usize = 3;
 /// What a worker has only one of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Single<'a> {
+    /// Of nothing that is known.
+    Nothing,
     /// Its replica.
     Replica,
     /// The node that its replicas run on.
@@ -25,6 +27,7 @@ enum Single<'a> {
 impl Single<'_> {
     fn reason(self) -> Reason {
         match self {
+            Self::Nothing => Reason::NothingSingle,
             Self::Replica => Reason::SingleReplica,
             Self::Node(_) => Reason::SingleNode,
             Self::Zone(_) => Reason::SingleZone,
@@ -33,6 +36,7 @@ impl Single<'_> {
 
     fn message(self, worker: &str) -> String {
         match self {
+            Self::Nothing => format!("{worker} has more than one of everything that is known"),
             Self::Replica => format!("{worker} has one replica"),
             Self::Node(name) => format!("{worker} runs on one node, {name}"),
             Self::Zone(name) => format!("{worker} runs in one zone, {name}"),
@@ -49,8 +53,10 @@ impl Engine<'_> {
         };
         let mut single = Vec::new();
         for (id, leaf) in self.tree.leaves().filter(runs) {
-            let what = self.single(id, leaf)?;
-            single.extend(what.map(|what| (what, self.name(id))));
+            match self.single(id, leaf)? {
+                Single::Nothing => {}
+                what => single.push((what, self.name(id))),
+            }
         }
         // The narrowest first; among equals in the order of the tree.
         single.sort_by_key(|(what, _)| what.reason());
@@ -73,11 +79,11 @@ impl Engine<'_> {
 
     /// What a worker has only one of, if anything; `None` while not all of its replicas have a node. Zones count where all
     /// their nodes name theirs.
-    fn single(&self, id: NodeId, leaf: &Leaf<'_>) -> Option<Option<Single<'_>>> {
+    fn single(&self, id: NodeId, leaf: &Leaf<'_>) -> Option<Single<'_>> {
         let replicas = self.replicas_wanted(id, leaf);
         match replicas {
-            0 => return Some(None),
-            1 => return Some(Some(Single::Replica)),
+            0 => return Some(Single::Nothing),
+            1 => return Some(Single::Replica),
             _ => {}
         }
         let wanted = self.replicas.get(&id).into_iter().flat_map(|r| &r.wanted);
@@ -90,15 +96,15 @@ impl Engine<'_> {
         let only = |set: &BTreeSet<&'_ str>| set.len() == 1;
         let several_zones = zones.as_ref().is_some_and(|zones| zones.len() > 1);
         if several_zones || (distinct.len() > 1 && zones.is_none()) {
-            return Some(None);
+            return Some(Single::Nothing);
         }
         if i32::try_from(nodes.len()).is_ok_and(|placed| placed < replicas) {
             return None;
         }
         let zone = zones.filter(only).and_then(|zones| zones.first().copied());
         Some(match distinct.first() {
-            Some(node) if only(&distinct) => Some(Single::Node(node)),
-            _ => zone.map(Single::Zone),
+            Some(node) if only(&distinct) => Single::Node(node),
+            _ => zone.map_or(Single::Nothing, Single::Zone),
         })
     }
 }
