@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::kind::{Call, Verb};
 use super::plan::{Blow, HELD_AT_MOST, Mistake};
-use super::server::{Actor, Answer, Refusal, code_of, selects};
+use super::server::{Actor, Answer, Change, Refusal, code_of, selects};
 use super::world::Shared;
 use crate::controller::throttle;
 
@@ -278,10 +278,15 @@ impl Watching {
             let (kind, namespace, _) = &change.address;
             let in_scope = self.call.namespace.is_empty() || *namespace == self.call.namespace;
             let number = self.next;
+            // Only what is told itself can tell of what came before it.
+            let is_told = |later: &Change| {
+                let mut sides = later.before.iter().chain(&later.after);
+                sides.any(|object| selects(&self.call, object))
+            };
             let overwritten = || {
                 server.changes[number + 1..]
                     .iter()
-                    .any(|later| later.address == change.address)
+                    .any(|later| later.address == change.address && is_told(later))
             };
             let is_dropped = plan.dropped.contains(&number);
             if *kind != self.call.kind || !in_scope || is_dropped && overwritten() {
