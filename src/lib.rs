@@ -32,7 +32,8 @@
 //!   (why something failed), `deaths` (which lives have ended), `judge` and `charge` (who is charged, who gives up),
 //!   `incarnations` (what an operation of a supervisor starts anew), `exits` (supervisors that end), `waits` (what is tried
 //!   again, and when), `supervise` (what is forgotten, and starts that have succeeded), `troubles` (what keeps slots down),
-//!   `order` (whose turn it is), `plan` (the next writes), `situations`, `warnings`, `reasons` and `report` (what people read), `fit` (how
+//!   `order` (whose turn it is), `update` (which Pods give way to a changed template), `plan` (the next writes), `redundancy`
+//!   (what there is only one of), `situations`, `warnings`, `reasons` and `report` (what people read), `fit` (how
 //!   much of it), `decide` (all of it in one function). `kubelet` is apart: it plays the other side where a world is acted out.
 //! * [`controller`]: the shell. `connection` is how the API server is reached, `watches` and `store` keep views of the cluster, `queue` says which tree
 //!   is next, `observe` is the only reader, `execute` the only writer, `reconcile` joins them.
@@ -96,6 +97,8 @@
 //!   replica would not be started again. No other restart of ours waits for it.
 //! * A hold that an Event told of lasts as long as the Pod stands as it stood then, because Events expire.
 //! * What keeps many replicas of a worker from starting is told in one Event, and counted for each.
+//! * A worker that is updated may fill more slots than it has replicas; how many more is stored before a Pod is made for one.
+//!   A Pod that is made for a `restartAt` says so, because only the API server's clock tells when it was made.
 //! * We never touch what does not name a UID of ours as its controlling owner, whatever its labels say.
 //! * Every write stays in the namespace of its tree, and nothing here reads Secrets.
 //! * Who may ask for which Pods is decided by the API server when a tree is written, by the admission policies of the

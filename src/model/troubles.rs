@@ -51,8 +51,9 @@ impl Engine<'_> {
             };
             match refusal.slot {
                 Some(slot) if self.memory.workers.contains_key(&refusal.child) => {
-                    let blocked = self.blocked_slots(id);
-                    let (_, blocks) = news.entry(id).or_insert_with(|| (blocked, Vec::new()));
+                    let (_, blocks) = news
+                        .entry(id)
+                        .or_insert_with(|| (self.blocked_slots(id), Vec::new()));
                     if self.refuse_pod(id, slot, &refusal, reason, &block.fault) {
                         blocks.push(block);
                     }
