@@ -99,6 +99,9 @@
 //! * What keeps many replicas of a worker from starting is told in one Event, and counted for each.
 //! * A worker that is updated may fill more slots than it has replicas; how many more is stored before a Pod is made for one.
 //!   A Pod that is made for a `restartAt` says so, because only the API server's clock tells when it was made.
+//! * A rollout gives each worker its template by a stored intent, in its turn; what is made for a worker is made from the template
+//!   that it was given, which a `ControllerRevision` holds. Whether a revision is bad is judged by what is stored and seen, so it does
+//!   not matter how often that is looked at; that it is bad is stored before anything goes back.
 //! * We never touch what does not name a UID of ours as its controlling owner, whatever its labels say.
 //! * Every write stays in the namespace of its tree, and nothing here reads Secrets.
 //! * Who may ask for which Pods is decided by the API server when a tree is written, by the admission policies of the

@@ -31,6 +31,8 @@ mod reasons;
 mod redundancy;
 mod replica;
 mod report;
+pub mod revisions;
+mod rollout;
 #[cfg(test)]
 mod scenarios;
 mod situations;

@@ -12,6 +12,8 @@ pub mod types {
     pub const STALLED: &str = "Stalled";
     /// The spec asks for the tree to be stopped.
     pub const SUSPENDED: &str = "Suspended";
+    /// The spec asks for a revision that failed, and the tree is on the last good one instead.
+    pub const ROLLED_BACK: &str = "RolledBack";
     /// Two of everything run.
     pub const REDUNDANT: &str = "Redundant";
 }
@@ -60,6 +62,8 @@ reasons! {
     Suspended,
     /// The tree is not suspended. Only the condition `Suspended` has this reason.
     NotSuspended,
+    /// The revision that the spec asks for has not failed. Only the condition `RolledBack` has this reason.
+    NotRolledBack,
     /// Nothing is single that is known of. Only the condition `Redundant` has this reason.
     NothingSingle,
     /// A worker has one replica. Only the condition `Redundant` has this reason.
@@ -76,6 +80,8 @@ reasons! {
     Scaling,
     /// Pods with an old template are being replaced.
     Updating,
+    /// A rollout is paused because the spec says so, and Pods of former templates are left.
+    RolloutPaused,
     /// Children are being stopped in order.
     Stopping,
     /// A replica waits for capacity.
@@ -98,6 +104,11 @@ reasons! {
     WatchRefused,
     /// A supervisor exceeded its intensity, or could not be started, and gave up.
     GaveUp,
+    /// A rollout has failed and stays where it is, because the spec says so, or because Pods of the former revision have the same
+    /// fault.
+    RolloutFailed,
+    /// A rollout has failed, and the tree is taken back to the last good revision; the spec still asks for the other.
+    RolledBack,
     /// The spec cannot be carried out as it stands.
     InvalidSpec,
 }
@@ -129,6 +140,7 @@ mod tests {
              | `{}` | Coppice is at work, or waits for something that it expects to happen |\n\
              | `{}` | a person should look |\n\
              | `{}` | the spec asks for the tree to be stopped |\n\
+             | `{}` | the revision that the spec asks for has failed, and the tree is on the last good one, or on its way back to it |\n\
              | `{}` | every worker that is to run has more than one replica, node and zone, as far as is known; it is information, and never keeps a tree from being Ready |\n\n\
              {REASONS}\n\
              | reason | meaning |\n|---|---|\n",
@@ -136,6 +148,7 @@ mod tests {
             types::RECONCILING,
             types::STALLED,
             types::SUSPENDED,
+            types::ROLLED_BACK,
             types::REDUNDANT,
         );
         for reason in Reason::ALL {

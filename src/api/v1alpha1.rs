@@ -26,14 +26,16 @@ pub use fault_policy::{
 pub(crate) use rules::tree_name;
 pub use status::{
     BackoffStatus, ChargeStatus, FinishedSupervisor, GaveUpStatus, JudgedDeath, OperationKind,
-    OperationStatus, RecentEvidence, RecentFault, RefusedStatus, SupervisionTreeStatus,
-    SupervisorStatus, WarningStatus,
+    OperationStatus, RecentEvidence, RecentFault, RefusedStatus, RevisionMark, RevisionStatus,
+    RolloutFailure, RolloutFault, RolloutStatus, SupervisionTreeStatus, SupervisorStatus,
+    WarningStatus,
 };
 pub use template::PodTemplate;
 pub use tree::{
     AutoShutdown, Backoff, Child, GiveUp, Identity, Intensity, NumberOrPercent, ReadyWhen, Restart,
-    RootGiveUp, StartFailure, Startup, Strategy, SupervisionTree, SupervisionTreeSpec,
-    SupervisorSettings, UpdateSettings, WorkerSettings,
+    RolloutFailurePolicy, RolloutOrder, RolloutSettings, RootGiveUp, StartFailure, Startup,
+    Strategy, SupervisionTree, SupervisionTreeSpec, SupervisorSettings, UpdateSettings,
+    WorkerSettings,
 };
 pub use worker::{
     BrakeStatus, FinishedReplica, NodeChargeStatus, ParkedStatus, SlotStatus, TroubleStatus,

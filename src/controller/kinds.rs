@@ -18,11 +18,13 @@ use super::wire::{self, Waited, controller_of, label};
 use crate::api::labels;
 use crate::api::v1alpha1::{SupervisionTree, Worker};
 use crate::model::fault::{ObjectRef, is_told_of_nodes};
-use crate::model::world::{TreeView, WorkerView};
+use crate::model::world::{RevisionView, TreeView, WorkerView};
 
 mod items;
 
-pub(super) use items::{EventItem, NodeItem, PodItem, TreeItem, WaitedItem, WorkerItem};
+pub(super) use items::{
+    EventItem, NodeItem, PodItem, RevisionItem, TreeItem, WaitedItem, WorkerItem,
+};
 
 /// A kind that is watched.
 pub(super) trait Kind: Send + Sync + 'static {
@@ -80,6 +82,8 @@ pub(super) enum Need {
 pub(super) struct Trees;
 /// Workers.
 pub(super) struct Workers;
+/// Stored revisions of trees.
+pub(super) struct Revisions;
 /// Pods of trees.
 pub(super) struct Pods;
 /// Nodes.
@@ -184,6 +188,41 @@ impl Kind for Workers {
     }
 
     fn concerns(_: &Views, item: &WorkerItem) -> Vec<ObjectKey> {
+        item.tree.iter().cloned().collect()
+    }
+}
+
+impl Kind for Revisions {
+    type Wire = wire::Revision;
+    type Item = RevisionItem;
+
+    const NAME: &'static str = "ControllerRevision";
+    const SELECTOR: &'static str = labels::TREE;
+
+    fn read(wire: Self::Wire) -> RevisionItem {
+        let meta = wire.meta();
+        let owner = controller_of(meta);
+        let of_tree = owner.filter(|owner| owner.kind == SupervisionTree::kind(&()));
+        let namespace = meta.namespace.as_deref().unwrap_or_default();
+        RevisionItem {
+            owner_uid: owner.map_or_else(String::new, |owner| owner.uid.clone()),
+            tree: of_tree.map(|owner| ObjectKey::new(namespace, &owner.name)),
+            view: Arc::new(RevisionView {
+                name: wire.name_any(),
+                uid: wire.uid().unwrap_or_default(),
+                resource_version: wire.resource_version().unwrap_or_default(),
+                number: wire.number,
+                deleting: meta.deletion_timestamp.is_some(),
+                templates: wire.templates,
+            }),
+        }
+    }
+
+    fn store(views: &mut Views) -> &mut Store<RevisionItem> {
+        &mut views.revisions
+    }
+
+    fn concerns(_: &Views, item: &RevisionItem) -> Vec<ObjectKey> {
         item.tree.iter().cloned().collect()
     }
 }

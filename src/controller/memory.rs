@@ -33,6 +33,8 @@ const LONGEST_STREAK: u32 = 100;
 pub(super) enum Written {
     /// The tree.
     Tree,
+    /// A revision of it.
+    Revision,
     /// A Worker of it.
     Worker,
     /// A Pod of it.

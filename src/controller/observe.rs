@@ -12,13 +12,14 @@ use serde_json::Value;
 
 use super::context::Context;
 use super::error::{Error, bounded};
-use super::kinds::{Kind, Pods, Trees, Workers};
+use super::kinds::{Kind, Pods, Revisions, Trees, Workers};
 use super::memory::{Doubt, Written};
 use super::store::{Item, ObjectKey};
 use super::views::Snapshot;
 use super::wire::{controller_of, label};
 use crate::api::labels;
 use crate::api::v1alpha1::{Child, SupervisionTree};
+use crate::model::tree::ROOT_NAME;
 use crate::model::world::{Change, WorkerView, World};
 use crate::runtime::leader::Term;
 
@@ -164,6 +165,7 @@ async fn settle(context: &Context, tree: &ObjectKey, doubt: &Doubt) -> Result<()
     match kind {
         Written::Tree => settle_one::<Trees>(context, tree, name).await?,
         Written::Worker => settle_one::<Workers>(context, tree, name).await?,
+        Written::Revision => settle_one::<Revisions>(context, tree, name).await?,
         Written::Pod => settle_one::<Pods>(context, tree, name).await?,
     }
     context.memories.settled(tree, doubt);
@@ -252,7 +254,7 @@ pub(super) fn is_ours<W: Resource>(
     let is = |name, value: &str| label(meta, name) == Some(value);
     controller_of(meta).is_some_and(|owner| owner.uid == owner_uid)
         && label(meta, labels::TREE).is_some()
-        && is(labels::CHILD, child)
+        && (child == ROOT_NAME || is(labels::CHILD, child))
         && slot.is_none_or(|slot| is(labels::SLOT, &slot.to_string()))
 }
 
@@ -321,6 +323,7 @@ fn observation(
         world: World {
             tree,
             workers,
+            revisions: snapshot.revisions,
             nodes: snapshot.nodes,
             zoned: snapshot.zoned,
             refusals,

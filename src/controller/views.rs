@@ -7,14 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::kinds::{
     ClaimEvents, EventItem, Kind, Need, NodeEvents, NodeItem, Nodes, PodEvents, PodItem, Pods,
-    Quotas, TreeItem, Trees, WaitedItem, WorkerItem, Workers, key_of, within,
+    Quotas, RevisionItem, Revisions, TreeItem, Trees, WaitedItem, WorkerItem, Workers, key_of,
+    within,
 };
 use super::store::{ObjectKey, Source, Store, Touched, Unbelieved, Version};
 use super::wire::label;
 use crate::model::changes::words;
 use crate::model::fault::EventView;
 use crate::model::pod::{PodSpecView, PodView};
-use crate::model::world::{NodeView, TreeView, Unseen};
+use crate::model::world::{NodeView, RevisionView, TreeView, Unseen};
 use kube::{Resource, ResourceExt};
 
 mod changes;
@@ -32,6 +33,7 @@ use scopes::Scopes;
 pub(super) struct Views {
     pub(super) trees: Store<TreeItem>,
     pub(super) workers: Store<WorkerItem>,
+    pub(super) revisions: Store<RevisionItem>,
     pub(super) pods: Store<PodItem>,
     pub(super) nodes: Store<NodeItem>,
     pub(super) pod_events: Store<EventItem>,
@@ -57,6 +59,8 @@ pub(super) struct Snapshot {
     pub(super) tree: Arc<TreeItem>,
     /// The Workers that the tree controls, with the Pods that they control.
     pub(super) workers: Vec<(Arc<WorkerItem>, Vec<Arc<PodView>>)>,
+    /// The revisions that the tree controls, by name.
+    pub(super) revisions: Vec<Arc<RevisionView>>,
     /// The nodes of these Pods, without those that are known to be gone; `None` when nodes may not be read.
     pub(super) nodes: Option<BTreeMap<String, NodeView>>,
     /// Whether every node says which zone it is in.
@@ -252,6 +256,7 @@ impl Views {
         [
             Trees::NAME,
             Workers::NAME,
+            Revisions::NAME,
             Pods::NAME,
             Nodes::NAME,
             PodEvents::NAME,
@@ -281,11 +286,17 @@ impl Views {
             })
             .collect();
         let nodes = (!self.forgone.contains(Nodes::NAME, None)).then(|| self.nodes_of(&workers));
+        let revisions = self.revisions.owned_by(&tree.uid);
+        let revisions = revisions
+            .filter(|one| one.tree.as_ref() == Some(key))
+            .map(|one| Arc::clone(&one.view))
+            .collect();
         let events = self.events_of(&key.namespace, &workers);
         let changes = self.changes_for(&key.namespace, &workers);
         Some(Snapshot {
             tree,
             workers,
+            revisions,
             nodes,
             zoned: self.nodes.len() > 0
                 && self.nodes.iter().all(|(_, node)| node.view.zone.is_some()),

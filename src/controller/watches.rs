@@ -17,8 +17,8 @@ use tokio::time::Instant;
 use super::driver::Wake;
 use super::error::{Error, bounded, chain};
 use super::kinds::{
-    ClaimEvents, Claims, ConfigMaps, Kind, Need, NodeEvents, Nodes, PodEvents, Pods, Quotas, Trees,
-    Workers,
+    ClaimEvents, Claims, ConfigMaps, Kind, Need, NodeEvents, Nodes, PodEvents, Pods, Quotas,
+    Revisions, Trees, Workers,
 };
 use super::store::{ObjectKey, Source, Version};
 use super::views::{Listing, SharedViews};
@@ -78,6 +78,7 @@ pub(super) fn start(surroundings: &Surroundings, namespaces: &[String]) -> JoinS
     for scope in scopes {
         spawn::<Trees>(&mut watches, surroundings, scope.clone());
         spawn::<Workers>(&mut watches, surroundings, scope.clone());
+        spawn::<Revisions>(&mut watches, surroundings, scope.clone());
         spawn::<Pods>(&mut watches, surroundings, scope.clone());
         spawn::<PodEvents>(&mut watches, surroundings, scope.clone());
         spawn::<ClaimEvents>(&mut watches, surroundings, scope.clone());

@@ -56,11 +56,13 @@ mod hostile;
 mod node;
 mod pod;
 pub(super) mod protobuf;
+mod revision;
 mod waited;
 
 pub(super) use event::Event;
 pub(super) use node::Node;
 pub(super) use pod::Pod;
+pub(super) use revision::Revision;
 pub(super) use waited::{Claim, ConfigMap, Quota, Waited};
 
 /// The metadata that somebody here asks for. Most bytes of the rest are `managedFields`.

@@ -6,12 +6,12 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::api::labels;
-use crate::api::v1alpha1::{FaultAction, GROUP, Restart, SlotStatus, Strategy};
+use crate::api::v1alpha1::{FaultAction, GROUP, Restart, RevisionStatus, SlotStatus, Strategy};
 
 use super::names;
 use super::pod::RestartPolicy;
 use super::policy::Rule;
-use super::tree::{Leaf, Policy};
+use super::tree::{Leaf, Policy, Tree};
 use super::window::in_window;
 use super::world::{TreeView, WorkerView};
 
@@ -42,6 +42,29 @@ pub(super) fn worker(tree: &TreeView, child: &str, leaf: &Leaf<'_>) -> Value {
     })
 }
 
+/// A revision of a tree: the templates of all its workers, by name.
+pub(super) fn revision(tree: &TreeView, spec: &Tree<'_>, revision: &RevisionStatus) -> Value {
+    let templates: Map<String, Value> = spec
+        .leaves()
+        .map(|(id, leaf)| {
+            let template = leaf.settings.template.0.clone();
+            (spec.nodes[id].name.to_owned(), template)
+        })
+        .collect();
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": {
+            "name": revision.name,
+            "namespace": tree.namespace,
+            "labels": {labels::TREE: tree.name},
+            "ownerReferences": [owner("SupervisionTree", &tree.name, &tree.uid)],
+        },
+        "revision": revision.number,
+        "data": {"templates": templates},
+    })
+}
+
 /// Whose Pod it is to be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place<'a> {
@@ -51,6 +74,10 @@ pub(super) struct Place<'a> {
     pub child: &'a str,
     /// Its settings.
     pub leaf: &'a Leaf<'a>,
+    /// The template that it is made from.
+    pub template: &'a Value,
+    /// Revision of that template.
+    pub revision: &'a str,
     /// The policy of its supervisor.
     pub policy: &'a Policy,
     /// Its Worker, which owns the Pod.
@@ -79,7 +106,7 @@ pub(super) fn pod(place: &Place<'_>, name: &str) -> Value {
         memory,
         ..
     } = *place;
-    let template = &leaf.settings.template.0;
+    let template = place.template;
     let mut spec = template.get("spec").cloned().unwrap_or_else(|| json!({}));
     let restarts = kubelet_restarts(policy, leaf);
     let node_loss = leaf.settings.node_loss_seconds;
@@ -96,7 +123,7 @@ pub(super) fn pod(place: &Place<'_>, name: &str) -> Value {
     labels.insert(labels::CHILD.into(), child.into());
     labels.insert(labels::SLOT.into(), slot.to_string().into());
     labels.insert(labels::POD_INDEX.into(), slot.to_string().into());
-    labels.insert(labels::REVISION.into(), leaf.revision.clone().into());
+    labels.insert(labels::REVISION.into(), place.revision.into());
     let incarnation = place.incarnation.to_string();
     labels.insert(labels::INCARNATION.into(), incarnation.into());
     let mut annotations = template_map(template, "annotations");
@@ -312,6 +339,8 @@ mod tests {
             tree: &view,
             child: "a",
             leaf: tree.leaf(id).unwrap(),
+            template: tree.leaf(id).unwrap().template,
+            revision: &tree.leaf(id).unwrap().revision,
             policy: tree.parent_policy(id),
             worker: &worker,
             slot: 0,

@@ -27,7 +27,7 @@ pub fn decide(world: &World, now: Timestamp) -> Decision {
         return unchanged(world);
     }
     match Tree::parse(&world.tree.name, &world.tree.spec) {
-        Ok(tree) => supervise(&tree, world, now),
+        Ok(tree) => supervise(&tree.with_templates(world), world, now),
         Err(_) if world.tree.deleting => {
             let nothing = crate::api::v1alpha1::SupervisionTreeSpec {
                 children: Vec::new(),
@@ -56,6 +56,11 @@ fn supervise(tree: &Tree<'_>, world: &World, now: Timestamp) -> Decision {
         engine.wake_at = Some(now);
         return engine.into_decision(Vec::new());
     }
+    if engine.note_revision() || engine.give_turns() {
+        // What is made next is made from the templates that are asked for, and were given.
+        engine.wake_at = Some(now);
+        return engine.into_decision(Vec::new());
+    }
     engine.forget();
     engine.suspend();
     engine.begin();
@@ -70,7 +75,14 @@ fn supervise(tree: &Tree<'_>, world: &World, now: Timestamp) -> Decision {
     engine.note_slots();
     engine.finish_starts();
     engine.update_workers();
-    let writes = engine.plan();
+    let writes = if engine.judge_rollout() {
+        // What is done next is done by where the tree is to go now.
+        engine.wake_at = Some(now);
+        Vec::new()
+    } else {
+        engine.prove_revision();
+        engine.plan()
+    };
     engine.report();
     engine.into_decision(writes)
 }

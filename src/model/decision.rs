@@ -57,6 +57,29 @@ pub enum Write {
     AddFinalizer,
     /// Take our finalizer off the tree.
     RemoveFinalizer,
+    /// Store a revision.
+    CreateRevision {
+        /// Name of the object.
+        name: String,
+        /// The whole object.
+        body: Value,
+    },
+    /// Give a stored revision another number.
+    NumberRevision {
+        /// Name of the object.
+        name: String,
+        /// Precondition.
+        resource_version: String,
+        /// The number.
+        number: i64,
+    },
+    /// Delete a revision that nobody needs any more.
+    DeleteRevision {
+        /// Name of the object.
+        name: String,
+        /// Precondition.
+        uid: String,
+    },
     /// Create the Worker of a child.
     CreateWorker {
         /// Child name.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::api::v1alpha1::{GaveUpStatus, OperationStatus, Restart, SlotStatus};
+use crate::api::v1alpha1::{GaveUpStatus, OperationStatus, RecentFault, Restart, SlotStatus};
 
 use super::decision::{Judged, Notice};
 use super::memory::Memory;
@@ -31,6 +31,10 @@ pub(super) struct Engine<'a> {
     pub unsettled: BTreeSet<(NodeId, i32)>,
     /// Slots whose Pods are replaced now, because they are not of the present template or `restartAt` asks for it.
     pub updates: BTreeMap<NodeId, Vec<i32>>,
+    /// Workers that were added, and are not started before those that the rollout updates now.
+    pub awaits_rollout: BTreeSet<NodeId>,
+    /// The faults that led to a supervisor, or a slot, being given up.
+    pub given_up_by: Vec<RecentFault>,
     /// What to tell people.
     pub notices: Vec<Notice>,
     /// Faults judged.
@@ -73,6 +77,8 @@ impl<'a> Engine<'a> {
             replicas,
             unsettled: BTreeSet::new(),
             updates: BTreeMap::new(),
+            awaits_rollout: BTreeSet::new(),
+            given_up_by: Vec::new(),
             notices: Vec::new(),
             judged: Vec::new(),
             give_ups: 0,

@@ -399,11 +399,15 @@ impl Engine<'_> {
             death.slot,
             (&cost, &next),
         );
-        self.memory.remember_fault(RecentFault {
+        let recent = RecentFault {
             time: api_time(death.toll.at),
             revision: death.revision.clone(),
             ..recent
-        });
+        };
+        if next.gives_up() {
+            self.given_up_by.push(recent.clone());
+        }
+        self.memory.remember_fault(recent);
         Notice {
             warning: true,
             reason: class.event_reason().to_owned(),

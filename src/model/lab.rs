@@ -73,6 +73,8 @@ pub(crate) struct Lab {
     wake_at: Option<Timestamp>,
     /// The grace of Pods, by name.
     graces: BTreeMap<String, i64>,
+    /// Image of each Pod, by name.
+    images: BTreeMap<String, String>,
     uid: u32,
 }
 
@@ -97,6 +99,7 @@ impl Lab {
                     status: SupervisionTreeStatus::default(),
                 }),
                 workers: BTreeMap::new(),
+                revisions: Vec::new(),
                 nodes: Some(BTreeMap::from([("node-a".into(), NodeView::default())])),
                 refusals: Vec::new(),
                 zoned: false,
@@ -110,6 +113,7 @@ impl Lab {
             stopping: BTreeMap::new(),
             overran: Vec::new(),
             graces: BTreeMap::new(),
+            images: BTreeMap::new(),
             log: Vec::new(),
             events: Vec::new(),
             told: Vec::new(),
@@ -124,6 +128,7 @@ impl Lab {
         }
     }
 
+    /// How the Pods of a child behave, or, as `child@image`, those of it with that image.
     pub(crate) fn behave(&mut self, child: &str, behaviour: Behaviour) {
         self.behaviours.insert(child.into(), behaviour);
     }
@@ -211,6 +216,18 @@ impl Lab {
             .collect();
         slots.sort_unstable();
         slots
+    }
+
+    /// The images of the live Pods of a child, sorted.
+    pub(crate) fn images(&self, child: &str) -> Vec<&str> {
+        let live = |pod: &&PodView| pod.child == child && !pod.is_deleting() && !pod.is_terminal();
+        let images = self
+            .pods()
+            .filter(live)
+            .map(|pod| self.images[&pod.name].as_str());
+        let mut images: Vec<&str> = images.collect();
+        images.sort_unstable();
+        images
     }
 
     /// The live Pod of a slot, to be changed.

@@ -127,11 +127,16 @@ impl Engine<'_> {
         if id == ROOT {
             return true;
         }
+        if self.awaits_rollout.contains(&id) {
+            return false;
+        }
         let parent = self.tree.nodes[id].parent;
         if !self.may_start(parent) {
             return false;
         }
         let mut group = self.group_of(parent);
+        // What is not to start yet keeps nobody else from it.
+        group.retain(|member| !self.awaits_rollout.contains(member));
         if group.is_empty() {
             return true;
         }

@@ -145,6 +145,19 @@ pub enum Next {
     ShutsDown,
 }
 
+impl Next {
+    /// Whether a supervisor or a slot is given up.
+    pub fn gives_up(&self) -> bool {
+        matches!(
+            self,
+            Self::Parked { .. }
+                | Self::Escalates { .. }
+                | Self::GivenUp { .. }
+                | Self::Stopped { .. }
+        )
+    }
+}
+
 impl fmt::Display for Next {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -28,7 +28,7 @@ struct Refused {
     due: Timestamp,
 }
 
-impl Engine<'_> {
+impl<'a> Engine<'a> {
     /// The next writes, in order.
     pub(super) fn plan(&mut self) -> Vec<Write> {
         let mut writes = Vec::new();
@@ -46,6 +46,7 @@ impl Engine<'_> {
                 vec![Write::AddFinalizer]
             };
         }
+        self.plan_new_revision(&mut writes);
         self.plan_removed(&mut writes);
         for (id, leaf) in self.tree.leaves().collect::<Vec<_>>() {
             if self.worker(id).is_none() {
@@ -58,6 +59,7 @@ impl Engine<'_> {
                 mode => self.plan_replicas(id, leaf, mode, &mut writes),
             }
         }
+        self.plan_known_revisions(&mut writes);
         if self.world.tree.deleting && self.has_stopped(ROOT) && self.removed_have_stopped() {
             writes.push(Write::RemoveFinalizer);
         }
@@ -187,7 +189,7 @@ impl Engine<'_> {
         }
     }
 
-    fn plan_replicas(&mut self, id: NodeId, leaf: &Leaf<'_>, mode: Mode, writes: &mut Vec<Write>) {
+    fn plan_replicas(&mut self, id: NodeId, leaf: &Leaf<'a>, mode: Mode, writes: &mut Vec<Write>) {
         let Some(replicas) = self.replicas.get(&id).cloned() else {
             return;
         };

@@ -52,6 +52,14 @@ reasons! {
     /// Not one replica of a worker may be missing beside the others, so its group is restarted for its changed template, in order
     /// and without a charge.
     UpdateRestartsGroup,
+    /// The tree is on its way to a revision that changes templates.
+    RolloutStarted,
+    /// A rollout has failed: the tree is taken back to the last good revision.
+    RolledBack,
+    /// A rollout has failed, and stays where it is.
+    RolloutFailed,
+    /// A revision of the templates could not be stored: Pods are made all the same, and an upgrade could not be taken back to it.
+    RevisionNotStored,
     /// Somebody scaled a worker whose `replicas` the tree states: the number is put back.
     ScaleOverridden,
 }

@@ -72,6 +72,7 @@ impl Engine<'_> {
         let main = main_situation(situations);
         let budget = self.budget();
         let redundancy = self.redundancy();
+        let rolled_back = self.rollout_situation();
         // A crash between the write of a Worker and that of its tree must not lose a death for good.
         let restarts = self
             .memory
@@ -93,6 +94,7 @@ impl Engine<'_> {
             self.tree.suspended,
             self.now,
         );
+        set_rolled_back(status, self.world.tree.generation, rolled_back, self.now);
         set_redundant(status, self.world.tree.generation, redundancy, self.now);
     }
 
@@ -197,6 +199,24 @@ fn set_suspended(
     let texts = (texts.0, texts.1.to_owned());
     let suspended = truth(suspended);
     set_condition(status, types::SUSPENDED, suspended, texts, generation, now);
+}
+
+fn set_rolled_back(
+    status: &mut SupervisionTreeStatus,
+    generation: i64,
+    situation: Option<Situation>,
+    now: Timestamp,
+) {
+    let back = situation.filter(|situation| situation.reason == Reason::RolledBack);
+    let wanted = truth(back.is_some());
+    let texts = back.map_or_else(
+        || {
+            let message = "the revision that the spec asks for has not failed";
+            (Reason::NotRolledBack, message.to_owned())
+        },
+        |back| (back.reason, cut(&back.message, MESSAGE_BYTES)),
+    );
+    set_condition(status, types::ROLLED_BACK, wanted, texts, generation, now);
 }
 
 /// What was known of redundancy stays as long as nothing better is.

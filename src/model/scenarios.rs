@@ -30,8 +30,10 @@ mod quorum;
 mod random;
 mod random_updates;
 mod replacements;
+mod rollouts;
 mod sizes;
 mod starts;
+mod taken_back;
 mod told;
 mod turns;
 mod under_way;
@@ -152,6 +154,8 @@ fn a_tree_becomes_ready_and_then_nothing_is_written() {
     assert_eq!(lab.state(), "FTF Starting");
     lab.run(5);
     assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    // Until its revision is proved.
+    lab.run(100);
     let writes = lab.writes;
     lab.run(900);
     assert_eq!(lab.writes, writes, "an idle tree costs no write");

@@ -54,6 +54,7 @@ impl Engine<'_> {
         if self.tree.suspended {
             return vec![self.suspended()];
         }
+        all.extend(self.rollout_situation());
         for id in self.tree.supervisors().collect::<Vec<_>>() {
             if self.is_enabled(id) {
                 self.supervisor_situations(id, &mut all);

@@ -6,7 +6,7 @@
 use crate::api::v1alpha1::{OperationKind, StartFailure, SupervisorStatus};
 
 use super::engine::{Engine, Mode};
-use super::tree::{NodeId, ROOT};
+use super::tree::{NodeId, ROOT, ROOT_NAME};
 use super::window::api_time;
 
 /// A fault row of the conditions is left when what it names has been alive this long, in seconds.
@@ -55,8 +55,9 @@ impl Engine<'_> {
                 }
             }
         }
+        let is_stored = self.is_revision_stored();
         let refused = &mut self.memory.tree.refused;
-        refused.retain(|r| tree.has_worker(&r.child));
+        refused.retain(|r| tree.has_worker(&r.child) || (r.child == ROOT_NAME && !is_stored));
         for id in 1..tree.nodes.len() {
             if !self.is_enabled(id) && self.has_stopped(id) {
                 self.forget_node(id);
@@ -86,6 +87,9 @@ impl Engine<'_> {
             worker.started = false;
             worker.started_in = 0;
             worker.slots.clear();
+            // It is started as new, in its turn.
+            worker.revision.clear();
+            worker.turn_time = None;
         }
     }
 

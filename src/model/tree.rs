@@ -5,6 +5,7 @@
 mod parse;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::names;
 use super::pod::PodView;
@@ -32,6 +33,10 @@ pub struct Tree<'a> {
     pub nodes: Vec<Node<'a>>,
     /// `suspend`.
     pub suspended: bool,
+    /// Name of the revision that the spec asks for.
+    pub wanted: String,
+    /// Number of the revision that the tree is to be on instead, because the one that the spec asks for failed.
+    pub goes_back: Option<i64>,
     /// The rules for faults of each supervisor, those that it inherits after its own; empty for workers.
     rules: Vec<Vec<Rule<'a>>>,
 }
@@ -90,8 +95,13 @@ pub struct Policy {
 pub struct Leaf<'a> {
     /// Its settings.
     pub settings: &'a WorkerSettings,
-    /// Revision of its template.
+    /// The template that new Pods are made from: the one that it is to have, or a former one as long as its turn in a rollout
+    /// has not come.
+    pub template: &'a Value,
+    /// Revision of that template.
     pub revision: String,
+    /// Revision of the template that it is to have.
+    pub target: String,
     /// `restartAt` of its child, in whole seconds.
     pub restart_at: Option<Timestamp>,
     /// The rules for its faults, in the order in which they are asked.

@@ -10,15 +10,18 @@ use crate::api::conditions::Reason;
 use crate::api::v1alpha1::{BrakeStatus, RefusedStatus};
 
 use super::deaths::evidence;
+use super::decision::Notice;
 use super::engine::{Engine, Mode};
 use super::fault::{self, Class, Fault};
 use super::judge::cut;
 use super::order::BLIND_STOP_SECONDS;
+use super::outcome::Next;
 use super::pod::PodView;
 use super::policy::Ruling;
+use super::reasons::EventReason;
 use super::replica::{Life, SlotView, ended_runs, node_of, waits_for_fence};
 use super::supervise::SETTLED_SECONDS;
-use super::tree::{Leaf, NodeId};
+use super::tree::{Leaf, NodeId, ROOT_NAME};
 use super::window::{
     BRAKE_RESET_SECONDS, after, api_time, brake_delay, resets_brake, seconds_between,
 };
@@ -36,6 +39,12 @@ impl Engine<'_> {
                 Class::QuotaExceeded | Class::QuotaStatusUnknown => Reason::WaitingForCapacity,
                 _ => Reason::CreateRefused,
             };
+            if refusal.child == ROOT_NAME {
+                if self.refuse_worker(&refusal, reason, &fault) {
+                    self.tell_unstored_revision(&fault);
+                }
+                continue;
+            }
             let Some(id) = self
                 .tree
                 .find(&refusal.child)
@@ -69,6 +78,20 @@ impl Engine<'_> {
         for (id, (blocked, blocks)) in news {
             self.tell_blocks(id, &blocked, blocks);
         }
+    }
+
+    /// A revision could not be stored: nothing waits for it but the next try.
+    fn tell_unstored_revision(&mut self, fault: &Fault) {
+        self.notices.push(Notice {
+            warning: true,
+            reason: EventReason::RevisionNotStored.as_str().to_owned(),
+            action: "Store",
+            child: ROOT_NAME.to_owned(),
+            what: "could not store a revision of its templates, so that no upgrade can be taken back to it".to_owned(),
+            why: fault.message.clone(),
+            next: Some(Next::TriedAgain),
+            ..Notice::default()
+        });
     }
 
     /// Says whether it is news of that slot.

@@ -27,6 +27,13 @@ pub(super) struct Bounds {
     pub surge: usize,
 }
 
+impl Bounds {
+    /// Whether not one replica may be missing and none be added, so that only the group as a whole can be replaced.
+    pub(super) fn is_stuck(self) -> bool {
+        self.unavailable == 0 && self.surge == 0
+    }
+}
+
 /// A wanted slot, as an update sees it. What has finished is as good as any.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +106,11 @@ impl Engine<'_> {
             if self.worker(id).is_none() || self.mode(id) != Mode::Up {
                 continue;
             }
+            if self.is_frozen() {
+                self.keep_former_templates(id, leaf);
+                continue;
+            }
+            self.leave_former_templates(id);
             let lives = self.lives(id);
             let candidates = self.candidates(leaf, &lives);
             let bounds = self.bounds(id, leaf);
@@ -107,10 +119,7 @@ impl Engine<'_> {
             // An edit may have made the bound narrower.
             let mut next = step(&candidates, stored.min(bounds.surge), bounds);
             let is_old = |one: &&Candidate| one.outdated;
-            if bounds.unavailable == 0
-                && bounds.surge == 0
-                && candidates.iter().filter(is_old).any(|one| one.alive)
-            {
+            if bounds.is_stuck() && candidates.iter().filter(is_old).any(|one| one.alive) {
                 let edited = |(view, _): &(SlotView<'_>, Life)| is_outdated(view, leaf);
                 self.restart_for_update(id, lives.iter().any(edited));
                 next.surge = 0;
@@ -124,6 +133,29 @@ impl Engine<'_> {
             }
             self.updates.insert(id, next.replaced);
         }
+    }
+
+    /// Whether all replicas of a worker are of its present template and have been available for as long as it asks for.
+    pub(super) fn is_updated(&mut self, id: NodeId) -> bool {
+        let Some(leaf) = self.tree.leaf(id) else {
+            return true;
+        };
+        let lives = self.lives(id);
+        let candidates = self.candidates(leaf, &lives);
+        self.worker(id).is_some()
+            && self.surge(self.name(id)) == 0
+            && candidates.iter().all(|one| one.available && !one.outdated)
+    }
+
+    /// The slots of a worker that are available.
+    pub(super) fn available_slots(
+        &mut self,
+        leaf: &Leaf<'_>,
+        lives: &[(SlotView<'_>, Life)],
+    ) -> Vec<i32> {
+        let candidates = self.candidates(leaf, lives).into_iter();
+        let available = candidates.filter(|one| one.available);
+        available.map(|one| one.slot).collect()
     }
 
     /// How many more slots than replicas a worker fills at the moment.
@@ -163,7 +195,7 @@ impl Engine<'_> {
     }
 
     /// How far the update of a worker may go at once.
-    fn bounds(&self, id: NodeId, leaf: &Leaf<'_>) -> Bounds {
+    pub(super) fn bounds(&self, id: NodeId, leaf: &Leaf<'_>) -> Bounds {
         let replicas = self.replicas_wanted(id, leaf);
         let update = &leaf.settings.update;
         let default = i32::from(leaf.is_stable());

@@ -11,6 +11,7 @@ use crate::api::v1alpha1::{RecentFault, SupervisionTreeSpec, SupervisionTreeStat
 
 use super::fault::EventView;
 use super::pod::PodView;
+use super::revisions::StoredTemplate;
 
 /// Everything that one decision rests on.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +20,8 @@ pub struct World {
     pub tree: Arc<TreeView>,
     /// The Workers that name this tree's UID as controlling owner, by child name (label).
     pub workers: BTreeMap<String, WorkerView>,
+    /// The stored revisions that name this tree's UID as controlling owner.
+    pub revisions: Vec<Arc<RevisionView>>,
     /// The nodes that the Pods name; one that is missing does not exist any more. `None` when the operator may not
     /// read nodes: then nothing is known about them.
     pub nodes: Option<BTreeMap<String, NodeView>>,
@@ -85,6 +88,23 @@ pub struct TreeView {
     pub spec: SupervisionTreeSpec,
     /// The status: what we remember.
     pub status: SupervisionTreeStatus,
+}
+
+/// A stored revision.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RevisionView {
+    /// Name of the object.
+    pub name: String,
+    /// UID of the object.
+    pub uid: String,
+    /// Version of the object.
+    pub resource_version: String,
+    /// Its number.
+    pub number: i64,
+    /// Whether `deletionTimestamp` is set.
+    pub deleting: bool,
+    /// The templates of the workers, by name.
+    pub templates: BTreeMap<String, StoredTemplate>,
 }
 
 /// A Worker object and its Pods.

@@ -19,6 +19,8 @@ pub(super) fn spec(tree: &Supervisor) -> SupervisionTreeSpec {
     let mut spec = settings(&tree.flags);
     // In OTP nobody starts a root again that gave up: it stays down.
     spec["onGiveUp"] = json!("Stop");
+    // A release that fails stays installed, until somebody says otherwise.
+    spec["rollout"] = json!({"onFailure": "None", "order": "Parallel"});
     spec["children"] = Value::Array(children);
     serde_json::from_value(spec).expect("a tree of a history is a legal one")
 }

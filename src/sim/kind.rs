@@ -16,10 +16,11 @@ pub(super) enum Kind {
     Claim,
     Quota,
     Lease,
+    Revision,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Tree,
         Self::Worker,
         Self::Pod,
@@ -28,6 +29,7 @@ impl Kind {
         Self::Claim,
         Self::Quota,
         Self::Lease,
+        Self::Revision,
     ];
 
     /// Group and version, as in `apiVersion`.
@@ -37,6 +39,7 @@ impl Kind {
             Self::Pod | Self::Node | Self::Claim | Self::Quota => "v1",
             Self::Event => "events.k8s.io/v1",
             Self::Lease => "coordination.k8s.io/v1",
+            Self::Revision => "apps/v1",
         }
     }
 
@@ -50,6 +53,7 @@ impl Kind {
             Self::Claim => "PersistentVolumeClaim",
             Self::Quota => "ResourceQuota",
             Self::Lease => "Lease",
+            Self::Revision => "ControllerRevision",
         }
     }
 
@@ -63,6 +67,7 @@ impl Kind {
             Self::Claim => "persistentvolumeclaims",
             Self::Quota => "resourcequotas",
             Self::Lease => "leases",
+            Self::Revision => "controllerrevisions",
         }
     }
 

@@ -13,6 +13,7 @@ mod escalation;
 mod groups;
 mod healthy;
 mod operations;
+mod rollouts;
 mod strangers;
 mod types;
 
@@ -66,6 +67,7 @@ pub(super) fn plain() -> Vec<Scenario> {
         deaths::not_healed(),
         edits::scaling(),
         edits::edits_of_children(),
+        rollouts::rollouts(),
         ends::ends(),
         ends::nodes(),
         strangers::strangers(),

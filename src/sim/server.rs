@@ -182,7 +182,8 @@ impl Server {
         match call.kind {
             Kind::Tree | Kind::Worker => object["status"] = json!({"observedGeneration": -1}),
             Kind::Pod => object["status"] = json!({"phase": "Pending"}),
-            Kind::Node | Kind::Event | Kind::Claim | Kind::Quota | Kind::Lease => {}
+            Kind::Node | Kind::Event | Kind::Claim | Kind::Quota | Kind::Lease | Kind::Revision => {
+            }
         }
         Ok(self.store(
             actor,

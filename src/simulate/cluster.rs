@@ -102,6 +102,7 @@ impl Cluster {
                     status: SupervisionTreeStatus::default(),
                 }),
                 workers: BTreeMap::new(),
+                revisions: Vec::new(),
                 nodes: Some(BTreeMap::new()),
                 zoned: false,
                 refusals: Vec::new(),

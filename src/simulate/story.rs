@@ -226,6 +226,9 @@ impl Story {
                 }
                 Write::AddFinalizer
                 | Write::RemoveFinalizer
+                | Write::CreateRevision { .. }
+                | Write::NumberRevision { .. }
+                | Write::DeleteRevision { .. }
                 | Write::CreateWorker { .. }
                 | Write::DeleteWorker { .. } => {}
             }

@@ -16,6 +16,7 @@ mod kill;
 mod named;
 #[path = "../lifecycle/record.rs"]
 mod record;
+mod rollback;
 mod support;
 mod update;
 

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use super::{all, finish::enum_values};
 
 /// Optional fields of a spec that mean something by being absent.
-const WITHOUT_DEFAULT: [&str; 14] = [
+const WITHOUT_DEFAULT: [&str; 15] = [
+    "supervisiontree.spec.rollout.retryAt",
     "supervisiontree.spec.children.parent",
     "supervisiontree.spec.children.restartAt",
     "supervisiontree.spec.children.supervisor",
@@ -31,7 +32,10 @@ fn is_of_rule(path: &str) -> bool {
 }
 
 /// Numbers that only count: they stop at the end of their type.
-const COUNTERS: [&str; 11] = [
+const COUNTERS: [&str; 14] = [
+    "from",
+    "to",
+    "revision",
     "restarts",
     "incarnation",
     "startedIn",
@@ -172,7 +176,7 @@ fn every_list_says_how_it_merges() {
             node.path
         );
         let element = &node.schema["items"]["properties"];
-        let is_written_whole = ["gaveUp", "supervisors"].contains(&node.name);
+        let is_written_whole = ["gaveUp", "supervisors", "revisions"].contains(&node.name);
         if node.is_ours() && !is_written_whole && element.get("name").is_some() {
             assert_eq!(
                 node.schema["x-kubernetes-list-map-keys"],

@@ -3,6 +3,8 @@
 //! Rule: everything here is either reported to people or needed after a restart of the operator;
 //! no timer in memory is the truth.
 
+mod revision;
+mod rollout;
 mod supervisor;
 
 use std::ops::Not;
@@ -15,6 +17,8 @@ use serde::{Deserialize, Serialize};
 use super::is_zero;
 use super::worker::FinishedReplica;
 
+pub use revision::{RevisionMark, RevisionStatus};
+pub use rollout::{RolloutFailure, RolloutFault, RolloutStatus};
 pub use supervisor::{
     BackoffStatus, ChargeStatus, FinishedSupervisor, GaveUpStatus, OperationKind, OperationStatus,
     SupervisorStatus,
@@ -57,6 +61,21 @@ pub struct SupervisionTreeStatus {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 128))]
     pub budget: String,
+
+    /// revision is the number of the revision of its templates that the tree is on, or on its way to.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0))]
+    pub revision: i64,
+
+    /// revisions are those that are kept, the newest last. Each is stored in a ControllerRevision of that name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    // No map by name: see the slots of a Worker in `worker.rs`.
+    pub revisions: Vec<RevisionStatus>,
+
+    /// rollout is the one of a new revision that is under way, or whose revision has not been proved yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutStatus>,
 
     /// handledRetryTime is the last `spec.retryAt` that was acted on.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,6 +3,7 @@
 //! Rule: the tree is a flat list of children, because CRD schemas cannot recurse; `parent` names a
 //! supervisor declared earlier, so that a cycle cannot be written.
 
+mod rollout;
 mod supervisor;
 mod update;
 mod worker;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FaultPolicy, SupervisionTreeStatus, rules};
 
+pub use rollout::{RolloutFailurePolicy, RolloutOrder, RolloutSettings};
 pub use supervisor::{
     AutoShutdown, Backoff, GiveUp, Intensity, RootGiveUp, StartFailure, Startup, Strategy,
     SupervisorSettings,
@@ -41,6 +43,7 @@ pub use worker::{Identity, ReadyWhen, WorkerSettings};
     printcolumn = r#"{"name":"Workers","type":"integer","jsonPath":".status.workers","description":"How many workers the tree has."}"#,
     printcolumn = r#"{"name":"Up","type":"integer","jsonPath":".status.up","description":"How many workers have their quorum up."}"#,
     printcolumn = r#"{"name":"Restarts","type":"integer","jsonPath":".status.restarts","description":"Deaths of replicas judged since the tree was created."}"#,
+    printcolumn = r#"{"name":"Revision","type":"integer","jsonPath":".status.revision","description":"Number of the revision of its templates that the tree is on, or on its way to."}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
     printcolumn = r#"{"name":"Budget","type":"string","priority":1,"jsonPath":".status.budget","description":"Restarts left in the scarcest window of the tree."}"#,
     printcolumn = r#"{"name":"Message","type":"string","priority":1,"jsonPath":".status.conditions[?(@.type==\"Ready\")].message","description":"What happened, why, and what happens next."}"#
@@ -125,6 +128,17 @@ pub struct SupervisionTreeSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Time>,
 
+    /// rollout says how the tree goes from one revision of its templates to the next, and what becomes of one that turns out to be
+    /// bad. Default: in start order; a revision is good when it has been up for 60 seconds, and taken back when it fails before.
+    #[serde(default)]
+    pub rollout: RolloutSettings,
+
+    /// revisionHistoryLimit is how many old revisions are kept besides the present one and the last good one, from 0 to 100.
+    /// Default 10.
+    #[serde(default = "ten")]
+    #[schemars(range(min = 0, max = 100))]
+    pub revision_history_limit: i32,
+
     /// children are the supervisors and workers of the tree, parents before their children. The order
     /// is the start order among siblings. At most 256; names are unique. An empty list is a tree
     /// with nothing to do, which is Ready.
@@ -190,6 +204,10 @@ pub enum Restart {
     Transient,
     /// Never.
     Temporary,
+}
+
+fn ten() -> i32 {
+    10
 }
 
 fn yes() -> bool {

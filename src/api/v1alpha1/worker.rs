@@ -72,11 +72,16 @@ pub struct WorkerStatus {
     #[schemars(length(max = 512))]
     pub selector: String,
 
-    /// revision is the hash of the template that the slots below were last judged with; an edit of the
-    /// template ends their waits.
+    /// revision is the hash of the template that Pods of this worker are made from. A rollout gives it another one when its
+    /// turn has come.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 16))]
     pub revision: String,
+
+    /// turnTime is when the worker was given another template, as long as it is not through with that: the workers after
+    /// it wait for their turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn_time: Option<Time>,
 
     /// surge is how many more slots than `spec.replicas` the worker fills at the moment, while its Pods give way to those of a
     /// changed template (`update.maxSurge`).
@@ -137,6 +142,12 @@ pub struct SlotStatus {
     #[serde(default, rename = "podUID", skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 64))]
     pub pod_uid: String,
+
+    /// revision is the hash of the template that the next Pod of the slot is made from, while a rollout is paused before it has
+    /// come to this slot; absent where that is the one of the worker.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 16))]
+    pub revision: String,
 
     /// deaths is how many ends of lives of that Pod have been judged.
     #[serde(default, skip_serializing_if = "is_zero")]

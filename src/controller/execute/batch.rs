@@ -14,7 +14,7 @@ use kube::api::Preconditions;
 use tokio::time::Instant;
 
 use super::super::error::Error;
-use super::super::kinds::{Kind, Pods, Trees, Workers};
+use super::super::kinds::{Kind, Pods, Revisions, Trees, Workers};
 use super::super::memory::Written;
 use super::super::observe::{is_ours, reread};
 use super::super::wire::controller_of;
@@ -24,6 +24,7 @@ use super::{Effect, Execution, PARALLEL};
 use crate::api::labels;
 use crate::api::v1alpha1::GROUP;
 use crate::model::decision::Write;
+use crate::model::tree::ROOT_NAME;
 use crate::model::world::Refusal;
 
 impl Execution<'_> {
@@ -88,6 +89,26 @@ impl Execution<'_> {
         let (context, tree) = (self.context, &self.observation.key);
         match write {
             Write::AddFinalizer | Write::RemoveFinalizer => Ok(Effect::Done),
+            Write::CreateRevision { name, body } => self.store_revision(name, body).await,
+            Write::NumberRevision {
+                name,
+                resource_version,
+                number,
+            } => {
+                tracing::info!(revision = name, number, "numbering");
+                let term = self.term();
+                requests::number_revision(context, term, tree, name, resource_version, *number)
+                    .await
+            }
+            Write::DeleteRevision { name, uid } => {
+                tracing::info!(revision = name, "deleting");
+                let exactly = Preconditions {
+                    uid: Some(uid.clone()),
+                    resource_version: None,
+                };
+                let kind = Written::Revision;
+                delete::<Revisions>(context, self.term(), tree, kind, name, exactly).await
+            }
             Write::CreateWorker { child, name, body } => {
                 let owner = &self.observation.world.tree.uid;
                 let new = New {
@@ -200,6 +221,24 @@ impl Execution<'_> {
         }
         self.refuse(new, &error, None);
         Ok(Effect::Refused)
+    }
+
+    /// Stores a revision. What is refused is told with the next decision, and no Pod waits for it.
+    async fn store_revision(&self, name: &str, body: &serde_json::Value) -> Result<Effect, Error> {
+        let tree = &self.observation.world.tree;
+        let new = New {
+            written: Written::Revision,
+            child: ROOT_NAME,
+            slot: None,
+            name,
+            owner: &tree.uid,
+            body,
+        };
+        let effect = self.create::<Revisions>(&new).await?;
+        Ok(match effect {
+            Effect::Refused => Effect::Done,
+            effect => effect,
+        })
     }
 
     /// Looks at what holds the name: our own object from an earlier attempt, or a stranger, which is
@@ -352,6 +391,10 @@ fn child_of(write: &Write) -> Option<&str> {
         | Write::Scale { child, .. }
         | Write::DeleteWorker { child, .. }
         | Write::DeletePod { child, .. } => Some(child),
-        Write::AddFinalizer | Write::RemoveFinalizer => None,
+        Write::AddFinalizer
+        | Write::RemoveFinalizer
+        | Write::CreateRevision { .. }
+        | Write::NumberRevision { .. }
+        | Write::DeleteRevision { .. } => None,
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::context::Context;
 use super::super::error::{Error, bounded};
-use super::super::kinds::{Kind, Trees, Workers};
+use super::super::kinds::{Kind, Revisions, Trees, Workers};
 use super::super::memory::Written;
 use super::super::store::ObjectKey;
 use super::Effect;
@@ -116,6 +116,26 @@ pub(super) async fn scale(
         Err(error) if error.is_not_found() || error.is_conflict() => Ok(Effect::Stale),
         Err(error) => Err(error),
     }
+}
+
+/// Gives a stored revision another number.
+pub(super) async fn number_revision(
+    context: &Context,
+    term: Term,
+    tree: &ObjectKey,
+    name: &str,
+    resource_version: &str,
+    number: i64,
+) -> Result<Effect, Error> {
+    let body = json!({"metadata": {"resourceVersion": resource_version}, "revision": number});
+    let namespace = &tree.namespace;
+    let api = Api::<<Revisions as Kind>::Wire>::namespaced(context.client.clone(), namespace);
+    let (params, patch) = (params(), Patch::Merge(&body));
+    let object = format!("{namespace}/{name}");
+    let request = api.patch(name, &params, &patch);
+    let answer = write(context, term, ("patch", Revisions::NAME), object, request).await;
+    let stored = taken_in::<Revisions>(context, tree, Written::Revision, name, "patch", answer)?;
+    Ok(stored.map_or(Effect::Stale, |_| Effect::Done))
 }
 
 /// Creates an object. An unknown field in it is an error, never dropped in silence.

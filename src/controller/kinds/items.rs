@@ -9,7 +9,7 @@ use super::super::store::{Item, ObjectKey};
 use crate::api::v1alpha1::TroubleStatus;
 use crate::model::fault::EventView;
 use crate::model::pod::PodView;
-use crate::model::world::{NodeView, TreeView, WorkerView};
+use crate::model::world::{NodeView, RevisionView, TreeView, WorkerView};
 
 /// What is kept of a tree.
 #[derive(Debug, PartialEq)]
@@ -36,6 +36,29 @@ pub(in crate::controller) struct WorkerItem {
     pub(in crate::controller) child: String,
     /// The Worker without its Pods, or why it cannot be read.
     pub(in crate::controller) view: Result<WorkerView, String>,
+}
+
+/// What is kept of a stored revision.
+#[derive(Debug, PartialEq)]
+pub(in crate::controller) struct RevisionItem {
+    /// UID of the controlling owner, and its name when it is a tree.
+    pub(in crate::controller) owner_uid: String,
+    pub(in crate::controller) tree: Option<ObjectKey>,
+    pub(in crate::controller) view: Arc<RevisionView>,
+}
+
+impl Item for RevisionItem {
+    fn uid(&self) -> &str {
+        &self.view.uid
+    }
+
+    fn owner_uid(&self) -> &str {
+        &self.owner_uid
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        self == other
+    }
 }
 
 /// What is kept of a Pod.

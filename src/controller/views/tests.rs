@@ -57,6 +57,7 @@ fn loaded() -> Views {
         &[tree("a", "uid-a", 1), tree("b", "uid-b", 2)],
     );
     list::<Workers>(&mut views, None, &[worker("w", "uid-w", ("a", "uid-a"), 3)]);
+    list::<Revisions>(&mut views, None, &[]);
     list::<Pods>(&mut views, None, &[pod("p", "uid-w", "a", "Running", 4)]);
     list::<Nodes>(
         &mut views,
@@ -188,6 +189,7 @@ fn decisions_do_not_wait_for_events_that_cannot_be_listed() {
     let mut views = Views::default();
     list::<Trees>(&mut views, None, &[tree("a", "uid-a", 1)]);
     list::<Workers>(&mut views, None, &[]);
+    list::<Revisions>(&mut views, None, &[]);
     list::<Pods>(&mut views, None, &[]);
     list::<Nodes>(&mut views, None, &[]);
     list::<PodEvents>(&mut views, None, &[]);
@@ -282,6 +284,7 @@ fn nothing_is_believed_before_every_kind_was_listed() {
     assert!(!views.is_loaded("ns"));
     list::<Trees>(&mut views, Some("ns"), &[tree("a", "uid-a", 1)]);
     list::<Workers>(&mut views, Some("ns"), &[]);
+    list::<Revisions>(&mut views, Some("ns"), &[]);
     list::<Nodes>(&mut views, None, &[]);
     list::<PodEvents>(&mut views, Some("ns"), &[]);
     list::<ClaimEvents>(&mut views, Some("ns"), &[]);

@@ -430,6 +430,7 @@ async fn a_first_list_of_events_that_takes_long_is_done_without_until_it_has_com
         let mut views = views.lock();
         views.replace::<Trees>(None, "1", vec![]);
         views.replace::<Workers>(None, "1", vec![]);
+        views.replace::<Revisions>(None, "1", vec![]);
         views.replace::<Pods>(None, "1", vec![]);
         views.replace::<Nodes>(None, "1", vec![]);
         views.replace::<PodEvents>(None, "1", vec![]);
@@ -460,6 +461,7 @@ fn are_forbidden(views: &SharedViews) -> bool {
         vec![listed::<Trees>(serde_json::from_value(tree).unwrap())],
     );
     views.replace::<Workers>(None, "1", vec![]);
+    views.replace::<Revisions>(None, "1", vec![]);
     views.replace::<Pods>(None, "1", vec![]);
     views.replace::<PodEvents>(None, "1", vec![]);
     views.replace::<ClaimEvents>(None, "1", vec![]);

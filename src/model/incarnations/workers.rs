@@ -56,18 +56,21 @@ impl Engine<'_> {
         is_news
     }
 
-    /// Workers go through the operations of the supervisors above them, and follow the edits of their template: both end
-    /// what their slots wait for.
+    /// Workers go through the operations of the supervisors above them; a first template, and one that replaces another that
+    /// is stored nowhere, are theirs at once. Each ends what their slots wait for.
     pub(in crate::model) fn sync_workers(&mut self) {
         for (id, leaf) in self.tree.leaves() {
             let wanted = self.operations_above(id).map(|operation| operation.number);
             let wanted = wanted.max().unwrap_or(0);
             let name = self.tree.nodes[id].name;
+            let enabled = self.is_enabled(id);
             let Some(worker) = self.memory.workers.get_mut(name) else {
                 continue;
             };
             let edited = !worker.revision.is_empty() && worker.revision != leaf.revision;
-            worker.revision.clone_from(&leaf.revision);
+            if !self.awaits_rollout.contains(&id) && enabled {
+                worker.revision.clone_from(&leaf.revision);
+            }
             if wanted > worker.operation {
                 self.restart_worker(id, leaf, wanted);
             } else if edited {
@@ -113,8 +116,9 @@ impl Engine<'_> {
             slot.down_time = None;
             slot.started = false;
             slot.gone |= !slot.pod_uid.is_empty();
+            let stays_finished = leaf.completes() && self.tree.goes_back.is_some();
             let runs_again = |finished: &mut FinishedReplica| {
-                !is_temporary || (finished.stopped && !is_forgotten)
+                !stays_finished && (!is_temporary || (finished.stopped && !is_forgotten))
             };
             slot.finished.take_if(runs_again);
         }
@@ -169,7 +173,7 @@ impl Engine<'_> {
     }
 
     /// An edit of the template ends what slots wait for.
-    fn forget_waits(&mut self, id: NodeId) {
+    pub(in crate::model) fn forget_waits(&mut self, id: NodeId) {
         let name = self.tree.nodes[id].name;
         if let Some(worker) = self.memory.workers.get_mut(name) {
             for slot in &mut worker.slots {

@@ -14,8 +14,9 @@ use crate::model::pod::{
     ContainerState, ContainerView, PodCondition, PodConditionType, PodPhase, PodView, RareView,
     RestartPolicy,
 };
+use crate::model::revisions::StoredTemplate;
 use crate::model::window::after;
-use crate::model::world::{Refusal, WorkerView};
+use crate::model::world::{Refusal, RevisionView, WorkerView};
 
 /// How long Kubernetes waits for a Pod that does not say, in seconds.
 const DEFAULT_GRACE: i64 = 30;
@@ -32,6 +33,34 @@ impl Lab {
                 self.log.push("finalizer off".into());
                 self.tree_mut().finalizers.clear();
             }
+            Write::CreateRevision { name, body } => {
+                let revision = RevisionView {
+                    uid: format!("uid-of-{name}"),
+                    resource_version: format!("1-of-{name}"),
+                    number: body["revision"].as_i64().unwrap(),
+                    deleting: false,
+                    templates: StoredTemplate::all_in(&body["data"]),
+                    name,
+                };
+                assert!(
+                    self.world
+                        .revisions
+                        .iter()
+                        .all(|one| one.name != revision.name),
+                    "a revision was created twice"
+                );
+                self.world.revisions.push(Arc::new(revision));
+            }
+            Write::NumberRevision {
+                resource_version,
+                number,
+                ..
+            } => {
+                let mut stored = self.world.revisions.iter_mut();
+                let stored = stored.find(|one| one.resource_version == resource_version);
+                Arc::make_mut(stored.expect("it is there")).number = number;
+            }
+            Write::DeleteRevision { uid, .. } => self.world.revisions.retain(|one| one.uid != uid),
             Write::CreateWorker { child, name, body } => {
                 let replicas = body["spec"]["replicas"].as_i64().unwrap_or(1);
                 self.uid += 1;
@@ -111,6 +140,9 @@ impl Lab {
         }
         self.log.push(format!("create {child}/{slot}"));
         let grace = body["spec"]["terminationGracePeriodSeconds"].as_i64();
+        let image = &body["spec"]["containers"][0]["image"];
+        self.images
+            .insert(name.clone(), image.as_str().unwrap_or_default().to_owned());
         self.graces
             .insert(name.clone(), grace.unwrap_or(DEFAULT_GRACE));
         self.uid += 1;

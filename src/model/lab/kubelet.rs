@@ -28,8 +28,10 @@ impl Lab {
                 .retain(|pod| is_silent(pod) || pod.deletion.is_none_or(|end| now < end));
             let tended = worker.pods.iter_mut().filter(|pod| !is_silent(pod));
             for pod in tended.map(Arc::make_mut) {
+                let image = self.images.get(&pod.name).map_or("", String::as_str);
                 let behaviour = behaviours
-                    .get(&pod.child)
+                    .get(&format!("{}@{image}", pod.child))
+                    .or_else(|| behaviours.get(&pod.child))
                     .copied()
                     .unwrap_or(Behaviour::Healthy);
                 let seen = pod.clone();

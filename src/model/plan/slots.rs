@@ -16,7 +16,7 @@ use crate::model::window::after;
 /// How long the last ended Pod of a slot is kept as evidence, in seconds.
 const EVIDENCE_SECONDS: i64 = 3600;
 
-impl Engine<'_> {
+impl<'a> Engine<'a> {
     /// Ended Pods beside the current one: the newest is kept for an hour, for people to look at.
     pub(super) fn plan_evidence(
         &mut self,
@@ -212,7 +212,7 @@ impl Engine<'_> {
     pub(super) fn plan_create(
         &mut self,
         id: NodeId,
-        leaf: &Leaf<'_>,
+        leaf: &Leaf<'a>,
         view: &SlotView<'_>,
         writes: &mut Vec<Write>,
     ) {
@@ -236,10 +236,13 @@ impl Engine<'_> {
                 .unwrap_or_default();
             names::interchangeable_pod_name(&tree.name, child, &worker.uid, view.slot, replaces)
         };
+        let (template, revision) = self.template_of_slot(id, leaf, view.slot);
         let place = build::Place {
             tree,
             child,
             leaf,
+            template,
+            revision: &revision,
             policy: self.tree.parent_policy(id),
             worker,
             slot: view.slot,

@@ -90,6 +90,7 @@ fn all() -> Vec<Row> {
         rows::held(),
         rows::faults(),
         rows::given_up(),
+        rows::rolled_out(),
         rows::resting(),
     ]
     .concat()
@@ -115,6 +116,7 @@ fn every_situation_is_described_with_its_reason_in_words() {
         untold,
         [
             Reason::NotSuspended,
+            Reason::NotRolledBack,
             Reason::NothingSingle,
             Reason::SingleReplica,
             Reason::SingleNode,

@@ -103,7 +103,10 @@ impl Story {
             }
             (10, _) => {
                 let now = lab.now;
-                lab.edit(|spec| spec.retry_at = Some(api_time(now)));
+                lab.edit(|spec| {
+                    spec.retry_at = Some(api_time(now));
+                    spec.rollout.retry_at = Some(api_time(now));
+                });
                 "retryAt".to_owned()
             }
             _ => self.edit(),
@@ -173,7 +176,10 @@ impl Story {
         }
         lab.run(5);
         let now = lab.now;
-        lab.edit(|spec| spec.retry_at = Some(api_time(now)));
+        lab.edit(|spec| {
+            spec.retry_at = Some(api_time(now));
+            spec.rollout.retry_at = Some(api_time(now));
+        });
         lab.run(1200);
         if !lab.state().starts_with("TFF") {
             return Err(format!("{}: {}", lab.state(), lab.message()));

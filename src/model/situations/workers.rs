@@ -264,7 +264,8 @@ fn unsettled(who: &str, view: &SlotView<'_>) -> String {
     format!("{who} has ended{how}{pod}; Coppice waits a few seconds to learn why")
 }
 
+/// Whether a slot runs another template than the one that its worker is to have.
 pub(in crate::model) fn is_outdated(view: &SlotView<'_>, leaf: &Leaf<'_>) -> bool {
     view.current
-        .is_some_and(|pod: &PodView| pod.revision != leaf.revision)
+        .is_some_and(|pod: &PodView| pod.revision != leaf.target)
 }

@@ -67,6 +67,8 @@ impl<'a> Tree<'a> {
                 kind: Kind::Supervisor(root),
             }],
             suspended: spec.suspend,
+            wanted: String::new(),
+            goes_back: None,
             rules: vec![rules(ROOT, spec.fault_policy.as_ref(), &[])],
         };
         check_rules("the root", "spec", spec.fault_policy.as_ref())?;
@@ -188,9 +190,12 @@ fn kind_of(child: &Child) -> Result<Kind<'_>, SpecError> {
                 &format!("spec.children[{name}].worker"),
                 settings.fault_policy.as_ref(),
             )?;
+            let revision = names::revision(&settings.template.0);
             Ok(Kind::Worker(Leaf {
                 settings,
-                revision: names::revision(&settings.template.0),
+                template: &settings.template.0,
+                revision: revision.clone(),
+                target: revision,
                 restart_at: whole(child.restart_at.as_ref()),
                 rules: Vec::new(),
             }))

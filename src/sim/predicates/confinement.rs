@@ -35,9 +35,10 @@ pub(super) fn confined(
     );
     let fine = match (call.kind, call.verb, call.part) {
         (Kind::Tree, Verb::Patch, Part::Main) => has_only_finalizers(body),
+        (Kind::Revision, Verb::Patch, Part::Main) => is_number(body),
         (Kind::Tree, Verb::Patch, Part::Status)
         | (Kind::Worker, Verb::Patch, Part::Status | Part::Scale)
-        | (Kind::Worker | Kind::Pod, Verb::Create | Verb::Delete, Part::Main)
+        | (Kind::Worker | Kind::Pod | Kind::Revision, Verb::Create | Verb::Delete, Part::Main)
         | (Kind::Event, Verb::Create, Part::Main) => true,
         (Kind::Lease, Verb::Create | Verb::Update, Part::Main) => {
             return (call.namespace != OPERATORS || name != LEASE).then_some(what);
@@ -50,8 +51,8 @@ pub(super) fn confined(
     }
     let owner = match (call.kind, call.verb) {
         (Kind::Event, _) => Some(&body["regarding"]["uid"]).and_then(Value::as_str),
-        (Kind::Worker | Kind::Pod, Verb::Create) => Some(controller_uid(body)),
-        (Kind::Worker, _) => stored.map(controller_uid),
+        (Kind::Worker | Kind::Pod | Kind::Revision, Verb::Create) => Some(controller_uid(body)),
+        (Kind::Worker | Kind::Revision, _) => stored.map(controller_uid),
         // Whose Pod may be deleted is another promise.
         _ => None,
     };
@@ -68,11 +69,18 @@ pub(super) fn confined(
     (lives_elsewhere || !is_known).then(|| format!("{what}, of no tree there"))
 }
 
+fn keys(value: &Value) -> BTreeSet<String> {
+    let fields = value.as_object().into_iter().flatten();
+    fields.map(|(name, _)| name.clone()).collect()
+}
+
+/// Whether a patch gives that one revision, and no other of its name, a number.
+fn is_number(body: &Value) -> bool {
+    keys(body) == BTreeSet::from(["metadata".to_owned(), "revision".to_owned()])
+        && keys(&body["metadata"]) == BTreeSet::from(["resourceVersion".to_owned()])
+}
+
 fn has_only_finalizers(body: &Value) -> bool {
-    let keys = |value: &Value| -> BTreeSet<String> {
-        let fields = value.as_object().into_iter().flatten();
-        fields.map(|(name, _)| name.clone()).collect()
-    };
     keys(body) == BTreeSet::from(["metadata".to_owned()])
         && keys(&body["metadata"])
             .iter()
@@ -102,7 +110,7 @@ pub(super) fn deleted_wrongly(
         let was_ours = facts.ended(owner).is_some();
         return (!was_ours).then(|| format!("{} {name} of a stranger is deleted", kind.name()));
     };
-    if kind == Kind::Pod {
+    if kind != Kind::Worker {
         return None;
     }
     let child = child_of(object);

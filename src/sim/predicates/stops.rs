@@ -12,7 +12,6 @@ use crate::sim::kind::Kind;
 use crate::sim::objects::{
     child_of, children, ended_runs, incarnation, incarnation_of, is_deleting, is_enabled, is_live,
     lineage, pods_of, record_of, replicas_of, revision_of, slot_entry, slot_of, spec_of, uid_of,
-    wanted_revision,
 };
 use crate::sim::server::Server;
 
@@ -153,7 +152,7 @@ pub(super) fn goes_alone(server: &Server, tree: &Value, worker: &Value, pod: &Va
         || filled
         || parked
         || is_asked
-        || revision_of(pod) != wanted_revision(child)
+        || worker["status"]["revision"] != revision_of(pod)
 }
 
 /// Whether what is stored says that this Pod goes, whatever its state.

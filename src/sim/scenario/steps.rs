@@ -151,7 +151,10 @@ impl Step {
             }
             Self::Retry => {
                 let now = crate::sim::server::time(world.server.now);
-                change_spec(world, |spec| spec["retryAt"] = now.into())?;
+                change_spec(world, |spec| {
+                    spec["retryAt"] = now.clone().into();
+                    spec["rollout"]["retryAt"] = now.into();
+                })?;
             }
             Self::RestartIn(child, seconds) => ask_for_restart(world, child, *seconds)?,
             other => other.befall(world),

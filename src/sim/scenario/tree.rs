@@ -17,7 +17,8 @@ pub(in crate::sim) fn create_tree(world: &mut World, tree: &str) {
     ask(world, &Actor::User, Verb::Create, &tree_address(), body);
 }
 
-/// The spec that a text says; a worker whose template is left out has one container.
+/// The spec that a text says; a worker whose template is left out has one container. A revision is good as soon as all are
+/// up, unless the text says otherwise, so that nothing is written long after a story has come to rest.
 pub(super) fn spec(text: &str) -> Value {
     let mut spec: Value = serde_yaml::from_str(text).expect("the tree of a scenario is YAML");
     for child in spec["children"].as_array_mut().into_iter().flatten() {
@@ -25,6 +26,9 @@ pub(super) fn spec(text: &str) -> Value {
         if worker.is_object() && worker["template"].is_null() {
             worker["template"] = json!({"spec": {"containers": [{"name": "app", "image": "one"}]}});
         }
+    }
+    if spec["rollout"].is_null() {
+        spec["rollout"] = json!({"probationSeconds": 0});
     }
     let parsed: crate::api::v1alpha1::SupervisionTreeSpec =
         serde_json::from_value(spec.clone()).expect("the tree of a scenario can be read");

@@ -10,7 +10,8 @@ use super::Cluster;
 use crate::api::labels;
 use crate::api::v1alpha1::WorkerStatus;
 use crate::model::decision::{Decision, Write};
-use crate::model::world::{Refusal, WorkerView};
+use crate::model::revisions::StoredTemplate;
+use crate::model::world::{Refusal, RevisionView, WorkerView};
 use crate::simulate::pods;
 
 impl Cluster {
@@ -46,6 +47,26 @@ impl Cluster {
                 tree.finalizers.push(labels::FINALIZER.to_owned());
             }
             Write::RemoveFinalizer => Arc::make_mut(&mut self.world.tree).finalizers.clear(),
+            Write::CreateRevision { name, body } => {
+                let revision = RevisionView {
+                    name: name.clone(),
+                    uid: name.clone(),
+                    resource_version: name.clone(),
+                    number: body["revision"].as_i64().unwrap_or_default(),
+                    deleting: false,
+                    templates: StoredTemplate::all_in(&body["data"]),
+                };
+                self.world.revisions.push(Arc::new(revision));
+            }
+            Write::NumberRevision { name, number, .. } => {
+                let mut stored = self.world.revisions.iter_mut();
+                if let Some(stored) = stored.find(|one| one.name == *name) {
+                    Arc::make_mut(stored).number = *number;
+                }
+            }
+            Write::DeleteRevision { uid, .. } => {
+                self.world.revisions.retain(|one| one.uid != *uid);
+            }
             Write::CreateWorker { child, name, body } => self.create_worker(child, name, body),
             Write::DeleteWorker { child, .. } => {
                 self.world.workers.remove(child);

@@ -8,7 +8,8 @@ pub(super) use supervisors::{given_up, operations};
 
 use super::super::{ONE, lose, many, stable, worker};
 use super::{NO_RESTART, Row, behave, end, one, ordered, refuse_worker};
-use crate::model::lab::Behaviour;
+use crate::api::v1alpha1::RolloutFailurePolicy;
+use crate::model::lab::{Behaviour, Lab};
 use crate::model::world::Unseen;
 
 /// What is started or restarted.
@@ -264,6 +265,48 @@ pub(super) fn faults() -> Vec<Row> {
             },
             "FFT InvalidSpec",
             "the `parent` of child 'a' must name a supervisor declared earlier in `children`, but is 'nobody'. Nothing is changed until the spec is",
+        ),
+    ]
+}
+
+/// A worker that was proved good and is given a template with an image that does not exist.
+fn bad_image(lab: &mut Lab) {
+    lab.run(70);
+    lab.behave("a@two", Behaviour::NoImage);
+    lab.edit_template("a", "two");
+}
+
+/// New versions that stay or go back.
+pub(super) fn rolled_out() -> Vec<Row> {
+    vec![
+        (
+            ONE.into(),
+            |lab| {
+                lab.edit(|spec| spec.rollout.paused = true);
+                bad_image(lab);
+                lab.run(30);
+            },
+            "FTF RolloutPaused",
+            "the rollout is paused; set `rollout.paused: false` to go on (and 1 more)",
+        ),
+        (
+            ONE.into(),
+            |lab| {
+                lab.edit(|spec| spec.rollout.on_failure = RolloutFailurePolicy::Pause);
+                bad_image(lab);
+                lab.run(30);
+            },
+            "FFT RolloutFailed",
+            "the rollout of revision 2 has failed and stays where it is: a/1: the image of container app cannot be pulled: nope: not found; change a template, or set `rollout.retryAt`",
+        ),
+        (
+            ONE.into(),
+            |lab| {
+                bad_image(lab);
+                lab.run(30);
+            },
+            "FFT RolledBack",
+            "revision 2 was taken back to revision 1: a/1: the image of container app cannot be pulled: nope: not found; it is not tried again until a template is changed, or `rollout.retryAt` says so",
         ),
     ]
 }

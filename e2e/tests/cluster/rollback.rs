@@ -1,0 +1,327 @@
+//! New versions that turn out to be bad, on real Pods: the whole tree goes back, and only as far as it has to.
+//!
+//! Rule: what ran when is judged by the Pods' own stories; of the operator only what it tells people is asked.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use e2e::{current, kstatus};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use serde_json::{Value, json};
+
+use super::record::{Record, Seen};
+use super::support::{Space, condition, kubectl};
+use super::{MEASURING, shared};
+
+const SOON: Duration = Duration::from_mins(3);
+/// Where a registry on the node answers that it has no such image: it is asked without TLS only there.
+const PORT: u16 = 5056;
+/// The node that it is on.
+const NODE: &str = "node-a";
+const IDLE: &str = "while :; do sleep 1; done";
+
+/// What differs between versions of a worker.
+#[derive(Clone)]
+struct Version {
+    image: String,
+    script: &'static str,
+    name: &'static str,
+}
+
+fn version(name: &'static str) -> Version {
+    Version {
+        image: current::workload_image(),
+        script: IDLE,
+        name,
+    }
+}
+
+fn template(version: &Version) -> Value {
+    json!({"spec": {
+        "terminationGracePeriodSeconds": 1,
+        "nodeSelector": {"kubernetes.io/hostname": NODE},
+        "containers": [{
+            "name": "app",
+            "image": version.image,
+            "command": ["/bin/sh", "-c", version.script],
+            "env": [{"name": "VERSION", "value": version.name}],
+        }],
+    }})
+}
+
+/// Three workers that depend on each other in this order, of which the middle one has two replicas.
+fn tree(db: &Version, api: &Version, web: &Version) -> Value {
+    json!({
+        "apiVersion": "coppice.dev/v1alpha1",
+        "kind": "SupervisionTree",
+        "metadata": {"name": "tree"},
+        "spec": {
+            "rollout": {"probationSeconds": 5},
+            "children": [
+                {"name": "db", "worker": {"template": template(db)}},
+                {"name": "api", "worker": {
+                    "replicas": 2, "update": {"minReadySeconds": 5}, "template": template(api),
+                }},
+                {"name": "web", "worker": {"template": template(web)}},
+            ],
+        },
+    })
+}
+
+/// The tree with the first version of everything, proved good.
+async fn proved(space: &Space<'_>) -> Version {
+    let first = version("one");
+    space.apply(&tree(&first, &first, &first).to_string());
+    let is_good = |tree: &Value| tree["status"]["revisions"][0]["mark"] == "Good";
+    space.until("tree", SOON, "proved good", is_good).await;
+    first
+}
+
+/// The version that a Pod was made from.
+fn version_of(pod: &Value) -> &str {
+    let env = &pod["spec"]["containers"][0]["env"][0]["value"];
+    env.as_str().unwrap_or_default()
+}
+
+/// Children and versions of the Pods that were made after the first `begun` entries, in that order, each once in a row.
+fn made(seen: &[Seen], begun: usize) -> Vec<(String, String)> {
+    let (mut known, mut made) = (BTreeSet::new(), Vec::new());
+    for (place, entry) in seen.iter().enumerate() {
+        let Seen::Object(pod) = entry else {
+            continue;
+        };
+        let child = pod["metadata"]["labels"]["coppice.dev/child"].as_str();
+        let what = (
+            child.unwrap_or_default().to_owned(),
+            version_of(pod).to_owned(),
+        );
+        let is_new = known.insert(pod["metadata"]["uid"].to_string());
+        if is_new && place >= begun && made.last() != Some(&what) {
+            made.push(what);
+        }
+    }
+    made
+}
+
+/// The UIDs of the Pods of a child that nobody has asked to stop.
+async fn uids(space: &Space<'_>, child: &str) -> Vec<String> {
+    let pods = space.pods_of("tree", child).await;
+    let live = pods
+        .iter()
+        .filter(|pod| pod.metadata.deletion_timestamp.is_none());
+    live.filter_map(Pod::uid).collect()
+}
+
+/// Waits until the tree is on the first version again with all its Pods, and says so.
+async fn until_back(space: &Space<'_>) -> Value {
+    let is_back = |tree: &Value| {
+        let up = tree["status"]["up"] == 3 && tree["status"].get("rollout").is_none();
+        up && condition(tree, "RolledBack")["status"] == "True"
+    };
+    let tree = space.until("tree", SOON, "taken back", is_back).await;
+    assert_eq!(condition(&tree, "Ready")["status"], "False");
+    assert_eq!(condition(&tree, "Stalled")["status"], "True");
+    assert_eq!(condition(&tree, "Stalled")["reason"], "RolledBack");
+    // What waits for it, as `helm upgrade --wait` does, is told that it has failed.
+    assert_eq!(kstatus::compute(&tree), kstatus::Status::Failed);
+    for child in ["db", "api", "web"] {
+        space
+            .until_object(
+                "Worker",
+                &format!("tree-{child}"),
+                SOON,
+                "alone",
+                |worker| worker["status"]["replicas"] == worker["spec"]["replicas"],
+            )
+            .await;
+        for pod in space.pods_of("tree", child).await {
+            let pod = serde_json::to_value(pod).expect("a Pod");
+            let is_live = pod["metadata"]["deletionTimestamp"].is_null();
+            assert!(!is_live || version_of(&pod) == "one", "{child}");
+        }
+    }
+    tree
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_does_not_exist_is_taken_back_in_seconds() {
+    let _alone = MEASURING.lock().await;
+    let cluster = shared().await;
+    let space = Space::new(cluster, "no-image").await;
+    registry(&space);
+    let first = proved(&space).await;
+    space.apply(&deployment(&first).to_string());
+    space.kubectl(&["rollout", "status", "deployment/beside", "--timeout=120s"]);
+    let before = [uids(&space, "db").await, uids(&space, "web").await];
+    let api = uids(&space, "api").await;
+    let record = Record::of_pods(cluster, &space.name);
+    record.until_begun().await;
+
+    let broken = Version {
+        image: format!("127.0.0.1:{PORT}/shop/api:2"),
+        ..version("two")
+    };
+    space.apply(&tree(&first, &broken, &first).to_string());
+    space.apply(&deployment(&broken).to_string());
+    let tree = until_back(&space).await;
+
+    let seen = record.so_far();
+    let mut broken_pods = seen.iter().filter_map(|entry| match entry {
+        Seen::Object(pod) if version_of(pod) == "two" => Some(pod),
+        _ => None,
+    });
+    let of_tree = |pod: &&Value| pod["metadata"]["labels"]["coppice.dev/child"] == "api";
+    let made = broken_pods.find(of_tree).expect("a new Pod was made");
+    let made = time(&made["metadata"]["creationTimestamp"]);
+    let back = time(&condition(&tree, "RolledBack")["lastTransitionTime"]);
+    let seconds = back.duration_since(made).as_secs();
+    println!("taken back {seconds} s after the first Pod with the broken image was made");
+    assert!(seconds <= 10, "{seconds} s");
+    assert_eq!(
+        [uids(&space, "db").await, uids(&space, "web").await],
+        before
+    );
+    assert_eq!(uids(&space, "api").await, api, "no old replica had to go");
+    let status = [
+        "-n",
+        &space.name,
+        "rollout",
+        "status",
+        "deployment/beside",
+        "--timeout=1s",
+    ];
+    let waited = kubectl(cluster, &status, "");
+    assert!(
+        !waited.status.success(),
+        "the Deployment beside it is stuck"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_crashes_takes_back_what_was_upgraded_before_it() {
+    let cluster = shared().await;
+    let space = Space::new(cluster, "crashes").await;
+    let first = proved(&space).await;
+    let web = uids(&space, "web").await;
+    let record = Record::of_pods(cluster, &space.name);
+    record.until_begun().await;
+    let begun = record.so_far().len();
+
+    let second = version("two");
+    let crashing = Version {
+        script: "sleep 1; exit 1",
+        ..second.clone()
+    };
+    space.apply(&tree(&second, &crashing, &second).to_string());
+    until_back(&space).await;
+
+    let made = made(&record.so_far(), begun);
+    let steps = |version: &str| {
+        let of_version = made.iter().filter(|(_, made)| made == version);
+        of_version
+            .map(|(child, _)| child.as_str())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(steps("two"), ["db", "api"], "{made:?}");
+    assert_eq!(
+        made.last(),
+        Some(&("db".to_owned(), "one".to_owned())),
+        "{made:?}"
+    );
+    assert_eq!(uids(&space, "web").await, web, "it had not had its turn");
+    let events = space.kubectl(&["get", "events", "-o", "jsonpath={.items[*].reason}"]);
+    assert!(
+        events.contains("RolloutStarted") && events.contains("RolledBack"),
+        "{events}"
+    );
+    // Another version leaves it behind.
+    let third = version("three");
+    space.apply(&tree(&third, &third, &first).to_string());
+    let tree = space.until_at_rest("tree", SOON).await;
+    assert_eq!(condition(&tree, "RolledBack")["status"], "False");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_comes_after_its_tree_takes_nothing_back() {
+    let cluster = shared().await;
+    let space = Space::new(cluster, "late-secret").await;
+    let first = proved(&space).await;
+    let second = version("two");
+    let mut wanted = tree(&first, &second, &first);
+    let app = &mut wanted["spec"]["children"][1]["worker"]["template"]["spec"]["containers"][0];
+    app["envFrom"] = json!([{"secretRef": {"name": "password"}}]);
+    space.apply(&wanted.to_string());
+    space
+        .until("tree", SOON, "held", |tree| {
+            let faults = tree["status"]["recentFaults"].as_array();
+            faults.is_some_and(|all| all.iter().any(|one| one["class"] == "SecretMissing"))
+        })
+        .await;
+    space.kubectl(&[
+        "create",
+        "secret",
+        "generic",
+        "password",
+        "--from-literal=PASSWORD=secret",
+    ]);
+    let tree = space.until_at_rest("tree", SOON).await;
+    assert_eq!(condition(&tree, "RolledBack")["status"], "False");
+    assert_eq!(tree["status"]["revision"], 2);
+    for pod in space.pods_of("tree", "api").await {
+        let is_live = pod.metadata.deletion_timestamp.is_none();
+        let pod = serde_json::to_value(pod).expect("a Pod");
+        assert!(!is_live || version_of(&pod) == "two");
+    }
+}
+
+fn time(value: &Value) -> jiff::Timestamp {
+    let text = value.as_str().unwrap_or_default();
+    text.parse().expect("a time")
+}
+
+fn deployment(version: &Version) -> Value {
+    let mut template = template(version);
+    template["metadata"] = json!({"labels": {"app": "beside"}});
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "beside"},
+        "spec": {"selector": {"matchLabels": {"app": "beside"}}, "template": template},
+    })
+}
+
+/// A registry that has no image, and says so. Who asks with TLS first is answered without it, after a second.
+fn registry(space: &Space<'_>) {
+    let error = r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#;
+    let answer = format!(
+        "#!/bin/sh\nwhile read -r -t 1 line && [ ${{#line}} -gt 1 ]; do :; done\nprintf 'HTTP/1.1 404 Not Found\\r\\nContent-Type: application/json\\r\\nContent-Length: {}\\r\\nConnection: close\\r\\n\\r\\n%s' '{error}'\n",
+        error.len()
+    );
+    let script = format!(
+        "cat >/run/workload/answer <<'END'\n{answer}END\nchmod +x /run/workload/answer\nexec nc -ll -p {PORT} -e /run/workload/answer"
+    );
+    let pod = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "registry"},
+        "spec": {
+            "hostNetwork": true,
+            "nodeSelector": {"kubernetes.io/hostname": NODE},
+            "terminationGracePeriodSeconds": 1,
+            "containers": [{
+                "name": "app",
+                "image": current::workload_image(),
+                "command": ["/bin/sh", "-c", script],
+                "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1},
+            }],
+        },
+    });
+    space.apply(&pod.to_string());
+    space.kubectl(&[
+        "wait",
+        "pod/registry",
+        "--for=condition=Ready",
+        "--timeout=120s",
+    ]);
+}

@@ -1,0 +1,94 @@
+//! The rollout of a revision that has not been proved yet, as the status of its tree tells of it.
+//!
+//! Rule: there is one only where a good revision exists that the tree can be taken back to; nothing else is at stake.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How far a rollout has come, and what may end it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutStatus {
+    /// from is the number of the good revision that the tree is taken back to if the new one turns out to be bad.
+    #[schemars(range(min = 0))]
+    pub from: i64,
+
+    /// to is the number of the new revision.
+    #[schemars(range(min = 0))]
+    pub to: i64,
+
+    /// sinceTime is when the rollout began, or began anew because of `rollout.retryAt`.
+    pub since_time: Time,
+
+    /// updated is how many of the replicas whose template the new revision changes run the new template.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub updated: i32,
+
+    /// available is how many of these are up, and have been for as long as `update.minReadySeconds` of their worker asks for.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub available: i32,
+
+    /// progress is the most that `updated` and `available` have been together.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 2_000_000))]
+    pub progress: i32,
+
+    /// deadlineTime is when the rollout fails if it has made no more progress until then; absent when it has come through, and
+    /// while it is paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_time: Option<Time>,
+
+    /// remainingSeconds is how far away the deadline was when the rollout was paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 86_400))]
+    pub remaining_seconds: Option<i64>,
+
+    /// updatedTime is when all replicas were updated and available for the first time: from then on only faults can end the
+    /// rollout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_time: Option<Time>,
+
+    /// faults of the new Pods that count for `rollout.maxFaults`, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub faults: Vec<RolloutFault>,
+
+    /// failed says why the rollout is paused although nobody asked for it: it has failed, and is not taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<RolloutFailure>,
+}
+
+/// A fault of a new Pod.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutFault {
+    /// child that failed.
+    #[schemars(length(max = 63))]
+    pub child: String,
+
+    /// slot of the replica that failed.
+    #[schemars(range(min = 0, max = 100_000))]
+    pub slot: i32,
+
+    /// time of the fault.
+    pub time: Time,
+
+    /// class of the fault.
+    #[schemars(length(max = 64))]
+    pub class: String,
+}
+
+/// Why a rollout has failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutFailure {
+    /// time when it failed.
+    pub time: Time,
+
+    /// message says why.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+}

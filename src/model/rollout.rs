@@ -1,0 +1,432 @@
+//! Rollouts: which template each worker is on, and whose turn it is to get the one that it is to have.
+//!
+//! Rule: a worker gets another template only as a stored intent; until then all that is made for it is made from the one that
+//! it has.
+
+mod gate;
+
+use serde_json::Value;
+
+use super::engine::{Engine, Mode};
+use super::situations::{Situation, Weight, is_outdated};
+use super::tree::{Kind, Leaf, NodeId, ROOT_NAME, Tree};
+use super::window::{after, api_time};
+use super::world::{RevisionView, World};
+use crate::api::conditions::Reason;
+use crate::api::v1alpha1::{
+    FinishedReplica, RevisionMark, RevisionStatus, RolloutOrder, RolloutStatus, Strategy,
+    WorkerStatus,
+};
+
+impl<'a> Tree<'a> {
+    /// Says which template each worker is to have, and which one it has.
+    pub(super) fn with_templates(mut self, world: &'a World) -> Self {
+        self.wanted = self.revision(&world.tree.name);
+        let mut known = world.tree.status.revisions.iter();
+        let is_bad = known.any(|one| one.name == self.wanted && one.mark == RevisionMark::Bad);
+        let good = last_good(world).filter(|_| is_bad);
+        if let Some(good) = good {
+            self.take_back_to(good);
+        }
+        for node in &mut self.nodes {
+            let Kind::Worker(leaf) = &mut node.kind else {
+                continue;
+            };
+            let Some(worker) = world.workers.get(node.name) else {
+                continue;
+            };
+            let present = &worker.status.revision;
+            let stored = template_of(world, node.name, present);
+            if let Some(stored) = stored.filter(|_| *present != leaf.target) {
+                leaf.template = stored;
+                leaf.revision.clone_from(present);
+            }
+        }
+        self
+    }
+
+    /// Every worker is to have the template of that revision; those that it does not know are not to run.
+    fn take_back_to(&mut self, good: &'a RevisionView) {
+        self.goes_back = Some(good.number);
+        for node in &mut self.nodes {
+            let Kind::Worker(leaf) = &mut node.kind else {
+                continue;
+            };
+            if let Some(stored) = good.templates.get(node.name) {
+                leaf.template = &stored.template.0;
+                leaf.revision.clone_from(&stored.revision);
+                leaf.target.clone_from(&stored.revision);
+            } else {
+                node.enabled = false;
+            }
+        }
+    }
+}
+
+/// The newest revision that was proved good, and is stored.
+fn last_good(world: &World) -> Option<&RevisionView> {
+    let is_good = |one: &&RevisionStatus| one.mark == RevisionMark::Good;
+    let mut good = world.tree.status.revisions.iter().rev().filter(is_good);
+    let stored = |name: &str| world.revisions.iter().find(|stored| stored.name == name);
+    good.find_map(|good| stored(&good.name)).map(AsRef::as_ref)
+}
+
+/// The template of that revision of a worker, where it is stored.
+fn template_of<'a>(world: &'a World, child: &str, revision: &str) -> Option<&'a Value> {
+    let mut stored = world.revisions.iter();
+    stored.find_map(|stored| {
+        let template = stored.templates.get(child)?;
+        (template.revision == revision).then_some(&template.template.0)
+    })
+}
+
+/// How far a worker that runs has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// It was added to a tree that is up, and has no template yet.
+    Added,
+    /// Its turn has not come: it has another template than the one that it is to have.
+    Former,
+    /// Its turn has come, and it is not through with it.
+    Updating,
+    /// It is as it is to be.
+    Through,
+}
+
+impl<'a> Engine<'a> {
+    /// Gives the template that it is to have to each worker whose turn has come: in start order, or in reverse where the tree is
+    /// taken back, when those before it that got another one are through with that. Says whether there is any; that is to be
+    /// stored before anything is made of it.
+    pub(super) fn give_turns(&mut self) -> bool {
+        // What was refused is noted before anything else becomes of it.
+        if self.world.tree.deleting || !self.world.refusals.is_empty() {
+            return false;
+        }
+        let is_frozen = self.is_frozen();
+        let waits_for_others =
+            is_frozen || self.world.tree.spec.rollout.order == RolloutOrder::Ordered;
+        let mut is_busy = is_frozen;
+        let mut given = Vec::new();
+        for id in self.turn_order() {
+            if self.tree.leaf(id).is_none() || self.mode(id) == Mode::Down {
+                self.take_turn_of_stopped(id, &mut given);
+                continue;
+            }
+            let waits = is_busy && waits_for_others && !self.has_nothing_to_lose(id);
+            match self.stage(id) {
+                Stage::Added if waits => drop(self.awaits_rollout.insert(id)),
+                Stage::Added | Stage::Former if !waits => self.take_turn(id, &mut given),
+                _ => {}
+            }
+            is_busy |= given.contains(&id) || self.keeps_others_waiting(id);
+        }
+        !given.is_empty()
+    }
+
+    /// How far a worker that runs has come.
+    fn stage(&self, id: NodeId) -> Stage {
+        // What is started for the first time with its whole tree is no rollout.
+        let is_up = self.has_ever_been_up();
+        match self.memory.workers.get(self.name(id)) {
+            None if is_up => Stage::Updating,
+            Some(worker) if worker.revision.is_empty() && is_up => Stage::Added,
+            Some(worker) if !worker.revision.is_empty() && !self.has_target(id) => Stage::Former,
+            Some(worker) if worker.turn_time.is_some() => Stage::Updating,
+            _ => Stage::Through,
+        }
+    }
+
+    /// Whether the tree as a whole has started since it began.
+    fn has_ever_been_up(&self) -> bool {
+        let root = self.memory.supervisor(ROOT_NAME);
+        root.is_some_and(|root| root.started_time.is_some())
+    }
+
+    /// Whether the workers after this one wait for it. Notes when it is through.
+    fn keeps_others_waiting(&mut self, id: NodeId) -> bool {
+        match self.stage(id) {
+            Stage::Through => false,
+            Stage::Added | Stage::Former => true,
+            Stage::Updating => {
+                let Some((leaf, worker)) = self.leaf_and_worker(id) else {
+                    return true;
+                };
+                let since = worker.turn_time.as_ref().map(|time| time.0);
+                let limit = i64::from(leaf.settings.start_deadline_seconds);
+                if self.is_updated(id) {
+                    let name = self.name(id);
+                    if let Some(worker) = self.memory.workers.get_mut(name) {
+                        worker.turn_time = None;
+                    }
+                    return false;
+                }
+                // What cannot come up without those that are to go back after it does not keep them from that for ever.
+                let ends = since.map(|since| after(since, limit));
+                let ends = ends.filter(|_| self.tree.goes_back.is_some());
+                if let Some(ends) = ends {
+                    self.wake(ends);
+                }
+                ends.is_none_or(|ends| ends > self.now)
+            }
+        }
+    }
+
+    /// Whether a worker was given up, or no replica of it is alive and each waits for something that will not come by itself: it may
+    /// be what the others wait for, and the new template may be what helps.
+    fn has_nothing_to_lose(&self, id: NodeId) -> bool {
+        if self.is_frozen() {
+            return false;
+        }
+        let is_stuck = |slot: i32| {
+            let slot = self.slot(id, slot);
+            slot.is_some_and(|slot| slot.trouble.is_some() || slot.parked.is_some())
+        };
+        let lives = self.lives(id);
+        self.mode(id) == Mode::Held
+            || (!lives.is_empty()
+                && lives
+                    .iter()
+                    .all(|(view, life)| !life.alive && !life.finished && is_stuck(view.slot)))
+    }
+
+    /// What is stopped has its template at once, and keeps nobody waiting.
+    fn take_turn_of_stopped(&mut self, id: NodeId, given: &mut Vec<NodeId>) {
+        let Some((leaf, worker)) = self.leaf_and_worker(id) else {
+            return;
+        };
+        if worker.revision.is_empty() || (self.has_target(id) && worker.turn_time.is_none()) {
+            return;
+        }
+        let target = leaf.target.clone();
+        let name = self.name(id);
+        if let Some(worker) = self.memory.workers.get_mut(name) {
+            worker.turn_time = None;
+            if worker.revision != target {
+                worker.revision = target;
+                given.push(id);
+                self.forget_waits(id);
+                self.memory.intend_worker(name);
+            }
+        }
+    }
+
+    fn turn_order(&self) -> Vec<NodeId> {
+        let mut order = self.tree.start_order();
+        if self.tree.goes_back.is_some() {
+            order.reverse();
+        }
+        order
+    }
+
+    fn leaf_and_worker(&self, id: NodeId) -> Option<(&'a Leaf<'a>, &WorkerStatus)> {
+        Some((self.tree.leaf(id)?, self.memory.workers.get(self.name(id))?))
+    }
+
+    /// Whether a worker has the template that it is to have, though not all its Pods may be made from it yet.
+    pub(super) fn has_target(&self, id: NodeId) -> bool {
+        self.leaf_and_worker(id).is_some_and(|(leaf, worker)| {
+            // Where the present one is stored nowhere, nothing can be made from it.
+            worker.revision == leaf.target || leaf.revision == leaf.target
+        })
+    }
+
+    /// Gives a worker the template that it is to have. Where its whole group is restarted for that, the others of the group
+    /// get theirs too, so that none of them is restarted twice.
+    fn take_turn(&mut self, id: NodeId, given: &mut Vec<NodeId>) {
+        for id in self.turns_with(id) {
+            let Some(leaf) = self.tree.leaf(id) else {
+                continue;
+            };
+            let is_due = matches!(self.stage(id), Stage::Added | Stage::Former);
+            if !is_due || self.mode(id) == Mode::Down {
+                continue;
+            }
+            if self.tree.goes_back.is_some() && leaf.completes() {
+                self.finish_former(id, leaf);
+            }
+            let name = self.name(id);
+            let Some(worker) = self.memory.workers.get_mut(name) else {
+                continue;
+            };
+            worker.revision.clone_from(&leaf.target);
+            worker.turn_time = Some(api_time(self.now));
+            self.forget_waits(id);
+            self.memory.intend_worker(name);
+            given.push(id);
+        }
+    }
+
+    /// What was run to completion by the revision that the tree goes back to is not run again.
+    fn finish_former(&mut self, id: NodeId, leaf: &Leaf<'_>) {
+        let wanted = self.replicas.get(&id).into_iter().flat_map(|r| &r.wanted);
+        let slots: Vec<i32> = wanted.map(|view| view.slot).collect();
+        for slot in slots {
+            let memory = self.memory.slot_mut(self.tree.nodes[id].name, slot);
+            memory.finished = Some(FinishedReplica {
+                revision: leaf.target.clone(),
+                time: api_time(self.now),
+                stopped: false,
+                failed: false,
+            });
+        }
+    }
+
+    /// A worker, and those that are restarted with it when it gets another template.
+    fn turns_with(&self, id: NodeId) -> Vec<NodeId> {
+        let Some(leaf) = self.tree.leaf(id) else {
+            return Vec::new();
+        };
+        let parent = self.tree.nodes[id].parent;
+        let siblings = &self.tree.nodes[parent].children[..];
+        let restarted = match self.tree.parent_policy(id).strategy {
+            _ if !self.bounds(id, leaf).is_stuck() => &[][..],
+            Strategy::OneForOne => &[],
+            Strategy::OneForAll => siblings,
+            // On the way back, the first one that takes the rest with it comes last.
+            Strategy::RestForOne if self.tree.goes_back.is_some() => {
+                let is_first = |other: &&NodeId| {
+                    let leaf = self.tree.leaf(**other);
+                    let is_stuck = leaf.is_some_and(|leaf| self.bounds(**other, leaf).is_stuck());
+                    is_stuck && (**other == id || self.stage(**other) == Stage::Former)
+                };
+                self.tree
+                    .from_child(siblings.iter().find(is_first).copied().unwrap_or(id))
+            }
+            Strategy::RestForOne => self.tree.from_child(id),
+        };
+        let is_restarted =
+            |other: NodeId| restarted.iter().any(|up| self.tree.is_within(*up, other));
+        let all = self.tree.leaves().map(|(other, _)| other);
+        all.filter(|other| *other == id || is_restarted(*other))
+            .collect()
+    }
+
+    /// How many replicas of a worker run the template that it is to have, and how many of these are available.
+    fn reached_target(&mut self, id: NodeId) -> (usize, usize) {
+        let Some(leaf) = self.tree.leaf(id) else {
+            return (0, 0);
+        };
+        let lives = self.lives(id);
+        let available: Vec<i32> = self.available_slots(leaf, &lives);
+        let has_target = self.has_target(id);
+        let reached = lives.iter().filter(|(view, life)| {
+            let has_pod = view.current.is_some_and(|pod| !pod.is_deleting());
+            has_target && (life.finished || (has_pod && !is_outdated(view, leaf)))
+        });
+        let reached: Vec<i32> = reached.map(|(view, _)| view.slot).collect();
+        let both = reached.iter().filter(|slot| available.contains(slot));
+        (reached.len(), both.count())
+    }
+
+    /// Whether no replica may get another template now: the spec pauses the rollout, or it has failed and stays where it is.
+    pub(super) fn is_frozen(&self) -> bool {
+        let rollout = self.memory.tree.rollout.as_ref();
+        self.world.tree.spec.rollout.paused
+            || rollout.is_some_and(|rollout| rollout.failed.is_some())
+            || self.has_lost_its_way_back()
+    }
+
+    /// Whether the revision that the spec asks for failed, and there is nothing to go back to any more.
+    fn has_lost_its_way_back(&self) -> bool {
+        let wanted = self.memory.tree.revisions.last();
+        let is_bad = wanted.is_some_and(|wanted| wanted.mark == RevisionMark::Bad);
+        is_bad && self.last_good().is_none()
+    }
+
+    fn is_frozen_by(&self, rollout: &RolloutStatus) -> bool {
+        self.world.tree.spec.rollout.paused || rollout.failed.is_some()
+    }
+
+    /// While nothing may get another template, a slot whose Pod is of a former one is filled from that one again.
+    pub(super) fn keep_former_templates(&mut self, id: NodeId, leaf: &Leaf<'_>) {
+        let name = self.name(id);
+        let wanted = self.replicas.get(&id).into_iter().flat_map(|r| &r.wanted);
+        let former = wanted.filter_map(|view| {
+            let pod = view.current.filter(|pod| pod.revision != leaf.revision)?;
+            let is_kept = self.memory.slot(name, view.slot);
+            let is_news = is_kept.is_none_or(|slot| slot.revision != pod.revision);
+            let is_stored = template_of(self.world, name, &pod.revision).is_some();
+            (is_news && is_stored).then(|| (view.slot, pod.revision.clone()))
+        });
+        for (slot, revision) in former.collect::<Vec<_>>() {
+            self.memory.slot_mut(name, slot).revision = revision;
+            self.memory.intend_worker(name);
+        }
+    }
+
+    /// Every slot is filled from the template of its worker again.
+    pub(super) fn leave_former_templates(&mut self, id: NodeId) {
+        let name = self.name(id);
+        if let Some(worker) = self.memory.workers.get_mut(name) {
+            for slot in &mut worker.slots {
+                slot.revision.clear();
+            }
+        }
+    }
+
+    /// The template that the next Pod of a slot is made from, and its revision.
+    pub(super) fn template_of_slot(
+        &self,
+        id: NodeId,
+        leaf: &Leaf<'a>,
+        slot: i32,
+    ) -> (&'a Value, String) {
+        let kept = self.slot(id, slot).map(|slot| slot.revision.clone());
+        let kept = kept.filter(|revision| !revision.is_empty() && self.is_frozen());
+        kept.and_then(|revision| {
+            let template = template_of(self.world, self.name(id), &revision)?;
+            Some((template, revision))
+        })
+        .unwrap_or_else(|| (leaf.template, leaf.revision.clone()))
+    }
+
+    /// What is told of a rollout that does not go on, or goes back.
+    pub(super) fn rollout_situation(&self) -> Option<Situation> {
+        if let (Some(number), Some(wanted)) =
+            (self.tree.goes_back, self.memory.tree.revisions.last())
+        {
+            let why = wanted.failed.as_ref();
+            let why = why.map_or_else(String::new, |failed| format!(": {}", failed.message));
+            let to = wanted.number;
+            return Some(Situation {
+                weight: Weight::GivenUp,
+                reason: Reason::RolledBack,
+                message: format!(
+                    "revision {to} was taken back to revision {number}{why}; it is not tried again until a template is changed, or `rollout.retryAt` says so"
+                ),
+            });
+        }
+        let failed = self.memory.tree.rollout.as_ref();
+        if let Some((rollout, failed)) = failed.and_then(|one| Some((one, one.failed.as_ref()?))) {
+            return Some(Situation {
+                weight: Weight::GivenUp,
+                reason: Reason::RolloutFailed,
+                message: format!(
+                    "the rollout of revision {} has failed and stays where it is: {}; change a template, or set `rollout.retryAt`",
+                    rollout.to, failed.message
+                ),
+            });
+        }
+        if self.has_lost_its_way_back() {
+            return Some(Situation {
+                weight: Weight::GivenUp,
+                reason: Reason::RolloutFailed,
+                message: "the revision that the spec asks for has failed, and the last good one is not stored any more; change a template, or set `rollout.retryAt`".to_owned(),
+            });
+        }
+        let is_left = self.world.tree.spec.rollout.paused && self.has_former_templates();
+        is_left.then(|| Situation {
+            weight: Weight::Working,
+            reason: Reason::RolloutPaused,
+            message: "the rollout is paused; set `rollout.paused: false` to go on".to_owned(),
+        })
+    }
+
+    /// Whether a Pod runs another template than the one that its worker is to have.
+    fn has_former_templates(&self) -> bool {
+        self.tree.leaves().any(|(id, leaf)| {
+            let mut wanted = self.replicas.get(&id).into_iter().flat_map(|r| &r.wanted);
+            self.is_enabled(id) && wanted.any(|view| is_outdated(view, leaf))
+        })
+    }
+}

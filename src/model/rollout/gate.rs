@@ -1,0 +1,442 @@
+//! Whether a new revision turns out to be bad before it is proved good, and what becomes of its rollout then.
+//!
+//! Rule: everything is judged by what is stored or seen, so that it does not matter how often it is looked at.
+
+use crate::api::conditions::Reason;
+use crate::api::v1alpha1::{
+    RecentFault, RevisionMark, RevisionStatus, RolloutFailure, RolloutFailurePolicy, RolloutFault,
+    RolloutStatus, TroubleStatus,
+};
+use crate::model::decision::Notice;
+use crate::model::engine::Engine;
+use crate::model::fault::{Class, Verdict};
+use crate::model::judge::cut;
+use crate::model::reasons::EventReason;
+use crate::model::tree::{Leaf, NodeId, ROOT_NAME};
+use crate::model::window::{after, api_time, seconds_between};
+use crate::model::world::RevisionView;
+
+/// How long what a Pod names may be missing: `kubectl apply -f` of a folder does not create everything at once.
+const MISSING_SECONDS: i64 = 30;
+/// Classes of faults of a Pod that names what does not exist.
+const MISSING: [Class; 6] = [
+    Class::ConfigMapMissing,
+    Class::SecretMissing,
+    Class::ConfigKeyMissing,
+    Class::ImagePullSecretMissing,
+    Class::PvcMissing,
+    Class::ResourceClaimMissing,
+];
+/// Most faults that are kept of a rollout.
+const FAULTS: usize = 10;
+
+/// What a rollout has failed with.
+struct Failure {
+    /// The child whose fault it was, and the class of that; empty where time ran out.
+    child: String,
+    class: String,
+    /// In words.
+    message: String,
+}
+
+/// A slot whose Pod restarting cannot help.
+struct Held<'v> {
+    child: &'v str,
+    slot: i32,
+    /// Revision of the template of the Pod.
+    revision: &'v str,
+    trouble: &'v TroubleStatus,
+}
+
+impl<'a> Engine<'a> {
+    /// The revision that the tree is taken back to if the one that is asked for turns out to be bad: the newest other one that was
+    /// proved good, and is stored.
+    pub(in crate::model) fn last_good(&self) -> Option<&'a RevisionView> {
+        let wanted = &self.tree.wanted;
+        let newest_first = self.memory.tree.revisions.iter().rev();
+        let mut good =
+            newest_first.filter(|one| one.mark == RevisionMark::Good && one.name != *wanted);
+        let stored = |name: &str| {
+            let mut stored = self.world.revisions.iter();
+            stored.find(|stored| stored.name == name)
+        };
+        good.find_map(|good| stored(&good.name)).map(AsRef::as_ref)
+    }
+
+    /// Keeps the record of the rollout: it begins with a new revision, where there is a good one to be taken back to, and ends
+    /// when that is proved or taken back. One of a tree that is suspended begins anew when that is started again.
+    pub(in crate::model) fn note_rollout(&mut self) {
+        let wanted = self.memory.tree.revisions.last();
+        let is_at_stake =
+            |one: &&RevisionStatus| one.mark == RevisionMark::Unproven && !self.tree.suspended;
+        let unproven = wanted.filter(is_at_stake);
+        let numbers = unproven
+            .map(|one| one.number)
+            .zip(self.last_good().map(|good| good.number));
+        let Some((to, from)) = numbers else {
+            self.memory.tree.rollout = None;
+            return;
+        };
+        let known = self.memory.tree.rollout.as_mut();
+        if let Some(known) = known.filter(|known| known.to == to) {
+            let asked = self.world.tree.spec.rollout.retry_at.as_ref();
+            let is_asked = |failed: &RolloutFailure| {
+                asked.is_some_and(|asked| asked.0 <= self.now && asked.0 > failed.time.0)
+            };
+            if !known.failed.as_ref().is_some_and(is_asked) {
+                known.from = from;
+                return;
+            }
+        }
+        self.tell_start(from, to);
+        let limit = i64::from(self.world.tree.spec.rollout.progress_deadline_seconds);
+        self.memory.tree.rollout = Some(RolloutStatus {
+            from,
+            to,
+            since_time: api_time(self.now),
+            updated: 0,
+            available: 0,
+            progress: 0,
+            deadline_time: Some(api_time(after(self.now, limit))),
+            remaining_seconds: None,
+            updated_time: None,
+            faults: Vec::new(),
+            failed: None,
+        });
+        self.memory.intend_tree();
+    }
+
+    /// Judges the rollout. Says whether the tree is taken back: that is to be stored before anything else is done.
+    pub(in crate::model) fn judge_rollout(&mut self) -> bool {
+        let Some(good) = self.last_good() else {
+            return false;
+        };
+        let Some(mut rollout) = self.memory.tree.rollout.take() else {
+            return false;
+        };
+        self.count_progress(&mut rollout, good);
+        self.count_faults(&mut rollout, good);
+        let settings = &self.world.tree.spec.rollout;
+        let is_judged = rollout.failed.is_none()
+            && settings.on_failure != RolloutFailurePolicy::None
+            && !settings.paused
+            && !self.world.tree.deleting;
+        let failure = is_judged.then(|| self.failure(&rollout, good)).flatten();
+        let Some(failure) = failure else {
+            self.memory.tree.rollout = Some(rollout);
+            return false;
+        };
+        let shared = self.befalls_former_pods(&failure, &rollout, good);
+        let failed = RolloutFailure {
+            time: api_time(self.now),
+            message: cut(&failure.message, 1024),
+        };
+        self.memory.intend_tree();
+        let goes_back = settings.on_failure == RolloutFailurePolicy::RollBack && !shared;
+        if goes_back {
+            if let Some(wanted) = self.memory.tree.revisions.last_mut() {
+                wanted.mark = RevisionMark::Bad;
+                wanted.failed = Some(failed);
+            }
+        } else {
+            rollout.failed = Some(failed);
+        }
+        self.tell_failure(&failure, &rollout, goes_back, shared);
+        if !goes_back {
+            self.memory.tree.rollout = Some(rollout);
+        }
+        true
+    }
+
+    /// That a worker was added or removed is told by what is done about it.
+    fn tell_start(&mut self, from: i64, to: i64) {
+        let Some(good) = self.last_good() else {
+            return;
+        };
+        let is_changed = |id: &&NodeId| good.templates.contains_key(self.name(**id));
+        let changed = self.changed_workers(good);
+        let names: Vec<&str> = changed
+            .iter()
+            .filter(is_changed)
+            .map(|id| self.name(*id))
+            .collect();
+        if names.is_empty() {
+            return;
+        }
+        let (one, rest) = (names[0], names.len() - 1);
+        let whom = if rest == 0 {
+            one.to_owned()
+        } else {
+            format!("{one} and {rest} more")
+        };
+        self.notices.push(Notice {
+            reason: EventReason::RolloutStarted.as_str().to_owned(),
+            action: "RollOut",
+            child: ROOT_NAME.to_owned(),
+            what: format!("goes from revision {from} to revision {to}, which changes {whom}"),
+            ..Notice::default()
+        });
+    }
+
+    fn tell_failure(
+        &mut self,
+        failure: &Failure,
+        rollout: &RolloutStatus,
+        goes_back: bool,
+        shared: bool,
+    ) {
+        let (from, to) = (rollout.from, rollout.to);
+        let (reason, action, what) = if goes_back {
+            let what = format!("goes back from revision {to} to revision {from}");
+            (EventReason::RolledBack, "RollBack", what)
+        } else if shared {
+            let what = format!(
+                "stays between revision {from} and revision {to}, because Pods of the former one have the same fault"
+            );
+            (EventReason::RolloutFailed, "Pause", what)
+        } else {
+            let what = format!("stays between revision {from} and revision {to}");
+            (EventReason::RolloutFailed, "Pause", what)
+        };
+        self.notices.push(Notice {
+            warning: true,
+            reason: reason.as_str().to_owned(),
+            action,
+            child: ROOT_NAME.to_owned(),
+            what,
+            why: failure.message.clone(),
+            ..Notice::default()
+        });
+    }
+
+    /// Whether Pods of that child and template are new: the good revision has another template for it, or none.
+    fn is_new(&self, child: &str, revision: &str, good: &RevisionView) -> bool {
+        let leaf = self.tree.find(child).and_then(|id| self.tree.leaf(id));
+        let former = good.templates.get(child);
+        leaf.is_some_and(|leaf| leaf.target == revision)
+            && former.is_none_or(|former| former.revision != revision)
+    }
+
+    /// Whether the template that a worker is to have is another one than that of the good revision.
+    pub(in crate::model) fn is_new_leaf(
+        &self,
+        id: NodeId,
+        leaf: &Leaf<'_>,
+        good: &RevisionView,
+    ) -> bool {
+        let former = good.templates.get(self.name(id));
+        former.is_none_or(|former| former.revision != leaf.target)
+    }
+
+    /// The workers whose template the new revision changes, and that are to run.
+    pub(in crate::model) fn changed_workers(&self, good: &RevisionView) -> Vec<NodeId> {
+        let all = self.tree.leaves();
+        let changed = all.filter(|(id, leaf)| {
+            self.is_enabled(*id) && !self.is_over(*id) && self.is_new_leaf(*id, leaf, good)
+        });
+        changed.map(|(id, _)| id).collect()
+    }
+
+    /// Counts how far the rollout has come, and moves its deadline when that is farther than ever.
+    fn count_progress(&mut self, rollout: &mut RolloutStatus, good: &RevisionView) {
+        let (mut updated, mut available) = (0, 0);
+        let mut is_through = true;
+        for id in self.changed_workers(good) {
+            let reached = self.reached_target(id);
+            updated += reached.0;
+            available += reached.1;
+            is_through &= self.has_target(id) && self.is_updated(id);
+        }
+        let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX / 2);
+        rollout.updated = count(updated);
+        rollout.available = count(available);
+        let progress = rollout.updated + rollout.available;
+        if is_through {
+            rollout
+                .updated_time
+                .get_or_insert_with(|| api_time(self.now));
+            rollout.deadline_time = None;
+            rollout.remaining_seconds = None;
+            rollout.progress = rollout.progress.max(progress);
+            return;
+        }
+        // What is not up any more has the same time to come back.
+        rollout.updated_time = None;
+        let limit = i64::from(self.world.tree.spec.rollout.progress_deadline_seconds);
+        if progress > rollout.progress {
+            rollout.progress = progress;
+            rollout.remaining_seconds = rollout.remaining_seconds.map(|_| limit);
+            if rollout.deadline_time.is_some() {
+                rollout.deadline_time = Some(api_time(after(self.now, limit)));
+            }
+        }
+        // The time of a pause does not count.
+        match (self.is_frozen_by(rollout), &rollout.deadline_time) {
+            (true, Some(deadline)) => {
+                let left = seconds_between(self.now, deadline.0).max(0);
+                rollout.remaining_seconds = Some(left);
+                rollout.deadline_time = None;
+                self.memory.intend_tree();
+            }
+            (false, None) => {
+                let left = rollout.remaining_seconds.take().unwrap_or(limit);
+                rollout.deadline_time = Some(api_time(after(self.now, left)));
+                self.memory.intend_tree();
+            }
+            _ => {}
+        }
+    }
+
+    /// Adds the application faults of new Pods that are not counted yet.
+    fn count_faults(&self, rollout: &mut RolloutStatus, good: &RevisionView) {
+        for fault in self.memory.tree.recent_faults.iter().rev() {
+            let counts = is_application(fault)
+                && fault.time.0 >= rollout.since_time.0
+                && self.is_new(&fault.child, &fault.revision, good);
+            let fault = rollout_fault(fault);
+            if counts && rollout.faults.len() < FAULTS && !rollout.faults.contains(&fault) {
+                rollout.faults.push(fault);
+            }
+        }
+    }
+
+    /// What the rollout has failed with, if it has.
+    fn failure(&mut self, rollout: &RolloutStatus, good: &RevisionView) -> Option<Failure> {
+        if let Some(held) = self.held_new_pod(rollout, good) {
+            return Some(held);
+        }
+        let limit = usize::try_from(self.world.tree.spec.rollout.max_faults).unwrap_or(1);
+        let number = rollout.faults.len();
+        let given_up = self.given_up_by.iter();
+        let mut given_up =
+            given_up.filter(|fault| self.is_new(&fault.child, &fault.revision, good));
+        let cause = given_up.next().map(rollout_fault);
+        let last = rollout.faults.last().filter(|_| number >= limit);
+        if let Some(fault) = cause.as_ref().or(last) {
+            let who = format!("{}/{}: {}", fault.child, fault.slot, self.told_of(fault));
+            let message = if number >= limit {
+                format!("{number} of {limit} faults that new Pods may have; the last one: {who}")
+            } else {
+                format!("it was given up because of a new Pod: {who}")
+            };
+            return Some(Failure {
+                child: fault.child.clone(),
+                class: fault.class.clone(),
+                message,
+            });
+        }
+        let deadline = rollout.deadline_time.as_ref()?.0;
+        self.wake(deadline);
+        (deadline <= self.now).then(|| Failure {
+            child: String::new(),
+            class: String::new(),
+            message: format!(
+                "nothing more became updated and available in time (`rollout.progressDeadlineSeconds`): {} updated, {} available",
+                rollout.updated, rollout.available
+            ),
+        })
+    }
+
+    fn told_of(&self, fault: &RolloutFault) -> String {
+        let mut recent = self.memory.tree.recent_faults.iter();
+        let is_it = |known: &&RecentFault| {
+            known.child == fault.child && known.slot == fault.slot && known.time == fault.time
+        };
+        let message = recent.find(is_it).map(|known| known.message.clone());
+        message.unwrap_or_else(|| fault.class.clone())
+    }
+
+    /// A new Pod that restarting cannot help. What was wrong before a rollout is tried again does not count: the
+    /// kubelet tries again in its own time.
+    fn held_new_pod(&mut self, rollout: &RolloutStatus, good: &RevisionView) -> Option<Failure> {
+        let (mut failed, mut later) = (None, Vec::new());
+        for held in self.held_slots() {
+            if !self.is_new(held.child, held.revision, good)
+                || held.trouble.since_time.0 < rollout.since_time.0
+            {
+                continue;
+            }
+            // What the Pod names may come a moment after the tree.
+            let is_patient = MISSING.iter().any(|one| one.as_str() == held.trouble.class);
+            let patience = if is_patient { MISSING_SECONDS } else { 0 };
+            let due = after(held.trouble.since_time.0, patience);
+            if due > self.now {
+                later.push(due);
+                continue;
+            }
+            failed.get_or_insert_with(|| Failure {
+                child: held.child.to_owned(),
+                class: held.trouble.class.clone(),
+                message: format!("{}/{}: {}", held.child, held.slot, held.trouble.message),
+            });
+        }
+        for due in later {
+            self.wake(due);
+        }
+        failed
+    }
+
+    /// The slots whose Pods restarting cannot help.
+    fn held_slots(&self) -> Vec<Held<'_>> {
+        let held = Reason::Held.as_str();
+        let mut all = Vec::new();
+        for (id, replicas) in &self.replicas {
+            let child = self.name(*id);
+            for view in &replicas.wanted {
+                let trouble = self.memory.slot(child, view.slot);
+                let trouble = trouble.and_then(|slot| slot.trouble.as_ref());
+                let trouble = trouble.filter(|trouble| trouble.reason == held);
+                if let (Some(trouble), Some(pod)) = (trouble, view.current) {
+                    all.push(Held {
+                        child,
+                        slot: view.slot,
+                        revision: &pod.revision,
+                        trouble,
+                    });
+                }
+            }
+        }
+        all
+    }
+
+    /// Whether what the rollout has failed with befalls Pods of the good revision of the same child, too: then what they all
+    /// depend on has failed, and to go back would not help.
+    fn befalls_former_pods(
+        &self,
+        failure: &Failure,
+        rollout: &RolloutStatus,
+        good: &RevisionView,
+    ) -> bool {
+        let is_former = |child: &str, revision: &str| {
+            let former = good.templates.get(child);
+            child == failure.child && former.is_some_and(|former| former.revision == revision)
+        };
+        let mut faults = self.memory.tree.recent_faults.iter();
+        let has_died = faults.any(|fault| {
+            fault.class == failure.class
+                && fault.time.0 >= rollout.since_time.0
+                && is_former(&fault.child, &fault.revision)
+        });
+        has_died
+            || self.held_slots().iter().any(|held| {
+                held.trouble.class == failure.class && is_former(held.child, held.revision)
+            })
+    }
+}
+
+fn rollout_fault(fault: &RecentFault) -> RolloutFault {
+    RolloutFault {
+        child: fault.child.clone(),
+        slot: fault.slot,
+        time: fault.time.clone(),
+        class: fault.class.clone(),
+    }
+}
+
+/// Whether it is the program's own fault, or nobody knows better; a rule of `faultPolicy` may know better.
+fn is_application(fault: &RecentFault) -> bool {
+    let by_verdict = [Verdict::Application, Verdict::Unknown]
+        .iter()
+        .any(|verdict| fault.verdict == verdict.as_str());
+    fault.charge == "Charged" || (by_verdict && fault.rule == "verdict")
+}

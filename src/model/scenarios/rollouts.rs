@@ -1,0 +1,360 @@
+//! Changed templates go over a tree, one worker after another.
+//!
+//! Rule: a worker gets its template when those before it that changed are through with theirs, and not a moment before; what
+//! did not change is not touched.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{supervisor, trace, worker};
+use crate::api::v1alpha1::{RevisionMark, RolloutOrder};
+use crate::model::lab::{Behaviour, Lab};
+use crate::model::window::after;
+
+/// Three workers, of which each asks for these settings, up, with a revision that was proved.
+pub(super) fn three(settings: &str) -> Lab {
+    let workers = ["db", "api", "web"].map(|name| worker(name, "", settings));
+    let mut lab = Lab::new(&format!("children:\n{}", workers.concat()));
+    lab.run(100);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    assert_eq!(marks(&lab), [(1, RevisionMark::Good)]);
+    lab.log.clear();
+    lab
+}
+
+/// Numbers and marks of the revisions.
+pub(super) fn marks(lab: &Lab) -> Vec<(i64, RevisionMark)> {
+    let revisions = lab.world.tree.status.revisions.iter();
+    revisions.map(|one| (one.number, one.mark)).collect()
+}
+
+/// Gives each of these workers that image, in one edit.
+pub(super) fn edit(lab: &mut Lab, image: &str, workers: &[&str]) {
+    for name in workers {
+        lab.edit_template(name, image);
+    }
+}
+
+/// The workers in the order in which the first new Pod of each was made.
+fn order_of_creates(lab: &Lab) -> Vec<String> {
+    let mut order: Vec<String> = Vec::new();
+    for line in &lab.log {
+        if let Some((child, _)) = line
+            .strip_prefix("create ")
+            .and_then(|one| one.split_once('/'))
+            && !order.iter().any(|known| known == child)
+        {
+            order.push(child.to_owned());
+        }
+    }
+    order
+}
+
+#[test]
+fn templates_go_over_the_tree_in_start_order() {
+    let mut lab = three("replicas: 2, update: {minReadySeconds: 5}");
+    edit(&mut lab, "two", &["web", "api", "db"]);
+    let mut seen = Vec::new();
+    for _ in 0..120 {
+        lab.run(1);
+        let state = ["db", "api", "web"].map(|child| lab.images(child).contains(&"one"));
+        let has_begun = ["db", "api", "web"].map(|child| lab.images(child).contains(&"two"));
+        for (before, next) in [(0, 1), (1, 2)] {
+            assert!(
+                !has_begun[next] || !state[before],
+                "{state:?} {has_begun:?}"
+            );
+        }
+        seen.push(has_begun);
+    }
+    assert!(seen.contains(&[true, false, false]) && seen.contains(&[true, true, false]));
+    assert_eq!(order_of_creates(&lab), ["db", "api", "web"]);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    assert_eq!(lab.world.tree.status.revision, 2);
+    lab.run(100);
+    assert_eq!(
+        marks(&lab),
+        [(1, RevisionMark::Good), (2, RevisionMark::Good)]
+    );
+    assert_eq!(lab.world.tree.status.rollout, None);
+    assert_eq!(lab.world.tree.status.restarts, 0);
+}
+
+#[test]
+fn the_next_worker_waits_until_the_one_before_has_been_up_for_long_enough() {
+    let mut lab = three("update: {minReadySeconds: 30}");
+    edit(&mut lab, "two", &["db", "api"]);
+    lab.run(30);
+    assert_eq!(lab.images("api"), ["one"]);
+    assert_eq!(lab.state(), "FTF Updating", "{}", lab.message());
+    lab.run(10);
+    assert!(
+        lab.images("api").contains(&"two"),
+        "{:?}",
+        lab.images("api")
+    );
+}
+
+#[test]
+fn only_what_changed_is_touched_and_all_at_once_where_that_is_asked_for() {
+    let mut lab = three("");
+    edit(&mut lab, "two", &["db", "web"]);
+    lab.run(60);
+    assert_eq!(order_of_creates(&lab), ["db", "web"]);
+    lab.log.clear();
+    lab.edit(|spec| spec.rollout.order = RolloutOrder::Parallel);
+    lab.behave("db@three", Behaviour::Hang);
+    edit(&mut lab, "three", &["db", "web"]);
+    lab.run(20);
+    assert_eq!(lab.images("web"), ["three"], "it does not wait for db");
+    assert_eq!(lab.images("db"), ["three", "two"]);
+}
+
+#[test]
+fn what_dies_before_its_turn_is_started_again_as_it_was() {
+    let mut lab = three("update: {minReadySeconds: 30}");
+    edit(&mut lab, "two", &["db", "web"]);
+    lab.run(10);
+    lab.kill("web", 0, 1);
+    lab.run(10);
+    assert_eq!(lab.images("web"), ["one"]);
+    lab.run(90);
+    assert_eq!(lab.images("web"), ["two"]);
+}
+
+#[test]
+fn a_newer_template_is_gone_to_from_where_the_tree_is() {
+    let mut lab = three("update: {minReadySeconds: 10}");
+    edit(&mut lab, "two", &["db", "api", "web"]);
+    lab.run(20);
+    assert_eq!(lab.images("db"), ["two"]);
+    lab.log.clear();
+    // Back again, before the last one had its turn: that one is not touched.
+    edit(&mut lab, "one", &["db", "api", "web"]);
+    lab.run(120);
+    for child in ["db", "api", "web"] {
+        assert_eq!(lab.images(child), ["one"]);
+    }
+    assert!(!order_of_creates(&lab).contains(&"web".to_owned()));
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    let all = marks(&lab);
+    assert_eq!(
+        all.last(),
+        Some(&(3, RevisionMark::Good)),
+        "what was good stays so: {all:?}"
+    );
+}
+
+#[test]
+fn a_worker_that_was_added_waits_for_those_before_it() {
+    let mut lab = three("update: {minReadySeconds: 20}");
+    edit(&mut lab, "two", &["db"]);
+    lab.edit(|spec| {
+        let mut added = spec.children[2].clone();
+        added.name = "cache".into();
+        spec.children.push(added);
+    });
+    lab.run(15);
+    assert_eq!(lab.images("cache"), Vec::<&str>::new());
+    lab.run(30);
+    assert_eq!(lab.images("cache"), ["one"]);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+}
+
+#[test]
+fn what_is_stopped_has_its_turn_at_once_and_keeps_nobody_waiting() {
+    let mut lab = three("");
+    lab.edit(|spec| spec.children[0].enabled = false);
+    lab.run(40);
+    edit(&mut lab, "two", &["db", "api"]);
+    lab.run(30);
+    assert_eq!(lab.images("api"), ["two"]);
+    lab.edit(|spec| spec.children[0].enabled = true);
+    lab.run(10);
+    assert_eq!(lab.images("db"), ["two"]);
+}
+
+#[test]
+fn members_of_a_group_that_is_restarted_for_one_of_them_get_theirs_with_it() {
+    let whole = "update: {maxSurge: 0, maxUnavailable: 0}";
+    let mut lab = Lab::new(&format!(
+        "children:\n{}{}{}",
+        supervisor("g", "", "strategy: OneForAll"),
+        worker("a", "g", whole),
+        worker("b", "g", whole),
+    ));
+    lab.run(100);
+    lab.log.clear();
+    edit(&mut lab, "two", &["a", "b"]);
+    lab.run(60);
+    assert_eq!(trace(&lab, 0), "-b -a +a +b");
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+}
+
+#[test]
+fn a_paused_rollout_stays_where_it_is_and_heals_as_it_was() {
+    let mut lab = three(
+        "replicas: 3, quorum: 1, update: {maxSurge: 0, maxUnavailable: 1, minReadySeconds: 5}",
+    );
+    edit(&mut lab, "two", &["db", "api"]);
+    while !lab.images("db").contains(&"two") {
+        lab.run(1);
+    }
+    lab.edit(|spec| spec.rollout.paused = true);
+    lab.run(60);
+    let frozen: Vec<String> = lab.images("db").iter().map(ToString::to_string).collect();
+    assert_eq!(frozen, ["one", "one", "two"]);
+    assert_eq!(lab.state(), "FTF RolloutPaused", "{}", lab.message());
+    for slot in lab.live("db") {
+        lab.kill("db", slot, 1);
+        lab.run(60);
+        assert_eq!(lab.images("db"), frozen, "slot {slot}");
+    }
+    assert_eq!(lab.images("api"), ["one", "one", "one"]);
+    let rollout = lab.world.tree.status.rollout.clone().unwrap();
+    assert_eq!(rollout.deadline_time, None);
+    assert_eq!(marks(&lab).last(), Some(&(2, RevisionMark::Unproven)));
+    assert!(rollout.remaining_seconds > Some(500), "{rollout:?}");
+    lab.edit(|spec| spec.rollout.paused = false);
+    lab.run(120);
+    assert_eq!(lab.images("api"), ["two", "two", "two"]);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    let slots = lab.world.workers["db"].status.slots.iter();
+    assert!(slots.clone().all(|slot| slot.revision.is_empty()));
+}
+
+#[test]
+fn no_more_revisions_are_kept_than_asked_for_and_those_that_are_needed_stay() {
+    let mut lab = three("");
+    lab.edit(|spec| spec.revision_history_limit = 2);
+    for image in ["two", "three", "four", "five", "six"] {
+        // None of them gets the time to prove itself.
+        edit(&mut lab, image, &["web"]);
+        lab.run(20);
+    }
+    let numbers: Vec<i64> = marks(&lab).iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers, [1, 4, 5, 6], "the good one stays");
+    let mut stored: Vec<i64> = lab.world.revisions.iter().map(|one| one.number).collect();
+    stored.sort_unstable();
+    assert_eq!(stored, numbers);
+}
+
+#[test]
+fn a_lost_status_knows_the_revisions_again() {
+    let mut lab = three("");
+    lab.tree_mut().status.revisions.clear();
+    lab.run(70);
+    assert_eq!(marks(&lab), [(1, RevisionMark::Good)]);
+    assert_eq!(lab.log, Vec::<String>::new(), "nothing is restarted");
+}
+
+#[test]
+fn a_rollout_that_is_retried_begins_when_its_time_has_come() {
+    let mut lab = three("");
+    lab.edit(|spec| spec.rollout.on_failure = crate::api::v1alpha1::RolloutFailurePolicy::Pause);
+    lab.behave("api@two", Behaviour::NoImage);
+    edit(&mut lab, "two", &["api"]);
+    lab.run(30);
+    assert_eq!(lab.state(), "FFT RolloutFailed", "{}", lab.message());
+    assert_eq!(lab.images("api"), ["one", "two"]);
+    lab.behave("api@two", Behaviour::Healthy);
+    let then = after(lab.now, 50);
+    lab.edit(|spec| spec.rollout.retry_at = Some(Time(then)));
+    lab.run(30);
+    assert_eq!(lab.condition("Stalled").0, "True");
+    lab.run(60);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    assert_eq!(lab.images("api"), ["two"]);
+}
+
+#[test]
+fn a_revision_is_not_good_before_the_last_worker_has_had_its_turn_and_proved_itself() {
+    let mut lab = three("update: {minReadySeconds: 50}");
+    lab.edit(|spec| spec.rollout.probation_seconds = 20);
+    edit(&mut lab, "two", &["db", "web"]);
+    let is_good = |lab: &Lab| marks(lab).last() == Some(&(2, RevisionMark::Good));
+    while lab.images("web") != ["two"] {
+        assert!(!is_good(&lab));
+        lab.run(1);
+    }
+    lab.run(17);
+    assert!(!is_good(&lab));
+    lab.run(10);
+    assert!(is_good(&lab));
+}
+
+#[test]
+fn replicas_that_came_last_have_to_prove_themselves_too() {
+    let mut lab =
+        three("replicas: 3, update: {maxSurge: 0, maxUnavailable: 1, minReadySeconds: 30}");
+    edit(&mut lab, "two", &["db"]);
+    while lab.images("db") != ["two", "two", "two"] {
+        lab.run(1);
+    }
+    lab.run(40);
+    assert_eq!(marks(&lab).last(), Some(&(2, RevisionMark::Unproven)));
+    lab.run(60);
+    assert_eq!(marks(&lab).last(), Some(&(2, RevisionMark::Good)));
+}
+
+#[test]
+fn what_comes_after_a_group_waits_until_all_of_the_group_are_through() {
+    let whole = "update: {maxSurge: 0, maxUnavailable: 0}";
+    let mut lab = Lab::new(&format!(
+        "children:\n{}{}{}{}",
+        supervisor("g", "", "strategy: OneForAll"),
+        worker("a", "g", whole),
+        worker("b", "g", whole),
+        worker("w", "", ""),
+    ));
+    lab.run(100);
+    lab.behave("b@two", Behaviour::Hang);
+    edit(&mut lab, "two", &["a", "b", "w"]);
+    lab.run(60);
+    assert_eq!(lab.images("b"), ["two"]);
+    assert_eq!(lab.images("w"), ["one"], "b is not through");
+    lab.behave("b@two", Behaviour::Healthy);
+    lab.run(30);
+    assert_eq!(lab.images("w"), ["two"]);
+}
+
+#[test]
+fn those_after_a_worker_that_was_added_wait_for_it() {
+    let mut lab = three("");
+    lab.behave("cache@one", Behaviour::Hang);
+    lab.edit(|spec| {
+        let mut added = spec.children[2].clone();
+        added.name = "cache".into();
+        spec.children.insert(1, added);
+    });
+    edit(&mut lab, "two", &["api"]);
+    lab.run(40);
+    assert_eq!(lab.images("cache"), ["one"]);
+    assert_eq!(lab.images("api"), ["one"]);
+    lab.behave("cache@one", Behaviour::Healthy);
+    lab.run(30);
+    assert_eq!(lab.images("api"), ["two"]);
+}
+
+#[test]
+fn what_hangs_on_a_later_worker_does_not_keep_that_from_its_cure() {
+    // The first start: api needs db, which is broken and comes after it.
+    let workers = ["api", "db"].map(|name| worker(name, "", ""));
+    let mut lab = Lab::new(&format!("children:\n{}", workers.concat()));
+    lab.behave("api", Behaviour::Hang);
+    lab.behave("db@one", Behaviour::NoImage);
+    lab.run(60);
+    edit(&mut lab, "two", &["api", "db"]);
+    lab.run(30);
+    assert_eq!(lab.images("db"), ["two"]);
+}
+
+#[test]
+fn a_tree_that_is_deleted_stores_no_revision_again() {
+    let mut lab = three("");
+    lab.world.revisions.clear();
+    lab.tree_mut().deleting = true;
+    lab.run(100);
+    assert_eq!(lab.world.revisions, []);
+    assert_eq!(lab.pods().count(), 0);
+    assert_eq!(lab.log.last().map(String::as_str), Some("finalizer off"));
+}

@@ -1,0 +1,113 @@
+//! Stories of new versions that go over a tree, stop, or are taken back.
+//!
+//! Rule: the revision before is proved good when the new one comes.
+
+use super::HEALTHY;
+use crate::sim::cluster::Behaviour::{Healthy, NoImage};
+use crate::sim::scenario::Scenario;
+use crate::sim::scenario::Step::{Behave, DeletePod, Kill, Retry, Set};
+
+/// Three workers that depend on each other in this order.
+const CHAIN: &str = "
+rollout: {probationSeconds: 10}
+children:
+- {name: a, worker: {}}
+- {name: b, worker: {replicas: 2}}
+- {name: c, worker: {}}
+";
+/// The same, where the new replicas of the middle one have to be up for a while before others give way.
+const SLOW: &str = "
+rollout: {probationSeconds: 10}
+children:
+- {name: a, worker: {}}
+- {name: b, worker: {replicas: 2, update: {minReadySeconds: 10}}}
+- {name: c, worker: {}}
+";
+/// How a tree ends whose new version was taken back.
+const BACK: &str = "FFT RolledBack";
+
+const A: &str = "children.a.worker.template.spec.containers.app.image";
+const B: &str = "children.b.worker.template.spec.containers.app.image";
+const C: &str = "children.c.worker.template.spec.containers.app.image";
+
+/// New versions over the whole tree.
+pub(super) fn rollouts() -> Vec<Scenario> {
+    vec![
+        Scenario::new(
+            "roll_out_over_the_tree",
+            CHAIN,
+            150,
+            HEALTHY,
+            vec![
+                (40, Set(A, "two")),
+                (40, Set(B, "two")),
+                (40, Set(C, "two")),
+            ],
+        ),
+        Scenario::new(
+            "roll_out_is_overtaken",
+            SLOW,
+            240,
+            HEALTHY,
+            vec![
+                (40, Set(A, "two")),
+                (40, Set(B, "two")),
+                (48, Set(B, "three")),
+                (60, Set(A, "one")),
+                (60, Set(B, "one")),
+            ],
+        ),
+        Scenario::new(
+            "roll_out_is_paused",
+            SLOW,
+            260,
+            HEALTHY,
+            vec![
+                (40, Set(B, "two")),
+                (40, Set(C, "two")),
+                (44, Set("rollout.paused", "true")),
+                (60, Kill("b", 0, 1)),
+                (80, DeletePod("b", 1)),
+                (120, Set("rollout.paused", "false")),
+            ],
+        ),
+        Scenario::new(
+            "roll_out_is_taken_back",
+            CHAIN,
+            180,
+            BACK,
+            vec![
+                (40, Behave("b", NoImage)),
+                (40, Set(A, "two")),
+                (40, Set(B, "two")),
+                (70, Behave("b", Healthy)),
+            ],
+        ),
+        Scenario::new(
+            "roll_out_is_taken_back_and_mended",
+            SLOW,
+            260,
+            HEALTHY,
+            vec![
+                (40, Behave("b", NoImage)),
+                (40, Set(A, "two")),
+                (40, Set(B, "two")),
+                (70, Behave("b", Healthy)),
+                (90, Set(B, "three")),
+            ],
+        ),
+        Scenario::new(
+            "roll_out_is_taken_back_and_tried_again",
+            CHAIN,
+            260,
+            HEALTHY,
+            vec![
+                (40, Behave("c", NoImage)),
+                (40, Set(A, "two")),
+                (40, Set(C, "two")),
+                (70, Behave("c", Healthy)),
+                (100, Retry),
+            ],
+        ),
+    ]
+}
