@@ -59,8 +59,9 @@
 //! # Invariants
 //!
 //! * Imports go one way: `api ← model ← controller ← main`, `runtime ← controller`, and beside the controller
-//!   `model ← simulate ← main`, `model ← identify ← main` and `identify ← why ← kubectl-coppice`. A test enforces it.
-//! * `model`, `simulate`, `identify` and `why` have no client, no clock, no async and no logging; the time is a parameter. The same test
+//!   `model ← simulate ← main`, `model ← identify ← main`, `identify ← why ← kubectl-coppice` and `model ← history ← kubectl-coppice`.
+//!   A test enforces it.
+//! * `model`, `simulate`, `identify`, `why` and `history` have no client, no clock, no async and no logging; the time is a parameter. The same test
 //!   enforces it.
 //! * Intent before effect: whatever spends a budget or begins an operation is stored with a
 //!   resourceVersion before any Pod is touched. Replacing a Pod that others deleted spends nothing: an elected leader
@@ -111,6 +112,7 @@
 
 pub mod api;
 pub mod controller;
+pub mod history;
 pub mod identify;
 pub mod model;
 pub mod runtime;

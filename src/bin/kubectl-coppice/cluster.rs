@@ -1,6 +1,7 @@
-//! What is read of a cluster: a tree, its Workers and Pods, the Events of its namespace, and the claims and nodes of its Pods.
+//! What is asked of a cluster: a tree, its Workers, Pods and revisions, the Events of its namespace, the claims and nodes of its
+//! Pods; and the one change of a tree that a person asked for.
 //!
-//! Rule: each call ends in time and only reads; what is not read besides the tree, because it may not or is too much, is
+//! Rule: each call ends in time, and all but that one only read; what is not read besides the tree, because it may not or is too much, is
 //! done without, and said.
 
 use std::path::Path;
@@ -12,7 +13,7 @@ use coppice::api::v1alpha1::GROUP;
 use coppice::why::Refusal;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::Request;
-use kube::core::params::{GetParams, ListParams};
+use kube::core::params::{GetParams, ListParams, Patch, PatchParams};
 use kube::{Client, Config};
 use serde_json::Value;
 
@@ -163,7 +164,7 @@ impl Connection {
     }
 
     /// The tree, or in which words it is not there.
-    async fn tree(&self, name: &str) -> anyhow::Result<Value> {
+    pub(crate) async fn tree(&self, name: &str) -> anyhow::Result<Value> {
         let trees = self.request(&format!("apis/{GROUP}/v1alpha1"), "supervisiontrees");
         let request = trees.get(name, &GetParams::default())?;
         let tree = self.call(request).await;
@@ -174,6 +175,34 @@ impl Connection {
                 tree.with_context(|| format!("could not read the tree {name} of {}", self.source()))
             }
         }
+    }
+
+    /// The revisions that are stored of a tree.
+    pub(crate) async fn revisions(&self, tree: &Value) -> anyhow::Result<Vec<Value>> {
+        let name = tree["metadata"]["name"].as_str().unwrap_or_default();
+        let own = format!("{}={name}", labels::TREE);
+        let pages = self.list("apis/apps/v1", "controllerrevisions", &own).await;
+        let pages = pages.context("could not read the revisions")?;
+        let items = pages.iter().filter_map(|page| page["items"].as_array());
+        let is_of_tree = |one: &&Value| {
+            let owners = one["metadata"]["ownerReferences"].as_array();
+            let mut owners = owners.into_iter().flatten();
+            owners.any(|owner| owner["uid"] == tree["metadata"]["uid"])
+        };
+        Ok(items.flatten().filter(is_of_tree).cloned().collect())
+    }
+
+    /// Changes a tree by a merge patch.
+    pub(crate) async fn patch(&self, tree: &str, patch: &Value) -> anyhow::Result<()> {
+        let trees = self.request(&format!("apis/{GROUP}/v1alpha1"), "supervisiontrees");
+        let params = PatchParams {
+            field_manager: Some("kubectl-coppice".to_owned()),
+            ..PatchParams::default()
+        };
+        let request = trees.patch(tree, &params, &Patch::Merge(patch))?;
+        let answer = self.call(request).await;
+        answer.with_context(|| format!("could not change the tree {tree} of {}", self.source()))?;
+        Ok(())
     }
 
     /// Why there is no such tree.
@@ -272,6 +301,28 @@ mod tests {
 
     fn refused(code: u16, reason: &str) -> Value {
         json!({"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": reason})
+    }
+
+    #[tokio::test]
+    async fn only_revisions_of_that_tree_count_and_a_patch_names_who_makes_it() {
+        let of = |uid: &str| json!({"metadata": {"ownerReferences": [{"uid": uid}]}});
+        let (connection, asked) = cluster(vec![
+            (
+                "/controllerrevisions",
+                200,
+                json!({"items": [of("mine"), of("another")]}),
+            ),
+            ("supervisiontrees/shop", 200, json!({})),
+        ]);
+        let tree = json!({"metadata": {"name": "shop", "uid": "mine"}});
+        assert_eq!(connection.revisions(&tree).await.unwrap(), [of("mine")]);
+        connection.patch("shop", &json!({})).await.unwrap();
+        let asked = asked.lock().unwrap();
+        assert!(
+            asked[1].contains("fieldManager=kubectl-coppice"),
+            "{}",
+            asked[1]
+        );
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! The `kubectl-coppice` binary, which kubectl runs as `kubectl coppice`: parse, read, print, exit code.
 //!
-//! Rule: it only reads; what there is to tell is said in the library.
+//! Rule: it changes nothing but a tree, and only when a person asks for that; what there is to tell or to write is said in the
+//! library.
 
 #![forbid(unsafe_code)]
 
@@ -14,8 +15,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use coppice::identify;
 use coppice::why::{self, Account, Ask, Refusal, Told};
+use coppice::{history, identify};
 use jiff::Timestamp;
 
 use cluster::{Connection, Whence};
@@ -75,6 +76,45 @@ enum Command {
     /// Say what is wrong with a tree, what proves it, what was decided, what happens next, and what to do
     #[command(long_about = LONG_ABOUT, after_long_help = EXAMPLES)]
     Why(Why),
+
+    /// Show the revisions of the templates of a tree: what each changed, and whether it proved good
+    History(OfTree),
+
+    /// Give a tree the templates of an earlier revision again, in its spec
+    #[command(long_about = UNDO)]
+    Undo(Undo),
+
+    /// Freeze the rollout of a tree at once: no replica gets another template, and what dies is started as it was
+    Pause(OfTree),
+
+    /// Let a rollout that was paused go on
+    Resume(OfTree),
+}
+
+const UNDO: &str = "\
+Give a tree the templates of an earlier revision again, in its spec.
+
+Without --to-revision of the last one that was proved good and that the spec does not ask for. Only templates of workers that the spec and the
+revision have are written; everything else of the spec stays. Where a tool such as Argo CD or Flux owns the tree, change it there instead.";
+
+/// A tree.
+#[derive(Debug, Args)]
+struct OfTree {
+    /// The tree
+    #[arg(value_name = "TREE", value_parser = tree)]
+    tree: String,
+}
+
+/// Which revision to go back to.
+#[derive(Debug, Args)]
+struct Undo {
+    /// The tree
+    #[arg(value_name = "TREE", value_parser = tree)]
+    tree: String,
+
+    /// Number of the revision, as `kubectl coppice history` shows it
+    #[arg(long, value_name = "NUMBER")]
+    to_revision: Option<i64>,
 }
 
 const LONG_ABOUT: &str = "\
@@ -145,18 +185,78 @@ fn tree(text: &str) -> Result<String, String> {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let Command::Why(options) = &cli.command;
-    match why(&cli.cluster, options) {
+    match run(&cli) {
         Ok(code) => code,
         Err(error) => {
             // A pipe that is closed hears nothing.
             let _ = writeln!(std::io::stderr(), "kubectl coppice: {error:#}");
-            match error.downcast_ref::<Refusal>() {
-                Some(_) => ExitCode::from(REFUSED),
-                None => ExitCode::FAILURE,
+            if error.is::<Refusal>() || error.is::<history::Refusal>() {
+                ExitCode::from(REFUSED)
+            } else {
+                ExitCode::FAILURE
             }
         }
     }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    let on_cluster = |work| runtime()?.block_on(work);
+    match &cli.command {
+        Command::Why(options) => why(&cli.cluster, options),
+        Command::History(of) => on_cluster(revise(&cli.cluster, &of.tree, Revise::Show)),
+        Command::Undo(options) => {
+            let to = Revise::Undo(options.to_revision);
+            on_cluster(revise(&cli.cluster, &options.tree, to))
+        }
+        Command::Pause(of) => on_cluster(revise(&cli.cluster, &of.tree, Revise::Pause(true))),
+        Command::Resume(of) => on_cluster(revise(&cli.cluster, &of.tree, Revise::Pause(false))),
+    }
+}
+
+/// What to do about the revisions of a tree.
+enum Revise {
+    Show,
+    Undo(Option<i64>),
+    Pause(bool),
+}
+
+async fn revise(cluster: &Cluster, tree: &str, what: Revise) -> anyhow::Result<ExitCode> {
+    let connection = connect(cluster).await?;
+    let seen = connection.tree(tree).await?;
+    if let Revise::Pause(paused) = what {
+        connection.patch(tree, &history::pause(paused)).await?;
+        let done = if paused { "paused" } else { "resumed" };
+        return print(&format!("supervisiontree.coppice.dev/{tree} {done}\n"));
+    }
+    let stored = connection.revisions(&seen).await?;
+    let parsed = serde_json::from_value(seen.clone()).context("could not understand the tree")?;
+    let revisions = history::revisions(&parsed, &stored);
+    let Revise::Undo(to) = what else {
+        return print(&history::table(&revisions));
+    };
+    let (number, patch) = history::undo(&seen, &revisions, to)?;
+    connection.patch(tree, &patch).await?;
+    print(&format!(
+        "supervisiontree.coppice.dev/{tree} has the templates of revision {number} again\n"
+    ))
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("could not start the runtime")
+}
+
+async fn connect(cluster: &Cluster) -> anyhow::Result<Connection> {
+    Connection::open(&Whence {
+        kubeconfig: cluster.kubeconfig.as_deref(),
+        context: cluster.context.as_deref(),
+        namespace: cluster.namespace.as_deref(),
+        user: cluster.user.as_deref(),
+        groups: &cluster.groups,
+    })
+    .await
 }
 
 fn why(cluster: &Cluster, options: &Why) -> anyhow::Result<ExitCode> {
@@ -185,20 +285,9 @@ fn why(cluster: &Cluster, options: &Why) -> anyhow::Result<ExitCode> {
             }
         };
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("could not start the runtime")?;
     let name = options.tree.as_deref().unwrap_or_default();
-    let (source, objects) = runtime.block_on(async {
-        let connection = Connection::open(&Whence {
-            kubeconfig: cluster.kubeconfig.as_deref(),
-            context: cluster.context.as_deref(),
-            namespace: cluster.namespace.as_deref(),
-            user: cluster.user.as_deref(),
-            groups: &cluster.groups,
-        })
-        .await?;
+    let (source, objects) = runtime()?.block_on(async {
+        let connection = connect(cluster).await?;
         let found = connection.read(name).await?;
         for warning in found.warnings {
             let _ = writeln!(std::io::stderr(), "kubectl coppice: {warning}");
@@ -267,7 +356,9 @@ mod tests {
             "why supervisiontree.coppice.dev/shop api --namespace=a --context=c",
         ] {
             let cli = parse(args).unwrap();
-            let Command::Why(why) = cli.command;
+            let Command::Why(why) = cli.command else {
+                panic!("{args}");
+            };
             assert_eq!(why.tree.as_deref(), Some("shop"), "{args}");
             assert_eq!(why.child.as_deref(), Some("api"), "{args}");
             assert_eq!(cli.cluster.namespace.as_deref(), Some("a"), "{args}");
@@ -281,6 +372,8 @@ mod tests {
             ("why", "<TREE>"),
             ("why pod/shop", "'pod' is no tree"),
             ("why Shop", "not the name of a tree"),
+            ("undo shop --to-revision two", "invalid digit"),
+            ("history", "<TREE>"),
             ("why -f x --context c", "cannot be used with"),
         ];
         for (args, told) in table {
