@@ -444,6 +444,25 @@ mod tests {
     }
 
     #[test]
+    fn an_init_container_has_failed_until_it_runs_again() {
+        let failed = |init: ContainerView| {
+            let pod = crate::model::fault::testing::pod("p").but(|pod| {
+                pod.init_containers = vec![init];
+            });
+            pod.build().init_failed()
+        };
+        assert!(failed(ended(0, 5)));
+        let mut again = ended(1, 5);
+        again.state = ContainerState::Running {
+            since: Timestamp::from_second(2000).ok(),
+        };
+        assert!(!failed(again));
+        let mut of_another = ended(0, 5);
+        of_another.judged = false;
+        assert!(!failed(of_another));
+    }
+
+    #[test]
     fn a_condition_type_has_the_name_that_kubernetes_gives_it() {
         use PodConditionType::{DisruptionTarget, PodScheduled, Ready};
         let names = ["Ready", "PodScheduled", "DisruptionTarget", "Initialized"];
