@@ -65,6 +65,8 @@ async fn an_idle_operator_writes_nothing() {
         let stalled = |tree: &Value| is_current(tree, "Stalled", "True");
         space.until(name, SETTLED, "Stalled", stalled).await;
     }
+    let is_proved = |tree: &Value| tree["status"]["revisions"][0]["mark"] == "Good";
+    space.until("whole", SETTLED, "proved", is_proved).await;
     // What only reports may come a second later, and the last Pods end meanwhile.
     tokio::time::sleep(Duration::from_secs(10)).await;
 
