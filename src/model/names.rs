@@ -115,4 +115,17 @@ mod tests {
         assert_eq!(revision(&a), revision(&b));
         assert_ne!(revision(&a), revision(&json!({"spec": {"a": 1, "b": 3}})));
     }
+
+    /// Another name would replace every Pod when the operator is upgraded.
+    #[test]
+    fn a_revision_has_the_same_name_in_every_version_of_coppice() {
+        let template = json!({"spec": {"containers": [{"name": "app", "image": "one"}]}});
+        let one = revision(&template);
+        assert_eq!(one, "48bc689b3d");
+        assert_eq!(
+            hash(&["a", &one, "b", &one]),
+            "14d974f3d6",
+            "that of a tree"
+        );
+    }
 }
