@@ -87,7 +87,7 @@ async fn a_tree_that_nobody_has_seen_says_so() {
     let header: Vec<_> = header.split_whitespace().collect();
     assert_eq!(
         header.join(" "),
-        "NAME READY STATUS STRATEGY WORKERS UP RESTARTS AGE"
+        "NAME READY STATUS STRATEGY WORKERS UP RESTARTS REVISION AGE"
     );
     let wide = kubectl().words("get stree -o wide").said();
     assert!(
@@ -129,6 +129,15 @@ async fn defaults_are_stored_and_what_means_something_by_its_absence_is_not() {
             "onGiveUp": "Retry",
             "autoShutdown": "Never",
             "suspend": false,
+            "rollout": {
+                "order": "Ordered",
+                "paused": false,
+                "onFailure": "RollBack",
+                "maxFaults": 2,
+                "progressDeadlineSeconds": 600,
+                "probationSeconds": 60,
+            },
+            "revisionHistoryLimit": 10,
             "children": null,
         })
     );
