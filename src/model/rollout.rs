@@ -322,7 +322,7 @@ impl<'a> Engine<'a> {
     pub(super) fn is_frozen(&self) -> bool {
         let rollout = self.memory.tree.rollout.as_ref();
         self.world.tree.spec.rollout.paused
-            || rollout.is_some_and(|rollout| rollout.failed.is_some())
+            || rollout.is_some_and(|rollout| self.is_frozen_by(rollout))
             || self.has_lost_its_way_back()
     }
 

@@ -211,10 +211,9 @@ impl<'a> Engine<'a> {
 
     /// Whether Pods of that child and template are new: the good revision has another template for it, or none.
     fn is_new(&self, child: &str, revision: &str, good: &RevisionView) -> bool {
-        let leaf = self.tree.find(child).and_then(|id| self.tree.leaf(id));
-        let former = good.templates.get(child);
-        leaf.is_some_and(|leaf| leaf.target == revision)
-            && former.is_none_or(|former| former.revision != revision)
+        let id = self.tree.find(child);
+        let worker = id.and_then(|id| Some((id, self.tree.leaf(id)?)));
+        worker.is_some_and(|(id, leaf)| leaf.target == revision && self.is_new_leaf(id, leaf, good))
     }
 
     /// Whether the template that a worker is to have is another one than that of the good revision.
