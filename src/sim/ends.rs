@@ -138,11 +138,13 @@ pub(super) fn state(world: &World) -> String {
             .into_iter()
             .flatten()
         {
+            // Of what has settled only the delay is remembered, and for how long depends on when it was noticed.
             let gave_up: Vec<&Value> = record["gaveUp"]
                 .as_array()
                 .into_iter()
                 .flatten()
-                .map(|g| &g["child"])
+                .filter(|entry| entry["settled"] != true)
+                .map(|entry| &entry["child"])
                 .collect();
             let operation = &record["operation"]["kind"];
             let _ = writeln!(

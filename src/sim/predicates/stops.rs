@@ -165,9 +165,11 @@ pub(super) fn goes_whatever_its_state(
     is_ordered(tree, worker, pod) || goes_alone(server, tree, worker, pod)
 }
 
-/// Whether what is stored says that this Pod's child, tree or slot goes.
+/// Whether what is stored says that this Pod's child, tree or slot goes, or that its slot is parked.
 pub(super) fn goes_anyway(tree: &Value, worker: &Value, pod: &Value) -> bool {
-    slot_of(pod) >= replicas_of(worker) || is_ordered(tree, worker, pod)
+    let entry = slot_entry(worker, slot_of(pod));
+    let is_parked = entry.is_some_and(|entry| entry["parked"]["waiting"] == true);
+    slot_of(pod) >= replicas_of(worker) || is_parked || is_ordered(tree, worker, pod)
 }
 
 /// Whether something is so of a tree and its Worker as they are stored, or was a moment ago.
