@@ -1,4 +1,5 @@
-//! The revisions of a tree, and the way back to one of them: what `kubectl coppice history` and `undo` say and write.
+//! The revisions of a tree, the way back to one of them and the way on: what `kubectl coppice history`, `undo`, `promote`,
+//! `pause` and `resume` say and write.
 //!
 //! Rule: nothing is asked of a cluster here; what is written is a change of the spec, as a person would make it.
 
@@ -179,6 +180,29 @@ fn last_good(revisions: &[Revision], asked: Option<i64>) -> Result<&Revision, Re
     })
 }
 
+/// The merge patch that lets the canary of a tree go on past the step where it stands, and that step: for the revision that
+/// is rolled out and no other. `tree` is as the API server gave it.
+pub fn promote(tree: &Value) -> Result<(String, Value), Refusal> {
+    let rollout = &tree["status"]["rollout"];
+    let (revision, step) = (&rollout["to"], &rollout["step"]);
+    if !revision.is_i64() {
+        return Err(Refusal(
+            "no revision is being rolled out, so there is nothing to promote".to_owned(),
+        ));
+    }
+    let Some(number) = step["number"].as_i64() else {
+        return Err(Refusal(format!(
+            "the rollout of revision {revision} is at no step of a canary (`update.steps`), so there is nothing to promote"
+        )));
+    };
+    let child = step["child"].as_str().unwrap_or_default();
+    let of = &step["of"];
+    let told =
+        format!("past step {number} of {of} ({child}) of the rollout of revision {revision}");
+    let promotion = json!({"revision": revision, "step": number});
+    Ok((told, json!({"spec": {"rollout": {"promote": promotion}}})))
+}
+
 /// The merge patch that pauses the rollouts of a tree, or lets them go on.
 pub fn pause(paused: bool) -> Value {
     json!({"spec": {"rollout": {"paused": paused}}})
@@ -249,6 +273,19 @@ REVISION   MARK   CHANGES                    WHY
         let mut expected = tree["spec"]["children"].clone();
         expected[1] = child("api", "api:1");
         assert_eq!(patch["spec"]["children"], expected);
+    }
+
+    #[test]
+    fn the_step_at_which_a_canary_stands_is_promoted_and_nothing_else() {
+        let mut tree = json!({"status": {}});
+        assert!(promote(&tree).unwrap_err().0.contains("no revision"));
+        tree["status"]["rollout"] = json!({"from": 1, "to": 2});
+        assert!(promote(&tree).unwrap_err().0.contains("at no step"));
+        tree["status"]["rollout"]["step"] = json!({"number": 3, "of": 4, "child": "api"});
+        let (told, patch) = promote(&tree).unwrap();
+        assert_eq!(told, "past step 3 of 4 (api) of the rollout of revision 2");
+        let expected = json!({"spec": {"rollout": {"promote": {"revision": 2, "step": 3}}}});
+        assert_eq!(patch, expected);
     }
 
     #[test]

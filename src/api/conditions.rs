@@ -80,7 +80,7 @@ reasons! {
     Scaling,
     /// Pods with an old template are being replaced.
     Updating,
-    /// A rollout is paused because the spec says so, and Pods of former templates are left.
+    /// A rollout is paused because the spec says so, or waits at a step of a canary, and Pods of former templates are left.
     RolloutPaused,
     /// Children are being stopped in order.
     Stopping,

@@ -27,19 +27,19 @@ pub(crate) use rules::tree_name;
 pub use status::{
     BackoffStatus, ChargeStatus, FinishedSupervisor, GaveUpStatus, JudgedDeath, OperationKind,
     OperationStatus, RecentEvidence, RecentFault, RefusedStatus, RevisionMark, RevisionStatus,
-    RolloutFailure, RolloutFault, RolloutStatus, SupervisionTreeStatus, SupervisorStatus,
-    WarningStatus,
+    RolloutFailure, RolloutFault, RolloutStatus, RolloutStep, SupervisionTreeStatus,
+    SupervisorStatus, WarningStatus,
 };
 pub use template::PodTemplate;
 pub use tree::{
-    AutoShutdown, Backoff, Child, GiveUp, Identity, Intensity, NumberOrPercent, ReadyWhen, Restart,
-    RolloutFailurePolicy, RolloutOrder, RolloutSettings, RootGiveUp, StartFailure, Startup,
-    Strategy, SupervisionTree, SupervisionTreeSpec, SupervisorSettings, UpdateSettings,
-    WorkerSettings,
+    AutoShutdown, Backoff, Child, GiveUp, Identity, Intensity, NumberOrPercent, Pause, Promotion,
+    ReadyWhen, Restart, RolloutFailurePolicy, RolloutOrder, RolloutSettings, RootGiveUp,
+    StartFailure, Startup, Strategy, SupervisionTree, SupervisionTreeSpec, SupervisorSettings,
+    UpdateSettings, UpdateStep, WorkerSettings,
 };
 pub use worker::{
     BrakeStatus, FinishedReplica, NodeChargeStatus, ParkedStatus, SlotStatus, TroubleStatus,
-    Worker, WorkerSpec, WorkerStatus,
+    UpdateStepStatus, Worker, WorkerSpec, WorkerStatus,
 };
 
 /// The API group of Coppice.

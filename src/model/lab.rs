@@ -230,6 +230,18 @@ impl Lab {
         images
     }
 
+    /// The slots of a child whose live Pods run that image.
+    pub(crate) fn slots_with(&self, child: &str, image: &str) -> Vec<i32> {
+        let live = |pod: &&PodView| pod.child == child && !pod.is_deleting() && !pod.is_terminal();
+        let of_image = self
+            .pods()
+            .filter(live)
+            .filter(|pod| self.images[&pod.name] == image);
+        let mut slots: Vec<i32> = of_image.map(|pod| pod.slot).collect();
+        slots.sort_unstable();
+        slots
+    }
+
     /// The live Pod of a slot, to be changed.
     pub(crate) fn pod_mut(&mut self, child: &str, slot: i32) -> &mut PodView {
         self.uid += 1;

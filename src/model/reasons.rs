@@ -54,6 +54,8 @@ reasons! {
     UpdateRestartsGroup,
     /// The tree is on its way to a revision that changes templates.
     RolloutStarted,
+    /// The canary of a worker (`update.steps`) has come to its next step.
+    RolloutStep,
     /// A rollout has failed: the tree is taken back to the last good revision.
     RolledBack,
     /// A rollout has failed, and stays where it is.
@@ -73,6 +75,8 @@ reasons! {
     ShutDownLoops,
     /// A window is too short for one worker to fill it, so that a worker that starts and dies is restarted for ever.
     IntensityUnreachable,
+    /// `rollout.promote` names a revision that there is not.
+    PromotesNothing,
     /// A `Transient` worker has a liveness probe, so that a program that is stopped for it may look as if it had finished.
     LivenessLooksClean,
 }

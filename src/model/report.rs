@@ -86,7 +86,7 @@ impl Engine<'_> {
         status.workers = count(leaves.len());
         status.up = count(leaves.iter().filter(|(_, up)| *up).count());
         status.budget = budget;
-        status.warnings = warnings::of(self.tree);
+        status.warnings = warnings::of(self.tree, &self.world.tree.spec.rollout, &status.revisions);
         set_conditions(status, self.world.tree.generation, &main, ready, self.now);
         set_suspended(
             status,

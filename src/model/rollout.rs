@@ -4,6 +4,7 @@
 //! it has.
 
 mod gate;
+mod steps;
 
 use serde_json::Value;
 
@@ -136,6 +137,12 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// Whether a worker has another template than the one that it is to have, and waits for its turn: what it has begun before
+    /// is not gone on with.
+    pub(super) fn awaits_turn(&self, id: NodeId) -> bool {
+        self.stage(id) == Stage::Former
+    }
+
     /// Whether the tree as a whole has started since it began.
     fn has_ever_been_up(&self) -> bool {
         let root = self.memory.supervisor(ROOT_NAME);
@@ -194,14 +201,16 @@ impl<'a> Engine<'a> {
         let Some((leaf, worker)) = self.leaf_and_worker(id) else {
             return;
         };
-        if worker.revision.is_empty() || (self.has_target(id) && worker.turn_time.is_none()) {
+        let is_through = self.has_target(id) && worker.turn_time.is_none();
+        if worker.revision.is_empty() || (is_through && worker.update_step.is_none()) {
             return;
         }
         let target = leaf.target.clone();
         let name = self.name(id);
         if let Some(worker) = self.memory.workers.get_mut(name) {
             worker.turn_time = None;
-            if worker.revision != target {
+            if worker.revision != target || worker.update_step.take().is_some() {
+                worker.update_step = None;
                 worker.revision = target;
                 given.push(id);
                 self.forget_waits(id);
@@ -244,10 +253,12 @@ impl<'a> Engine<'a> {
             if self.tree.goes_back.is_some() && leaf.completes() {
                 self.finish_former(id, leaf);
             }
+            let step = self.first_step(id, leaf);
             let name = self.name(id);
             let Some(worker) = self.memory.workers.get_mut(name) else {
                 continue;
             };
+            worker.update_step = step;
             worker.revision.clone_from(&leaf.target);
             worker.turn_time = Some(api_time(self.now));
             self.forget_waits(id);
@@ -307,7 +318,7 @@ impl<'a> Engine<'a> {
             return (0, 0);
         };
         let lives = self.lives(id);
-        let available: Vec<i32> = self.available_slots(leaf, &lives);
+        let available: Vec<i32> = self.available_slots(id, leaf, &lives);
         let has_target = self.has_target(id);
         let reached = lives.iter().filter(|(view, life)| {
             let has_pod = view.current.is_some_and(|pod| !pod.is_deleting());
@@ -371,13 +382,16 @@ impl<'a> Engine<'a> {
         leaf: &Leaf<'a>,
         slot: i32,
     ) -> (&'a Value, String) {
-        let kept = self.slot(id, slot).map(|slot| slot.revision.clone());
-        let kept = kept.filter(|revision| !revision.is_empty() && self.is_frozen());
-        kept.and_then(|revision| {
-            let template = template_of(self.world, self.name(id), &revision)?;
-            Some((template, revision))
-        })
-        .unwrap_or_else(|| (leaf.template, leaf.revision.clone()))
+        let is_kept = self.is_frozen() || self.awaits_turn(id);
+        let kept = self
+            .slot(id, slot)
+            .filter(|slot| is_kept && !slot.revision.is_empty());
+        let kept = kept.and_then(|slot| {
+            let template = template_of(self.world, self.name(id), &slot.revision)?;
+            Some((template, slot.revision.clone()))
+        });
+        kept.or_else(|| self.template_beside_canary(id, slot))
+            .unwrap_or_else(|| (leaf.template, leaf.revision.clone()))
     }
 
     /// What is told of a rollout that does not go on, or goes back.
@@ -415,11 +429,12 @@ impl<'a> Engine<'a> {
             });
         }
         let is_left = self.world.tree.spec.rollout.paused && self.has_former_templates();
-        is_left.then(|| Situation {
+        let paused = is_left.then(|| Situation {
             weight: Weight::Working,
             reason: Reason::RolloutPaused,
             message: "the rollout is paused; set `rollout.paused: false` to go on".to_owned(),
-        })
+        });
+        paused.or_else(|| self.canary_situation())
     }
 
     /// Whether a Pod runs another template than the one that its worker is to have.

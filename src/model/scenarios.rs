@@ -5,6 +5,7 @@
 
 mod asked;
 mod budgets;
+mod canaries;
 mod children;
 mod crashes;
 mod deaths;

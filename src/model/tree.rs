@@ -11,8 +11,8 @@ use super::names;
 use super::pod::PodView;
 use super::policy::Rule;
 use crate::api::v1alpha1::{
-    AutoShutdown, Backoff, GiveUp, Identity, Intensity, NumberOrPercent, ReadyWhen, Restart,
-    SlotStatus, StartFailure, Strategy, WorkerSettings,
+    AutoShutdown, Backoff, GiveUp, Identity, Intensity, ReadyWhen, Restart, SlotStatus,
+    StartFailure, Strategy, WorkerSettings,
 };
 
 pub use parse::SpecError;
@@ -136,12 +136,7 @@ impl Leaf<'_> {
     /// Whether its replicas are to give way to a changed template all at once: it says that not one may be missing and none be
     /// added.
     pub fn updates_as_a_whole(&self) -> bool {
-        let update = &self.settings.update;
-        let is_none = |share: &Option<NumberOrPercent>| {
-            let share = share.as_ref();
-            share.is_some_and(|share| share.rounded_up(1000) == Some(0))
-        };
-        is_none(&update.max_unavailable) && is_none(&update.max_surge)
+        self.settings.update.is_none_at_all()
     }
 
     /// Whether an end of a container with that code is clean.

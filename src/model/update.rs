@@ -42,6 +42,10 @@ pub(super) struct Candidate {
     pub slot: i32,
     /// Whether its Pod is to be replaced.
     pub outdated: bool,
+    /// Whether its turn has come: with a canary, that of the slots which are stored; else of those that are not outdated.
+    pub chosen: bool,
+    /// Whether its Pod is neither of the present nor of the good template.
+    pub stray: bool,
     /// Whether it is alive.
     pub alive: bool,
     /// Whether it is up.
@@ -60,41 +64,49 @@ pub(super) struct Step {
 }
 
 /// The next step. `candidates` come in the order in which they are to be replaced, and fill `surge` slots more than are
-/// wanted.
-fn step(candidates: &[Candidate], surge: usize, bounds: Bounds) -> Step {
-    let is_old = |candidate: &&Candidate| candidate.outdated;
+/// wanted. With a canary, `goal` of them are to be replaced and no more.
+fn step(candidates: &[Candidate], surge: usize, bounds: Bounds, goal: Option<usize>) -> Step {
+    let count = |is: fn(&Candidate) -> bool| candidates.iter().filter(|one| is(one)).count();
+    let is_old = |one: &&Candidate| one.outdated || !one.chosen;
     let (mut old_alive, old_dead): (Vec<&Candidate>, Vec<&Candidate>) =
         candidates.iter().filter(is_old).partition(|one| one.alive);
+    let chosen = count(|one| one.chosen);
+    let most = goal.unwrap_or(usize::MAX).saturating_sub(chosen);
     // What is not alive costs nothing.
-    let mut replaced: Vec<i32> = old_dead.iter().map(|one| one.slot).collect();
+    let (again, rest): (Vec<&Candidate>, Vec<&Candidate>) =
+        old_dead.into_iter().partition(|one| one.chosen);
+    let rest: Vec<i32> = rest.iter().map(|one| one.slot).take(most).collect();
+    let fresh = chosen + rest.len();
+    let mut replaced: Vec<i32> = again.iter().map(|one| one.slot).chain(rest).collect();
     if old_alive.is_empty() {
         return Step { replaced, surge: 0 };
     }
-    let count = |is: fn(&Candidate) -> bool| candidates.iter().filter(|one| is(one)).count();
-    let fresh = candidates.len() - old_alive.len();
-    if fresh >= bounds.replicas {
-        // The last ones go when all that take their place have come.
-        let have_come = count(|one| !one.outdated && one.available) >= bounds.replicas;
-        let surge = if have_come { 0 } else { surge };
-        return Step { replaced, surge };
-    }
+    let goal = goal.unwrap_or(bounds.replicas);
     let needed = bounds.replicas.saturating_sub(bounds.unavailable);
     let mut may_end = count(|one| one.alive).saturating_sub(needed);
     let mut may_go = count(|one| one.available).saturating_sub(needed);
-    let mut missing = bounds.replicas - fresh;
+    let mut missing = goal.saturating_sub(fresh);
     // Those that are not Ready go first. They are alive all the same, and may be up again in a moment.
-    old_alive.sort_by_key(|one| one.up);
+    old_alive.sort_by_key(|one| (!one.chosen, !one.stray, one.up));
     for one in old_alive {
-        let goes = missing > 0 && may_end > 0 && (!one.up || (one.available && may_go > 0));
+        let is_due = one.chosen || missing > 0;
+        let goes = is_due && may_end > 0 && (!one.up || (one.available && may_go > 0));
         if goes {
             replaced.push(one.slot);
-            missing -= 1;
+            missing -= usize::from(!one.chosen);
             may_end -= 1;
             may_go -= usize::from(one.up);
         }
     }
-    // Never less than now: what has begun is not taken back before it has replaced something.
-    let surge = surge.max(bounds.surge.min(bounds.replicas - fresh));
+    let surge = if fresh < goal {
+        // Never less than now: what has begun is not taken back before it has replaced something.
+        surge.max(bounds.surge.min(goal - fresh))
+    } else if count(|one| one.chosen && !one.outdated && one.available) >= goal {
+        0
+    } else {
+        // The last ones go when all that take their place have come.
+        surge
+    };
     Step { replaced, surge }
 }
 
@@ -106,20 +118,25 @@ impl Engine<'_> {
             if self.worker(id).is_none() || self.mode(id) != Mode::Up {
                 continue;
             }
-            if self.is_frozen() {
+            if self.is_frozen() || self.awaits_turn(id) {
                 self.keep_former_templates(id, leaf);
                 continue;
             }
             self.leave_former_templates(id);
             let lives = self.lives(id);
-            let candidates = self.candidates(leaf, &lives);
+            let mut candidates = self.candidates(id, leaf, &lives);
             let bounds = self.bounds(id, leaf);
+            let canary = self.take_steps(id, leaf, &candidates, bounds);
+            if canary.is_none() {
+                forget_canary(&mut candidates);
+            }
             let name = self.tree.nodes[id].name;
             let stored = self.surge(name);
             // An edit may have made the bound narrower.
-            let mut next = step(&candidates, stored.min(bounds.surge), bounds);
+            let mut next = step(&candidates, stored.min(bounds.surge), bounds, canary);
             let is_old = |one: &&Candidate| one.outdated;
-            if bounds.is_stuck() && candidates.iter().filter(is_old).any(|one| one.alive) {
+            let is_stuck = bounds.is_stuck() && canary.is_none();
+            if is_stuck && candidates.iter().filter(is_old).any(|one| one.alive) {
                 let edited = |(view, _): &(SlotView<'_>, Life)| is_outdated(view, leaf);
                 self.restart_for_update(id, lives.iter().any(edited));
                 next.surge = 0;
@@ -131,6 +148,9 @@ impl Engine<'_> {
                 self.memory.intend_worker(name);
                 self.sort_again(id, leaf);
             }
+            if let Some(goal) = canary {
+                self.choose_slots(id, &next.replaced, goal);
+            }
             self.updates.insert(id, next.replaced);
         }
     }
@@ -141,7 +161,7 @@ impl Engine<'_> {
             return true;
         };
         let lives = self.lives(id);
-        let candidates = self.candidates(leaf, &lives);
+        let candidates = self.candidates(id, leaf, &lives);
         self.worker(id).is_some()
             && self.surge(self.name(id)) == 0
             && candidates.iter().all(|one| one.available && !one.outdated)
@@ -150,10 +170,11 @@ impl Engine<'_> {
     /// The slots of a worker that are available.
     pub(super) fn available_slots(
         &mut self,
+        id: NodeId,
         leaf: &Leaf<'_>,
         lives: &[(SlotView<'_>, Life)],
     ) -> Vec<i32> {
-        let candidates = self.candidates(leaf, lives).into_iter();
+        let candidates = self.candidates(id, leaf, lives).into_iter();
         let available = candidates.filter(|one| one.available);
         available.map(|one| one.slot).collect()
     }
@@ -165,11 +186,18 @@ impl Engine<'_> {
     }
 
     /// The replicas of a worker, in the order in which they are to be replaced.
-    fn candidates(&mut self, leaf: &Leaf<'_>, lives: &[(SlotView<'_>, Life)]) -> Vec<Candidate> {
+    fn candidates(
+        &mut self,
+        id: NodeId,
+        leaf: &Leaf<'_>,
+        lives: &[(SlotView<'_>, Life)],
+    ) -> Vec<Candidate> {
         if let Some(asked) = leaf.restart_at {
             self.wake(asked);
         }
         let min_ready = i64::from(leaf.settings.update.min_ready_seconds);
+        let canary = self.canary_slots(id).map(<[i32]>::to_vec);
+        let good = self.good_revision(id);
         let mut candidates = Vec::with_capacity(lives.len());
         for (view, life) in lives {
             let is_old = |pod: &PodView| !leaf.is_current(pod, self.now) && !pod.is_deleting();
@@ -183,6 +211,12 @@ impl Engine<'_> {
             candidates.push(Candidate {
                 slot: view.slot,
                 outdated,
+                chosen: canary
+                    .as_ref()
+                    .map_or(!outdated, |slots| slots.binary_search(&view.slot).is_ok()),
+                stray: canary.is_some()
+                    && outdated
+                    && view.current.is_some_and(|pod| Some(&pod.revision) != good),
                 alive: life.finished || life.alive,
                 up: life.finished || life.up,
                 available: life.finished || (life.up && !is_young),
@@ -256,6 +290,14 @@ impl Engine<'_> {
     }
 }
 
+/// Without a canary, what is not outdated is as it is to be.
+fn forget_canary(candidates: &mut [Candidate]) {
+    for one in candidates {
+        one.chosen = !one.outdated;
+        one.stray = false;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,6 +308,8 @@ mod tests {
         let read = |(slot, letter): (usize, char)| Candidate {
             slot: i32::try_from(slot).unwrap(),
             outdated: matches!(letter, 'o' | 'O' | 'v' | 'u'),
+            chosen: !matches!(letter, 'o' | 'O' | 'v' | 'u'),
+            stray: false,
             alive: !letter.is_uppercase(),
             up: !letter.is_uppercase() && letter != 'u',
             available: matches!(letter, 'o' | 'n'),
@@ -318,7 +362,7 @@ mod tests {
                 surge: then,
             };
             assert_eq!(
-                step(&candidates(letters), surge, bounds),
+                step(&candidates(letters), surge, bounds, None),
                 expected,
                 "{letters}"
             );

@@ -2,14 +2,16 @@
 //!
 //! Rule: a warning says what will happen, with its numbers, and which field to change.
 
-use crate::api::v1alpha1::{AutoShutdown, GiveUp, Intensity, Restart, WarningStatus};
+use crate::api::v1alpha1::{
+    AutoShutdown, GiveUp, Intensity, Restart, RevisionStatus, RolloutSettings, WarningStatus,
+};
 
 use super::build::kubelet_restarts;
 use super::judge::cut;
 use super::kubelet::back_off_seconds;
 use super::pod::RestartPolicy;
 use super::reasons::WarningReason;
-use super::tree::{Kind, Leaf, Node, NodeId, Policy, Tree};
+use super::tree::{Kind, Leaf, Node, NodeId, Policy, ROOT_NAME, Tree};
 use super::window::{backoff_delay, backoff_total};
 
 /// Most warnings that are shown.
@@ -20,7 +22,17 @@ const MESSAGE_BYTES: usize = 512;
 const LIFE_SECONDS: i64 = 1;
 
 /// The warnings about a tree, in its order. The last that is shown says how many there are besides.
-pub(super) fn of(tree: &Tree<'_>) -> Vec<WarningStatus> {
+pub(super) fn of(
+    tree: &Tree<'_>,
+    rollout: &RolloutSettings,
+    revisions: &[RevisionStatus],
+) -> Vec<WarningStatus> {
+    let of_tree = promotes_nothing(rollout, revisions);
+    let of_tree = of_tree.map(|message| WarningStatus {
+        child: ROOT_NAME.to_owned(),
+        reason: WarningReason::PromotesNothing.as_str().to_owned(),
+        message,
+    });
     let all = (0..tree.nodes.len()).flat_map(|id| {
         let found = match &tree.nodes[id].kind {
             Kind::Supervisor(policy) => of_supervisor(tree, id, policy),
@@ -34,7 +46,7 @@ pub(super) fn of(tree: &Tree<'_>) -> Vec<WarningStatus> {
                 message: cut(&message, MESSAGE_BYTES),
             })
     });
-    let mut shown: Vec<WarningStatus> = all.collect();
+    let mut shown: Vec<WarningStatus> = of_tree.into_iter().chain(all).collect();
     let more = shown.len().saturating_sub(MOST);
     shown.truncate(MOST);
     if let Some(last) = shown.last_mut().filter(|_| more > 0) {
@@ -45,6 +57,17 @@ pub(super) fn of(tree: &Tree<'_>) -> Vec<WarningStatus> {
 }
 
 type Found = (WarningReason, String);
+
+/// What is wrong with `rollout.promote`. One for a revision of before is only left over.
+fn promotes_nothing(rollout: &RolloutSettings, revisions: &[RevisionStatus]) -> Option<String> {
+    let asked = rollout.promote?.revision;
+    let newest = revisions.last()?.number;
+    (asked > newest).then(|| {
+        format!(
+            "`rollout.promote` names revision {asked}, and the newest is {newest}, so that it ends no pause now, and those of a revision that nobody has seen yet; write the number that `status.rollout.to` shows"
+        )
+    })
+}
 
 fn of_supervisor(tree: &Tree<'_>, id: NodeId, policy: &Policy) -> Vec<Found> {
     let node = &tree.nodes[id];
@@ -177,7 +200,7 @@ mod tests {
 
     fn warnings(spec: &str) -> Vec<WarningStatus> {
         let spec: SupervisionTreeSpec = serde_yaml::from_str(spec).unwrap();
-        of(&Tree::parse("t", &spec).unwrap())
+        of(&Tree::parse("t", &spec).unwrap(), &spec.rollout, &[])
     }
 
     fn warned(spec: &str) -> Vec<(String, String)> {

@@ -8,6 +8,7 @@
 )]
 
 mod beside;
+mod canary;
 mod groups;
 mod harness;
 mod heal;

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use super::{all, finish::enum_values};
 
 /// Optional fields of a spec that mean something by being absent.
-const WITHOUT_DEFAULT: [&str; 15] = [
+const WITHOUT_DEFAULT: [&str; 20] = [
+    "supervisiontree.spec.rollout.promote",
     "supervisiontree.spec.rollout.retryAt",
     "supervisiontree.spec.children.parent",
     "supervisiontree.spec.children.restartAt",
@@ -20,6 +21,10 @@ const WITHOUT_DEFAULT: [&str; 15] = [
     "supervisiontree.spec.children.worker.replicas",
     "supervisiontree.spec.children.worker.update.maxSurge",
     "supervisiontree.spec.children.worker.update.maxUnavailable",
+    "supervisiontree.spec.children.worker.update.steps",
+    "supervisiontree.spec.children.worker.update.steps.pause",
+    "supervisiontree.spec.children.worker.update.steps.pauseSeconds",
+    "supervisiontree.spec.children.worker.update.steps.updated",
     "supervisiontree.spec.faultPolicy",
     "supervisiontree.spec.restartAt",
     "supervisiontree.spec.retryAt",

@@ -102,6 +102,43 @@ pub(super) fn updates_can_move() -> Rule {
     .field_path(".children")
 }
 
+/// A step of a canary is one thing.
+pub(super) fn one_thing_a_step() -> Rule {
+    rule(
+        "[has(self.updated), has(self.pauseSeconds), has(self.pause)].filter(one, one).size() == 1",
+        "'a step of `update.steps` must say exactly one of `updated`, `pauseSeconds` and `pause`'",
+    )
+}
+
+/// Steps of a canary never take back what an earlier one has updated. Whether a part of `replicas` is more than a number
+/// depends on `replicas`.
+pub(super) fn steps_go_forward() -> Rule {
+    const STEPS: &str =
+        "self.worker.update.steps.filter(s, has(s.updated)).map(s, string(s.updated))";
+    rule(
+        &format!(
+            "!has(self.worker) || !has(self.worker.update.steps) || [{STEPS}].all(u, \
+             (u.all(s, s.endsWith('%')) || u.all(s, !s.endsWith('%'))) && \
+             [u.map(s, int(s.replace('%', '')))].all(n, n.isSorted() && n.all(one, one > 0)))"
+        ),
+        "'`update.steps` of worker \\'' + self.name + '\\' must update at least 1 Pod and never fewer than in an earlier step, \
+         all in numbers or all in parts of `replicas`'",
+    )
+}
+
+/// A worker that is restarted with its whole group for a changed template, or has replicas that finish, is not updated in
+/// steps.
+pub(super) fn steps_can_be_taken() -> Rule {
+    rule(
+        "!has(self.worker) || !has(self.worker.update.steps) || self.worker.update.steps.size() == 0 || \
+         (self.worker.restart == 'Permanent' && \
+         (!has(self.worker.update.maxUnavailable) || !has(self.worker.update.maxSurge) || \
+         !(string(self.worker.update.maxUnavailable) in ['0', '0%']) || !(string(self.worker.update.maxSurge) in ['0', '0%'])))",
+        "'`update.steps` of worker \\'' + self.name + '\\' need `restart: Permanent`, and `maxUnavailable` or `maxSurge` above 0: \
+         only then some of its Pods can be updated before the others'",
+    )
+}
+
 /// A charge is one of a restart.
 pub(super) fn only_restarts_are_charged() -> Rule {
     rule(

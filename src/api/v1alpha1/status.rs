@@ -18,7 +18,7 @@ use super::is_zero;
 use super::worker::FinishedReplica;
 
 pub use revision::{RevisionMark, RevisionStatus};
-pub use rollout::{RolloutFailure, RolloutFault, RolloutStatus};
+pub use rollout::{RolloutFailure, RolloutFault, RolloutStatus, RolloutStep};
 pub use supervisor::{
     BackoffStatus, ChargeStatus, FinishedSupervisor, GaveUpStatus, OperationKind, OperationStatus,
     SupervisorStatus,
@@ -123,7 +123,7 @@ pub struct WarningStatus {
     #[schemars(length(max = 63))]
     pub child: String,
 
-    /// reason in one word: GiveUpIsFinal, ShutDownLoops, IntensityUnreachable or LivenessLooksClean.
+    /// reason in one word: GiveUpIsFinal, ShutDownLoops, IntensityUnreachable, PromotesNothing or LivenessLooksClean.
     #[schemars(length(max = 64))]
     pub reason: String,
 

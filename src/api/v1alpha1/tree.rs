@@ -15,12 +15,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{FaultPolicy, SupervisionTreeStatus, rules};
 
-pub use rollout::{RolloutFailurePolicy, RolloutOrder, RolloutSettings};
+pub use rollout::{Promotion, RolloutFailurePolicy, RolloutOrder, RolloutSettings};
 pub use supervisor::{
     AutoShutdown, Backoff, GiveUp, Intensity, RootGiveUp, StartFailure, Startup, Strategy,
     SupervisorSettings,
 };
-pub use update::{NumberOrPercent, UpdateSettings};
+pub use update::{NumberOrPercent, Pause, UpdateSettings, UpdateStep};
 pub use worker::{Identity, ReadyWhen, WorkerSettings};
 
 /// spec is the tree as it should be: its children, and how the root supervisor treats those directly
@@ -155,6 +155,8 @@ pub struct SupervisionTreeSpec {
 #[x_kube(validation = rules::significant_ones_may_end())]
 #[x_kube(validation = rules::completion_is_an_end())]
 #[x_kube(validation = rules::stable_ones_update_one_by_one())]
+#[x_kube(validation = rules::steps_go_forward())]
+#[x_kube(validation = rules::steps_can_be_taken())]
 #[serde(rename_all = "camelCase")]
 pub struct Child {
     /// name of the child: a DNS label (lower case letters, digits and dashes), unique in the tree. The

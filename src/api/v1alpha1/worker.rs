@@ -89,6 +89,10 @@ pub struct WorkerStatus {
     #[schemars(range(min = 0, max = 1000))]
     pub surge: i64,
 
+    /// updateStep is where the canary of this worker stands; absent where none is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update_step: Option<UpdateStepStatus>,
+
     /// incarnation counts the starts of this worker as a whole: a restart of its group or of a supervisor above it
     /// begins a new one, whose windows are empty. Pods of an earlier one are stopped.
     #[serde(default)]
@@ -128,6 +132,23 @@ pub struct WorkerStatus {
     // No map by number: the API server would keep a record of who owns each field of each slot, which weighs more than the
     // slots, and making it takes longer than all else about a write. Only Coppice writes them, and always all of them.
     pub slots: Vec<SlotStatus>,
+}
+
+/// Where the canary of a worker stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UpdateStepStatus {
+    /// number of the step of `update.steps` that is not over yet, from 1 on.
+    #[schemars(range(min = 1, max = 20))]
+    pub number: i32,
+
+    /// sinceTime is when that step began.
+    pub since_time: Time,
+
+    /// slots are those whose Pods are made from the changed template; the others have that of the good revision.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 2000), inner(range(min = 0, max = 100_000)))]
+    pub slots: Vec<i32>,
 }
 
 /// What Coppice remembers of one slot.

@@ -84,6 +84,9 @@ enum Command {
     #[command(long_about = UNDO)]
     Undo(Undo),
 
+    /// Let a canary go on past the step at which it waits, for the revision that is rolled out and no other
+    Promote(OfTree),
+
     /// Freeze the rollout of a tree at once: no replica gets another template, and what dies is started as it was
     Pause(OfTree),
 
@@ -208,6 +211,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             let to = Revise::Undo(options.to_revision);
             on_cluster(revise(&cli.cluster, &options.tree, to))
         }
+        Command::Promote(of) => on_cluster(revise(&cli.cluster, &of.tree, Revise::Promote)),
         Command::Pause(of) => on_cluster(revise(&cli.cluster, &of.tree, Revise::Pause(true))),
         Command::Resume(of) => on_cluster(revise(&cli.cluster, &of.tree, Revise::Pause(false))),
     }
@@ -217,12 +221,20 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
 enum Revise {
     Show,
     Undo(Option<i64>),
+    Promote,
     Pause(bool),
 }
 
 async fn revise(cluster: &Cluster, tree: &str, what: Revise) -> anyhow::Result<ExitCode> {
     let connection = connect(cluster).await?;
     let seen = connection.tree(tree).await?;
+    if let Revise::Promote = what {
+        let (past, patch) = history::promote(&seen)?;
+        connection.patch(tree, &patch).await?;
+        return print(&format!(
+            "supervisiontree.coppice.dev/{tree} goes on {past}\n"
+        ));
+    }
     if let Revise::Pause(paused) = what {
         connection.patch(tree, &history::pause(paused)).await?;
         let done = if paused { "paused" } else { "resumed" };
@@ -374,6 +386,7 @@ mod tests {
             ("why Shop", "not the name of a tree"),
             ("undo shop --to-revision two", "invalid digit"),
             ("history", "<TREE>"),
+            ("promote", "<TREE>"),
             ("why -f x --context c", "cannot be used with"),
         ];
         for (args, told) in table {

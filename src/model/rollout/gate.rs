@@ -100,6 +100,7 @@ impl<'a> Engine<'a> {
             deadline_time: Some(api_time(after(self.now, limit))),
             remaining_seconds: None,
             updated_time: None,
+            step: None,
             faults: Vec::new(),
             failed: None,
         });
@@ -209,6 +210,12 @@ impl<'a> Engine<'a> {
         });
     }
 
+    /// The revision of the template of a worker that the good revision has.
+    pub(in crate::model) fn good_revision(&self, id: NodeId) -> Option<&'a String> {
+        let good = self.last_good()?.templates.get(self.name(id));
+        good.map(|good| &good.revision)
+    }
+
     /// Whether Pods of that child and template are new: the good revision has another template for it, or none.
     fn is_new(&self, child: &str, revision: &str, good: &RevisionView) -> bool {
         let id = self.tree.find(child);
@@ -246,6 +253,7 @@ impl<'a> Engine<'a> {
             available += reached.1;
             is_through &= self.has_target(id) && self.is_updated(id);
         }
+        rollout.step = self.rollout_step(good);
         let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX / 2);
         rollout.updated = count(updated);
         rollout.available = count(available);
@@ -270,7 +278,8 @@ impl<'a> Engine<'a> {
             }
         }
         // The time of a pause does not count.
-        match (self.is_frozen_by(rollout), &rollout.deadline_time) {
+        let is_paused = self.is_frozen_by(rollout) || self.is_at_pause();
+        match (is_paused, &rollout.deadline_time) {
             (true, Some(deadline)) => {
                 let left = seconds_between(self.now, deadline.0).max(0);
                 rollout.remaining_seconds = Some(left);
@@ -311,9 +320,17 @@ impl<'a> Engine<'a> {
             given_up.filter(|fault| self.is_new(&fault.child, &fault.revision, good));
         let cause = given_up.next().map(rollout_fault);
         let last = rollout.faults.last().filter(|_| number >= limit);
-        if let Some(fault) = cause.as_ref().or(last) {
+        let mut of_canary = rollout
+            .faults
+            .iter()
+            .rev()
+            .filter(|fault| self.is_canary(&fault.child));
+        let of_canary = of_canary.next();
+        if let Some(fault) = cause.as_ref().or(last).or(of_canary) {
             let who = format!("{}/{}: {}", fault.child, fault.slot, self.told_of(fault));
-            let message = if number >= limit {
+            let message = if number < limit && of_canary.is_some() {
+                format!("a Pod of a canary has failed: {who}")
+            } else if number >= limit {
                 format!("{number} of {limit} faults that new Pods may have; the last one: {who}")
             } else {
                 format!("it was given up because of a new Pod: {who}")
@@ -334,6 +351,12 @@ impl<'a> Engine<'a> {
                 rollout.updated, rollout.available
             ),
         })
+    }
+
+    /// Whether a canary of that child is under way.
+    fn is_canary(&self, child: &str) -> bool {
+        let id = self.tree.find(child);
+        id.is_some_and(|id| self.canary_slots(id).is_some())
     }
 
     fn told_of(&self, fault: &RolloutFault) -> String {

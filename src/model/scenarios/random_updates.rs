@@ -8,12 +8,14 @@ use crate::dice::Dice;
 use crate::model::lab::{Behaviour, Lab};
 
 const SEEDS: u64 = 150;
-const UPDATES: [&str; 5] = [
+const UPDATES: [&str; 7] = [
     "{}",
     "{maxSurge: 0}",
     "{maxSurge: 50%, maxUnavailable: 50%}",
     "{minReadySeconds: 4}",
     "{maxSurge: 2, maxUnavailable: 1, minReadySeconds: 2}",
+    "{steps: [{updated: 1}, {pauseSeconds: 5}, {updated: 2}, {pauseSeconds: 3}]}",
+    "{maxSurge: 0, maxUnavailable: 1, steps: [{pauseSeconds: 4}, {updated: 50%}, {pauseSeconds: 9}]}",
 ];
 
 /// A tree of two workers, drawn.
@@ -30,8 +32,10 @@ fn tree(dice: &mut Dice) -> String {
         let settings = format!("replicas: {replicas}, quorum: {quorum}, {update}");
         children += &worker(name, "", &settings);
     }
+    // Canaries need a revision that was proved good, and are not to be taken back.
+    let rollout = dice.one_of(&["{}", "{probationSeconds: 0, onFailure: None}"]);
     format!(
-        "strategy: {strategy}\nintensity: {{maxRestarts: 20, periodSeconds: 600}}\nchildren:\n{children}"
+        "strategy: {strategy}\nrollout: {rollout}\nintensity: {{maxRestarts: 20, periodSeconds: 600}}\nchildren:\n{children}"
     )
 }
 
@@ -104,6 +108,7 @@ fn random_updates_end_with_the_last_template() {
             let wanted = usize::try_from(worker.replicas).unwrap();
             assert_eq!(revisions(&lab, child), [wanted], "{told}");
             assert_eq!(worker.status.surge, 0, "{told}");
+            assert_eq!(worker.status.update_step, None, "{told}");
         }
     }
 }

@@ -2,14 +2,16 @@
 //!
 //! Rule: what cannot be carried out as it is written is refused as a whole; nothing is guessed.
 
+mod update;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use self::update::{check_update, check_update_moves};
 use super::{Kind, Leaf, Node, NodeId, Policy, ROOT, ROOT_NAME, Tree};
 use crate::api::v1alpha1::{
-    AutoShutdown, Child, FaultAction, FaultMatch, FaultPolicy, GiveUp, Identity, Intensity,
-    ReadyWhen, Restart, RootGiveUp, Startup, Strategy, SupervisionTreeSpec, SupervisorSettings,
+    AutoShutdown, Child, FaultAction, FaultMatch, FaultPolicy, GiveUp, Intensity, ReadyWhen,
+    Restart, RootGiveUp, Startup, Strategy, SupervisionTreeSpec, SupervisorSettings,
     WorkerSettings,
 };
 use crate::model::names;
@@ -289,46 +291,6 @@ fn check_completion(name: &str, settings: &WorkerSettings) -> Result<(), SpecErr
             "worker '{name}' has `ready: Completed`, which needs `restart: Transient` or `restart: Temporary`: a Permanent worker is started again when it has completed"
         );
         return Err(SpecError::of_child(name, ".worker.ready", message));
-    }
-    Ok(())
-}
-
-fn check_update(name: &str, settings: &WorkerSettings) -> Result<(), SpecError> {
-    let stable = settings.identity == Identity::Stable;
-    let update = &settings.update;
-    let shares = [
-        ("maxUnavailable", &update.max_unavailable, 1),
-        ("maxSurge", &update.max_surge, 0),
-    ];
-    for (field, share, of_stable) in shares {
-        let Some(share) = share else { continue };
-        let message = if share.rounded_up(1).is_none() {
-            format!(
-                "`update.{field}` of worker '{name}' must be a number from 0 to 1000, or from '0%' to '100%'"
-            )
-        } else if stable && share.0 != IntOrString::Int(of_stable) {
-            format!(
-                "`update.{field}` of worker '{name}' must be {of_stable} with `identity: Stable`: there are never two Pods of one name, and they are replaced one after another"
-            )
-        } else {
-            continue;
-        };
-        return Err(SpecError::of_child(
-            name,
-            &format!(".worker.update.{field}"),
-            message,
-        ));
-    }
-    Ok(())
-}
-
-/// Where nobody else is in its group, a worker of which not one Pod may be missing and none be added cannot be updated.
-fn check_update_moves(name: &str, policy: &Policy, leaf: &Leaf<'_>) -> Result<(), SpecError> {
-    if policy.strategy == Strategy::OneForOne && leaf.updates_as_a_whole() {
-        let message = format!(
-            "`update` of worker '{name}' has both `maxUnavailable` and `maxSurge` 0, so that no Pod could ever be replaced: raise one of them"
-        );
-        return Err(SpecError::of_child(name, ".worker.update", message));
     }
     Ok(())
 }

@@ -23,6 +23,14 @@ children:
 - {name: b, worker: {replicas: 2, update: {minReadySeconds: 10}}}
 - {name: c, worker: {}}
 ";
+/// The same, where the middle one has a canary.
+const CANARY: &str = "
+rollout: {probationSeconds: 10}
+children:
+- {name: a, worker: {}}
+- {name: b, worker: {replicas: 3, update: {steps: [{updated: 1}, {pause: {}}, {updated: 2}, {pauseSeconds: 5}]}}}
+- {name: c, worker: {}}
+";
 /// How a tree ends whose new version was taken back.
 const BACK: &str = "FFT RolledBack";
 
@@ -107,6 +115,45 @@ pub(super) fn rollouts() -> Vec<Scenario> {
                 (40, Set(C, "two")),
                 (70, Behave("c", Healthy)),
                 (100, Retry),
+            ],
+        ),
+        Scenario::new(
+            "canary_is_promoted",
+            CANARY,
+            240,
+            HEALTHY,
+            vec![
+                (40, Set(A, "two")),
+                (40, Set(B, "two")),
+                (60, Kill("b", 2, 1)),
+                (70, DeletePod("b", 1)),
+                (90, Set("rollout.promote", "{revision: 2, step: 2}")),
+            ],
+        ),
+        Scenario::new(
+            "canary_fails",
+            CANARY,
+            240,
+            BACK,
+            vec![
+                (40, Set(A, "two")),
+                (40, Set(B, "two")),
+                (70, Behave("b", NoImage)),
+                (70, DeletePod("b", 3)),
+                (100, Behave("b", Healthy)),
+            ],
+        ),
+        Scenario::new(
+            "canary_is_scaled_and_overtaken",
+            CANARY,
+            280,
+            HEALTHY,
+            vec![
+                (40, Set(B, "two")),
+                (60, Set("children.b.worker.replicas", "5")),
+                (80, Set(B, "three")),
+                (100, Set("children.b.worker.replicas", "2")),
+                (120, Set("rollout.promote", "{revision: 3, step: 2}")),
             ],
         ),
     ]

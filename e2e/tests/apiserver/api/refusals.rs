@@ -261,6 +261,60 @@ async fn an_update_that_cannot_move_is_refused_with_what_to_do() {
             Some("update.maxUnavailable in body should be less than or equal to 1000"),
         ),
         (
+            json!({"steps": [{"updated": 1}, {"pauseSeconds": 30}, {"updated": 3}, {"pause": {}}]}),
+            "Stable",
+            "OneForAll",
+            None,
+        ),
+        (
+            json!({"steps": [{"updated": "5%"}, {"pause": {}}, {"updated": "50%"}, {"updated": "100%"}]}),
+            "Interchangeable",
+            "OneForOne",
+            None,
+        ),
+        (
+            json!({"steps": [{"updated": 10}, {"updated": 9}]}),
+            "Interchangeable",
+            "OneForOne",
+            Some(
+                "`update.steps` of worker 'db' must update at least 1 Pod and never fewer than in an earlier step, all in numbers or all in parts of `replicas`",
+            ),
+        ),
+        (
+            json!({"steps": [{"updated": "9%"}, {"updated": 10}]}),
+            "Interchangeable",
+            "OneForOne",
+            Some("`update.steps` of worker 'db' must update at least 1 Pod"),
+        ),
+        (
+            json!({"steps": [{"updated": 0}]}),
+            "Interchangeable",
+            "OneForOne",
+            Some("`update.steps` of worker 'db' must update at least 1 Pod"),
+        ),
+        (
+            json!({"steps": [{"updated": 1, "pause": {}}]}),
+            "Interchangeable",
+            "OneForOne",
+            Some(
+                "a step of `update.steps` must say exactly one of `updated`, `pauseSeconds` and `pause`",
+            ),
+        ),
+        (
+            json!({"steps": [{}]}),
+            "Interchangeable",
+            "OneForOne",
+            Some("a step of `update.steps` must say exactly one of"),
+        ),
+        (
+            json!({"steps": [{"updated": 1}], "maxSurge": "0%", "maxUnavailable": 0}),
+            "Interchangeable",
+            "OneForAll",
+            Some(
+                "`update.steps` of worker 'db' need `restart: Permanent`, and `maxUnavailable` or `maxSurge` above 0",
+            ),
+        ),
+        (
             json!({"maxUnavailable": -1}),
             "Interchangeable",
             "OneForOne",

@@ -51,6 +51,10 @@ pub struct RolloutStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_time: Option<Time>,
 
+    /// step is where the canary of the first worker that has one stands; absent where no canary is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<RolloutStep>,
+
     /// faults of the new Pods that count for `rollout.maxFaults`, the oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
@@ -59,6 +63,30 @@ pub struct RolloutStatus {
     /// failed says why the rollout is paused although nobody asked for it: it has failed, and is not taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<RolloutFailure>,
+}
+
+/// Where a canary stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutStep {
+    /// number of the step that is not over yet, counted over all workers that the revision changes, in start order.
+    #[schemars(range(min = 1, max = 5120))]
+    pub number: i32,
+
+    /// of is how many steps these workers have together.
+    #[schemars(range(min = 1, max = 5120))]
+    pub of: i32,
+
+    /// child whose canary it is.
+    #[schemars(length(max = 63))]
+    pub child: String,
+
+    /// sinceTime is when the step began.
+    pub since_time: Time,
+
+    /// message says what the step does, or what it waits for.
+    #[schemars(length(max = 256))]
+    pub message: String,
 }
 
 /// A fault of a new Pod.

@@ -56,6 +56,25 @@ pub struct RolloutSettings {
     #[serde(default = "default_probation_seconds")]
     #[schemars(range(min = 0, max = 86_400))]
     pub probation_seconds: i32,
+
+    /// promote ends pauses of a canary (`update.steps`); `kubectl coppice promote` writes it. For any other revision than the one
+    /// it names it does nothing. No default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promote: Option<Promotion>,
+}
+
+/// Which pauses of a canary are over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Promotion {
+    /// revision is the number of the revision whose canary goes on (`status.rollout.to`).
+    #[schemars(range(min = 1))]
+    pub revision: i64,
+
+    /// step is the number of the last step whose pause is over, counted over all workers that the revision changes
+    /// (`status.rollout.step.number`), from 1 to 5120.
+    #[schemars(range(min = 1, max = 5120))]
+    pub step: i32,
 }
 
 /// What becomes of a rollout that fails.
@@ -90,6 +109,7 @@ impl Default for RolloutSettings {
             progress_deadline_seconds: default_progress_deadline_seconds(),
             retry_at: None,
             probation_seconds: default_probation_seconds(),
+            promote: None,
         }
     }
 }

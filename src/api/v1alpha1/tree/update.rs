@@ -5,8 +5,11 @@
 use std::borrow::Cow;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+
+use crate::api::v1alpha1::rules;
 
 /// How the Pods of a worker give way to those of a changed template, or to fresh ones that `restartAt` asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -32,6 +35,58 @@ pub struct UpdateSettings {
     #[serde(default)]
     #[schemars(range(min = 0, max = 86_400))]
     pub min_ready_seconds: i32,
+
+    /// steps make the update a canary: some Pods get the changed template first, and the others when the last step is over. Each step
+    /// says one of `updated`, `pauseSeconds` and `pause`, and is over only while the Pods that are updated are available. Until the last one is,
+    /// one application fault of an updated Pod is enough for the rollout to fail. They are taken where a good revision is there
+    /// to go back to, and where the group of the worker need not be restarted as a whole. They need `restart: Permanent`. At most 20. Left out: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub steps: Vec<UpdateStep>,
+}
+
+impl UpdateSettings {
+    /// Whether it says that not one Pod may be missing and none be added.
+    pub fn is_none_at_all(&self) -> bool {
+        let is_none = |share: &Option<NumberOrPercent>| {
+            let share = share.as_ref();
+            share.is_some_and(|share| share.rounded_up(1000) == Some(0))
+        };
+        is_none(&self.max_unavailable) && is_none(&self.max_surge)
+    }
+}
+
+/// One step of a canary.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = rules::one_thing_a_step())]
+#[serde(rename_all = "camelCase")]
+pub struct UpdateStep {
+    /// updated is how many Pods are to be of the changed template: a number from 1 to 1000, or a part of `replicas`, such as `10%`, rounded
+    /// up. Not fewer than in an earlier step; numbers and parts are not to be mixed in one list. Exactly one of `updated`, `pauseSeconds` and `pause` must be set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated: Option<NumberOrPercent>,
+
+    /// pauseSeconds is how long to wait, from 1 to 604800. The time does not count for `rollout.progressDeadlineSeconds`. Exactly one of `updated`, `pauseSeconds` and `pause` must be set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 604_800))]
+    pub pause_seconds: Option<i32>,
+
+    /// pause waits until `rollout.promote` names this step (`kubectl coppice promote`); written `pause: {}`. The time does not count for
+    /// `rollout.progressDeadlineSeconds`. Exactly one of `updated`, `pauseSeconds` and `pause` must be set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Pause>,
+}
+
+/// A wait without an end of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("maxProperties" = 0))]
+pub struct Pause {}
+
+impl UpdateStep {
+    /// Whether it is there to wait.
+    pub fn is_pause(&self) -> bool {
+        self.pause.is_some() || self.pause_seconds.is_some()
+    }
 }
 
 /// A number, or a part of one in percent.
@@ -48,6 +103,14 @@ impl NumberOrPercent {
     /// How many of `all` that is, parts rounded down; `None` as for [`Self::rounded_up`].
     pub fn rounded_down(&self, all: i32) -> Option<i32> {
         self.resolve(all, 0)
+    }
+
+    /// It as it is written.
+    pub fn told(&self) -> String {
+        match &self.0 {
+            IntOrString::Int(number) => number.to_string(),
+            IntOrString::String(text) => text.clone(),
+        }
     }
 
     fn resolve(&self, all: i32, up: i32) -> Option<i32> {

@@ -1,0 +1,296 @@
+//! Canaries: a changed template goes over the replicas of a worker step by step.
+//!
+//! Rule: until the last step is over, as many replicas as the step says run the new template, and every other slot is filled
+//! with the good one, whatever befalls it.
+
+use super::rollouts::{edit, marks, three};
+use super::{supervisor, worker};
+use crate::api::v1alpha1::{Promotion, RevisionMark, RolloutStep};
+use crate::model::lab::{Behaviour, Lab};
+
+const BY_HAND: &str = "replicas: 4, update: {steps: [{updated: 25%}, {pause: {}}, {updated: 50%}]}";
+
+/// A tree whose workers have these settings, of which `db` has begun to get another template and come to a pause.
+fn at_pause(settings: &str) -> Lab {
+    let mut lab = three(settings);
+    edit(&mut lab, "two", &["db"]);
+    lab.run(30);
+    assert_eq!(
+        lab.condition("Reconciling"),
+        ("True", "RolloutPaused"),
+        "{}",
+        lab.message()
+    );
+    lab.log.clear();
+    lab
+}
+
+fn settings(steps: &str) -> String {
+    format!("replicas: 4, update: {{steps: [{steps}]}}")
+}
+
+/// How many replicas of `db` run each of these images.
+fn count(lab: &Lab, images: [&str; 2]) -> [usize; 2] {
+    let all = lab.images("db");
+    images.map(|image| all.iter().filter(|one| **one == image).count())
+}
+
+fn promote(lab: &mut Lab, revision: i64, step: i32) {
+    lab.edit(|spec| spec.rollout.promote = Some(Promotion { revision, step }));
+    lab.run(60);
+}
+
+fn step(lab: &Lab) -> Option<&RolloutStep> {
+    lab.world.tree.status.rollout.as_ref()?.step.as_ref()
+}
+
+#[test]
+fn a_canary_waits_until_it_is_promoted() {
+    let mut lab = at_pause(&settings("{updated: 1}, {pause: {}}"));
+    assert_eq!(count(&lab, ["one", "two"]), [3, 1]);
+    let known = step(&lab).expect("a step");
+    assert_eq!((known.number, known.of, known.child.as_str()), (2, 2, "db"));
+    let rollout = lab.world.tree.status.rollout.clone().expect("a rollout");
+    assert_eq!(
+        (rollout.deadline_time, rollout.updated, rollout.available),
+        (None, 1, 1)
+    );
+    lab.run(5000);
+    assert_eq!(count(&lab, ["one", "two"]), [3, 1]);
+    assert_eq!(lab.log, Vec::<String>::new());
+    // Another revision and an earlier step are none of its business.
+    promote(&mut lab, 3, 2);
+    let warning = &lab.world.tree.status.warnings[0];
+    assert_eq!(warning.reason, "PromotesNothing");
+    promote(&mut lab, 1, 2);
+    assert_eq!(lab.world.tree.status.warnings, []);
+    promote(&mut lab, 2, 1);
+    assert_eq!(count(&lab, ["one", "two"]), [3, 1]);
+    promote(&mut lab, 2, 2);
+    assert_eq!(count(&lab, ["one", "two"]), [0, 4]);
+    lab.run(100);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    assert_eq!(
+        marks(&lab),
+        [(1, RevisionMark::Good), (2, RevisionMark::Good)]
+    );
+    assert_eq!(lab.world.tree.status.restarts, 0);
+    let steps = lab.events.iter().filter(|event| *event == "RolloutStep");
+    assert_eq!(steps.count(), 1);
+}
+
+#[test]
+fn a_pause_that_has_an_end_goes_on_by_itself() {
+    let mut lab = three(&settings(
+        "{updated: 25%}, {pauseSeconds: 100}, {updated: 50%}",
+    ));
+    edit(&mut lab, "two", &["db"]);
+    lab.run(60);
+    assert_eq!(count(&lab, ["one", "two"]), [3, 1]);
+    assert_eq!(lab.condition("Ready"), ("True", "RolloutPaused"));
+    let mut seen = Vec::new();
+    for _ in 0..100 {
+        lab.run(1);
+        seen.push(count(&lab, ["one", "two"])[1]);
+        let [one, two] = count(&lab, ["one", "two"]);
+        assert!((4..=5).contains(&(one + two)), "{one} {two}");
+    }
+    assert!(seen.is_sorted());
+    assert_eq!(lab.images("db"), ["two"; 4]);
+}
+
+#[test]
+fn a_pause_may_come_before_anything_is_updated() {
+    let mut lab = at_pause(&settings("{pause: {}}"));
+    assert_eq!(count(&lab, ["one", "two"]), [4, 0]);
+    promote(&mut lab, 2, 1);
+    assert_eq!(count(&lab, ["one", "two"]), [0, 4]);
+}
+
+#[test]
+fn one_fault_of_a_canary_takes_the_tree_back() {
+    let mut lab = at_pause(BY_HAND);
+    let canary = lab.slots_with("db", "two")[0];
+    lab.kill("db", canary, 1);
+    lab.run(60);
+    assert_eq!(lab.images("db"), ["one"; 4]);
+    assert_eq!(lab.state(), "FFT RolledBack", "{}", lab.message());
+    assert!(
+        lab.message().contains("a Pod of a canary has failed"),
+        "{}",
+        lab.message()
+    );
+    let creates = lab.log.iter().filter(|line| line.starts_with("create"));
+    assert_eq!(
+        creates.count(),
+        1,
+        "the kubelet makes its restart: {:?}",
+        lab.log
+    );
+}
+
+#[test]
+fn a_canary_that_cannot_start_takes_the_tree_back() {
+    let mut lab = three(BY_HAND);
+    lab.behave("db@two", Behaviour::NoImage);
+    edit(&mut lab, "two", &["db"]);
+    lab.run(60);
+    assert_eq!(lab.images("db"), ["one"; 4]);
+    assert_eq!(lab.state(), "FFT RolledBack", "{}", lab.message());
+    assert!(
+        !lab.log.iter().any(|line| line.starts_with("delete db/0")),
+        "{:?}",
+        lab.log
+    );
+}
+
+#[test]
+fn each_slot_heals_with_its_own_template() {
+    let mut lab = at_pause(BY_HAND);
+    let (former, canary) = (
+        lab.slots_with("db", "one")[0],
+        lab.slots_with("db", "two")[0],
+    );
+    lab.kill("db", former, 1);
+    lab.run(30);
+    lab.delete_by_hand("db", canary);
+    lab.run(30);
+    lab.delete_by_hand("db", lab.slots_with("db", "one")[1]);
+    lab.run(30);
+    assert_eq!(lab.slots_with("db", "two"), [canary]);
+    assert_eq!(count(&lab, ["one", "two"]), [3, 1]);
+    assert_eq!(
+        lab.condition("Reconciling"),
+        ("True", "RolloutPaused"),
+        "{}",
+        lab.message()
+    );
+}
+
+#[test]
+fn a_group_that_is_restarted_keeps_the_template_of_each_slot() {
+    let leaves = ["db", "api"].map(|name| worker(name, "g", BY_HAND));
+    let group = supervisor("g", "", "strategy: OneForAll");
+    let mut lab = Lab::new(&format!("children:\n{group}{}", leaves.concat()));
+    lab.run(100);
+    edit(&mut lab, "two", &["db"]);
+    lab.run(30);
+    assert_eq!(count(&lab, ["one", "two"]), [3, 1]);
+    for slot in lab.live("api") {
+        lab.kill("api", slot, 1);
+    }
+    lab.run(60);
+    assert_eq!(count(&lab, ["one", "two"]), [3, 1]);
+    assert_eq!(
+        lab.condition("Reconciling"),
+        ("True", "RolloutPaused"),
+        "{}",
+        lab.message()
+    );
+    promote(&mut lab, 2, 2);
+    assert_eq!(lab.images("db"), ["two"; 4]);
+}
+
+#[test]
+fn replicas_that_are_added_get_the_good_template_beyond_what_the_step_says() {
+    let mut lab = at_pause(&settings("{updated: 25%}, {pause: {}}"));
+    lab.edit_replicas("db", 9);
+    lab.run(60);
+    assert_eq!(count(&lab, ["one", "two"]), [6, 3]);
+    lab.edit_replicas("db", 2);
+    lab.run(60);
+    let [one, two] = count(&lab, ["one", "two"]);
+    assert_eq!(one + two, 2);
+    promote(&mut lab, 2, 2);
+    assert_eq!(lab.images("db"), ["two"; 2]);
+}
+
+#[test]
+fn steps_are_counted_over_all_workers_that_change() {
+    let mut lab = three(&settings("{updated: 1}, {pause: {}}"));
+    edit(&mut lab, "two", &["db", "web"]);
+    lab.run(30);
+    promote(&mut lab, 2, 2);
+    let known = step(&lab).expect("a step");
+    assert_eq!(
+        (known.number, known.of, known.child.as_str()),
+        (4, 4, "web")
+    );
+    assert_eq!(lab.images("web"), ["one", "one", "one", "two"]);
+    promote(&mut lab, 2, 3);
+    assert_eq!(lab.images("web"), ["one", "one", "one", "two"]);
+    promote(&mut lab, 2, 4);
+    assert_eq!(lab.images("web"), ["two"; 4]);
+}
+
+#[test]
+fn a_newer_template_begins_a_canary_of_its_own() {
+    let mut lab = at_pause(BY_HAND);
+    edit(&mut lab, "three", &["db"]);
+    lab.run(60);
+    assert_eq!(lab.images("db"), ["one", "one", "one", "three"]);
+    assert_eq!(step(&lab).map(|step| step.number), Some(2));
+    // What was promoted was another revision.
+    promote(&mut lab, 2, 3);
+    assert_eq!(count(&lab, ["one", "three"]), [3, 1]);
+}
+
+#[test]
+fn to_go_back_to_the_good_template_takes_no_steps() {
+    let mut lab = at_pause(BY_HAND);
+    edit(&mut lab, "one", &["db"]);
+    lab.run(60);
+    assert_eq!(lab.images("db"), ["one"; 4]);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    let deletes = lab.log.iter().filter(|line| line.starts_with("delete"));
+    assert_eq!(deletes.count(), 1, "{:?}", lab.log);
+}
+
+#[test]
+fn a_canary_that_is_paused_by_the_spec_goes_on_from_where_it_was() {
+    let mut lab = at_pause(BY_HAND);
+    lab.edit(|spec| spec.rollout.paused = true);
+    promote(&mut lab, 2, 3);
+    let former = lab.slots_with("db", "one")[0];
+    lab.kill("db", former, 1);
+    lab.run(30);
+    assert_eq!(count(&lab, ["one", "two"]), [3, 1]);
+    lab.edit(|spec| spec.rollout.paused = false);
+    lab.run(60);
+    assert_eq!(lab.images("db"), ["two"; 4]);
+}
+
+#[test]
+fn a_stable_worker_is_updated_from_its_highest_slot_on() {
+    let mut lab = at_pause(&format!("identity: Stable, {BY_HAND}"));
+    assert_eq!(lab.slots_with("db", "two"), [3]);
+    promote(&mut lab, 2, 2);
+    assert_eq!(lab.images("db"), ["two"; 4]);
+}
+
+#[test]
+fn a_tree_that_is_suspended_at_a_pause_starts_with_the_new_template() {
+    let mut lab = at_pause(BY_HAND);
+    lab.edit(|spec| spec.suspend = true);
+    lab.run(60);
+    lab.edit(|spec| spec.suspend = false);
+    lab.run(60);
+    assert_eq!(lab.images("db"), ["two"; 4]);
+}
+
+#[test]
+fn steps_that_are_taken_out_are_not_waited_for() {
+    let mut lab = at_pause(BY_HAND);
+    lab.edit_worker("db", |worker| worker.update.steps.clear());
+    lab.run(60);
+    assert_eq!(lab.images("db"), ["two"; 4]);
+}
+
+#[test]
+fn without_a_good_revision_there_are_no_steps() {
+    let mut lab = Lab::new(&format!("children:\n{}", worker("db", "", BY_HAND)));
+    lab.run(10);
+    edit(&mut lab, "two", &["db"]);
+    lab.run(60);
+    assert_eq!(lab.images("db"), ["two"; 4]);
+}
