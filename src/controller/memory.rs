@@ -3,7 +3,7 @@
 //! Rule: all of it may be lost with the process, which lists everything anew when it starts; then something is asked
 //! twice or done a little sooner, never wrongly.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::execute::Unanswered;
 use super::store::ObjectKey;
 use crate::model::RECENT_FAULTS;
-use crate::model::world::{Refusal, Untold};
+use crate::model::world::{Refusal, Try, Untold};
 use crate::runtime::leader::Term;
 
 mod statuses;
@@ -55,6 +55,8 @@ struct Memory {
     /// Whether its Workers were read since its deletion began.
     counted: bool,
     refusals: Vec<Refusal>,
+    /// What the API server last said of a Pod of each child that it was only asked about.
+    tried: BTreeMap<String, Try>,
     doubts: BTreeSet<Doubt>,
     /// UIDs of Pods that a status names and that are known not to exist.
     absent: BTreeSet<String>,
@@ -169,6 +171,22 @@ impl Memories {
             .or_default()
             .refusals
             .push(refusal);
+    }
+
+    /// The API server was asked whether it would take a Pod of that child.
+    pub(super) fn has_tried(&self, tree: &ObjectKey, child: &str, answer: Try) {
+        let mut memories = self.lock();
+        let memory = memories.entry(tree.clone()).or_default();
+        memory.tried.insert(child.to_owned(), answer);
+    }
+
+    /// What the API server said of Pods that it was only asked about.
+    pub(super) fn tried(&self, tree: &ObjectKey) -> BTreeMap<String, Try> {
+        let memories = self.lock();
+        let memory = memories.get(tree);
+        memory
+            .map(|memory| memory.tried.clone())
+            .unwrap_or_default()
     }
 
     /// The refusals that no decision has dealt with.

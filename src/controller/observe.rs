@@ -327,6 +327,7 @@ fn observation(
             nodes: snapshot.nodes,
             zoned: snapshot.zoned,
             refusals,
+            tried: context.memories.tried(key),
             untold: context.memories.untold(key),
             events: snapshot.events,
             changes: changes.collect(),

@@ -96,6 +96,19 @@ pub(super) struct Place<'a> {
 
 /// The Pod of a slot.
 pub(super) fn pod(place: &Place<'_>, name: &str) -> Value {
+    let mut body = nameless_pod(place);
+    body["metadata"]["name"] = name.into();
+    body
+}
+
+/// A Pod that is only to be tried: it would get a name of its own, as that of a slot may be in use.
+pub(super) fn tried_pod(place: &Place<'_>) -> Value {
+    let mut body = nameless_pod(place);
+    body["metadata"]["generateName"] = format!("{}-{}-", place.tree.name, place.child).into();
+    body
+}
+
+fn nameless_pod(place: &Place<'_>) -> Value {
     let Place {
         tree,
         child,
@@ -138,7 +151,6 @@ pub(super) fn pod(place: &Place<'_>, name: &str) -> Value {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "name": name,
             "namespace": tree.namespace,
             "labels": labels,
             "annotations": annotations,

@@ -122,6 +122,15 @@ pub enum Write {
         /// The whole object.
         body: Value,
     },
+    /// Ask whether a Pod would be taken, without creating it.
+    TryPod {
+        /// Child name.
+        child: String,
+        /// Revision of its template.
+        revision: String,
+        /// The whole object.
+        body: Value,
+    },
     /// Delete a Pod with its own grace period.
     DeletePod {
         /// Child name.

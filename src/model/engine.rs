@@ -33,6 +33,8 @@ pub(super) struct Engine<'a> {
     pub updates: BTreeMap<NodeId, Vec<i32>>,
     /// Workers that were added, and are not started before those that the rollout updates now.
     pub awaits_rollout: BTreeSet<NodeId>,
+    /// Workers of whose new template the API server is to be asked whether it takes such Pods.
+    pub tries: Vec<NodeId>,
     /// The faults that led to a supervisor, or a slot, being given up.
     pub given_up_by: Vec<RecentFault>,
     /// What to tell people.
@@ -78,6 +80,7 @@ impl<'a> Engine<'a> {
             unsettled: BTreeSet::new(),
             updates: BTreeMap::new(),
             awaits_rollout: BTreeSet::new(),
+            tries: Vec::new(),
             given_up_by: Vec::new(),
             notices: Vec::new(),
             judged: Vec::new(),

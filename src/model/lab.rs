@@ -54,6 +54,8 @@ pub(crate) struct Lab {
     pub(crate) overran: Vec<String>,
     /// Every write carried out, as `verb object`.
     pub(crate) log: Vec<String>,
+    /// The children of which the API server was asked whether it would take a Pod.
+    pub(crate) tries: Vec<String>,
     /// Reasons of all Events.
     pub(crate) events: Vec<String>,
     /// All Events in words: type, reason and message.
@@ -103,6 +105,7 @@ impl Lab {
                 nodes: Some(BTreeMap::from([("node-a".into(), NodeView::default())])),
                 refusals: Vec::new(),
                 zoned: false,
+                tried: BTreeMap::new(),
                 untold: Untold::default(),
                 events: BTreeMap::new(),
                 changes: Vec::new(),
@@ -115,6 +118,7 @@ impl Lab {
             graces: BTreeMap::new(),
             images: BTreeMap::new(),
             log: Vec::new(),
+            tries: Vec::new(),
             events: Vec::new(),
             told: Vec::new(),
             judged: Vec::new(),

@@ -60,6 +60,8 @@ reasons! {
     RolledBack,
     /// A rollout has failed, and stays where it is.
     RolloutFailed,
+    /// The API server could not say whether it would take a Pod of a new template: the rollout goes on, and the Pods will show.
+    NotTried,
     /// A revision of the templates could not be stored: Pods are made all the same, and an upgrade could not be taken back to it.
     RevisionNotStored,
     /// Somebody scaled a worker whose `replicas` the tree states: the number is put back.

@@ -4,6 +4,7 @@
 //! it has.
 
 mod gate;
+mod preflight;
 mod steps;
 
 use serde_json::Value;
@@ -107,13 +108,17 @@ impl<'a> Engine<'a> {
         let waits_for_others =
             is_frozen || self.world.tree.spec.rollout.order == RolloutOrder::Ordered;
         let mut is_busy = is_frozen;
+        self.tries = self.untried();
+        let is_refused = self.refused_try().is_some();
         let mut given = Vec::new();
         for id in self.turn_order() {
             if self.tree.leaf(id).is_none() || self.mode(id) == Mode::Down {
                 self.take_turn_of_stopped(id, &mut given);
                 continue;
             }
-            let waits = is_busy && waits_for_others && !self.has_nothing_to_lose(id);
+            let waits = is_refused
+                || !self.tries.is_empty()
+                || (is_busy && waits_for_others && !self.has_nothing_to_lose(id));
             match self.stage(id) {
                 Stage::Added if waits => drop(self.awaits_rollout.insert(id)),
                 Stage::Added | Stage::Former if !waits => self.take_turn(id, &mut given),
@@ -263,6 +268,7 @@ impl<'a> Engine<'a> {
             worker.turn_time = Some(api_time(self.now));
             self.forget_waits(id);
             self.memory.intend_worker(name);
+            self.tell_open_try(id);
             given.push(id);
         }
     }

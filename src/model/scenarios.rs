@@ -27,6 +27,7 @@ mod moves;
 mod nested_groups;
 mod order;
 mod policy;
+mod preflights;
 mod quorum;
 mod random;
 mod random_updates;

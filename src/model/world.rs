@@ -33,11 +33,24 @@ pub struct World {
     pub changes: Vec<Change>,
     /// Creates that the API server refused since the last decision.
     pub refusals: Vec<Refusal>,
+    /// What the API server last said of a Pod of each child that it was only asked about. A new operator does not know.
+    pub tried: BTreeMap<String, Try>,
     /// What the tree's status does not show although it was judged before: the Worker that remembers it was stored, and
     /// then the tree could not be.
     pub untold: Untold,
     /// Kinds that may not be watched: what is known of them may be old.
     pub unseen: Vec<Unseen>,
+}
+
+/// An answer of the API server that was asked whether it would take a Pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Try {
+    /// Revision of the template of the Pod.
+    pub revision: String,
+    /// When.
+    pub at: Timestamp,
+    /// What it said if it would not.
+    pub refusal: Option<Refusal>,
 }
 
 /// A change of something that Pods may wait for.

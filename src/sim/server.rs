@@ -169,6 +169,9 @@ impl Server {
         }
         object["kind"] = call.kind.name().into();
         object["apiVersion"] = call.kind.api_version().into();
+        if call.query("dryRun").is_some() {
+            return Ok(object);
+        }
         let uid = self.new_uid(call.kind);
         let meta = &mut object["metadata"];
         if !call.namespace.is_empty() {

@@ -106,6 +106,7 @@ impl Cluster {
                 nodes: Some(BTreeMap::new()),
                 zoned: false,
                 refusals: Vec::new(),
+                tried: BTreeMap::new(),
                 untold: Untold::default(),
                 events: BTreeMap::new(),
                 changes: Vec::new(),

@@ -229,6 +229,7 @@ impl Story {
                 | Write::CreateRevision { .. }
                 | Write::NumberRevision { .. }
                 | Write::DeleteRevision { .. }
+                | Write::TryPod { .. }
                 | Write::CreateWorker { .. }
                 | Write::DeleteWorker { .. } => {}
             }

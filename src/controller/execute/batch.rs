@@ -11,6 +11,7 @@ use futures::stream::FuturesUnordered;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::api::Preconditions;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::super::error::Error;
@@ -25,7 +26,7 @@ use crate::api::labels;
 use crate::api::v1alpha1::GROUP;
 use crate::model::decision::Write;
 use crate::model::tree::ROOT_NAME;
-use crate::model::world::Refusal;
+use crate::model::world::{Refusal, Try};
 
 impl Execution<'_> {
     /// Makes all writes, or those up to the first error, old view or edit of the tree; of deletes that go together all are
@@ -138,6 +139,11 @@ impl Execution<'_> {
                 };
                 self.create::<Pods>(&new).await
             }
+            Write::TryPod {
+                child,
+                revision,
+                body,
+            } => self.try_pod(child, revision, body).await,
             Write::Scale {
                 name,
                 replicas,
@@ -224,7 +230,7 @@ impl Execution<'_> {
     }
 
     /// Stores a revision. What is refused is told with the next decision, and no Pod waits for it.
-    async fn store_revision(&self, name: &str, body: &serde_json::Value) -> Result<Effect, Error> {
+    async fn store_revision(&self, name: &str, body: &Value) -> Result<Effect, Error> {
         let tree = &self.observation.world.tree;
         let new = New {
             written: Written::Revision,
@@ -239,6 +245,25 @@ impl Execution<'_> {
             Effect::Refused => Effect::Done,
             effect => effect,
         })
+    }
+
+    /// Asks whether a Pod would be taken. The next decision knows the answer, whatever it is.
+    async fn try_pod(&self, child: &str, revision: &str, body: &Value) -> Result<Effect, Error> {
+        let (context, tree) = (self.context, &self.observation.key);
+        let tried = requests::try_pod(context, self.term(), &tree.namespace, child, body).await;
+        let refusal = match tried {
+            Ok(()) => None,
+            Err(error) if error.is_ending() => return Ok(Effect::Stale),
+            Err(error) if error.is_refusal() => Some(self.refusal(child, None, &error, None)),
+            Err(error) => return Err(error),
+        };
+        let answer = Try {
+            revision: revision.to_owned(),
+            at: context.now(),
+            refusal,
+        };
+        context.memories.has_tried(tree, child, answer);
+        Ok(Effect::Done)
     }
 
     /// Looks at what holds the name: our own object from an earlier attempt, or a stranger, which is
@@ -279,22 +304,7 @@ impl Execution<'_> {
     }
 
     fn refuse(&self, new: &New<'_>, error: &Error, reason: Option<&str>) {
-        let status = error.status();
-        let said = |field: fn(&kube::core::Status) -> &String| {
-            status.map(field).cloned().unwrap_or_default()
-        };
-        let refusal = Refusal {
-            child: new.child.to_owned(),
-            slot: new.slot,
-            at: self.context.now(),
-            code: error.code(),
-            reason: reason.map_or_else(|| said(|status| &status.reason), str::to_owned),
-            message: grant::explain(
-                &said(|status| &status.message),
-                self.context.opt_in_role.as_deref(),
-                &self.observation.key.namespace,
-            ),
-        };
+        let refusal = self.refusal(new.child, new.slot, error, reason);
         tracing::warn!(
             name = new.name,
             code = refusal.code,
@@ -305,6 +315,31 @@ impl Execution<'_> {
         self.context
             .memories
             .refused(&self.observation.key, refusal);
+    }
+
+    fn refusal(
+        &self,
+        child: &str,
+        slot: Option<i32>,
+        error: &Error,
+        reason: Option<&str>,
+    ) -> Refusal {
+        let status = error.status();
+        let said = |field: fn(&kube::core::Status) -> &String| {
+            status.map(field).cloned().unwrap_or_default()
+        };
+        Refusal {
+            child: child.to_owned(),
+            slot,
+            at: self.context.now(),
+            code: error.code(),
+            reason: reason.map_or_else(|| said(|status| &status.reason), str::to_owned),
+            message: grant::explain(
+                &said(|status| &status.message),
+                self.context.opt_in_role.as_deref(),
+                &self.observation.key.namespace,
+            ),
+        }
     }
 }
 
@@ -373,7 +408,7 @@ struct New<'a> {
     name: &'a str,
     /// UID of the controlling owner.
     owner: &'a str,
-    body: &'a serde_json::Value,
+    body: &'a Value,
 }
 
 fn is_already_there(error: &Error) -> bool {
@@ -388,6 +423,7 @@ fn child_of(write: &Write) -> Option<&str> {
     match write {
         Write::CreateWorker { child, .. }
         | Write::CreatePod { child, .. }
+        | Write::TryPod { child, .. }
         | Write::Scale { child, .. }
         | Write::DeleteWorker { child, .. }
         | Write::DeletePod { child, .. } => Some(child),

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::context::Context;
 use super::super::error::{Error, bounded};
-use super::super::kinds::{Kind, Revisions, Trees, Workers};
+use super::super::kinds::{Kind, Pods, Revisions, Trees, Workers};
 use super::super::memory::Written;
 use super::super::store::ObjectKey;
 use super::Effect;
@@ -147,25 +147,47 @@ pub(super) async fn create<K: Ours>(
     body: &Value,
 ) -> Result<(), Error> {
     let object = format!("{namespace}/{name}");
-    let request = async {
-        let bytes = serde_json::to_vec(body).map_err(kube::Error::SerdeError)?;
-        let url = K::Wire::url_path(&(), Some(namespace));
-        let params = PostParams {
-            field_manager: Some(labels::FIELD_MANAGER.to_owned()),
-            dry_run: false,
-        };
-        let request = kube::core::Request::new(url).create(&params, bytes);
-        let mut request = request.map_err(kube::Error::BuildRequest)?;
-        // kube has no parameter for it.
-        let strict = format!("{}&fieldValidation=Strict", request.uri()).parse();
-        *request.uri_mut() =
-            strict.map_err(|error| kube::Error::HttpError(axum::http::Error::from(error)))?;
-        context.client.request::<K::Wire>(request).await
-    };
+    let request = post::<K>(context, namespace, body, false);
     let answer = write(context, term, ("create", K::NAME), object, request).await;
     count(context, "create", K::NAME, &answer);
     context.views.lock().answered::<K>(answer?);
     Ok(())
+}
+
+/// Asks whether a Pod of that child would be created. Nothing is.
+pub(super) async fn try_pod(
+    context: &Context,
+    term: Term,
+    namespace: &str,
+    child: &str,
+    body: &Value,
+) -> Result<(), Error> {
+    let object = format!("{namespace}/{child}");
+    let request = post::<Pods>(context, namespace, body, true);
+    let answer = write(context, term, ("try", Pods::NAME), object, request).await;
+    count(context, "try", Pods::NAME, &answer);
+    answer.map(drop)
+}
+
+async fn post<K: Ours>(
+    context: &Context,
+    namespace: &str,
+    body: &Value,
+    dry_run: bool,
+) -> Result<K::Wire, kube::Error> {
+    let bytes = serde_json::to_vec(body).map_err(kube::Error::SerdeError)?;
+    let url = K::Wire::url_path(&(), Some(namespace));
+    let params = PostParams {
+        field_manager: Some(labels::FIELD_MANAGER.to_owned()),
+        dry_run,
+    };
+    let request = kube::core::Request::new(url).create(&params, bytes);
+    let mut request = request.map_err(kube::Error::BuildRequest)?;
+    // kube has no parameter for it.
+    let strict = format!("{}&fieldValidation=Strict", request.uri()).parse();
+    *request.uri_mut() =
+        strict.map_err(|error| kube::Error::HttpError(axum::http::Error::from(error)))?;
+    context.client.request::<K::Wire>(request).await
 }
 
 /// Deletes an object that still is the one we mean.

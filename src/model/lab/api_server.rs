@@ -16,7 +16,7 @@ use crate::model::pod::{
 };
 use crate::model::revisions::StoredTemplate;
 use crate::model::window::after;
-use crate::model::world::{Refusal, RevisionView, WorkerView};
+use crate::model::world::{Refusal, RevisionView, Try, WorkerView};
 
 /// How long Kubernetes waits for a Pod that does not say, in seconds.
 const DEFAULT_GRACE: i64 = 30;
@@ -88,6 +88,19 @@ impl Lab {
                 self.events.extend(notice.map(|notice| notice.reason));
                 self.log.push(format!("scale {child} {replicas}"));
                 self.world.workers.get_mut(&child).unwrap().replicas = replicas;
+            }
+            Write::TryPod {
+                child, revision, ..
+            } => {
+                let refusal = self.refuse_creates.clone();
+                let refusal = refusal.filter(|refusal| refusal.child == child);
+                self.tries.push(child.clone());
+                let answer = Try {
+                    revision,
+                    at: self.now,
+                    refusal,
+                };
+                self.world.tried.insert(child, answer);
             }
             Write::CreatePod {
                 child,

@@ -19,32 +19,37 @@ use crate::model::world::RevisionView;
 /// How long what a Pod names may be missing: `kubectl apply -f` of a folder does not create everything at once.
 const MISSING_SECONDS: i64 = 30;
 /// Classes of faults of a Pod that names what does not exist.
-const MISSING: [Class; 6] = [
+const MISSING: [Class; 9] = [
     Class::ConfigMapMissing,
     Class::SecretMissing,
     Class::ConfigKeyMissing,
     Class::ImagePullSecretMissing,
     Class::PvcMissing,
     Class::ResourceClaimMissing,
+    Class::ServiceAccountMissing,
+    Class::PriorityClassMissing,
+    Class::RuntimeClassMissing,
 ];
+/// Classes of refused creates that concern whatever is created, and no template.
+const NOT_OF_TEMPLATE: [Class; 2] = [Class::RbacForbidden, Class::NamespaceTerminating];
 /// Most faults that are kept of a rollout.
 const FAULTS: usize = 10;
 
 /// What a rollout has failed with.
-struct Failure {
+pub(super) struct Failure {
     /// The child whose fault it was, and the class of that; empty where time ran out.
-    child: String,
-    class: String,
+    pub(super) child: String,
+    pub(super) class: String,
     /// In words.
-    message: String,
+    pub(super) message: String,
 }
 
-/// A slot whose Pod restarting cannot help.
+/// A slot whose Pod restarting cannot help, or that cannot have one.
 struct Held<'v> {
     child: &'v str,
     slot: i32,
     /// Revision of the template of the Pod.
-    revision: &'v str,
+    revision: String,
     trouble: &'v TroubleStatus,
 }
 
@@ -112,6 +117,7 @@ impl<'a> Engine<'a> {
         let Some(good) = self.last_good() else {
             return false;
         };
+        let refused = self.refused_try();
         let Some(mut rollout) = self.memory.tree.rollout.take() else {
             return false;
         };
@@ -122,7 +128,8 @@ impl<'a> Engine<'a> {
             && settings.on_failure != RolloutFailurePolicy::None
             && !settings.paused
             && !self.world.tree.deleting;
-        let failure = is_judged.then(|| self.failure(&rollout, good)).flatten();
+        let failure = refused.filter(|_| is_judged);
+        let failure = failure.or_else(|| is_judged.then(|| self.failure(&rollout, good)).flatten());
         let Some(failure) = failure else {
             self.memory.tree.rollout = Some(rollout);
             return false;
@@ -373,7 +380,7 @@ impl<'a> Engine<'a> {
     fn held_new_pod(&mut self, rollout: &RolloutStatus, good: &RevisionView) -> Option<Failure> {
         let (mut failed, mut later) = (None, Vec::new());
         for held in self.held_slots() {
-            if !self.is_new(held.child, held.revision, good)
+            if !self.is_new(held.child, &held.revision, good)
                 || held.trouble.since_time.0 < rollout.since_time.0
             {
                 continue;
@@ -398,24 +405,37 @@ impl<'a> Engine<'a> {
         failed
     }
 
-    /// The slots whose Pods restarting cannot help.
+    /// The slots whose Pods restarting cannot help, or that can have none by their template.
     fn held_slots(&self) -> Vec<Held<'_>> {
-        let held = Reason::Held.as_str();
+        let is_refused = |trouble: &TroubleStatus| {
+            trouble.reason == Reason::CreateRefused.as_str()
+                && !NOT_OF_TEMPLATE
+                    .iter()
+                    .any(|one| one.as_str() == trouble.class)
+        };
         let mut all = Vec::new();
         for (id, replicas) in &self.replicas {
+            let Some(leaf) = self.tree.leaf(*id) else {
+                continue;
+            };
             let child = self.name(*id);
             for view in &replicas.wanted {
                 let trouble = self.memory.slot(child, view.slot);
-                let trouble = trouble.and_then(|slot| slot.trouble.as_ref());
-                let trouble = trouble.filter(|trouble| trouble.reason == held);
-                if let (Some(trouble), Some(pod)) = (trouble, view.current) {
-                    all.push(Held {
-                        child,
-                        slot: view.slot,
-                        revision: &pod.revision,
-                        trouble,
-                    });
-                }
+                let Some(trouble) = trouble.and_then(|slot| slot.trouble.as_ref()) else {
+                    continue;
+                };
+                let live = view.current.filter(|pod| !pod.is_terminal());
+                let revision = match live {
+                    Some(pod) if trouble.reason == Reason::Held.as_str() => pod.revision.clone(),
+                    None if is_refused(trouble) => self.template_of_slot(*id, leaf, view.slot).1,
+                    _ => continue,
+                };
+                all.push(Held {
+                    child,
+                    slot: view.slot,
+                    revision,
+                    trouble,
+                });
             }
         }
         all
@@ -441,7 +461,7 @@ impl<'a> Engine<'a> {
         });
         has_died
             || self.held_slots().iter().any(|held| {
-                held.trouble.class == failure.class && is_former(held.child, held.revision)
+                held.trouble.class == failure.class && is_former(held.child, &held.revision)
             })
     }
 }

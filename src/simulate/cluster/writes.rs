@@ -11,7 +11,7 @@ use crate::api::labels;
 use crate::api::v1alpha1::WorkerStatus;
 use crate::model::decision::{Decision, Write};
 use crate::model::revisions::StoredTemplate;
-use crate::model::world::{Refusal, RevisionView, WorkerView};
+use crate::model::world::{Refusal, RevisionView, Try, WorkerView};
 use crate::simulate::pods;
 
 impl Cluster {
@@ -85,6 +85,9 @@ impl Cluster {
                 body,
                 ..
             } => self.create_pod(child, *slot, name, body),
+            Write::TryPod {
+                child, revision, ..
+            } => self.try_pod(child, revision),
             Write::DeletePod {
                 child, name, uid, ..
             } => return self.delete_pod(child, name, uid),
@@ -126,6 +129,15 @@ impl Cluster {
         if let Some(worker) = self.world.workers.get_mut(child) {
             worker.pods.push(Arc::new(pod));
         }
+    }
+
+    fn try_pod(&mut self, child: &str, revision: &str) {
+        let answer = Try {
+            revision: revision.to_owned(),
+            at: self.now,
+            refusal: None,
+        };
+        self.world.tried.insert(child.to_owned(), answer);
     }
 
     fn delete_pod(&mut self, child: &str, name: &str, uid: &str) -> bool {
