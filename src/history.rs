@@ -190,6 +190,11 @@ pub fn promote(tree: &Value) -> Result<(String, Value), Refusal> {
             "no revision is being rolled out, so there is nothing to promote".to_owned(),
         ));
     }
+    if rollout["failed"].is_object() || tree["spec"]["rollout"]["paused"] == true {
+        return Err(Refusal(
+            "the rollout is paused as a whole: `kubectl coppice resume`, or `rollout.retryAt` where it has failed, come first".to_owned(),
+        ));
+    }
     let Some(number) = step["number"].as_i64() else {
         return Err(Refusal(format!(
             "the rollout of revision {revision} is at no step of a canary (`update.steps`), so there is nothing to promote"
@@ -197,6 +202,12 @@ pub fn promote(tree: &Value) -> Result<(String, Value), Refusal> {
     };
     let child = step["child"].as_str().unwrap_or_default();
     let of = &step["of"];
+    if step["paused"] != true {
+        let message = step["message"].as_str().unwrap_or_default();
+        return Err(Refusal(format!(
+            "{child} is at step {number} of {of}, which is no pause that is waited for: {message}"
+        )));
+    }
     let told =
         format!("past step {number} of {of} ({child}) of the rollout of revision {revision}");
     let promotion = json!({"revision": revision, "step": number});
@@ -282,6 +293,11 @@ REVISION   MARK   CHANGES                    WHY
         tree["status"]["rollout"] = json!({"from": 1, "to": 2});
         assert!(promote(&tree).unwrap_err().0.contains("at no step"));
         tree["status"]["rollout"]["step"] = json!({"number": 3, "of": 4, "child": "api"});
+        assert!(promote(&tree).unwrap_err().0.contains("no pause"));
+        tree["status"]["rollout"]["step"]["paused"] = true.into();
+        tree["spec"]["rollout"]["paused"] = true.into();
+        assert!(promote(&tree).unwrap_err().0.contains("resume"));
+        tree["spec"]["rollout"]["paused"] = false.into();
         let (told, patch) = promote(&tree).unwrap();
         assert_eq!(told, "past step 3 of 4 (api) of the rollout of revision 2");
         let expected = json!({"spec": {"rollout": {"promote": {"revision": 2, "step": 3}}}});

@@ -376,7 +376,8 @@ impl Place<'_> {
         let ended = death.fault.at?;
         // A clock that is ahead of ours says nothing of when that was.
         let is_fresh = is_open && ended <= self.now && !pod.is_crash_looping();
-        if !self.leaf.is_current(pod, self.now) || death.is_deleting {
+        let revision = memory.revision_of(self.child, self.view.slot, self.leaf);
+        if !self.leaf.is_as(pod, revision, self.now) || death.is_deleting {
             // Its Pod may go at any moment, and the death with it.
             return None;
         }

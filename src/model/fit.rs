@@ -19,6 +19,8 @@ const FEW_RECORDS: usize = 16;
 const PLAIN_SLOT: usize = 64;
 /// More bytes than a number of a slot adds.
 const NUMBER: usize = 24;
+/// More bytes than the number of a slot has, with its comma.
+const SLOT_NUMBER: usize = 8;
 /// More bytes than the names and times add of what a slot waits for, or of what troubles it.
 const WORDS: usize = 256;
 /// More bytes than a charge adds beside its node.
@@ -64,7 +66,7 @@ pub(super) fn fit_tree(status: &mut SupervisionTreeStatus) {
 /// Leaves out what most slots say about their troubles, if the status does not fit otherwise, and since when they are
 /// down, which is not asked where a trouble says more.
 pub(super) fn fit_worker(status: &mut WorkerStatus) {
-    if is_light(&status.slots) || weight(status) <= LARGEST_WORKER {
+    if is_light(status) || weight(status) <= LARGEST_WORKER {
         return;
     }
     let troubled = status.slots.iter_mut().filter(|s| s.trouble.is_some());
@@ -86,8 +88,11 @@ pub(super) fn fit_worker(status: &mut WorkerStatus) {
 }
 
 /// Whether slots are certainly not too heavy. To weigh them takes longer than most of a decision.
-fn is_light(slots: &[SlotStatus]) -> bool {
-    slots.iter().map(at_most).sum::<usize>() + REST <= LARGEST_WORKER
+fn is_light(status: &WorkerStatus) -> bool {
+    let canary = status.update_step.iter().map(|step| step.slots.len());
+    let numbers = canary.sum::<usize>() * SLOT_NUMBER;
+    let slots = status.slots.iter().map(at_most).sum::<usize>();
+    slots + numbers + REST <= LARGEST_WORKER
 }
 
 /// More bytes than a slot weighs, as JSON.

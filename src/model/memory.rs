@@ -14,6 +14,7 @@ use crate::api::v1alpha1::{
 };
 
 use super::decision::OfWorkers;
+use super::tree::Leaf;
 use super::window::{api_time, in_window};
 use super::world::World;
 
@@ -162,6 +163,18 @@ impl Memory {
     pub(super) fn slot(&self, child: &str, slot: i32) -> Option<&SlotStatus> {
         let slots = &self.workers.get(child)?.slots;
         slots.get(place_of(slots, slot).ok()?)
+    }
+
+    /// The revision of the template that a slot is filled with: that of its worker, or a former one as long as a rollout has not
+    /// come to it.
+    pub(super) fn revision_of<'m>(&'m self, child: &str, slot: i32, leaf: &'m Leaf<'_>) -> &'m str {
+        let kept = self.slot(child, slot).map(|slot| slot.revision.as_str());
+        let canary = self.workers.get(child);
+        let canary = canary.and_then(|worker| worker.update_step.as_ref());
+        let beside = canary.filter(|step| step.slots.binary_search(&slot).is_err());
+        kept.filter(|revision| !revision.is_empty())
+            .or(beside.map(|step| step.former.as_str()))
+            .unwrap_or(&leaf.revision)
     }
 
     /// What is remembered of a slot, made when it is new. Slots stay sorted by number.

@@ -94,10 +94,10 @@ impl Engine<'_> {
             let good = old
                 .as_ref()
                 .is_some_and(|old| old.mark == RevisionMark::Good);
-            let number = old.filter(|_| is_newest).map(|old| old.number);
             revisions.push(RevisionStatus {
                 name: wanted.clone(),
-                number: number.unwrap_or_else(|| newest.unwrap_or(0) + 1),
+                // Also of one that is tried again: what was promoted of it before is not promoted now.
+                number: newest.unwrap_or(0) + 1,
                 mark: if good {
                     RevisionMark::Good
                 } else {

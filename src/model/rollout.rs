@@ -9,6 +9,7 @@ mod steps;
 
 use serde_json::Value;
 
+pub(super) use self::steps::surplus;
 use super::engine::{Engine, Mode};
 use super::situations::{Situation, Weight, is_outdated};
 use super::tree::{Kind, Leaf, NodeId, ROOT_NAME, Tree};
@@ -206,16 +207,16 @@ impl<'a> Engine<'a> {
         let Some((leaf, worker)) = self.leaf_and_worker(id) else {
             return;
         };
-        let is_through = self.has_target(id) && worker.turn_time.is_none();
-        if worker.revision.is_empty() || (is_through && worker.update_step.is_none()) {
+        if worker.revision.is_empty() || (self.has_target(id) && worker.turn_time.is_none()) {
             return;
         }
         let target = leaf.target.clone();
+        let step = self.first_step(id, leaf);
         let name = self.name(id);
         if let Some(worker) = self.memory.workers.get_mut(name) {
             worker.turn_time = None;
-            if worker.revision != target || worker.update_step.take().is_some() {
-                worker.update_step = None;
+            if worker.revision != target {
+                worker.update_step = step;
                 worker.revision = target;
                 given.push(id);
                 self.forget_waits(id);
@@ -258,7 +259,10 @@ impl<'a> Engine<'a> {
             if self.tree.goes_back.is_some() && leaf.completes() {
                 self.finish_former(id, leaf);
             }
-            let step = self.first_step(id, leaf);
+            // What may be what helps is not held back.
+            let step = self
+                .first_step(id, leaf)
+                .filter(|_| !self.has_nothing_to_lose(id));
             let name = self.name(id);
             let Some(worker) = self.memory.workers.get_mut(name) else {
                 continue;

@@ -129,8 +129,13 @@ impl Leaf<'_> {
     /// Whether a Pod is of the present template, and not older than `restartAt` asks for. The clock of the API server, which
     /// says when the Pod was made, may be behind ours: a Pod that was made for that `restartAt` says so.
     pub fn is_current(&self, pod: &PodView, now: Timestamp) -> bool {
+        self.is_as(pod, &self.revision, now)
+    }
+
+    /// The same, of a slot that is to have another template as long as a rollout has not come to it.
+    pub fn is_as(&self, pod: &PodView, revision: &str, now: Timestamp) -> bool {
         let is_fresh = |asked| pod.created >= asked || pod.answers_restart() >= Some(asked);
-        pod.revision == self.revision && self.asked_restart(now).is_none_or(is_fresh)
+        pod.revision == revision && self.asked_restart(now).is_none_or(is_fresh)
     }
 
     /// Whether its replicas are to give way to a changed template all at once: it says that not one may be missing and none be

@@ -68,16 +68,26 @@ pub(super) struct Step {
 fn step(candidates: &[Candidate], surge: usize, bounds: Bounds, goal: Option<usize>) -> Step {
     let count = |is: fn(&Candidate) -> bool| candidates.iter().filter(|one| is(one)).count();
     let is_old = |one: &&Candidate| one.outdated || !one.chosen;
-    let (mut old_alive, old_dead): (Vec<&Candidate>, Vec<&Candidate>) =
+    let (mut old_alive, mut old_dead): (Vec<&Candidate>, Vec<&Candidate>) =
         candidates.iter().filter(is_old).partition(|one| one.alive);
-    let chosen = count(|one| one.chosen);
-    let most = goal.unwrap_or(usize::MAX).saturating_sub(chosen);
-    // What is not alive costs nothing.
-    let (again, rest): (Vec<&Candidate>, Vec<&Candidate>) =
-        old_dead.into_iter().partition(|one| one.chosen);
-    let rest: Vec<i32> = rest.iter().map(|one| one.slot).take(most).collect();
-    let fresh = chosen + rest.len();
-    let mut replaced: Vec<i32> = again.iter().map(|one| one.slot).chain(rest).collect();
+    // A Pod of a revision that was overtaken before it was proved good goes first, and in any case.
+    old_dead.sort_by_key(|one| (!one.chosen, !one.stray));
+    old_alive.sort_by_key(|one| (!one.chosen, !one.stray, one.up));
+    let mut open = goal
+        .unwrap_or(usize::MAX)
+        .saturating_sub(count(|one| one.chosen));
+    let mut fresh = count(|one| one.chosen && !(one.outdated && one.alive));
+    let mut replaced = Vec::new();
+    for one in old_dead {
+        // What is not alive costs nothing.
+        if !one.chosen && open > 0 {
+            open -= 1;
+            fresh += 1;
+            replaced.push(one.slot);
+        } else if one.chosen || one.stray {
+            replaced.push(one.slot);
+        }
+    }
     if old_alive.is_empty() {
         return Step { replaced, surge: 0 };
     }
@@ -87,20 +97,25 @@ fn step(candidates: &[Candidate], surge: usize, bounds: Bounds, goal: Option<usi
     let mut may_go = count(|one| one.available).saturating_sub(needed);
     let mut missing = goal.saturating_sub(fresh);
     // Those that are not Ready go first. They are alive all the same, and may be up again in a moment.
-    old_alive.sort_by_key(|one| (!one.chosen, !one.stray, one.up));
+    let mut strays = 0;
     for one in old_alive {
-        let is_due = one.chosen || missing > 0;
+        let is_due = one.chosen || one.stray || missing > 0;
         let goes = is_due && may_end > 0 && (!one.up || (one.available && may_go > 0));
         if goes {
             replaced.push(one.slot);
-            missing -= usize::from(!one.chosen);
             may_end -= 1;
             may_go -= usize::from(one.up);
         }
+        if goes && missing > 0 {
+            missing -= 1;
+        } else if one.stray {
+            strays += 1;
+        }
     }
-    let surge = if fresh < goal {
+    let open = goal.saturating_sub(fresh) + strays;
+    let surge = if open > 0 {
         // Never less than now: what has begun is not taken back before it has replaced something.
-        surge.max(bounds.surge.min(goal - fresh))
+        surge.max(bounds.surge.min(open))
     } else if count(|one| one.chosen && !one.outdated && one.available) >= goal {
         0
     } else {
@@ -164,6 +179,7 @@ impl Engine<'_> {
         let candidates = self.candidates(id, leaf, &lives);
         self.worker(id).is_some()
             && self.surge(self.name(id)) == 0
+            && self.canary_slots(id).is_none()
             && candidates.iter().all(|one| one.available && !one.outdated)
     }
 
@@ -197,7 +213,7 @@ impl Engine<'_> {
         }
         let min_ready = i64::from(leaf.settings.update.min_ready_seconds);
         let canary = self.canary_slots(id).map(<[i32]>::to_vec);
-        let good = self.good_revision(id);
+        let former = self.former_revision(id).map(str::to_owned);
         let mut candidates = Vec::with_capacity(lives.len());
         for (view, life) in lives {
             let is_old = |pod: &PodView| !leaf.is_current(pod, self.now) && !pod.is_deleting();
@@ -214,9 +230,10 @@ impl Engine<'_> {
                 chosen: canary
                     .as_ref()
                     .map_or(!outdated, |slots| slots.binary_search(&view.slot).is_ok()),
-                stray: canary.is_some()
-                    && outdated
-                    && view.current.is_some_and(|pod| Some(&pod.revision) != good),
+                stray: outdated
+                    && former.as_ref().is_some_and(|former| {
+                        view.current.is_some_and(|pod| pod.revision != *former)
+                    }),
                 alive: life.finished || life.alive,
                 up: life.finished || life.up,
                 available: life.finished || (life.up && !is_young),

@@ -142,10 +142,19 @@ pub struct UpdateStepStatus {
     #[schemars(range(min = 1, max = 20))]
     pub number: i32,
 
+    /// before is how many steps the workers before this one have that the revision changes: `rollout.promote` counts them, too.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    #[schemars(range(min = 0, max = 5120))]
+    pub before: i32,
+
     /// sinceTime is when that step began.
     pub since_time: Time,
 
-    /// slots are those whose Pods are made from the changed template; the others have that of the good revision.
+    /// former is the hash of the template of the good revision, which the Pods of the other slots are made from.
+    #[schemars(length(max = 16))]
+    pub former: String,
+
+    /// slots are those whose Pods are made from the changed template.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 2000), inner(range(min = 0, max = 100_000)))]
     pub slots: Vec<i32>,
@@ -320,6 +329,11 @@ pub struct BrakeStatus {
 
     /// dueTime is when the next one may happen.
     pub due_time: Time,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_nothing(number: &i32) -> bool {
+    *number == 0
 }
 
 fn one() -> i32 {

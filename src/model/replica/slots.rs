@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::SlotView;
 use crate::model::memory::Memory;
 use crate::model::pod::PodView;
+use crate::model::rollout::surplus;
 use crate::model::tree::Leaf;
 
 /// How willingly a slot is kept, the least first: what its Pod is like, and then what it is.
@@ -40,6 +41,8 @@ pub(super) fn wanted_slots(
     slots.sort_unstable();
     slots.dedup();
     let wanted = usize::try_from(count).unwrap_or(0);
+    let worker = memory.workers.get(child);
+    let surplus = worker.map_or_else(Vec::new, |worker| surplus(worker, leaf, count));
     let rank = |slot: &i32| -> Rank {
         let known = memory.slot(child, *slot);
         if known.is_some_and(|known| leaf.has_finished(known)) {
@@ -49,7 +52,8 @@ pub(super) fn wanted_slots(
         let pod = place.ok().and_then(|place| views[place].current);
         let live = pod.filter(|pod| !pod.is_deleting() && !pod.is_terminal());
         let is = |state: fn(&PodView) -> bool| live.is_some_and(state);
-        let is_current = live.is_some_and(|pod| leaf.is_current(pod, now));
+        let is_current =
+            live.is_some_and(|pod| leaf.is_current(pod, now)) && !surplus.contains(slot);
         (
             [is(PodView::runs), is(PodView::is_ready), is_current],
             live.map_or(0, PodView::deletion_cost),

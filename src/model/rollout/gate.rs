@@ -94,6 +94,7 @@ impl<'a> Engine<'a> {
             }
         }
         self.tell_start(from, to);
+        self.begin_canaries_anew();
         let limit = i64::from(self.world.tree.spec.rollout.progress_deadline_seconds);
         self.memory.tree.rollout = Some(RolloutStatus {
             from,
@@ -217,12 +218,6 @@ impl<'a> Engine<'a> {
         });
     }
 
-    /// The revision of the template of a worker that the good revision has.
-    pub(in crate::model) fn good_revision(&self, id: NodeId) -> Option<&'a String> {
-        let good = self.last_good()?.templates.get(self.name(id));
-        good.map(|good| &good.revision)
-    }
-
     /// Whether Pods of that child and template are new: the good revision has another template for it, or none.
     fn is_new(&self, child: &str, revision: &str, good: &RevisionView) -> bool {
         let id = self.tree.find(child);
@@ -260,7 +255,7 @@ impl<'a> Engine<'a> {
             available += reached.1;
             is_through &= self.has_target(id) && self.is_updated(id);
         }
-        rollout.step = self.rollout_step(good);
+        rollout.step = self.rollout_step();
         let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX / 2);
         rollout.updated = count(updated);
         rollout.available = count(available);
@@ -303,7 +298,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Adds the application faults of new Pods that are not counted yet.
-    fn count_faults(&self, rollout: &mut RolloutStatus, good: &RevisionView) {
+    pub(super) fn count_faults(&self, rollout: &mut RolloutStatus, good: &RevisionView) {
         for fault in self.memory.tree.recent_faults.iter().rev() {
             let counts = is_application(fault)
                 && fault.time.0 >= rollout.since_time.0

@@ -2,12 +2,18 @@
 //!
 //! Rule: a step is over only while what it updated is available; which slots are updated is stored before one of their Pods goes.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
+use super::{Stage, template_of};
 use crate::api::conditions::Reason;
-use crate::api::v1alpha1::{RolloutStep, UpdateStep, UpdateStepStatus};
+use crate::api::v1alpha1::{
+    RevisionMark, RolloutFailurePolicy, RolloutStep, UpdateStep, UpdateStepStatus, WorkerStatus,
+};
 use crate::model::decision::Notice;
 use crate::model::engine::Engine;
+use crate::model::judge::cut;
+use crate::model::pod::PodView;
 use crate::model::reasons::EventReason;
 use crate::model::situations::{Situation, Weight};
 use crate::model::tree::{Leaf, NodeId};
@@ -19,14 +25,18 @@ impl<'a> Engine<'a> {
     /// Where the canary of a worker begins that gets another template; `None` where it gets it in all its slots. Without a
     /// good revision there is no template for the other slots, and a group that is restarted as a whole has no others.
     pub(super) fn first_step(&self, id: NodeId, leaf: &Leaf<'_>) -> Option<UpdateStepStatus> {
+        let good = self.last_good().filter(|_| self.is_unproven())?;
+        let former = &good.templates.get(self.name(id))?.revision;
         let is_canary = !leaf.settings.update.steps.is_empty()
-            && self.has_canary_template(id, leaf)
+            && *former != leaf.target
             && !self.bounds(id, leaf).is_stuck();
         let wanted = self.replicas.get(&id).into_iter().flat_map(|r| &r.wanted);
-        let is_updated = |pod: &&crate::model::pod::PodView| pod.revision == leaf.target;
+        let is_updated = |pod: &&PodView| pod.revision == leaf.target;
         is_canary.then(|| UpdateStepStatus {
             number: 1,
+            before: self.steps_before(id, good),
             since_time: api_time(self.now),
+            former: former.clone(),
             slots: wanted
                 .filter(|view| view.current.as_ref().is_some_and(is_updated))
                 .map(|view| view.slot)
@@ -34,28 +44,50 @@ impl<'a> Engine<'a> {
         })
     }
 
-    /// Whether a rollout is under way that changes the template of a worker, and the good one is stored.
-    fn has_canary_template(&self, id: NodeId, leaf: &Leaf<'_>) -> bool {
-        let good = self.memory.tree.rollout.as_ref().and(self.last_good());
-        let former = good.and_then(|good| good.templates.get(self.name(id)));
-        former.is_some_and(|former| former.revision != leaf.target)
+    /// Whether the tree is to have a revision that has not been proved yet.
+    fn is_unproven(&self) -> bool {
+        let wanted = self.memory.tree.revisions.last();
+        wanted.is_some_and(|wanted| wanted.mark == RevisionMark::Unproven)
     }
 
-    /// The slots that a canary has updated; `None` where the worker is at none.
-    pub(in crate::model) fn canary_slots(&self, id: NodeId) -> Option<&[i32]> {
+    /// A rollout that begins anew begins its canaries anew, with the Pods that are there.
+    pub(super) fn begin_canaries_anew(&mut self) {
+        for (id, _) in self.tree.leaves() {
+            let name = self.tree.nodes[id].name;
+            let worker = self.memory.workers.get_mut(name);
+            if let Some(step) = worker.and_then(|worker| worker.update_step.as_mut()) {
+                step.number = 1;
+                step.since_time = api_time(self.now);
+                self.memory.intend_worker(name);
+            }
+        }
+    }
+
+    fn canary(&self, id: NodeId) -> Option<&UpdateStepStatus> {
         let worker = self.memory.workers.get(self.name(id))?;
-        worker.update_step.as_ref().map(|step| &step.slots[..])
+        worker.update_step.as_ref()
     }
 
-    /// The good template, for a slot that the canary of its worker has not come to.
+    /// The slots that a canary has updated, in order; `None` where the worker is at none.
+    pub(in crate::model) fn canary_slots(&self, id: NodeId) -> Option<&[i32]> {
+        self.canary(id).map(|step| &step.slots[..])
+    }
+
+    /// The revision of the template of the slots that a canary has not come to.
+    pub(in crate::model) fn former_revision(&self, id: NodeId) -> Option<&str> {
+        self.canary(id).map(|step| step.former.as_str())
+    }
+
+    /// The template of a slot that the canary of its worker has not come to.
     pub(super) fn template_beside_canary(
         &self,
         id: NodeId,
         slot: i32,
     ) -> Option<(&'a Value, String)> {
-        let slots = self.canary_slots(id)?;
-        let good = self.last_good()?.templates.get(self.name(id))?;
-        (!slots.contains(&slot)).then(|| (&good.template.0, good.revision.clone()))
+        let step = self.canary(id)?;
+        let former = template_of(self.world, self.name(id), &step.former)?;
+        let is_beside = step.slots.binary_search(&slot).is_err();
+        is_beside.then(|| (former, step.former.clone()))
     }
 
     /// Goes on to the next step of a canary when one is over. Says how many replicas may be updated by now; `None` where there
@@ -67,21 +99,19 @@ impl<'a> Engine<'a> {
         candidates: &[Candidate],
         bounds: Bounds,
     ) -> Option<usize> {
-        let mut step = self
-            .memory
-            .workers
-            .get(self.name(id))?
-            .update_step
-            .clone()?;
+        let mut step = self.canary(id)?.clone();
         let steps = &leaf.settings.update.steps;
         let has_come = |one: &&Candidate| one.chosen && !one.outdated && one.available;
         let available = candidates.iter().filter(has_come).count();
+        // What is proved, or has nothing left to be tried on, needs no canary.
+        let is_on = self.is_unproven() && step.former != leaf.target && bounds.replicas > 0;
+        let is_judged = self.has_open_fault(id);
         let mut goal = goal_at(steps, step.number, bounds.replicas);
-        let is_on = self.has_canary_template(id, leaf);
         while is_on
             && let Some(current) = steps.get(place(step.number))
+            && self.is_over_by_now(current, &step)
             && (available >= goal || bounds.is_stuck())
-            && self.is_over_by_now(id, current, &step)
+            && !is_judged
         {
             step.number += 1;
             step.since_time = api_time(self.now);
@@ -89,80 +119,94 @@ impl<'a> Engine<'a> {
         }
         let is_left = is_on && steps.get(place(step.number)).is_some();
         let next = is_left.then_some(step);
-        let worker = self.memory.workers.get_mut(self.tree.nodes[id].name)?;
+        let name = self.tree.nodes[id].name;
+        let worker = self.memory.workers.get_mut(name)?;
         if worker.update_step != next {
             worker.update_step.clone_from(&next);
-            self.memory.intend_worker(self.tree.nodes[id].name);
+            self.memory.intend_worker(name);
             self.tell_step(id);
         }
         next.map(|_| goal)
     }
 
+    /// Whether a replica has died of what is not known yet, or has a fault that ends the canary.
+    fn has_open_fault(&self, id: NodeId) -> bool {
+        let child = self.name(id);
+        let is_unsettled = self.unsettled.iter().any(|(leaf, _)| *leaf == id);
+        let is_at_stake = self.world.tree.spec.rollout.on_failure != RolloutFailurePolicy::None;
+        let rollout = self.memory.tree.rollout.clone().zip(self.last_good());
+        let rollout = rollout.filter(|_| is_at_stake).map(|(mut rollout, good)| {
+            self.count_faults(&mut rollout, good);
+            rollout
+        });
+        let mut faults = rollout.iter().flat_map(|rollout| &rollout.faults);
+        is_unsettled || faults.any(|fault| fault.child == child)
+    }
+
     /// Whether a step has nothing more to wait for, apart from the replicas that it updates.
-    fn is_over_by_now(
-        &mut self,
-        id: NodeId,
-        current: &UpdateStep,
-        step: &UpdateStepStatus,
-    ) -> bool {
-        if !current.is_pause() || self.is_promoted(id, step.number) {
-            return true;
+    fn is_over_by_now(&mut self, current: &UpdateStep, step: &UpdateStepStatus) -> bool {
+        if let Some(ends) = ends_at(current, step) {
+            self.wake(ends);
         }
-        let ends = |seconds| after(step.since_time.0, i64::from(seconds));
-        let Some(ends) = current.pause_seconds.map(ends) else {
-            return false;
-        };
-        self.wake(ends);
-        ends <= self.now
+        !self.is_pausing(current, step)
     }
 
-    fn is_promoted(&self, id: NodeId, number: i32) -> bool {
+    /// Whether a step is a pause, and is not over.
+    fn is_pausing(&self, current: &UpdateStep, step: &UpdateStepStatus) -> bool {
+        let is_over = ends_at(current, step).is_some_and(|ends| ends <= self.now);
+        current.is_pause() && !is_over && !self.is_promoted(step)
+    }
+
+    fn is_promoted(&self, step: &UpdateStepStatus) -> bool {
+        let wanted = self
+            .memory
+            .tree
+            .revisions
+            .last()
+            .map(|wanted| wanted.number);
         let promotion = self.world.tree.spec.rollout.promote;
-        let to = self.memory.tree.rollout.as_ref().map(|rollout| rollout.to);
-        promotion
-            .zip(self.last_good())
-            .is_some_and(|(promotion, good)| {
-                let (before, _) = self.steps_around(id, good);
-                Some(promotion.revision) == to && promotion.step >= before + number
-            })
+        promotion.is_some_and(|promotion| {
+            Some(promotion.revision) == wanted && promotion.step >= step.before + step.number
+        })
     }
 
-    /// How many steps the workers before this one have that the revision changes, and how many all of them.
-    fn steps_around(&self, id: NodeId, good: &RevisionView) -> (i32, i32) {
-        let (mut before, mut all) = (0, 0);
-        for other in self.changed_workers(good) {
-            if other == id {
-                before = all;
-            }
-            let steps = self
-                .tree
-                .leaf(other)
-                .map(|leaf| leaf.settings.update.steps.len());
-            all += count(steps.unwrap_or(0));
-        }
-        (before, all)
+    /// How many steps the workers before this one have that the revision changes.
+    fn steps_before(&self, id: NodeId, good: &RevisionView) -> i32 {
+        let changed = self.changed_workers(good).into_iter();
+        let before = changed.take_while(|other| *other != id);
+        before.map(|other| self.steps_of(other)).sum()
     }
 
-    /// Stores which slots are updated by now: those that are replaced, and free ones up to what the step says.
+    fn steps_of(&self, id: NodeId) -> i32 {
+        let steps = self
+            .tree
+            .leaf(id)
+            .map(|leaf| leaf.settings.update.steps.len());
+        i32::try_from(steps.unwrap_or(0)).unwrap_or(0)
+    }
+
+    /// Stores which slots are updated by now: those that are replaced, and free ones, up to what the step says.
     pub(in crate::model) fn choose_slots(&mut self, id: NodeId, replaced: &[i32], goal: usize) {
         let Some(chosen) = self.canary_slots(id) else {
             return;
         };
         let wanted = self.replicas.get(&id).into_iter().flat_map(|r| &r.wanted);
-        let is_free = |slot: i32| {
-            let mut wanted = wanted.clone();
-            wanted.any(|view| view.slot == slot && view.current.is_none())
-        };
-        let all = wanted.clone().map(|view| view.slot);
-        let (mut slots, others): (Vec<i32>, Vec<i32>) =
-            all.partition(|slot| chosen.contains(slot) || replaced.contains(slot));
-        let missing = goal.saturating_sub(slots.len());
-        slots.extend(
-            others
-                .into_iter()
-                .filter(|slot| is_free(*slot))
-                .take(missing),
-        );
+        let is_chosen = |slot: &i32| chosen.binary_search(slot).is_ok();
+        let mut slots: Vec<i32> = wanted.clone().map(|view| view.slot).collect();
+        let free = wanted.filter(|view| view.current.is_none());
+        let free: Vec<i32> = free.map(|view| view.slot).collect();
+        let next = replaced.iter().filter(|slot| slots.contains(slot));
+        let next: Vec<i32> = next
+            .copied()
+            .chain(free)
+            .filter(|slot| !is_chosen(slot))
+            .collect();
+        slots.retain(is_chosen);
+        for slot in next {
+            if slots.len() < goal && !slots.contains(&slot) {
+                slots.push(slot);
+            }
+        }
         slots.sort_unstable();
         let name = self.tree.nodes[id].name;
         let worker = self.memory.workers.get_mut(name);
@@ -174,12 +218,17 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Whether a canary waits, so that no progress is to be expected.
+    /// Whether canaries wait and nothing else is updated, so that no progress is to be expected.
     pub(super) fn is_at_pause(&self) -> bool {
-        self.tree.leaves().any(|(id, leaf)| {
-            let step = self.current_step(id, leaf);
-            step.is_some_and(|(_, step)| step.is_pause())
-        })
+        let mut waits = false;
+        for (id, leaf) in self.tree.leaves() {
+            match self.current_step(id, leaf) {
+                Some((step, current)) if self.is_pausing(current, step) => waits = true,
+                _ if self.is_enabled(id) && self.stage(id) == Stage::Updating => return false,
+                _ => {}
+            }
+        }
+        waits
     }
 
     fn current_step(
@@ -187,52 +236,83 @@ impl<'a> Engine<'a> {
         id: NodeId,
         leaf: &Leaf<'a>,
     ) -> Option<(&UpdateStepStatus, &'a UpdateStep)> {
-        let stands = self
-            .memory
-            .workers
-            .get(self.name(id))?
-            .update_step
-            .as_ref()?;
-        Some((
-            stands,
-            leaf.settings.update.steps.get(place(stands.number))?,
-        ))
+        let step = self.canary(id)?;
+        let current = leaf.settings.update.steps.get(place(step.number))?;
+        Some((step, current))
     }
 
-    /// Where the first canary stands, for people.
-    pub(super) fn rollout_step(&self, good: &RevisionView) -> Option<RolloutStep> {
-        let mut all = self.tree.leaves();
-        all.find_map(|(id, leaf)| {
-            let (stands, step) = self.current_step(id, leaf)?;
-            let (before, of) = self.steps_around(id, good);
-            Some(RolloutStep {
-                number: before + stands.number,
-                of,
-                child: self.name(id).to_owned(),
-                since_time: stands.since_time.clone(),
-                message: told_of(step, stands),
-            })
+    /// Where a canary stands, for people: of several, the first that waits.
+    pub(super) fn rollout_step(&self) -> Option<RolloutStep> {
+        let all = self.tree.leaves();
+        let all = all.filter_map(|(id, _)| self.told_step(id));
+        let mut all: Vec<RolloutStep> = all.collect();
+        all.sort_by_key(|step| !step.paused);
+        all.into_iter().next()
+    }
+
+    fn told_step(&self, id: NodeId) -> Option<RolloutStep> {
+        let (step, current) = self.current_step(id, self.tree.leaf(id)?)?;
+        let paused = self.is_pausing(current, step);
+        let after = self.tree.leaves().map(|(other, _)| other);
+        let good = self.last_good();
+        let after = after.skip_while(|other| *other != id).filter(|other| {
+            let leaf = self.tree.leaf(*other).zip(good);
+            leaf.is_some_and(|(leaf, good)| self.is_new_leaf(*other, leaf, good))
+        });
+        let from_here: i32 = after.map(|other| self.steps_of(other)).sum();
+        Some(RolloutStep {
+            number: step.before + step.number,
+            of: (step.before + from_here).max(step.before + step.number),
+            child: self.name(id).to_owned(),
+            since_time: step.since_time.clone(),
+            paused,
+            message: cut(&self.words_of(step, current, paused), 256),
         })
     }
 
+    /// What a step does, or waits for.
+    fn words_of(&self, step: &UpdateStepStatus, current: &UpdateStep, paused: bool) -> String {
+        let updated = step.slots.len();
+        if let Some(share) = &current.updated {
+            return format!("{} to be updated", share.told());
+        }
+        if !paused {
+            return format!("{updated} updated, waits until they are available");
+        }
+        if let Some(ends) = ends_at(current, step) {
+            return format!("{updated} updated, waits until {}", api_time(ends).0);
+        }
+        let number = step.before + step.number;
+        let wanted = self
+            .memory
+            .tree
+            .revisions
+            .last()
+            .map_or(0, |one| one.number);
+        let asked = self.world.tree.spec.rollout.promote;
+        let asked = asked.map_or_else(String::new, |asked| {
+            format!(
+                "; it names revision {} and step {}",
+                asked.revision, asked.step
+            )
+        });
+        format!(
+            "{updated} updated, waits until `rollout.promote` names revision {wanted} and step {number} (`kubectl coppice promote`){asked}"
+        )
+    }
+
     fn tell_step(&mut self, id: NodeId) {
-        let Some(good) = self.last_good() else { return };
-        let Some(leaf) = self.tree.leaf(id) else {
+        let Some(step) = self.told_step(id) else {
             return;
         };
-        let Some((stands, step)) = self.current_step(id, leaf) else {
-            return;
-        };
-        let (before, of) = self.steps_around(id, good);
-        let number = before + stands.number;
         let what = format!(
-            "is at step {number} of {of} of its rollout: {}",
-            told_of(step, stands)
+            "is at step {} of {} of its rollout: {}",
+            step.number, step.of, step.message
         );
         self.notices.push(Notice {
             reason: EventReason::RolloutStep.as_str().to_owned(),
             action: "RollOut",
-            child: self.name(id).to_owned(),
+            child: step.child,
             what,
             ..Notice::default()
         });
@@ -240,8 +320,7 @@ impl<'a> Engine<'a> {
 
     /// What is told of a canary that waits.
     pub(super) fn canary_situation(&self) -> Option<Situation> {
-        let good = self.last_good().filter(|_| self.is_at_pause())?;
-        let step = self.rollout_step(good)?;
+        let step = self.rollout_step().filter(|step| step.paused)?;
         Some(Situation {
             weight: Weight::Working,
             reason: Reason::RolloutPaused,
@@ -253,17 +332,20 @@ impl<'a> Engine<'a> {
     }
 }
 
-/// What a step does, or waits for.
-fn told_of(step: &UpdateStep, stands: &UpdateStepStatus) -> String {
-    let updated = stands.slots.len();
-    match (&step.updated, step.pause_seconds) {
-        (Some(share), _) => format!("{} to be updated", share.told()),
-        (_, Some(seconds)) => format!(
-            "{updated} updated, waits until {}",
-            api_time(after(stands.since_time.0, i64::from(seconds))).0
-        ),
-        _ => format!("{updated} updated, waits for `rollout.promote` (`kubectl coppice promote`)"),
-    }
+/// When a pause ends by itself.
+fn ends_at(current: &UpdateStep, step: &UpdateStepStatus) -> Option<Timestamp> {
+    let seconds = current.pause_seconds?;
+    Some(after(step.since_time.0, i64::from(seconds)))
+}
+
+/// The chosen slots of a worker beyond what its canary is to have updated, because there are fewer replicas by now.
+pub(in crate::model) fn surplus(worker: &WorkerStatus, leaf: &Leaf<'_>, replicas: i32) -> Vec<i32> {
+    let Some(step) = &worker.update_step else {
+        return Vec::new();
+    };
+    let steps = &leaf.settings.update.steps;
+    let goal = goal_at(steps, step.number, usize::try_from(replicas).unwrap_or(0));
+    step.slots.iter().skip(goal).copied().collect()
 }
 
 /// How many replicas are updated by that step: what an earlier one has updated stays so.
@@ -278,10 +360,6 @@ fn goal_at(steps: &[UpdateStep], number: i32, replicas: usize) -> usize {
 /// The place of a step in its list.
 fn place(number: i32) -> usize {
     usize::try_from(number - 1).unwrap_or(0)
-}
-
-fn count(number: usize) -> i32 {
-    i32::try_from(number).unwrap_or(i32::MAX / 2)
 }
 
 #[cfg(test)]

@@ -3,9 +3,12 @@
 //! Rule: until the last step is over, as many replicas as the step says run the new template, and every other slot is filled
 //! with the good one, whatever befalls it.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
 use super::rollouts::{edit, marks, three};
 use super::{supervisor, worker};
-use crate::api::v1alpha1::{Promotion, RevisionMark, RolloutStep};
+use crate::api::v1alpha1::{NumberOrPercent, Promotion, RevisionMark, RolloutOrder, RolloutStep};
 use crate::model::lab::{Behaviour, Lab};
 
 const BY_HAND: &str = "replicas: 4, update: {steps: [{updated: 25%}, {pause: {}}, {updated: 50%}]}";
@@ -199,8 +202,11 @@ fn replicas_that_are_added_get_the_good_template_beyond_what_the_step_says() {
     assert_eq!(count(&lab, ["one", "two"]), [6, 3]);
     lab.edit_replicas("db", 2);
     lab.run(60);
-    let [one, two] = count(&lab, ["one", "two"]);
-    assert_eq!(one + two, 2);
+    assert_eq!(
+        count(&lab, ["one", "two"]),
+        [1, 1],
+        "the surplus of canaries goes first"
+    );
     promote(&mut lab, 2, 2);
     assert_eq!(lab.images("db"), ["two"; 2]);
 }
@@ -269,13 +275,162 @@ fn a_stable_worker_is_updated_from_its_highest_slot_on() {
 }
 
 #[test]
-fn a_tree_that_is_suspended_at_a_pause_starts_with_the_new_template() {
+fn what_is_stopped_at_a_pause_is_started_as_it_was() {
+    let stop: fn(&mut Lab, bool) = |lab, stopped| lab.edit(|spec| spec.suspend = stopped);
+    let disable: fn(&mut Lab, bool) =
+        |lab, stopped| lab.edit(|spec| spec.children[0].enabled = !stopped);
+    for stop in [stop, disable] {
+        let mut lab = at_pause(BY_HAND);
+        stop(&mut lab, true);
+        lab.run(60);
+        assert_eq!(lab.images("db"), [""; 0]);
+        stop(&mut lab, false);
+        lab.run(60);
+        assert_eq!(count(&lab, ["one", "two"]), [3, 1]);
+        promote(&mut lab, 2, 2);
+        assert_eq!(lab.images("db"), ["two"; 4]);
+    }
+}
+
+#[test]
+fn a_canary_that_is_restarted_or_recovers_is_updated_all_the_same() {
     let mut lab = at_pause(BY_HAND);
-    lab.edit(|spec| spec.suspend = true);
+    super::updates::restart_in(&mut lab, "db", 1);
     lab.run(60);
-    lab.edit(|spec| spec.suspend = false);
+    assert_eq!(count(&lab, ["one", "two"]), [3, 1]);
+    promote(&mut lab, 2, 2);
+    assert_eq!(lab.images("db"), ["two"; 4], "{}", lab.message());
+    // What is down when its turn comes, and up again before it has gone.
+    let mut lab = three(BY_HAND);
+    edit(&mut lab, "two", &["db"]);
+    lab.kill("db", 0, 1);
     lab.run(60);
+    assert_eq!(count(&lab, ["one", "two"]), [3, 1]);
+    assert_eq!(
+        lab.condition("Reconciling"),
+        ("True", "RolloutPaused"),
+        "{}",
+        lab.message()
+    );
+}
+
+#[test]
+fn a_pause_is_one_although_every_replica_is_updated() {
+    let mut lab = three("update: {steps: [{updated: 1}, {pause: {}}]}");
+    edit(&mut lab, "two", &["db", "web"]);
+    lab.run(500);
+    assert_eq!(lab.images("db"), ["two"]);
+    assert_eq!(lab.images("web"), ["one"]);
+    assert_eq!(marks(&lab)[1], (2, RevisionMark::Unproven));
+    promote(&mut lab, 2, 4);
+    assert_eq!(lab.images("web"), ["two"]);
+}
+
+#[test]
+fn a_pause_that_is_over_has_a_deadline_again() {
+    let mut lab = three(&settings("{updated: 1}, {pauseSeconds: 100}"));
+    edit(&mut lab, "two", &["db"]);
+    lab.run(50);
+    let canary = lab.slots_with("db", "two")[0];
+    lab.behave("db@two", Behaviour::Hang);
+    lab.set_ready("db", canary, false);
+    lab.run(600);
+    assert_eq!(lab.condition("RolledBack").0, "False", "{}", lab.message());
+    lab.run(200);
+    assert_eq!(
+        lab.state(),
+        "FFT RolledBack",
+        "{:?} {:?}",
+        lab.log,
+        lab.told
+    );
+}
+
+#[test]
+fn a_fault_that_is_judged_late_ends_the_canary_all_the_same() {
+    let mut lab = three(&settings("{updated: 1}, {pauseSeconds: 60}"));
+    edit(&mut lab, "two", &["db"]);
+    while step(&lab).is_none_or(|step| step.number < 2) {
+        lab.run(1);
+    }
+    let canary = lab.slots_with("db", "two")[0];
+    lab.run(58);
+    // Nobody looks until the pause is over.
+    lab.kill("db", canary, 1);
+    lab.go_by(5);
+    lab.run(60);
+    assert_eq!(lab.images("db"), ["one"; 4]);
+    assert_eq!(lab.state(), "FFT RolledBack", "{}", lab.message());
+}
+
+#[test]
+fn a_revision_that_is_tried_again_is_promoted_anew() {
+    let mut lab = at_pause(BY_HAND);
+    promote(&mut lab, 1, 1);
+    lab.edit(|spec| {
+        spec.rollout.promote = Some(Promotion {
+            revision: 2,
+            step: 1,
+        })
+    });
+    let canary = lab.slots_with("db", "two")[0];
+    lab.kill("db", canary, 1);
+    lab.run(60);
+    assert_eq!(lab.state(), "FFT RolledBack", "{}", lab.message());
+    lab.edit(|spec| {
+        spec.rollout.promote = Some(Promotion {
+            revision: 2,
+            step: 2,
+        })
+    });
+    let now = lab.now;
+    lab.edit(|spec| spec.rollout.retry_at = Some(Time(now)));
+    lab.run(100);
+    assert_eq!(count(&lab, ["one", "two"]), [3, 1]);
+    assert_eq!(lab.world.tree.status.revision, 3);
+    promote(&mut lab, 3, 2);
     assert_eq!(lab.images("db"), ["two"; 4]);
+}
+
+#[test]
+fn pods_of_a_revision_that_was_overtaken_do_not_stay() {
+    let mut lab = at_pause(&settings("{updated: 2}, {pause: {}}"));
+    assert_eq!(count(&lab, ["one", "two"]), [2, 2]);
+    lab.edit_worker("db", |worker| {
+        worker.update.steps[0].updated = Some(NumberOrPercent(IntOrString::Int(1)))
+    });
+    edit(&mut lab, "three", &["db"]);
+    lab.run(60);
+    assert_eq!(
+        count(&lab, ["one", "three"]),
+        [3, 1],
+        "{:?}",
+        lab.images("db")
+    );
+    assert_eq!(lab.images("db").len(), 4);
+    assert_eq!(step(&lab).map(|step| step.number), Some(2));
+}
+
+#[test]
+fn a_step_of_another_worker_does_not_move_what_was_promoted() {
+    let mut lab = three(&settings("{updated: 1}, {pause: {}}"));
+    edit(&mut lab, "two", &["db", "web"]);
+    lab.run(30);
+    promote(&mut lab, 2, 2);
+    lab.edit_worker("db", |worker| worker.update.steps.clear());
+    lab.run(60);
+    assert_eq!(lab.images("web"), ["one", "one", "one", "two"]);
+}
+
+#[test]
+fn a_canary_that_waits_does_not_stop_the_deadline_of_others() {
+    let mut lab = three(&settings("{updated: 1}, {pause: {}}"));
+    lab.edit(|spec| spec.rollout.order = RolloutOrder::Parallel);
+    lab.edit_worker("web", |worker| worker.update.steps.clear());
+    lab.behave("web@two", Behaviour::Hang);
+    edit(&mut lab, "two", &["db", "web"]);
+    lab.run(700);
+    assert_eq!(lab.state(), "FFT RolledBack", "{}", lab.message());
 }
 
 #[test]

@@ -197,13 +197,15 @@ impl Engine<'_> {
             _ => Next::TriedAgain,
         };
         let recent = recent(fault, ruling, child, slot, (&cost, &next));
+        let wanted = |leaf| self.memory.revision_of(child, slot, leaf);
         let revision = pod.map_or_else(
-            || self.tree.leaf(id).map_or("", |leaf| leaf.revision.as_str()),
+            || self.tree.leaf(id).map_or("", wanted),
             |pod| pod.revision.as_str(),
         );
+        let revision = revision.to_owned();
         self.memory.remember_fault(RecentFault {
             time: api_time(self.now),
-            revision: revision.to_owned(),
+            revision,
             ..recent
         });
         self.notices.push(Notice {

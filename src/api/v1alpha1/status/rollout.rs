@@ -2,6 +2,8 @@
 //!
 //! Rule: there is one only where a good revision exists that the tree can be taken back to; nothing else is at stake.
 
+use std::ops::Not;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -51,7 +53,7 @@ pub struct RolloutStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_time: Option<Time>,
 
-    /// step is where the canary of the first worker that has one stands; absent where no canary is under way.
+    /// step is where a canary stands, of several the first one that waits; absent where no canary is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<RolloutStep>,
 
@@ -83,6 +85,10 @@ pub struct RolloutStep {
 
     /// sinceTime is when the step began.
     pub since_time: Time,
+
+    /// paused says that it is a pause which is not over: nothing goes on until it is.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub paused: bool,
 
     /// message says what the step does, or what it waits for.
     #[schemars(length(max = 256))]
