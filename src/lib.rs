@@ -7,8 +7,8 @@
 //!
 //! People write a [`SupervisionTree`](api::v1alpha1::SupervisionTree); Coppice generates one
 //! [`Worker`](api::v1alpha1::Worker) for each worker in it, and Pods for each Worker. The chain of
-//! controlling owners is SupervisionTree → Worker → Pod. There is one key, the tree, and one reconcile
-//! does everything below it:
+//! controlling owners is SupervisionTree → Worker → Pod; a tree owns its `ControllerRevision`s, too, and a Worker its
+//! `PodDisruptionBudget`. There is one key, the tree, and one reconcile does everything below it:
 //!
 //! ```text
 //! observe → identify → judge → plan → record intent → execute → report
@@ -32,7 +32,8 @@
 //!   (why something failed), `deaths` (which lives have ended), `judge` and `charge` (who is charged, who gives up),
 //!   `incarnations` (what an operation of a supervisor starts anew), `exits` (supervisors that end), `waits` (what is tried
 //!   again, and when), `supervise` (what is forgotten, and starts that have succeeded), `troubles` (what keeps slots down),
-//!   `order` (whose turn it is), `update` (which Pods give way to a changed template), `plan` (the next writes), `redundancy`
+//!   `order` (whose turn it is), `update` (which Pods give way to a changed template), `plan` (the next writes), `disruption_budgets`
+//!   (what evictions must leave of a worker), `redundancy`
 //!   (what there is only one of), `situations`, `warnings`, `reasons` and `report` (what people read), `fit` (how
 //!   much of it), `decide` (all of it in one function). `kubelet` is apart: it plays the other side where a world is acted out.
 //! * [`controller`]: the shell. `connection` is how the API server is reached, `watches` and `store` keep views of the cluster, `queue` says which tree
@@ -103,6 +104,8 @@
 //! * A rollout gives each worker its template by a stored intent, in its turn; what is made for a worker is made from the template
 //!   that it was given, which a `ControllerRevision` holds. Whether a revision is bad is judged by what is stored and seen, so it does
 //!   not matter how often that is looked at; that it is bad is stored before anything goes back.
+//! * A worker has a disruption budget only where no other one selects its Pods: what two are about cannot be evicted. Where
+//!   disruption budgets may not be read, none is written; whatever becomes of one, nothing else waits for it.
 //! * We never touch what does not name a UID of ours as its controlling owner, whatever its labels say.
 //! * Every write stays in the namespace of its tree, and nothing here reads Secrets.
 //! * Who may ask for which Pods is decided by the API server when a tree is written, by the admission policies of the

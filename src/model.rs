@@ -11,6 +11,7 @@ mod conformance;
 mod deaths;
 mod decide;
 pub mod decision;
+pub mod disruption_budgets;
 mod engine;
 mod exits;
 pub mod fault;

@@ -32,10 +32,10 @@ pub use status::{
 };
 pub use template::PodTemplate;
 pub use tree::{
-    AutoShutdown, Backoff, Child, GiveUp, Identity, Intensity, NumberOrPercent, Pause, Promotion,
-    ReadyWhen, Restart, RolloutFailurePolicy, RolloutOrder, RolloutSettings, RootGiveUp,
-    StartFailure, Startup, Strategy, SupervisionTree, SupervisionTreeSpec, SupervisorSettings,
-    UpdateSettings, UpdateStep, WorkerSettings,
+    AutoShutdown, Backoff, Child, DisruptionBudget, GiveUp, Identity, Intensity, NumberOrPercent,
+    Pause, Promotion, ReadyWhen, Restart, RolloutFailurePolicy, RolloutOrder, RolloutSettings,
+    RootGiveUp, StartFailure, Startup, Strategy, SupervisionTree, SupervisionTreeSpec,
+    SupervisorSettings, UpdateSettings, UpdateStep, WorkerSettings,
 };
 pub use worker::{
     BrakeStatus, FinishedReplica, NodeChargeStatus, ParkedStatus, SlotStatus, TroubleStatus,

@@ -17,13 +17,15 @@ use super::wire::protobuf::Read;
 use super::wire::{self, Waited, controller_of, label};
 use crate::api::labels;
 use crate::api::v1alpha1::{SupervisionTree, Worker};
+use crate::model::disruption_budgets;
 use crate::model::fault::{ObjectRef, is_told_of_nodes};
-use crate::model::world::{RevisionView, TreeView, WorkerView};
+use crate::model::world::{DisruptionBudgetView, RevisionView, TreeView, WorkerView};
 
 mod items;
 
 pub(super) use items::{
-    EventItem, NodeItem, PodItem, RevisionItem, TreeItem, WaitedItem, WorkerItem,
+    DisruptionBudgetItem, EventItem, NodeItem, PodItem, RevisionItem, TreeItem, WaitedItem,
+    WorkerItem,
 };
 
 /// A kind that is watched.
@@ -44,6 +46,8 @@ pub(super) trait Kind: Send + Sync + 'static {
 
     /// The fields that an object must have to be watched; empty for all objects.
     const FIELDS: &'static str = "";
+    /// What is not done, or not known, without it.
+    const WITHOUT: &'static str = "less will be known of why Pods fail";
     /// Whether decisions wait for it.
     const NEED: Need = Need::Always;
     /// The kind whose objects must be known before those of this kind are listed, because they say what is kept.
@@ -84,6 +88,8 @@ pub(super) struct Trees;
 pub(super) struct Workers;
 /// Stored revisions of trees.
 pub(super) struct Revisions;
+/// Disruption budgets, those of others included.
+pub(super) struct DisruptionBudgets;
 /// Pods of trees.
 pub(super) struct Pods;
 /// Nodes.
@@ -224,6 +230,51 @@ impl Kind for Revisions {
 
     fn concerns(_: &Views, item: &RevisionItem) -> Vec<ObjectKey> {
         item.tree.iter().cloned().collect()
+    }
+}
+
+impl Kind for DisruptionBudgets {
+    type Wire = wire::DisruptionBudget;
+    type Item = DisruptionBudgetItem;
+
+    const NAME: &'static str = disruption_budgets::KIND;
+    const WITHOUT: &'static str = "workers get no disruption budgets";
+    const NEED: Need = Need::Hoped;
+
+    fn read(wire: Self::Wire) -> DisruptionBudgetItem {
+        let meta = wire.meta();
+        let owner = controller_of(meta);
+        let name = wire.name_any();
+        DisruptionBudgetItem {
+            key: key_of(meta),
+            is_of_worker: owner
+                .is_some_and(|owner| owner.kind == Worker::kind(&()) && owner.name == name),
+            view: Arc::new(DisruptionBudgetView {
+                name,
+                uid: wire.uid().unwrap_or_default(),
+                resource_version: wire.resource_version().unwrap_or_default(),
+                owner_uid: owner.map_or_else(String::new, |owner| owner.uid.clone()),
+                deleting: meta.deletion_timestamp.is_some(),
+                spec: wire.spec,
+            }),
+        }
+    }
+
+    fn store(views: &mut Views) -> &mut Store<DisruptionBudgetItem> {
+        &mut views.disruption_budgets
+    }
+
+    /// One of others may select the Pods of any tree there.
+    fn concerns(views: &Views, item: &DisruptionBudgetItem) -> Vec<ObjectKey> {
+        if !item.is_of_worker {
+            let all = views.trees_in(Some(&item.key.namespace));
+            return all.into_iter().collect();
+        }
+        let worker = views.workers.by_uid(&item.view.owner_uid);
+        worker
+            .and_then(|worker| worker.tree.clone())
+            .into_iter()
+            .collect()
     }
 }
 

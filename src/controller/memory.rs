@@ -37,6 +37,8 @@ pub(super) enum Written {
     Revision,
     /// A Worker of it.
     Worker,
+    /// The disruption budget of one.
+    DisruptionBudget,
     /// A Pod of it.
     Pod,
 }

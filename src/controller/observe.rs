@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::context::Context;
 use super::error::{Error, bounded};
-use super::kinds::{Kind, Pods, Revisions, Trees, Workers};
+use super::kinds::{DisruptionBudgets, Kind, Pods, Revisions, Trees, Workers};
 use super::memory::{Doubt, Written};
 use super::store::{Item, ObjectKey};
 use super::views::Snapshot;
@@ -167,6 +167,13 @@ async fn settle(context: &Context, tree: &ObjectKey, doubt: &Doubt) -> Result<()
         Written::Worker => settle_one::<Workers>(context, tree, name).await?,
         Written::Revision => settle_one::<Revisions>(context, tree, name).await?,
         Written::Pod => settle_one::<Pods>(context, tree, name).await?,
+        Written::DisruptionBudget => {
+            match settle_one::<DisruptionBudgets>(context, tree, name).await {
+                // No Pod waits for what may not be read: the next write of it will be answered clearly.
+                Err(error) if error.is_forbidden() => {}
+                read => read?,
+            }
+        }
     }
     context.memories.settled(tree, doubt);
     Ok(())
@@ -324,6 +331,7 @@ fn observation(
             tree,
             workers,
             revisions: snapshot.revisions,
+            disruption_budgets: snapshot.disruption_budgets,
             nodes: snapshot.nodes,
             zoned: snapshot.zoned,
             refusals,

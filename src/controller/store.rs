@@ -195,6 +195,16 @@ impl<T: Item> Store<T> {
         objects.map(|(key, entry)| (&**key, &entry.item))
     }
 
+    /// The objects in that namespace.
+    pub(super) fn within(&self, namespace: &str) -> impl Iterator<Item = &Arc<T>> {
+        let from_there = self
+            .objects
+            .range::<ObjectKey, _>(ObjectKey::new(namespace, "")..);
+        from_there
+            .take_while(move |(key, _)| key.namespace == namespace)
+            .map(|(_, entry)| &entry.item)
+    }
+
     /// Takes in one version of an object.
     pub(super) fn put(
         &mut self,

@@ -135,7 +135,7 @@ fn response(code: u16, body: String) -> http::Response<axum::body::Body> {
         .unwrap()
 }
 
-/// A context over that client at a fixed time, with trees, Workers, revisions, Pods and nodes listed and empty.
+/// A context over that client at a fixed time, with trees, Workers, revisions, disruption budgets, Pods and nodes listed and empty.
 pub(super) fn context(client: Client) -> Context {
     let clock: Clock = Arc::new(|| "2026-01-01T00:00:00Z".parse().unwrap());
     let views = SharedViews::default();
@@ -144,6 +144,7 @@ pub(super) fn context(client: Client) -> Context {
         views.replace::<kinds::Trees>(None, "1", vec![]);
         views.replace::<kinds::Workers>(None, "1", vec![]);
         views.replace::<kinds::Revisions>(None, "1", vec![]);
+        views.replace::<kinds::DisruptionBudgets>(None, "1", vec![]);
         views.replace::<kinds::Pods>(None, "1", vec![]);
         views.replace::<kinds::Nodes>(None, "1", vec![]);
         views.replace::<kinds::PodEvents>(None, "1", vec![]);

@@ -6,16 +6,16 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::kinds::{
-    ClaimEvents, EventItem, Kind, Need, NodeEvents, NodeItem, Nodes, PodEvents, PodItem, Pods,
-    Quotas, RevisionItem, Revisions, TreeItem, Trees, WaitedItem, WorkerItem, Workers, key_of,
-    within,
+    ClaimEvents, DisruptionBudgetItem, DisruptionBudgets, EventItem, Kind, Need, NodeEvents,
+    NodeItem, Nodes, PodEvents, PodItem, Pods, Quotas, RevisionItem, Revisions, TreeItem, Trees,
+    WaitedItem, WorkerItem, Workers, key_of, within,
 };
 use super::store::{ObjectKey, Source, Store, Touched, Unbelieved, Version};
 use super::wire::label;
 use crate::model::changes::words;
 use crate::model::fault::EventView;
 use crate::model::pod::{PodSpecView, PodView};
-use crate::model::world::{NodeView, RevisionView, TreeView, Unseen};
+use crate::model::world::{DisruptionBudgetView, NodeView, RevisionView, TreeView, Unseen};
 use kube::{Resource, ResourceExt};
 
 mod changes;
@@ -34,6 +34,7 @@ pub(super) struct Views {
     pub(super) trees: Store<TreeItem>,
     pub(super) workers: Store<WorkerItem>,
     pub(super) revisions: Store<RevisionItem>,
+    pub(super) disruption_budgets: Store<DisruptionBudgetItem>,
     pub(super) pods: Store<PodItem>,
     pub(super) nodes: Store<NodeItem>,
     pub(super) pod_events: Store<EventItem>,
@@ -61,6 +62,8 @@ pub(super) struct Snapshot {
     pub(super) workers: Vec<(Arc<WorkerItem>, Vec<Arc<PodView>>)>,
     /// The revisions that the tree controls, by name.
     pub(super) revisions: Vec<Arc<RevisionView>>,
+    /// The disruption budgets of its Workers, and those of others; `None` when they may not be read, or have not been yet.
+    pub(super) disruption_budgets: Option<Vec<Arc<DisruptionBudgetView>>>,
     /// The nodes of these Pods, without those that are known to be gone; `None` when nodes may not be read.
     pub(super) nodes: Option<BTreeMap<String, NodeView>>,
     /// Whether every node says which zone it is in.
@@ -186,7 +189,8 @@ impl Views {
         homeless.flat_map(|pod| Pods::concerns(self, pod)).collect()
     }
 
-    /// Takes in a complete list, of which is here what is kept; see [`Listing`]. The first one concerns every tree of its scope.
+    /// Takes in a complete list, of which is here what is kept; see [`Listing`]. The first one concerns every tree of its scope,
+    /// and so does the first after the kind was done without.
     pub(super) fn replace<K: Kind>(
         &mut self,
         scope: Option<&str>,
@@ -194,8 +198,8 @@ impl Views {
         listed: Vec<Listed<K::Item>>,
     ) -> BTreeSet<ObjectKey> {
         let touched = K::store(self).replace(scope, Version::parse(version), listed);
-        self.forgone.remove(K::NAME, scope);
-        if self.loaded.insert(K::NAME, scope) {
+        let was_forgone = self.forgone.remove(K::NAME, scope);
+        if self.loaded.insert(K::NAME, scope) || was_forgone {
             return self.trees_in(scope);
         }
         self.note_changes::<K>(&touched);
@@ -291,18 +295,35 @@ impl Views {
             .filter(|one| one.tree.as_ref() == Some(key))
             .map(|one| Arc::clone(&one.view))
             .collect();
+        let disruption_budgets = self.disruption_budgets_for(&key.namespace, &workers);
         let events = self.events_of(&key.namespace, &workers);
         let changes = self.changes_for(&key.namespace, &workers);
         Some(Snapshot {
             tree,
             workers,
             revisions,
+            disruption_budgets,
             nodes,
             zoned: self.nodes.len() > 0
                 && self.nodes.iter().all(|(_, node)| node.view.zone.is_some()),
             events,
             changes,
             unseen: self.unseen_in(&key.namespace),
+        })
+    }
+
+    fn disruption_budgets_for(
+        &self,
+        namespace: &str,
+        workers: &[(Arc<WorkerItem>, Vec<Arc<PodView>>)],
+    ) -> Option<Vec<Arc<DisruptionBudgetView>>> {
+        let kind = DisruptionBudgets::NAME;
+        let is_known = self.loaded.covers(kind, namespace) && !self.forgone.covers(kind, namespace);
+        let is_ours = |uid: &str| workers.iter().any(|(worker, _)| worker.uid == uid);
+        is_known.then(|| {
+            let all = self.disruption_budgets.within(namespace);
+            let concerned = all.filter(|one| !one.is_of_worker || is_ours(&one.view.owner_uid));
+            concerned.map(|one| Arc::clone(&one.view)).collect()
         })
     }
 
@@ -426,11 +447,13 @@ impl Views {
         self.trees_in(None)
     }
 
-    fn trees_in(&self, scope: Option<&str>) -> BTreeSet<ObjectKey> {
-        let keys = self.trees.iter().map(|(key, _)| key);
-        keys.filter(|key| scope.is_none_or(|scope| key.namespace == scope))
-            .cloned()
-            .collect()
+    /// The trees of a namespace, or all of them.
+    pub(super) fn trees_in(&self, scope: Option<&str>) -> BTreeSet<ObjectKey> {
+        let key = |tree: &Arc<TreeItem>| tree.key.clone();
+        match scope {
+            None => self.trees.iter().map(|(_, tree)| key(tree)).collect(),
+            Some(namespace) => self.trees.within(namespace).map(key).collect(),
+        }
     }
 }
 

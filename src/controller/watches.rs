@@ -17,8 +17,8 @@ use tokio::time::Instant;
 use super::driver::Wake;
 use super::error::{Error, bounded, chain};
 use super::kinds::{
-    ClaimEvents, Claims, ConfigMaps, Kind, Need, NodeEvents, Nodes, PodEvents, Pods, Quotas,
-    Revisions, Trees, Workers,
+    ClaimEvents, Claims, ConfigMaps, DisruptionBudgets, Kind, Need, NodeEvents, Nodes, PodEvents,
+    Pods, Quotas, Revisions, Trees, Workers,
 };
 use super::store::{ObjectKey, Source, Version};
 use super::views::{Listing, SharedViews};
@@ -79,6 +79,7 @@ pub(super) fn start(surroundings: &Surroundings, namespaces: &[String]) -> JoinS
         spawn::<Trees>(&mut watches, surroundings, scope.clone());
         spawn::<Workers>(&mut watches, surroundings, scope.clone());
         spawn::<Revisions>(&mut watches, surroundings, scope.clone());
+        spawn::<DisruptionBudgets>(&mut watches, surroundings, scope.clone());
         spawn::<Pods>(&mut watches, surroundings, scope.clone());
         spawn::<PodEvents>(&mut watches, surroundings, scope.clone());
         spawn::<ClaimEvents>(&mut watches, surroundings, scope.clone());
@@ -227,7 +228,8 @@ impl<K: Kind> Watch<K> {
                 kind = K::NAME,
                 namespace = scope,
                 reason,
-                "done without: less will be known of why Pods fail"
+                "done without: {}",
+                K::WITHOUT
             );
         }
         let woken = self.around.views.lock().forgo::<K>(scope);

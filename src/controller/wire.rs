@@ -50,6 +50,7 @@ macro_rules! addressed {
     };
 }
 
+mod disruption_budget;
 mod event;
 #[cfg(test)]
 mod hostile;
@@ -59,6 +60,7 @@ pub(super) mod protobuf;
 mod revision;
 mod waited;
 
+pub(super) use disruption_budget::DisruptionBudget;
 pub(super) use event::Event;
 pub(super) use node::Node;
 pub(super) use pod::Pod;

@@ -261,6 +261,7 @@ fn refusal(error: &Value) -> Refusal {
     let message = some_text(error).unwrap_or_else(|| text(&error["message"]));
     let code = number(&error["code"]).and_then(|code| u16::try_from(code).ok());
     Refusal {
+        kind: "Pod",
         child: String::new(),
         slot: Some(0),
         at: Timestamp::UNIX_EPOCH,

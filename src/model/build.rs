@@ -1,8 +1,9 @@
-//! The objects that Coppice makes: Workers and Pods.
+//! The objects that Coppice makes: Workers, Pods, revisions and disruption budgets.
 //!
 //! Rule: an object is a function of the tree, the worker and the slot; the template is copied as it is.
 
 use jiff::Timestamp;
+use k8s_openapi::api::policy::v1::PodDisruptionBudgetSpec;
 use serde_json::{Map, Value, json};
 
 use crate::api::labels;
@@ -62,6 +63,26 @@ pub(super) fn revision(tree: &TreeView, spec: &Tree<'_>, revision: &RevisionStat
         },
         "revision": revision.number,
         "data": {"templates": templates},
+    })
+}
+
+/// The disruption budget of a worker.
+pub(super) fn disruption_budget(
+    tree: &TreeView,
+    child: &str,
+    worker: &WorkerView,
+    spec: &PodDisruptionBudgetSpec,
+) -> Value {
+    json!({
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {
+            "name": worker.name,
+            "namespace": tree.namespace,
+            "labels": {labels::TREE: tree.name, labels::CHILD: child},
+            "ownerReferences": [owner("Worker", &worker.name, &worker.uid)],
+        },
+        "spec": spec,
     })
 }
 

@@ -4,12 +4,15 @@
 //! safe before.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::api::policy::v1::PodDisruptionBudgetSpec;
 use serde_json::Value;
 
 use super::fault::{Class, Verdict};
 use super::outcome::{Cost, Next};
+use super::world::DisruptionBudgetView;
 use crate::api::v1alpha1::{SupervisionTreeStatus, WorkerStatus};
 
 /// The answer to one world.
@@ -75,6 +78,35 @@ pub enum Write {
     },
     /// Delete a revision that nobody needs any more.
     DeleteRevision {
+        /// Name of the object.
+        name: String,
+        /// Precondition.
+        uid: String,
+    },
+    /// Create the disruption budget of a worker.
+    CreateDisruptionBudget {
+        /// Child name.
+        child: String,
+        /// Name of the object.
+        name: String,
+        /// UID of the Worker that owns it.
+        owner_uid: String,
+        /// The whole object.
+        body: Value,
+    },
+    /// Change the disruption budget of a worker.
+    PatchDisruptionBudget {
+        /// Child name.
+        child: String,
+        /// The object as it is known; its version is the precondition.
+        known: Arc<DisruptionBudgetView>,
+        /// What its spec is to be.
+        spec: Box<PodDisruptionBudgetSpec>,
+    },
+    /// Delete the disruption budget of a worker that is not to have one.
+    DeleteDisruptionBudget {
+        /// Child name.
+        child: String,
         /// Name of the object.
         name: String,
         /// Precondition.

@@ -1,9 +1,10 @@
 //! A small cluster in memory, in virtual time, for the tests of the engine. Here are its state, its clock and what a test
-//! asks it; `operator`, `api_server` and `kubelet` are who works in it, `mishaps` what comes from outside.
+//! asks it; `operator`, `api_server`, `disruption_budgets` and `kubelet` are who works in it, `mishaps` what comes from outside.
 //!
 //! Rule: it knows nothing of supervision; what it does, a real cluster does too.
 
 mod api_server;
+mod disruption_budgets;
 mod kubelet;
 mod mishaps;
 mod operator;
@@ -102,6 +103,7 @@ impl Lab {
                 }),
                 workers: BTreeMap::new(),
                 revisions: Vec::new(),
+                disruption_budgets: Some(Vec::new()),
                 nodes: Some(BTreeMap::from([("node-a".into(), NodeView::default())])),
                 refusals: Vec::new(),
                 zoned: false,

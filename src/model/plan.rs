@@ -60,6 +60,7 @@ impl<'a> Engine<'a> {
             }
         }
         self.plan_known_revisions(&mut writes);
+        self.plan_disruption_budgets(&mut writes);
         self.plan_tries(&mut writes);
         if self.world.tree.deleting && self.has_stopped(ROOT) && self.removed_have_stopped() {
             writes.push(Write::RemoveFinalizer);

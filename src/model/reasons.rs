@@ -64,6 +64,9 @@ reasons! {
     NotTried,
     /// A revision of the templates could not be stored: Pods are made all the same, and an upgrade could not be taken back to it.
     RevisionNotStored,
+    /// The disruption budget of a worker could not be written: its Pods run all the same, and evictions may take it below its
+    /// quorum.
+    DisruptionBudgetNotStored,
     /// Somebody scaled a worker whose `replicas` the tree states: the number is put back.
     ScaleOverridden,
 }
@@ -79,6 +82,8 @@ reasons! {
     IntensityUnreachable,
     /// `rollout.promote` names a revision that there is not.
     PromotesNothing,
+    /// Not one replica of a worker may be missing, so that a drain takes all of them.
+    NoReplicaToSpare,
     /// A `Transient` worker has a liveness probe, so that a program that is stopped for it may look as if it had finished.
     LivenessLooksClean,
 }

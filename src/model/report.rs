@@ -80,13 +80,19 @@ impl Engine<'_> {
             .values()
             .map(|worker| worker.restarts)
             .sum();
+        let replicas = |id, leaf: &Leaf<'_>| {
+            let quorum = i32::try_from(self.quorum(id, leaf)).unwrap_or(i32::MAX);
+            (self.replicas_wanted(id, leaf), quorum)
+        };
+        let (rollout, revisions) = (&self.world.tree.spec.rollout, &self.memory.tree.revisions);
+        let warnings = warnings::of(self.tree, &replicas, rollout, revisions);
         let status = &mut self.memory.tree;
         status.restarts = status.restarts.max(restarts);
         status.observed_generation = self.world.tree.generation;
         status.workers = count(leaves.len());
         status.up = count(leaves.iter().filter(|(_, up)| *up).count());
         status.budget = budget;
-        status.warnings = warnings::of(self.tree, &self.world.tree.spec.rollout, &status.revisions);
+        status.warnings = warnings;
         set_conditions(status, self.world.tree.generation, &main, ready, self.now);
         set_suspended(
             status,

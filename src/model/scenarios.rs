@@ -10,6 +10,7 @@ mod children;
 mod crashes;
 mod deaths;
 mod described;
+mod disruption_budgets;
 mod edits;
 mod ends;
 mod evidence;

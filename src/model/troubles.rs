@@ -11,6 +11,7 @@ use crate::api::v1alpha1::{BrakeStatus, RefusedStatus};
 
 use super::deaths::evidence;
 use super::decision::Notice;
+use super::disruption_budgets;
 use super::engine::{Engine, Mode};
 use super::fault::{self, Class, Fault};
 use super::judge::cut;
@@ -43,6 +44,10 @@ impl Engine<'_> {
                 if self.refuse_worker(&refusal, reason, &fault) {
                     self.tell_unstored_revision(&fault);
                 }
+                continue;
+            }
+            if refusal.kind == disruption_budgets::KIND {
+                self.refuse_disruption_budget(&refusal, &fault);
                 continue;
             }
             let Some(id) = self

@@ -3,7 +3,8 @@
 //! Rule: a warning says what will happen, with its numbers, and which field to change.
 
 use crate::api::v1alpha1::{
-    AutoShutdown, GiveUp, Intensity, Restart, RevisionStatus, RolloutSettings, WarningStatus,
+    AutoShutdown, DisruptionBudget, GiveUp, Intensity, Restart, RevisionStatus, RolloutSettings,
+    WarningStatus,
 };
 
 use super::build::kubelet_restarts;
@@ -21,9 +22,13 @@ const MESSAGE_BYTES: usize = 512;
 /// A Pod takes at least this long from its start to the next, in seconds.
 const LIFE_SECONDS: i64 = 1;
 
+/// How many replicas a worker has, and how many of them are its quorum.
+pub(super) type Replicas<'a> = &'a dyn Fn(NodeId, &Leaf<'_>) -> (i32, i32);
+
 /// The warnings about a tree, in its order. The last that is shown says how many there are besides.
 pub(super) fn of(
     tree: &Tree<'_>,
+    replicas: Replicas<'_>,
     rollout: &RolloutSettings,
     revisions: &[RevisionStatus],
 ) -> Vec<WarningStatus> {
@@ -36,7 +41,7 @@ pub(super) fn of(
     let all = (0..tree.nodes.len()).flat_map(|id| {
         let found = match &tree.nodes[id].kind {
             Kind::Supervisor(policy) => of_supervisor(tree, id, policy),
-            Kind::Worker(leaf) => of_worker(leaf).into_iter().collect(),
+            Kind::Worker(leaf) => of_worker(tree, id, leaf, replicas),
         };
         found
             .into_iter()
@@ -178,7 +183,25 @@ fn delays(policy: &Policy, node: &Node<'_>, restarts: i32) -> i64 {
     total
 }
 
-fn of_worker(leaf: &Leaf<'_>) -> Option<Found> {
+fn of_worker(tree: &Tree<'_>, id: NodeId, leaf: &Leaf<'_>, replicas: Replicas<'_>) -> Vec<Found> {
+    let none_to_spare = none_to_spare(tree.nodes[id].name, leaf, replicas(id, leaf));
+    none_to_spare.into_iter().chain(probed(leaf)).collect()
+}
+
+/// A disruption budget that allows no eviction would hold up a drain for ever, so that there is none.
+fn none_to_spare(name: &str, leaf: &Leaf<'_>, (replicas, quorum): (i32, i32)) -> Option<Found> {
+    let is_asked_for = leaf.settings.disruption_budget == DisruptionBudget::Auto;
+    (is_asked_for && !leaf.completes() && replicas > 1 && quorum >= replicas).then(|| {
+        (
+            WarningReason::NoReplicaToSpare,
+            format!(
+                "{name} has {replicas} replicas and a quorum of {quorum}, so that not one may be missing and no disruption budget can help: a drain evicts all of them that run on its node at once. Make `quorum` smaller or `replicas` larger, or say `disruptionBudget: None`"
+            ),
+        )
+    })
+}
+
+fn probed(leaf: &Leaf<'_>) -> Option<Found> {
     let containers = leaf.settings.template.0.pointer("/spec/containers")?;
     let mut containers = containers.as_array()?.iter();
     let probed = containers.find(|container| container.get("livenessProbe").is_some())?;
@@ -200,7 +223,16 @@ mod tests {
 
     fn warnings(spec: &str) -> Vec<WarningStatus> {
         let spec: SupervisionTreeSpec = serde_yaml::from_str(spec).unwrap();
-        of(&Tree::parse("t", &spec).unwrap(), &spec.rollout, &[])
+        let stated = |_: NodeId, leaf: &Leaf<'_>| {
+            let replicas = leaf.settings.replicas.unwrap_or(1);
+            (replicas, leaf.settings.quorum.min(replicas))
+        };
+        of(
+            &Tree::parse("t", &spec).unwrap(),
+            &stated,
+            &spec.rollout,
+            &[],
+        )
     }
 
     fn warned(spec: &str) -> Vec<(String, String)> {
@@ -253,6 +285,28 @@ mod tests {
             |restart| format!("children: [{{name: a, worker: {{restart: {restart}, {pod}}}}}]");
         assert_eq!(warned(&spec("Transient")), one("a", "LivenessLooksClean"));
         assert_eq!(warned(&spec("Permanent")), []);
+    }
+
+    #[test]
+    fn a_quorum_of_all_leaves_nothing_to_evict() {
+        let spec = |settings| format!("children: [{{name: a, worker: {{{settings}, {POD}}}}}]");
+        let all = spec("replicas: 2, quorum: 2");
+        assert_eq!(warned(&all), one("a", "NoReplicaToSpare"));
+        let said = messages(&all).remove(0);
+        assert!(said.contains("2 replicas and a quorum of 2"), "{said}");
+        assert_eq!(
+            warned(&spec("replicas: 2, quorum: 3")),
+            one("a", "NoReplicaToSpare")
+        );
+        for fine in [
+            "replicas: 3, quorum: 2",
+            "replicas: 1",
+            "replicas: 0",
+            "replicas: 2, quorum: 2, disruptionBudget: None",
+            "replicas: 2, quorum: 2, restart: Transient, ready: Completed",
+        ] {
+            assert_eq!(warned(&spec(fine)), [], "{fine}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::api::policy::v1::PodDisruptionBudgetSpec;
 
 use crate::api::v1alpha1::{RecentFault, SupervisionTreeSpec, SupervisionTreeStatus, WorkerStatus};
 
@@ -22,6 +23,9 @@ pub struct World {
     pub workers: BTreeMap<String, WorkerView>,
     /// The stored revisions that name this tree's UID as controlling owner.
     pub revisions: Vec<Arc<RevisionView>>,
+    /// The disruption budgets of the namespace that may be about its Pods: those of its Workers, and those of others. `None`
+    /// when they may not be read: then none is written.
+    pub disruption_budgets: Option<Vec<Arc<DisruptionBudgetView>>>,
     /// The nodes that the Pods name; one that is missing does not exist any more. `None` when the operator may not
     /// read nodes: then nothing is known about them.
     pub nodes: Option<BTreeMap<String, NodeView>>,
@@ -120,6 +124,23 @@ pub struct RevisionView {
     pub templates: BTreeMap<String, StoredTemplate>,
 }
 
+/// A disruption budget.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DisruptionBudgetView {
+    /// Name of the object.
+    pub name: String,
+    /// UID of the object.
+    pub uid: String,
+    /// Version of the object.
+    pub resource_version: String,
+    /// UID of the controlling owner, empty when there is none.
+    pub owner_uid: String,
+    /// Whether `deletionTimestamp` is set.
+    pub deleting: bool,
+    /// The spec.
+    pub spec: PodDisruptionBudgetSpec,
+}
+
 /// A Worker object and its Pods.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkerView {
@@ -156,12 +177,14 @@ pub struct NodeView {
     pub zone: Option<String>,
 }
 
-/// A create that the API server refused.
+/// A create that the API server refused; of a disruption budget any write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Child whose Worker or Pod was to be created.
+    /// Kind of the object, for example Pod.
+    pub kind: &'static str,
+    /// Child that the object is of.
     pub child: String,
-    /// Slot of the Pod; `None` for the Worker.
+    /// Slot of the Pod; `None` for what is no Pod.
     pub slot: Option<i32>,
     /// When.
     pub at: Timestamp,

@@ -4,13 +4,13 @@
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::history::letters;
 use super::kind::Kind;
 use super::objects::{
     child_of, condition, controller_uid, finished_slots, has_ended, is_deleting, is_enabled,
-    is_over, pods_of, replicas_of, slot_of, spec_of, uid_of,
+    is_over, pods_of, quorum, replicas_of, slot_of, spec_of, uid_of,
 };
 use super::predicates::standing;
 use super::world::World;
@@ -75,6 +75,45 @@ pub(super) fn not_whole(world: &World) -> Vec<String> {
         }
     }
     missing
+}
+
+/// Workers that have another disruption budget than they are to have: their own while they have replicas to spare, unless
+/// somebody else's selects their Pods.
+pub(super) fn unprotected(world: &World) -> Vec<String> {
+    let budgets = || world.server.all(Kind::DisruptionBudget).map(|(_, one)| one);
+    let mut wrong = Vec::new();
+    for (_, worker) in world.server.all(Kind::Worker) {
+        let child = child_of(worker);
+        let tree = tree_of(world, worker).filter(|tree| !is_deleting(tree));
+        let Some((tree, spec)) = tree.and_then(|tree| Some((tree, spec_of(tree, child)?))) else {
+            continue;
+        };
+        let quorum = quorum(tree, worker);
+        let is_theirs = |budget: &Value| {
+            let selected = &budget["spec"]["selector"]["matchLabels"]["coppice.dev/child"];
+            controller_uid(budget).is_empty() && selected == child
+        };
+        let is_wanted = tree["spec"]["suspend"] != true
+            && is_enabled(tree, spec)
+            && spec["worker"]["disruptionBudget"] != "None"
+            && usize::try_from(replicas_of(worker)).is_ok_and(|replicas| replicas > quorum)
+            && !budgets().any(|budget| is_theirs(budget));
+        let wanted = is_wanted.then(|| {
+            let tree = &tree["metadata"]["name"];
+            let selector =
+                json!({"matchLabels": {"coppice.dev/tree": tree, "coppice.dev/child": child}});
+            json!({"minAvailable": quorum, "selector": selector,
+                "unhealthyPodEvictionPolicy": "AlwaysAllow"})
+        });
+        let own = budgets().filter(|budget| controller_uid(budget) == uid_of(worker));
+        let own: Vec<&Value> = own.map(|budget| &budget["spec"]).collect();
+        if own != wanted.iter().collect::<Vec<_>>() {
+            wrong.push(format!(
+                "L1: {child} has the disruption budgets {own:?}, not {wanted:?}"
+            ));
+        }
+    }
+    wrong
 }
 
 /// What supervisors are still in the middle of.

@@ -17,10 +17,11 @@ pub(super) enum Kind {
     Quota,
     Lease,
     Revision,
+    DisruptionBudget,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Tree,
         Self::Worker,
         Self::Pod,
@@ -30,6 +31,7 @@ impl Kind {
         Self::Quota,
         Self::Lease,
         Self::Revision,
+        Self::DisruptionBudget,
     ];
 
     /// Group and version, as in `apiVersion`.
@@ -40,6 +42,7 @@ impl Kind {
             Self::Event => "events.k8s.io/v1",
             Self::Lease => "coordination.k8s.io/v1",
             Self::Revision => "apps/v1",
+            Self::DisruptionBudget => "policy/v1",
         }
     }
 
@@ -54,6 +57,7 @@ impl Kind {
             Self::Quota => "ResourceQuota",
             Self::Lease => "Lease",
             Self::Revision => "ControllerRevision",
+            Self::DisruptionBudget => "PodDisruptionBudget",
         }
     }
 
@@ -68,6 +72,7 @@ impl Kind {
             Self::Quota => "resourcequotas",
             Self::Lease => "leases",
             Self::Revision => "controllerrevisions",
+            Self::DisruptionBudget => "poddisruptionbudgets",
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use tokio::time::Instant;
 
-use super::ends::{cost, half_done, left_over, not_whole, state, summary};
+use super::ends::{cost, half_done, left_over, not_whole, state, summary, unprotected};
 use super::history::timeline;
 use super::operator::Operator;
 use super::plan::Plan;
@@ -147,6 +147,7 @@ impl Scenario {
         }
         if ends.starts_with("TFF") {
             wrong.extend(not_whole(world));
+            wrong.extend(unprotected(world));
             wrong.extend(half_done(world));
         }
         wrong.extend(left_over(world));

@@ -90,6 +90,12 @@ pub(super) enum Step {
     Scale(&'static str, i64),
     /// Somebody deletes a Worker.
     DeleteWorker(&'static str),
+    /// Somebody has the disruption budget of a worker allow every eviction; deletes it.
+    EditBudget(&'static str),
+    DeleteBudget(&'static str),
+    /// Somebody makes a disruption budget of that name for the Pods of a child; takes it away.
+    AddBudget(&'static str, &'static str),
+    RemoveBudget(&'static str),
     /// The tree is asked to try again, now.
     Retry,
     /// A child, or with an empty name the tree, is asked to restart, in that many seconds.

@@ -6,6 +6,7 @@
 use super::scenario::Scenario;
 
 mod asked;
+mod budgets;
 mod deaths;
 mod edits;
 mod ends;
@@ -66,6 +67,7 @@ pub(super) fn plain() -> Vec<Scenario> {
         deaths::healed(),
         deaths::not_healed(),
         edits::scaling(),
+        budgets::budgets(),
         edits::edits_of_children(),
         rollouts::rollouts(),
         ends::ends(),

@@ -185,8 +185,13 @@ impl Server {
         match call.kind {
             Kind::Tree | Kind::Worker => object["status"] = json!({"observedGeneration": -1}),
             Kind::Pod => object["status"] = json!({"phase": "Pending"}),
-            Kind::Node | Kind::Event | Kind::Claim | Kind::Quota | Kind::Lease | Kind::Revision => {
-            }
+            Kind::Node
+            | Kind::Event
+            | Kind::Claim
+            | Kind::Quota
+            | Kind::Lease
+            | Kind::Revision
+            | Kind::DisruptionBudget => {}
         }
         Ok(self.store(
             actor,

@@ -103,6 +103,7 @@ impl Cluster {
                 }),
                 workers: BTreeMap::new(),
                 revisions: Vec::new(),
+                disruption_budgets: None,
                 nodes: Some(BTreeMap::new()),
                 zoned: false,
                 refusals: Vec::new(),

@@ -231,7 +231,10 @@ impl Story {
                 | Write::DeleteRevision { .. }
                 | Write::TryPod { .. }
                 | Write::CreateWorker { .. }
-                | Write::DeleteWorker { .. } => {}
+                | Write::DeleteWorker { .. }
+                | Write::CreateDisruptionBudget { .. }
+                | Write::PatchDisruptionBudget { .. }
+                | Write::DeleteDisruptionBudget { .. } => {}
             }
         }
     }

@@ -335,6 +335,7 @@ fn what_the_spec_keeps_down_is_no_fault() {
 fn a_create_that_is_refused_says_when_it_is_tried_again() {
     let mut lab = single("");
     lab.refuse_creates = Some(Refused {
+        kind: "Pod",
         child: "a".into(),
         slot: Some(0),
         at: lab.now,

@@ -88,6 +88,9 @@ capabilities:
 - apiGroups: [apps]
   resources: [controllerrevisions]
   verbs: [get, list, watch]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch]
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch]
@@ -104,7 +107,7 @@ capabilities:
   verbs: [create, list, watch]
 {{- end }}
 
-{{/* Making Workers and Pods. */}}
+{{/* Making Workers, Pods, and what goes with them. */}}
 {{- define "coppice.workloadRules" -}}
 - apiGroups: [coppice.dev]
   resources: [workers]
@@ -118,6 +121,9 @@ capabilities:
   verbs: [update]
 - apiGroups: [apps]
   resources: [controllerrevisions]
+  verbs: [create, patch, delete]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
   verbs: [create, patch, delete]
 - apiGroups: [""]
   resources: [pods]

@@ -8,20 +8,22 @@ use serde_json::Value;
 
 use crate::kit::{NAMESPACE, container, find, render, set, template, title, titles};
 
-const TRACKING_RULES: [&str; 7] = [
+const TRACKING_RULES: [&str; 8] = [
     r#""coppice.dev" supervisiontrees: get list watch patch"#,
     r#""coppice.dev" workers: get list watch"#,
     r#""coppice.dev" supervisiontrees/status workers/status: patch"#,
     r#""apps" controllerrevisions: get list watch"#,
+    r#""policy" poddisruptionbudgets: get list watch"#,
     r#""" pods: get list watch"#,
     r#""" persistentvolumeclaims resourcequotas: list watch"#,
     r#""events.k8s.io" events: create list watch"#,
 ];
-const WORKLOAD_RULES: [&str; 5] = [
+const WORKLOAD_RULES: [&str; 6] = [
     r#""coppice.dev" workers: create delete"#,
     r#""coppice.dev" workers/scale: patch"#,
     r#""coppice.dev" supervisiontrees/finalizers workers/finalizers: update"#,
     r#""apps" controllerrevisions: create patch delete"#,
+    r#""policy" poddisruptionbudgets: create patch delete"#,
     r#""" pods: create delete"#,
 ];
 const NODE_RULES: [&str; 1] = [r#""" nodes: get list watch"#];

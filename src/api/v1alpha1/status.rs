@@ -123,7 +123,7 @@ pub struct WarningStatus {
     #[schemars(length(max = 63))]
     pub child: String,
 
-    /// reason in one word: GiveUpIsFinal, ShutDownLoops, IntensityUnreachable, PromotesNothing or LivenessLooksClean.
+    /// reason in one word: GiveUpIsFinal, ShutDownLoops, IntensityUnreachable, PromotesNothing, NoReplicaToSpare or LivenessLooksClean.
     #[schemars(length(max = 64))]
     pub reason: String,
 

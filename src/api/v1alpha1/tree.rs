@@ -21,7 +21,7 @@ pub use supervisor::{
     SupervisorSettings,
 };
 pub use update::{NumberOrPercent, Pause, UpdateSettings, UpdateStep};
-pub use worker::{Identity, ReadyWhen, WorkerSettings};
+pub use worker::{DisruptionBudget, Identity, ReadyWhen, WorkerSettings};
 
 /// spec is the tree as it should be: its children, and how the root supervisor treats those directly
 /// below it.

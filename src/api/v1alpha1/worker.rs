@@ -126,6 +126,10 @@ pub struct WorkerStatus {
     #[schemars(range(min = 0))]
     pub started_in: i64,
 
+    /// disruptionBudgetBrake slows the writes of the worker's PodDisruptionBudget while the API server refuses them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disruption_budget_brake: Option<BrakeStatus>,
+
     /// slots is what must be remembered of single replicas. Slots with nothing to remember are left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 2000))]
@@ -319,11 +323,11 @@ pub struct ParkedStatus {
     pub waiting: bool,
 }
 
-/// Repeated uncharged replacements of one slot.
+/// Writes that are repeated and charged to nobody: replacements of one slot, or what the API server refuses.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BrakeStatus {
-    /// count is how many uncharged replacements or refused creates came in a row.
+    /// count is how many uncharged replacements or refused writes came in a row.
     #[schemars(range(min = 0))]
     pub count: i64,
 

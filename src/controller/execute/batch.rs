@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::super::error::Error;
-use super::super::kinds::{Kind, Pods, Revisions, Trees, Workers};
+use super::super::kinds::{DisruptionBudgets, Kind, Pods, Revisions, Trees, Workers};
 use super::super::memory::Written;
 use super::super::observe::{is_ours, reread};
 use super::super::wire::controller_of;
@@ -110,6 +110,9 @@ impl Execution<'_> {
                 let kind = Written::Revision;
                 delete::<Revisions>(context, self.term(), tree, kind, name, exactly).await
             }
+            Write::CreateDisruptionBudget { .. }
+            | Write::PatchDisruptionBudget { .. }
+            | Write::DeleteDisruptionBudget { .. } => self.disruption_budget(write).await,
             Write::CreateWorker { child, name, body } => {
                 let owner = &self.observation.world.tree.uid;
                 let new = New {
@@ -225,7 +228,7 @@ impl Execution<'_> {
             requests::doubt(context, tree, new.written, new.name, &error);
             return Err(error);
         }
-        self.refuse(new, &error, None);
+        self.refuse::<K>(new, &error, None);
         Ok(Effect::Refused)
     }
 
@@ -240,11 +243,69 @@ impl Execution<'_> {
             owner: &tree.uid,
             body,
         };
-        let effect = self.create::<Revisions>(&new).await?;
-        Ok(match effect {
-            Effect::Refused => Effect::Done,
+        let created = self.create::<Revisions>(&new).await;
+        self.goes_on::<Revisions>(&new, created)
+    }
+
+    /// Creates, changes or deletes a disruption budget.
+    async fn disruption_budget(&self, write: &Write) -> Result<Effect, Error> {
+        let (context, tree, term) = (self.context, &self.observation.key, self.term());
+        let new = |child, name, owner, body| New {
+            written: Written::DisruptionBudget,
+            child,
+            slot: None,
+            name,
+            owner,
+            body,
+        };
+        let (new, effect) = match write {
+            Write::CreateDisruptionBudget {
+                child,
+                name,
+                owner_uid,
+                body,
+            } => {
+                let new = new(child, name, owner_uid, body);
+                let created = self.create::<DisruptionBudgets>(&new).await;
+                (new, created)
+            }
+            Write::PatchDisruptionBudget { child, known, spec } => {
+                let (name, owner) = (&known.name, &known.owner_uid);
+                tracing::info!(name, "changing the disruption budget");
+                let patched =
+                    requests::patch_disruption_budget(context, term, tree, known, spec).await;
+                (new(child, name, owner, &Value::Null), patched)
+            }
+            Write::DeleteDisruptionBudget { child, name, uid } => {
+                tracing::info!(name, "deleting the disruption budget");
+                let exactly = Preconditions {
+                    uid: Some(uid.clone()),
+                    resource_version: None,
+                };
+                let kind = Written::DisruptionBudget;
+                let deleted =
+                    delete::<DisruptionBudgets>(context, term, tree, kind, name, exactly).await;
+                (new(child, name, "", &Value::Null), deleted)
+            }
+            _ => return Ok(Effect::Done),
+        };
+        self.goes_on::<DisruptionBudgets>(&new, effect)
+    }
+
+    /// What is refused of an object that no Pod waits for is told with the next decision, and the other writes go on.
+    fn goes_on<K: Ours>(
+        &self,
+        new: &New<'_>,
+        effect: Result<Effect, Error>,
+    ) -> Result<Effect, Error> {
+        match effect {
+            Ok(Effect::Refused) => Ok(Effect::Done),
+            Err(error) if error.is_refusal() => {
+                self.refuse::<K>(new, &error, None);
+                Ok(Effect::Done)
+            }
             effect => effect,
-        })
+        }
     }
 
     /// Asks whether a Pod would be taken. The next decision knows the answer, whatever it is.
@@ -254,7 +315,9 @@ impl Execution<'_> {
         let refusal = match tried {
             Ok(()) => None,
             Err(error) if error.is_ending() => return Ok(Effect::Stale),
-            Err(error) if error.is_refusal() => Some(self.refusal(child, None, &error, None)),
+            Err(error) if error.is_refusal() => {
+                Some(self.refusal::<Pods>(child, None, &error, None))
+            }
             Err(error) => return Err(error),
         };
         let answer = Try {
@@ -274,7 +337,7 @@ impl Execution<'_> {
             Some(object) if is_ours(&object, new.owner, new.child, new.slot) => Ok(Effect::Done),
             Some(object) if self.will_go(new, object.meta()) => Ok(Effect::Waits),
             Some(_) => {
-                self.refuse(new, error, Some("NameCollision"));
+                self.refuse::<K>(new, error, Some("NameCollision"));
                 Ok(Effect::Refused)
             }
             None => Ok(Effect::Stale),
@@ -286,11 +349,11 @@ impl Execution<'_> {
     /// long.
     fn will_go(&self, new: &New<'_>, holder: &ObjectMeta) -> bool {
         let (tree, workers) = (&self.observation.key, &self.observation.world.workers);
-        let owner = match new.slot {
-            None => Some((Trees::NAME, tree.name.as_str())),
-            Some(_) => workers
+        let owner = match new.written {
+            Written::Pod | Written::DisruptionBudget => workers
                 .get(new.child)
                 .map(|worker| (Workers::NAME, worker.name.as_str())),
+            _ => Some((Trees::NAME, tree.name.as_str())),
         };
         let is_predecessors = controller_of(holder).is_some_and(|held| {
             let group = held.api_version.split_once('/').map(|(group, _)| group);
@@ -303,21 +366,21 @@ impl Execution<'_> {
             && self.context.memories.waits_for(tree, new.name, now)
     }
 
-    fn refuse(&self, new: &New<'_>, error: &Error, reason: Option<&str>) {
-        let refusal = self.refusal(new.child, new.slot, error, reason);
+    fn refuse<K: Kind>(&self, new: &New<'_>, error: &Error, reason: Option<&str>) {
+        let refusal = self.refusal::<K>(new.child, new.slot, error, reason);
         tracing::warn!(
             name = new.name,
             code = refusal.code,
             reason = refusal.reason,
             message = refusal.message,
-            "a create was refused"
+            "a write was refused"
         );
         self.context
             .memories
             .refused(&self.observation.key, refusal);
     }
 
-    fn refusal(
+    fn refusal<K: Kind>(
         &self,
         child: &str,
         slot: Option<i32>,
@@ -329,6 +392,7 @@ impl Execution<'_> {
             status.map(field).cloned().unwrap_or_default()
         };
         Refusal {
+            kind: K::NAME,
             child: child.to_owned(),
             slot,
             at: self.context.now(),
@@ -431,6 +495,9 @@ fn child_of(write: &Write) -> Option<&str> {
         | Write::RemoveFinalizer
         | Write::CreateRevision { .. }
         | Write::NumberRevision { .. }
-        | Write::DeleteRevision { .. } => None,
+        | Write::DeleteRevision { .. }
+        | Write::CreateDisruptionBudget { .. }
+        | Write::PatchDisruptionBudget { .. }
+        | Write::DeleteDisruptionBudget { .. } => None,
     }
 }

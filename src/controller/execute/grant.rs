@@ -63,6 +63,7 @@ mod tests {
             &namespace,
         );
         let refusal = crate::model::world::Refusal {
+            kind: "Worker",
             child: "w".to_owned(),
             slot: None,
             at: jiff::Timestamp::UNIX_EPOCH,

@@ -4,17 +4,19 @@
 //! read again before anything else is decided about its tree.
 
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::policy::v1::PodDisruptionBudgetSpec;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use super::super::context::Context;
 use super::super::error::{Error, bounded};
-use super::super::kinds::{Kind, Pods, Revisions, Trees, Workers};
+use super::super::kinds::{DisruptionBudgets, Kind, Pods, Revisions, Trees, Workers};
 use super::super::memory::Written;
 use super::super::store::ObjectKey;
-use super::Effect;
+use super::{Effect, diff};
 use crate::api::labels;
+use crate::model::world::DisruptionBudgetView;
 use crate::runtime::leader::Term;
 
 /// A status to be stored.
@@ -135,6 +137,37 @@ pub(super) async fn number_revision(
     let request = api.patch(name, &params, &patch);
     let answer = write(context, term, ("patch", Revisions::NAME), object, request).await;
     let stored = taken_in::<Revisions>(context, tree, Written::Revision, name, "patch", answer)?;
+    Ok(stored.map_or(Effect::Stale, |_| Effect::Done))
+}
+
+/// Changes what a disruption budget asks for.
+pub(super) async fn patch_disruption_budget(
+    context: &Context,
+    term: Term,
+    tree: &ObjectKey,
+    known: &DisruptionBudgetView,
+    spec: &PodDisruptionBudgetSpec,
+) -> Result<Effect, Error> {
+    let version = &known.resource_version;
+    let body = json!({"metadata": {"resourceVersion": version},
+        "spec": diff::between(&known.spec, spec)});
+    let namespace = &tree.namespace;
+    let client = context.client.clone();
+    let api = Api::<<DisruptionBudgets as Kind>::Wire>::namespaced(client, namespace);
+    let (params, patch) = (params(), Patch::Merge(&body));
+    let name = known.name.as_str();
+    let request = api.patch(name, &params, &patch);
+    let written = ("patch", DisruptionBudgets::NAME);
+    let answer = write(
+        context,
+        term,
+        written,
+        format!("{namespace}/{name}"),
+        request,
+    )
+    .await;
+    let kind = Written::DisruptionBudget;
+    let stored = taken_in::<DisruptionBudgets>(context, tree, kind, name, "patch", answer)?;
     Ok(stored.map_or(Effect::Stale, |_| Effect::Done))
 }
 

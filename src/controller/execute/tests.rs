@@ -18,6 +18,7 @@ use crate::model::decision::Notice;
 mod consistency;
 mod creates;
 mod deletes;
+mod disruption_budgets;
 mod leading;
 mod news;
 mod statuses;

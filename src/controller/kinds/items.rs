@@ -9,7 +9,7 @@ use super::super::store::{Item, ObjectKey};
 use crate::api::v1alpha1::TroubleStatus;
 use crate::model::fault::EventView;
 use crate::model::pod::PodView;
-use crate::model::world::{NodeView, RevisionView, TreeView, WorkerView};
+use crate::model::world::{DisruptionBudgetView, NodeView, RevisionView, TreeView, WorkerView};
 
 /// What is kept of a tree.
 #[derive(Debug, PartialEq)]
@@ -58,6 +58,34 @@ impl Item for RevisionItem {
 
     fn same(&self, other: &Self) -> bool {
         self == other
+    }
+}
+
+/// What is kept of a disruption budget.
+#[derive(Debug, PartialEq)]
+pub(in crate::controller) struct DisruptionBudgetItem {
+    pub(in crate::controller) key: ObjectKey,
+    /// Whether it is the one of a Worker, by its controlling owner and its name; all others are those of others.
+    pub(in crate::controller) is_of_worker: bool,
+    pub(in crate::controller) view: Arc<DisruptionBudgetView>,
+}
+
+impl Item for DisruptionBudgetItem {
+    fn uid(&self) -> &str {
+        &self.view.uid
+    }
+
+    fn owner_uid(&self) -> &str {
+        &self.view.owner_uid
+    }
+
+    /// Its version changes with each Pod that it counts.
+    fn same(&self, other: &Self) -> bool {
+        let at = |version: &str| DisruptionBudgetView {
+            resource_version: version.to_owned(),
+            ..DisruptionBudgetView::clone(&other.view)
+        };
+        self.is_of_worker == other.is_of_worker && *self.view == at(&self.view.resource_version)
     }
 }
 

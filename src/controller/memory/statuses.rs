@@ -102,7 +102,7 @@ impl Memories {
                     statuses.workers.insert(name.to_owned(), item);
                 }
             }
-            Written::Revision | Written::Pod => {}
+            Written::Revision | Written::DisruptionBudget | Written::Pod => {}
         }
     }
 

@@ -9,6 +9,7 @@ use super::*;
 
 fn refusal(slot: i32) -> Refusal {
     Refusal {
+        kind: "Pod",
         child: "c".to_owned(),
         slot: Some(slot),
         at: Timestamp::UNIX_EPOCH,

@@ -24,13 +24,14 @@ impl Scopes {
         }
     }
 
-    /// It is not so any more.
-    pub(super) fn remove(&mut self, kind: &'static str, scope: Option<&str>) {
-        if let Some(of_kind) = self.0.get_mut(kind) {
-            match scope {
-                None => of_kind.everywhere = false,
-                Some(namespace) => drop(of_kind.namespaces.remove(namespace)),
-            }
+    /// It is not so any more. Says whether that is news.
+    pub(super) fn remove(&mut self, kind: &'static str, scope: Option<&str>) -> bool {
+        let Some(of_kind) = self.0.get_mut(kind) else {
+            return false;
+        };
+        match scope {
+            None => std::mem::replace(&mut of_kind.everywhere, false),
+            Some(namespace) => of_kind.namespaces.remove(namespace),
         }
     }
 
@@ -63,8 +64,8 @@ mod tests {
         assert!(scopes.insert("Pod", None));
         assert!(scopes.covers("Pod", "b") && !scopes.contains("Pod", Some("b")));
         assert!(!scopes.covers("Node", "a"));
-        scopes.remove("Pod", None);
-        scopes.remove("Pod", Some("a"));
+        assert!(scopes.remove("Pod", None) && !scopes.remove("Pod", None));
+        assert!(scopes.remove("Pod", Some("a")));
         assert!(!scopes.covers("Pod", "a"));
     }
 }

@@ -417,3 +417,59 @@ fn a_node_wakes_the_trees_on_it_when_its_state_changes() {
     let gone = serde_json::from_value(node("n1", "Unknown", 104)).unwrap();
     assert_eq!(views.remove::<Nodes>(&gone, None), only("a"));
 }
+
+/// A disruption budget, with the UID of the Worker that it is of, if any.
+fn disruption_budget(name: &str, worker: Option<&str>, version: u64) -> Value {
+    let owner = worker.map(|uid| {
+        json!({"apiVersion": "coppice.dev/v1alpha1", "kind": "Worker", "name": name, "uid": uid,
+            "controller": true})
+    });
+    let owners: Vec<Value> = owner.into_iter().collect();
+    json!({"metadata": {"name": name, "namespace": "ns", "uid": format!("uid-{name}"),
+        "resourceVersion": version.to_string(), "ownerReferences": owners},
+        "spec": {"minAvailable": 2, "selector": {}}, "status": {"currentHealthy": version}})
+}
+
+#[test]
+fn a_tree_sees_the_disruption_budgets_of_its_workers_and_those_of_nobody() {
+    let mut views = Views::default();
+    list::<Trees>(
+        &mut views,
+        None,
+        &[tree("a", "uid-a", 1), tree("b", "uid-b", 2)],
+    );
+    let workers = [
+        worker("a-w", "uid-w", ("a", "uid-a"), 3),
+        worker("b-w", "uid-v", ("b", "uid-b"), 4),
+    ];
+    list::<Workers>(&mut views, None, &workers);
+    let seen = |views: &Views, tree: &str| {
+        let snapshot = views.snapshot(&ObjectKey::new("ns", tree)).unwrap();
+        let budgets = snapshot.disruption_budgets?;
+        Some(
+            budgets
+                .iter()
+                .map(|one| one.name.clone())
+                .collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(seen(&views, "a"), None, "they have not been listed");
+    let both = BTreeSet::from(["a", "b"].map(|tree| ObjectKey::new("ns", tree)));
+    let listed = [
+        disruption_budget("a-w", Some("uid-w"), 5),
+        disruption_budget("theirs", None, 6),
+    ];
+    assert_eq!(list::<DisruptionBudgets>(&mut views, None, &listed), both);
+    assert_eq!(seen(&views, "a").unwrap(), ["a-w", "theirs"]);
+    assert_eq!(seen(&views, "b").unwrap(), ["theirs"]);
+    // What it counts is no news.
+    let woken = put::<DisruptionBudgets>(&mut views, disruption_budget("a-w", Some("uid-w"), 7));
+    assert_eq!(woken, BTreeSet::new());
+    let woken = put::<DisruptionBudgets>(&mut views, disruption_budget("b-w", Some("uid-v"), 8));
+    assert_eq!(woken, only("b"));
+    let woken = put::<DisruptionBudgets>(&mut views, disruption_budget("a-w", None, 9));
+    assert_eq!(woken, both, "it is nobody's now");
+    views.forgo::<DisruptionBudgets>(None);
+    assert_eq!(seen(&views, "a"), None, "they may not be read any more");
+    assert_eq!(list::<DisruptionBudgets>(&mut views, None, &listed), both);
+}

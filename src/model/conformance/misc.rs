@@ -172,6 +172,7 @@ fn case_91_already_started_outside_supervisor() {
     let mut otp = sup("ofo 2/3600", &["other"]);
     let life = otp.life("other");
     otp.refuse_creates = Some(Refusal {
+        kind: "Pod",
         child: "c1".into(),
         slot: Some(0),
         at: otp.now,

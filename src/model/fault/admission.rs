@@ -5,6 +5,7 @@
 use super::class::family;
 use super::text::{Rule, first_match, join};
 use super::{Class, Confidence, Fault, Proof};
+use crate::model::disruption_budgets;
 use crate::model::world::Refusal;
 
 family! {
@@ -197,15 +198,11 @@ const RULES: &[Rule] = &[
 /// Why the create was refused.
 pub(super) fn judge(refusal: &Refusal) -> Fault {
     let (class, confidence) = classify(refusal);
-    let what = if refusal.slot.is_some() {
-        "Pod"
-    } else {
-        "Worker"
-    };
-    let done = if class == Class::PdbBlocked {
-        "evicted"
-    } else {
-        "created"
+    let what = refusal.kind;
+    let done = match class {
+        Class::PdbBlocked => "evicted",
+        _ if what == disruption_budgets::KIND => "written",
+        _ => "created",
     };
     let head = match refusal.code {
         0 => format!("the {what} could not be {done}"),

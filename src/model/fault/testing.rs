@@ -348,6 +348,7 @@ pub(crate) fn lost_node(since: Timestamp) -> NodeView {
 /// A refused create of a Pod of slot 0.
 pub(crate) fn refusal(code: u16, reason: &str, message: &str) -> Refusal {
     Refusal {
+        kind: "Pod",
         child: "child".to_owned(),
         slot: Some(0),
         at: at(60),

@@ -33,24 +33,7 @@ impl Lab {
                 self.log.push("finalizer off".into());
                 self.tree_mut().finalizers.clear();
             }
-            Write::CreateRevision { name, body } => {
-                let revision = RevisionView {
-                    uid: format!("uid-of-{name}"),
-                    resource_version: format!("1-of-{name}"),
-                    number: body["revision"].as_i64().unwrap(),
-                    deleting: false,
-                    templates: StoredTemplate::all_in(&body["data"]),
-                    name,
-                };
-                assert!(
-                    self.world
-                        .revisions
-                        .iter()
-                        .all(|one| one.name != revision.name),
-                    "a revision was created twice"
-                );
-                self.world.revisions.push(Arc::new(revision));
-            }
+            Write::CreateRevision { name, body } => self.create_revision(name, &body),
             Write::NumberRevision {
                 resource_version,
                 number,
@@ -61,6 +44,15 @@ impl Lab {
                 Arc::make_mut(stored.expect("it is there")).number = number;
             }
             Write::DeleteRevision { uid, .. } => self.world.revisions.retain(|one| one.uid != uid),
+            Write::CreateDisruptionBudget { child, body, .. } => {
+                self.create_disruption_budget(&child, &body);
+            }
+            Write::PatchDisruptionBudget { known, spec, .. } => {
+                return self.patch_disruption_budget(&known, *spec);
+            }
+            Write::DeleteDisruptionBudget { uid, .. } => {
+                self.disruption_budgets_mut().retain(|one| one.uid != uid);
+            }
             Write::CreateWorker { child, name, body } => {
                 let replicas = body["spec"]["replicas"].as_i64().unwrap_or(1);
                 self.uid += 1;
@@ -78,7 +70,10 @@ impl Lab {
                     "a Worker was created twice"
                 );
             }
-            Write::DeleteWorker { uid, .. } => self.world.workers.retain(|_, w| w.uid != uid),
+            Write::DeleteWorker { uid, .. } => {
+                self.world.workers.retain(|_, w| w.uid != uid);
+                self.collect_garbage();
+            }
             Write::Scale {
                 child,
                 replicas,
@@ -133,6 +128,22 @@ impl Lab {
         true
     }
 
+    fn create_revision(&mut self, name: String, body: &Value) {
+        let known = &mut self.world.revisions;
+        assert!(
+            known.iter().all(|one| one.name != name),
+            "a revision was created twice"
+        );
+        known.push(Arc::new(RevisionView {
+            uid: format!("uid-of-{name}"),
+            resource_version: format!("1-of-{name}"),
+            number: body["revision"].as_i64().unwrap(),
+            deleting: false,
+            templates: StoredTemplate::all_in(&body["data"]),
+            name,
+        }));
+    }
+
     fn slot_name(&self, uid: &str) -> String {
         self.pods()
             .find(|p| p.uid == uid)
@@ -141,7 +152,9 @@ impl Lab {
 
     fn create_pod(&mut self, child: &str, slot: i32, name: String, body: &Value) {
         let refused = self.refuse_creates.clone();
-        let of_slot = |r: &Refusal| r.child == child && r.slot.is_none_or(|named| named == slot);
+        let of_slot = |r: &Refusal| {
+            r.kind == "Pod" && r.child == child && r.slot.is_none_or(|named| named == slot)
+        };
         if let Some(refusal) = refused.filter(of_slot) {
             self.log.push(format!("refused {child}/{slot}"));
             self.world.refusals.push(Refusal {

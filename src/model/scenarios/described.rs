@@ -70,6 +70,7 @@ fn refuse_worker(lab: &mut Lab, code: u16, reason: &str, message: &str, seconds:
         lab.now = after(lab.now, 1);
         lab.world.workers.clear();
         lab.world.refusals.push(Refusal {
+            kind: "Worker",
             child: "a".into(),
             slot: None,
             at: lab.now,

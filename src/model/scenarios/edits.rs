@@ -89,6 +89,7 @@ fn a_quota_is_waited_for() {
     let mut lab = Lab::new(&many(1, 1));
     lab.run(5);
     lab.refuse_creates = Some(Refusal {
+        kind: "Pod",
         child: "a".into(),
         slot: Some(1),
         at: lab.now,
@@ -124,6 +125,7 @@ fn a_child_that_is_enabled_again_while_it_stops_is_not_taken_for_deleted() {
 fn names_that_are_taken_are_told_once() {
     let mut lab = Lab::new(&many(2, 1));
     lab.refuse_creates = Some(Refusal {
+        kind: "Pod",
         child: "a".into(),
         slot: None,
         at: lab.now,
@@ -143,6 +145,7 @@ fn a_refusal_that_goes_from_one_replica_to_the_next_is_told_once() {
     let mut lab = Lab::new(&many(3, 1));
     let refuse = |lab: &mut Lab, slot: i32, message: &str| {
         lab.refuse_creates = Some(Refusal {
+            kind: "Pod",
             child: "a".into(),
             slot: Some(slot),
             at: lab.now,
@@ -183,6 +186,7 @@ fn a_refusal_that_goes_from_one_replica_to_the_next_is_told_once() {
 fn a_refusal_of_one_replica_spares_its_siblings_the_try() {
     let mut lab = Lab::new(&many(100, 1));
     lab.refuse_creates = Some(Refusal {
+        kind: "Pod",
         child: "a".into(),
         slot: None,
         at: lab.now,
@@ -206,6 +210,7 @@ fn a_refusal_of_one_replica_spares_its_siblings_the_try() {
 
     // A replica that ends while another is refused is tried at once: it may have made room.
     lab.refuse_creates = Some(Refusal {
+        kind: "Pod",
         child: "a".into(),
         slot: Some(100),
         at: lab.now,

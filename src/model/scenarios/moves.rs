@@ -180,6 +180,7 @@ fn a_death_beside_a_member_that_is_refused_restarts_what_comes_after_it_and_no_m
     let mut lab = Lab::new(&spec);
     lab.run(20);
     lab.refuse_creates = Some(Refusal {
+        kind: "Pod",
         child: "b".into(),
         slot: None,
         at: lab.now,

@@ -34,6 +34,7 @@ const NO_ACCOUNT: (u16, &str, &str) = (
 /// Refuses every Pod of that child from now on.
 fn refuse(lab: &mut Lab, child: &str, (code, reason, message): (u16, &str, &str)) {
     lab.refuse_creates = Some(Refusal {
+        kind: "Pod",
         child: child.into(),
         slot: None,
         at: lab.now,

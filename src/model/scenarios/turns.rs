@@ -248,6 +248,7 @@ fn a_worker_that_is_refused_is_tried_again_and_stops_nobody_else() {
         &["- {name: a, worker: {POD}}", "- {name: b, worker: {POD}}"],
     );
     lab.world.refusals.push(Refusal {
+        kind: "Worker",
         child: "a".into(),
         slot: None,
         at: lab.now,
@@ -274,6 +275,7 @@ fn a_worker_that_is_refused_is_tried_again_and_stops_nobody_else() {
     assert_eq!(refused(&lab), [("a".into(), 1, 1)]);
     for child in ["a", "b"] {
         lab.world.refusals.push(Refusal {
+            kind: "Worker",
             at: lab.now,
             child: child.into(),
             slot: None,
@@ -321,6 +323,7 @@ fn a_restart_waits_for_the_stop_on_a_silent_node_as_long_as_its_worker_says() {
 fn a_refused_pod_is_tried_again_later_and_later() {
     let mut lab = lab("", &["- {name: a, worker: {POD}}"]);
     lab.refuse_creates = Some(Refusal {
+        kind: "Pod",
         child: "a".into(),
         slot: None,
         at: lab.now,

@@ -293,6 +293,7 @@ fn the_kubelet_does_not_look_again_in_time_so_that_the_pod_is_replaced() {
 /// A full quota refuses every create, until it is tried seldom.
 fn refuse_for_long(lab: &mut Lab) {
     lab.refuse_creates = Some(Refusal {
+        kind: "Pod",
         child: "a".into(),
         slot: None,
         at: lab.now,

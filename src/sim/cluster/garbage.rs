@@ -14,7 +14,13 @@ const COLLECTOR: Actor = Actor::System("garbage-collector");
 
 /// Collects what may be collected.
 pub(super) fn collect(server: &mut Server) {
-    let kinds = [Kind::Tree, Kind::Worker, Kind::Revision, Kind::Pod];
+    let kinds = [
+        Kind::Tree,
+        Kind::Worker,
+        Kind::Revision,
+        Kind::DisruptionBudget,
+        Kind::Pod,
+    ];
     let all: Vec<(Address, std::sync::Arc<Value>)> = kinds
         .into_iter()
         .flat_map(|kind| {

@@ -35,10 +35,15 @@ pub(super) fn confined(
     );
     let fine = match (call.kind, call.verb, call.part) {
         (Kind::Tree, Verb::Patch, Part::Main) => has_only_finalizers(body),
-        (Kind::Revision, Verb::Patch, Part::Main) => is_number(body),
+        (Kind::Revision, Verb::Patch, Part::Main) => is_patch_of("revision", body),
+        (Kind::DisruptionBudget, Verb::Patch, Part::Main) => is_patch_of("spec", body),
         (Kind::Tree, Verb::Patch, Part::Status)
         | (Kind::Worker, Verb::Patch, Part::Status | Part::Scale)
-        | (Kind::Worker | Kind::Pod | Kind::Revision, Verb::Create | Verb::Delete, Part::Main)
+        | (
+            Kind::Worker | Kind::Pod | Kind::Revision | Kind::DisruptionBudget,
+            Verb::Create | Verb::Delete,
+            Part::Main,
+        )
         | (Kind::Event, Verb::Create, Part::Main) => true,
         (Kind::Lease, Verb::Create | Verb::Update, Part::Main) => {
             return (call.namespace != OPERATORS || name != LEASE).then_some(what);
@@ -51,16 +56,14 @@ pub(super) fn confined(
     }
     let owner = match (call.kind, call.verb) {
         (Kind::Event, _) => Some(&body["regarding"]["uid"]).and_then(Value::as_str),
-        (Kind::Worker | Kind::Pod | Kind::Revision, Verb::Create) => Some(controller_uid(body)),
-        (Kind::Worker | Kind::Revision, _) => stored.map(controller_uid),
+        (Kind::Worker | Kind::Pod | Kind::Revision | Kind::DisruptionBudget, Verb::Create) => {
+            Some(controller_uid(body))
+        }
+        (Kind::Worker | Kind::Revision | Kind::DisruptionBudget, _) => stored.map(controller_uid),
         // Whose Pod may be deleted is another promise.
         _ => None,
     };
-    let kind = if call.kind == Kind::Pod {
-        Kind::Worker
-    } else {
-        Kind::Tree
-    };
+    let kind = owner_kind(call.kind);
     let uid = owner?;
     let lives_elsewhere = server.all(kind).any(|((_, namespace, _), object)| {
         object["metadata"]["uid"] == uid && *namespace != call.namespace
@@ -74,9 +77,17 @@ fn keys(value: &Value) -> BTreeSet<String> {
     fields.map(|(name, _)| name.clone()).collect()
 }
 
-/// Whether a patch gives that one revision, and no other of its name, a number.
-fn is_number(body: &Value) -> bool {
-    keys(body) == BTreeSet::from(["metadata".to_owned(), "revision".to_owned()])
+/// The kind of what controls our objects of that kind.
+fn owner_kind(kind: Kind) -> Kind {
+    match kind {
+        Kind::Pod | Kind::DisruptionBudget => Kind::Worker,
+        _ => Kind::Tree,
+    }
+}
+
+/// Whether a patch changes that field of that one object, of no other of its name, and nothing else.
+fn is_patch_of(field: &str, body: &Value) -> bool {
+    keys(body) == BTreeSet::from(["metadata".to_owned(), field.to_owned()])
         && keys(&body["metadata"]) == BTreeSet::from(["resourceVersion".to_owned()])
 }
 
@@ -101,12 +112,7 @@ pub(super) fn deleted_wrongly(
         return None;
     }
     let owner = controller_uid(object);
-    let of = if kind == Kind::Pod {
-        Kind::Worker
-    } else {
-        Kind::Tree
-    };
-    let Some(stored) = by_uid(server, of, owner) else {
+    let Some(stored) = by_uid(server, owner_kind(kind), owner) else {
         let was_ours = facts.ended(owner).is_some();
         return (!was_ours).then(|| format!("{} {name} of a stranger is deleted", kind.name()));
     };

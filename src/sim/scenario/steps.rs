@@ -149,6 +149,12 @@ impl Step {
                     json!({"propagationPolicy": "Background"}),
                 );
             }
+            Self::EditBudget(_)
+            | Self::DeleteBudget(_)
+            | Self::AddBudget(..)
+            | Self::RemoveBudget(_) => {
+                self.protect(world)?;
+            }
             Self::Retry => {
                 let now = crate::sim::server::time(world.server.now);
                 change_spec(world, |spec| {
@@ -160,6 +166,31 @@ impl Step {
             other => other.befall(world),
         }
         Ok(())
+    }
+
+    /// Steps of people who meddle with disruption budgets.
+    fn protect(&self, world: &mut World) -> Result<(), &'static str> {
+        let (verb, address, body) = match self {
+            Self::EditBudget(child) => {
+                let body = json!({"spec": {"minAvailable": null, "maxUnavailable": "100%",
+                    "selector": {"matchLabels": {"app": "another"}}}});
+                (Verb::Patch, budget(&format!("{TREE}-{child}")), body)
+            }
+            Self::DeleteBudget(child) => {
+                let address = budget(&format!("{TREE}-{child}"));
+                (Verb::Delete, address, json!({}))
+            }
+            Self::AddBudget(name, child) => {
+                let body = json!({"metadata": {"name": name, "namespace": NAMESPACE},
+                    "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"coppice.dev/child": child}}}});
+                (Verb::Create, budget(name), body)
+            }
+            Self::RemoveBudget(name) => (Verb::Delete, budget(name), json!({})),
+            _ => return Ok(()),
+        };
+        let call = request(verb, &address, body);
+        let made = world.call(&Actor::User, &call);
+        made.map(drop).map_err(|_| "no such disruption budget")
     }
 
     /// Steps that befall the cluster.
@@ -250,6 +281,14 @@ fn request(verb: Verb, address: &Address, body: Value) -> Call {
         query: Vec::new(),
         body,
     }
+}
+
+fn budget(name: &str) -> Address {
+    (
+        Kind::DisruptionBudget,
+        NAMESPACE.to_owned(),
+        name.to_owned(),
+    )
 }
 
 fn worker(child: &str) -> Address {

@@ -200,6 +200,7 @@ impl Cluster {
             self.refusals.push(ActiveRefusal {
                 until: passes(fault.class()).then(|| after(now, PASSES_AFTER_SECONDS)),
                 refusal: Refusal {
+                    kind: "Pod",
                     child: child.to_owned(),
                     slot: Some(slot),
                     at: now,

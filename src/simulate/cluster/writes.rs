@@ -67,6 +67,10 @@ impl Cluster {
             Write::DeleteRevision { uid, .. } => {
                 self.world.revisions.retain(|one| one.uid != *uid);
             }
+            // A story tells of no evictions that they could hold up.
+            Write::CreateDisruptionBudget { .. }
+            | Write::PatchDisruptionBudget { .. }
+            | Write::DeleteDisruptionBudget { .. } => {}
             Write::CreateWorker { child, name, body } => self.create_worker(child, name, body),
             Write::DeleteWorker { child, .. } => {
                 self.world.workers.remove(child);

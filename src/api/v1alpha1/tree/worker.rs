@@ -82,6 +82,15 @@ pub struct WorkerSettings {
     #[schemars(range(min = 0, max = 86_400))]
     pub node_loss_seconds: i32,
 
+    /// disruptionBudget says whether the worker has a PodDisruptionBudget, so that evictions, such as those of `kubectl drain`,
+    /// never take it below its quorum.
+    /// Auto: it has one of its own as long as it has more replicas than its quorum and no other PodDisruptionBudget of the
+    /// namespace selects its Pods. Pods that are not Ready may always be evicted.
+    /// None: it has none of its own.
+    /// Default Auto.
+    #[serde(default)]
+    pub disruption_budget: DisruptionBudget,
+
     /// update says how Pods give way to those of a changed template. Default: one Pod more than `replicas`, and none missing; with
     /// `identity: Stable` one missing, and none more.
     #[serde(default)]
@@ -105,6 +114,16 @@ pub enum Identity {
     Interchangeable,
     /// One fixed name per slot; replaced when proven gone.
     Stable,
+}
+
+/// Whether a worker has a disruption budget of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DisruptionBudget {
+    /// Where it has replicas to spare, and nobody else's budget is about them.
+    #[default]
+    Auto,
+    /// Never.
+    None,
 }
 
 /// When a replica has started.

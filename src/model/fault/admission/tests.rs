@@ -162,7 +162,7 @@ fn the_message_says_what_was_refused() {
     let mut refused = refusal(409, "NameCollision", "held by Pod of another owner");
     let text = "the Pod could not be created (409 NameCollision): held by Pod of another owner";
     assert_eq!(judge(&refused).message, text);
-    refused.slot = None;
+    refused.kind = "Worker";
     assert!(
         judge(&refused)
             .message

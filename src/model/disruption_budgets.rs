@@ -1,0 +1,161 @@
+//! Disruption budgets: the `PodDisruptionBudget` of each worker that has replicas to spare, so that evictions, such as those
+//! of `kubectl drain`, leave it its quorum.
+//!
+//! Rule: a worker has one only where no other selects its Pods, because what two budgets are about cannot be evicted at all;
+//! and no Pod waits for it.
+
+mod selects;
+
+use std::sync::Arc;
+
+use k8s_openapi::api::policy::v1::PodDisruptionBudgetSpec;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use crate::api::labels;
+use crate::api::v1alpha1::{BrakeStatus, DisruptionBudget};
+
+use super::build;
+use super::decision::{Notice, Write};
+use super::engine::Engine;
+use super::fault::Fault;
+use super::outcome::Next;
+use super::reasons::EventReason;
+use super::tree::{Leaf, NodeId};
+use super::window::{after, api_time, brake_delay};
+use super::world::{DisruptionBudgetView, Refusal, WorkerView};
+use selects::PodLabels;
+
+/// What Kubernetes calls a disruption budget.
+pub const KIND: &str = "PodDisruptionBudget";
+
+/// A Pod that is not Ready may always be evicted: it does not count for the quorum anyway.
+const EVICT_UNHEALTHY: &str = "AlwaysAllow";
+
+impl Engine<'_> {
+    /// Each worker gets the disruption budget that it is to have, and loses the one that it is not to have. What was refused
+    /// is tried again later and later.
+    pub(super) fn plan_disruption_budgets(&mut self, writes: &mut Vec<Write>) {
+        let Some(known) = &self.world.disruption_budgets else {
+            return;
+        };
+        if self.world.tree.deleting {
+            return;
+        }
+        for (id, leaf) in self.tree.leaves() {
+            let Some(worker) = self.worker(id).filter(|worker| !worker.deleting) else {
+                continue;
+            };
+            let write = self.write_of_disruption_budget(id, leaf, worker, known);
+            let Some(memory) = self.memory.workers.get_mut(self.tree.nodes[id].name) else {
+                continue;
+            };
+            let Some(write) = write else {
+                memory.disruption_budget_brake = None;
+                continue;
+            };
+            let brake = memory.disruption_budget_brake.as_ref();
+            match brake.map(|brake| brake.due_time.0) {
+                Some(due) if due > self.now => self.wake(due),
+                _ => writes.push(write),
+            }
+        }
+    }
+
+    /// What makes the disruption budget of a worker what it is to be; `None` when it is that.
+    fn write_of_disruption_budget(
+        &self,
+        id: NodeId,
+        leaf: &Leaf<'_>,
+        worker: &WorkerView,
+        known: &[Arc<DisruptionBudgetView>],
+    ) -> Option<Write> {
+        let child = self.name(id);
+        let is_own =
+            |one: &DisruptionBudgetView| one.name == worker.name && one.owner_uid == worker.uid;
+        let is_taken = || {
+            let pods = PodLabels::of(&self.world.tree.name, child, leaf);
+            let mut others = known.iter().filter(|one| !is_own(one));
+            others.any(|one| pods.may_be_selected(one.spec.selector.as_ref()))
+        };
+        let wanted = self.spec_of_disruption_budget(id, leaf);
+        let wanted = wanted.filter(|_| !is_taken());
+        let own = known.iter().find(|one| is_own(one));
+        match (wanted, own) {
+            // What is about to go is waited for.
+            (_, Some(own)) if own.deleting => None,
+            (None, None) => None,
+            (Some(spec), None) => Some(Write::CreateDisruptionBudget {
+                child: child.to_owned(),
+                name: worker.name.clone(),
+                owner_uid: worker.uid.clone(),
+                body: build::disruption_budget(&self.world.tree, child, worker, &spec),
+            }),
+            (Some(spec), Some(own)) => (own.spec != spec).then(|| Write::PatchDisruptionBudget {
+                child: child.to_owned(),
+                known: Arc::clone(own),
+                spec: Box::new(spec),
+            }),
+            (None, Some(own)) => Some(Write::DeleteDisruptionBudget {
+                child: child.to_owned(),
+                name: own.name.clone(),
+                uid: own.uid.clone(),
+            }),
+        }
+    }
+
+    /// The disruption budget that a worker is to have, were it the only one: its quorum stays, whatever `update` adds.
+    fn spec_of_disruption_budget(
+        &self,
+        id: NodeId,
+        leaf: &Leaf<'_>,
+    ) -> Option<PodDisruptionBudgetSpec> {
+        let replicas = self.replicas_wanted(id, leaf);
+        let quorum = i32::try_from(self.quorum(id, leaf)).ok()?;
+        let is_wanted = leaf.settings.disruption_budget == DisruptionBudget::Auto
+            && self.is_enabled(id)
+            && !self.tree.suspended
+            && replicas > quorum;
+        let of = |(label, value): (&str, &str)| (label.to_owned(), value.to_owned());
+        let selected = [
+            (labels::TREE, self.world.tree.name.as_str()),
+            (labels::CHILD, self.name(id)),
+        ];
+        is_wanted.then(|| PodDisruptionBudgetSpec {
+            min_available: Some(IntOrString::Int(quorum)),
+            max_unavailable: None,
+            selector: Some(LabelSelector {
+                match_labels: Some(selected.map(of).into()),
+                match_expressions: None,
+            }),
+            unhealthy_pod_eviction_policy: Some(EVICT_UNHEALTHY.to_owned()),
+        })
+    }
+
+    /// A write of a disruption budget was refused: people are told once, and nothing waits for it but the next try.
+    pub(super) fn refuse_disruption_budget(&mut self, refusal: &Refusal, fault: &Fault) {
+        let Some(memory) = self.memory.workers.get_mut(&refusal.child) else {
+            return;
+        };
+        let known = memory.disruption_budget_brake.as_ref();
+        let count = known.map_or(0, |brake| brake.count) + 1;
+        memory.disruption_budget_brake = Some(BrakeStatus {
+            count,
+            due_time: api_time(after(refusal.at, brake_delay(count))),
+        });
+        self.memory.intend_worker(&refusal.child);
+        if count > 1 {
+            return;
+        }
+        self.notices.push(Notice {
+            warning: true,
+            reason: EventReason::DisruptionBudgetNotStored.as_str().to_owned(),
+            action: "Store",
+            child: refusal.child.clone(),
+            what: "has not the disruption budget that it is to have, so that evictions may take it below its quorum".to_owned(),
+            why: fault.message.clone(),
+            next: Some(Next::TriedAgain),
+            ..Notice::default()
+        });
+    }
+}
