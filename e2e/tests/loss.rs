@@ -1,4 +1,4 @@
-//! A node without power, without network, and rebooted, with replicas on it: what can be replaced is, what may still run
+//! A node that is drained, without power, without network, and rebooted, with replicas on it: what can be replaced is, what may still run
 //! is not, and nobody is charged. And a Pod that its kubelet does not take.
 //!
 //! Rule: things happen to `node-b`; `node-a` holds the operator and what must not notice.
@@ -9,6 +9,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "loss/drain.rs"]
+mod drain;
 #[path = "cluster/support.rs"]
 mod support;
 
@@ -120,8 +122,9 @@ fn assert_nobody_was_charged(tree: &Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_without_power_parted_rebooted_and_a_pod_that_is_rejected() {
+async fn a_node_drained_without_power_parted_rebooted_and_a_pod_that_is_rejected() {
     let cluster = start().await;
+    Box::pin(drain::a_worker_keeps_its_quorum(&cluster)).await;
     let odd = Space::new(&cluster, "rejected").await;
     odd.apply(&rejected());
     let told = odd
