@@ -145,9 +145,8 @@ pub fn undo(
         let Some(stored) = target.templates.get(&name) else {
             continue;
         };
-        if child["worker"].is_object() && child["worker"]["template"] != stored.template.0 {
-            child["worker"]["template"] = stored.template.0.clone();
-            is_changed = true;
+        if child["worker"].is_object() {
+            is_changed |= stored.give_to(&mut child["worker"]);
         }
     }
     if !is_changed {
@@ -302,6 +301,25 @@ REVISION   MARK   CHANGES                    WHY
         assert_eq!(told, "past step 3 of 4 (api) of the rollout of revision 2");
         let expected = json!({"spec": {"rollout": {"promote": {"revision": 2, "step": 3}}}});
         assert_eq!(patch, expected);
+    }
+
+    #[test]
+    fn a_service_name_comes_back_with_its_template() {
+        let mut stored = template("db:1");
+        stored["spec"]["subdomain"] = "db".into();
+        let data = json!({"templates": {"db": stored}});
+        let stored = StoredTemplate::all_in(&data).remove("db").unwrap();
+        let former = json!({"serviceName": "db", "template": template("db:1")});
+        for changed in [
+            json!({"template": template("db:1")}),
+            json!({"serviceName": "other", "template": template("db:1")}),
+            json!({"serviceName": "db", "template": template("db:2")}),
+        ] {
+            let mut worker = changed;
+            assert!(stored.give_to(&mut worker));
+            assert_eq!(worker, former);
+            assert!(!stored.give_to(&mut worker), "it has it by now");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::api::v1alpha1::{FaultAction, GROUP, Restart, RevisionStatus, SlotStat
 use super::names;
 use super::pod::RestartPolicy;
 use super::policy::Rule;
+use super::revisions::{SUBDOMAIN, made_from};
 use super::tree::{Leaf, Policy, Tree};
 use super::window::in_window;
 use super::world::{TreeView, WorkerView};
@@ -48,7 +49,7 @@ pub(super) fn revision(tree: &TreeView, spec: &Tree<'_>, revision: &RevisionStat
     let templates: Map<String, Value> = spec
         .leaves()
         .map(|(id, leaf)| {
-            let template = leaf.settings.template.0.clone();
+            let template = made_from(leaf.settings).into_owned();
             (spec.nodes[id].name.to_owned(), template)
         })
         .collect();
@@ -119,6 +120,9 @@ pub(super) struct Place<'a> {
 pub(super) fn pod(place: &Place<'_>, name: &str) -> Value {
     let mut body = nameless_pod(place);
     body["metadata"]["name"] = name.into();
+    if body["spec"].get(SUBDOMAIN).is_some() {
+        body["spec"]["hostname"] = name.into();
+    }
     body
 }
 
@@ -372,7 +376,7 @@ mod tests {
             tree: &view,
             child: "a",
             leaf: tree.leaf(id).unwrap(),
-            template: tree.leaf(id).unwrap().template,
+            template: &tree.leaf(id).unwrap().template,
             revision: &tree.leaf(id).unwrap().revision,
             policy: tree.parent_policy(id),
             worker: &worker,
@@ -415,6 +419,20 @@ mod tests {
                 "controller": true, "blockOwnerDeletion": true,
             }])
         );
+    }
+
+    #[test]
+    fn a_service_name_gives_a_pod_its_names_in_dns() {
+        let names = |pod: &Value| {
+            [
+                pod["spec"]["hostname"].clone(),
+                pod["spec"]["subdomain"].clone(),
+            ]
+        };
+        assert_eq!(names(&built("", POD, None)), [Value::Null, Value::Null]);
+        let of_service = "{subdomain: db, containers: [{name: app, image: one}]}";
+        let pod = built("", of_service, None);
+        assert_eq!(names(&pod), [json!("t-a-x"), json!("db")]);
     }
 
     #[test]

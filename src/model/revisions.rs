@@ -3,6 +3,7 @@
 //! Rule: a name is a hash of the templates, so that the same templates are the same revision whoever asks for them, and
 //! whichever version of Coppice stores them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -14,7 +15,27 @@ use super::engine::Engine;
 use super::names;
 use super::tree::{Leaf, NodeId, ROOT_NAME, Tree};
 use super::window::after;
-use crate::api::v1alpha1::{PodTemplate, RevisionMark, RevisionStatus};
+use crate::api::v1alpha1::{PodTemplate, RevisionMark, RevisionStatus, WorkerSettings};
+
+/// The field of a Pod's spec that `serviceName` becomes. The schema of a template does not have it.
+pub(super) const SUBDOMAIN: &str = "subdomain";
+
+/// What the Pods of a worker are made from: its template, and its `serviceName`, which belongs to what is rolled out and taken
+/// back.
+pub(super) fn made_from(settings: &WorkerSettings) -> Cow<'_, Value> {
+    with_service(&settings.template.0, settings.service_name.as_deref())
+}
+
+fn with_service<'a>(template: &'a Value, service: Option<&str>) -> Cow<'a, Value> {
+    let Some(service) = service else {
+        return Cow::Borrowed(template);
+    };
+    let mut template = template.clone();
+    if let Some(spec) = template.get_mut("spec").and_then(Value::as_object_mut) {
+        spec.insert(SUBDOMAIN.to_owned(), service.into());
+    }
+    Cow::Owned(template)
+}
 
 /// The template of one worker, as a revision holds it.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +59,24 @@ impl StoredTemplate {
             (child.clone(), stored)
         };
         templates.map(read).collect()
+    }
+}
+
+impl StoredTemplate {
+    /// Gives a worker, as the API server has it, this template and what goes with it. Says whether that changes it.
+    pub fn give_to(&self, worker: &mut Value) -> bool {
+        if *with_service(&worker["template"], worker["serviceName"].as_str()) == self.template.0 {
+            return false;
+        }
+        let mut template = self.template.0.clone();
+        let spec = template.get_mut("spec").and_then(Value::as_object_mut);
+        let service = spec.and_then(|spec| spec.remove(SUBDOMAIN));
+        worker["template"] = template;
+        if let Some(worker) = worker.as_object_mut() {
+            worker.remove("serviceName");
+            worker.extend(service.map(|service| ("serviceName".to_owned(), service)));
+        }
+        true
     }
 }
 

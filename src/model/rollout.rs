@@ -7,6 +7,8 @@ mod gate;
 mod preflight;
 mod steps;
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 pub(super) use self::steps::surplus;
@@ -41,7 +43,7 @@ impl<'a> Tree<'a> {
             let present = &worker.status.revision;
             let stored = template_of(world, node.name, present);
             if let Some(stored) = stored.filter(|_| *present != leaf.target) {
-                leaf.template = stored;
+                leaf.template = Cow::Borrowed(stored);
                 leaf.revision.clone_from(present);
             }
         }
@@ -56,7 +58,7 @@ impl<'a> Tree<'a> {
                 continue;
             };
             if let Some(stored) = good.templates.get(node.name) {
-                leaf.template = &stored.template.0;
+                leaf.template = Cow::Borrowed(&stored.template.0);
                 leaf.revision.clone_from(&stored.revision);
                 leaf.target.clone_from(&stored.revision);
             } else {
@@ -386,12 +388,12 @@ impl<'a> Engine<'a> {
     }
 
     /// The template that the next Pod of a slot is made from, and its revision.
-    pub(super) fn template_of_slot(
+    pub(super) fn template_of_slot<'l>(
         &self,
         id: NodeId,
-        leaf: &Leaf<'a>,
+        leaf: &'l Leaf<'a>,
         slot: i32,
-    ) -> (&'a Value, String) {
+    ) -> (&'l Value, String) {
         let is_kept = self.is_frozen() || self.awaits_turn(id);
         let kept = self
             .slot(id, slot)
@@ -401,7 +403,7 @@ impl<'a> Engine<'a> {
             Some((template, slot.revision.clone()))
         });
         kept.or_else(|| self.template_beside_canary(id, slot))
-            .unwrap_or_else(|| (leaf.template, leaf.revision.clone()))
+            .unwrap_or_else(|| (&leaf.template, leaf.revision.clone()))
     }
 
     /// What is told of a rollout that does not go on, or goes back.

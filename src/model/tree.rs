@@ -4,6 +4,8 @@
 
 mod parse;
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -97,7 +99,7 @@ pub struct Leaf<'a> {
     pub settings: &'a WorkerSettings,
     /// The template that new Pods are made from: the one that it is to have, or a former one as long as its turn in a rollout
     /// has not come.
-    pub template: &'a Value,
+    pub template: Cow<'a, Value>,
     /// Revision of that template.
     pub revision: String,
     /// Revision of the template that it is to have.

@@ -175,3 +175,16 @@ fn what_completes_is_not_permanent() {
     let sound = with(migrate, "worker", "restart", json!("Transient"));
     assert_eq!(refusals("shop", &json!([sound])), Vec::<String>::new());
 }
+
+#[test]
+fn what_belongs_to_one_slot_needs_slots_that_are_told_apart() {
+    let named = with(worker("db"), "worker", "serviceName", json!("db"));
+    assert_eq!(
+        refusals("shop", &json!([named])),
+        [
+            "worker 'db' has `serviceName`, which needs `identity: Stable`: only Pods with fixed names have names in DNS"
+        ]
+    );
+    let sound = with(named, "worker", "identity", json!("Stable"));
+    assert_eq!(refusals("shop", &json!([sound])), Vec::<String>::new());
+}

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{all, finish::enum_values};
 
 /// Optional fields of a spec that mean something by being absent.
-const WITHOUT_DEFAULT: [&str; 20] = [
+const WITHOUT_DEFAULT: [&str; 21] = [
     "supervisiontree.spec.rollout.promote",
     "supervisiontree.spec.rollout.retryAt",
     "supervisiontree.spec.children.parent",
@@ -19,6 +19,7 @@ const WITHOUT_DEFAULT: [&str; 20] = [
     "supervisiontree.spec.children.worker",
     "supervisiontree.spec.children.worker.faultPolicy",
     "supervisiontree.spec.children.worker.replicas",
+    "supervisiontree.spec.children.worker.serviceName",
     "supervisiontree.spec.children.worker.update.maxSurge",
     "supervisiontree.spec.children.worker.update.maxUnavailable",
     "supervisiontree.spec.children.worker.update.steps",

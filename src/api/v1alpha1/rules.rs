@@ -82,6 +82,14 @@ pub(super) fn stable_ones_update_one_by_one() -> Rule {
     )
 }
 
+/// What belongs to one slot needs slots that are told apart.
+pub(super) fn service_names_are_of_stable_ones() -> Rule {
+    rule(
+        "!has(self.worker) || !has(self.worker.serviceName) || self.worker.identity == 'Stable'",
+        "'worker \\'' + self.name + '\\' has `serviceName`, which needs `identity: Stable`: only Pods with fixed names have names in DNS'",
+    )
+}
+
 /// A worker of which not one Pod may be missing and none be added is updated by a restart of its group, which needs one. The
 /// map from supervisor to whether it has none is built once, see [`parents_come_first`].
 pub(super) fn updates_can_move() -> Rule {

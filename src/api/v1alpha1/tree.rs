@@ -157,6 +157,7 @@ pub struct SupervisionTreeSpec {
 #[x_kube(validation = rules::stable_ones_update_one_by_one())]
 #[x_kube(validation = rules::steps_go_forward())]
 #[x_kube(validation = rules::steps_can_be_taken())]
+#[x_kube(validation = rules::service_names_are_of_stable_ones())]
 #[serde(rename_all = "camelCase")]
 pub struct Child {
     /// name of the child: a DNS label (lower case letters, digits and dashes), unique in the tree. The

@@ -31,15 +31,18 @@ enum Label<'a> {
 
 impl<'a> PodLabels<'a> {
     pub(super) fn of(tree: &'a str, child: &'a str, leaf: &'a Leaf<'_>) -> Self {
-        Self([leaf.template, &leaf.settings.template.0].map(|template| {
-            let stated = template
-                .pointer("/metadata/labels")
-                .and_then(Value::as_object);
-            let stated = stated.into_iter().flatten();
-            let stated = stated.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)));
-            let ours = [(labels::TREE, tree), (labels::CHILD, child)];
-            stated.chain(ours).collect()
-        }))
+        Self(
+            [&*leaf.template, &leaf.settings.template.0].map(|template| {
+                let stated = template
+                    .pointer("/metadata/labels")
+                    .and_then(Value::as_object);
+                let stated = stated.into_iter().flatten();
+                let stated =
+                    stated.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)));
+                let ours = [(labels::TREE, tree), (labels::CHILD, child)];
+                stated.chain(ours).collect()
+            }),
+        )
     }
 
     /// Whether a selector selects a Pod with these labels, as far as can be known. One that is absent selects nothing, and

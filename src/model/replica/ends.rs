@@ -113,7 +113,7 @@ pub(in crate::model) fn loss_ends_at(
     }
     let since = node.not_ready_since.filter(|since| pod.created < *since)?;
     let follows_setting =
-        pod.revision == leaf.revision && !build::tolerates_unreachable(leaf.template);
+        pod.revision == leaf.revision && !build::tolerates_unreachable(&leaf.template);
     follows_setting.then(|| after(since, i64::from(leaf.settings.node_loss_seconds)))
 }
 

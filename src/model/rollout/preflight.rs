@@ -10,6 +10,7 @@ use crate::model::decision::{Notice, Write};
 use crate::model::engine::Engine;
 use crate::model::fault::{self, Class};
 use crate::model::reasons::EventReason;
+use crate::model::revisions::made_from;
 use crate::model::tree::NodeId;
 use crate::model::world::Try;
 
@@ -77,11 +78,12 @@ impl Engine<'_> {
                 continue;
             };
             let child = self.name(id);
+            let template = made_from(leaf.settings);
             let place = build::Place {
                 tree: &self.world.tree,
                 child,
                 leaf,
-                template: &leaf.settings.template.0,
+                template: &template,
                 revision: &leaf.target,
                 policy: self.tree.parent_policy(id),
                 worker,

@@ -10,12 +10,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use self::update::{check_update, check_update_moves};
 use super::{Kind, Leaf, Node, NodeId, Policy, ROOT, ROOT_NAME, Tree};
 use crate::api::v1alpha1::{
-    AutoShutdown, Child, FaultAction, FaultMatch, FaultPolicy, GiveUp, Intensity, ReadyWhen,
-    Restart, RootGiveUp, Startup, Strategy, SupervisionTreeSpec, SupervisorSettings,
+    AutoShutdown, Child, FaultAction, FaultMatch, FaultPolicy, GiveUp, Identity, Intensity,
+    ReadyWhen, Restart, RootGiveUp, Startup, Strategy, SupervisionTreeSpec, SupervisorSettings,
     WorkerSettings,
 };
 use crate::model::names;
 use crate::model::policy::{Rule, unknown_name};
+use crate::model::revisions::made_from;
 use crate::model::window::{backoff_total, whole_second};
 
 /// Longest name of tree and child together.
@@ -185,6 +186,7 @@ fn kind_of(child: &Child) -> Result<Kind<'_>, SpecError> {
         }
         (None, Some(settings)) => {
             check_worker(name, settings)?;
+            check_identity(name, settings)?;
             check_completion(name, settings)?;
             check_update(name, settings)?;
             check_rules(
@@ -192,10 +194,11 @@ fn kind_of(child: &Child) -> Result<Kind<'_>, SpecError> {
                 &format!("spec.children[{name}].worker"),
                 settings.fault_policy.as_ref(),
             )?;
-            let revision = names::revision(&settings.template.0);
+            let template = made_from(settings);
+            let revision = names::revision(&template);
             Ok(Kind::Worker(Leaf {
                 settings,
-                template: &settings.template.0,
+                template,
                 revision: revision.clone(),
                 target: revision,
                 restart_at: whole(child.restart_at.as_ref()),
@@ -291,6 +294,17 @@ fn check_completion(name: &str, settings: &WorkerSettings) -> Result<(), SpecErr
             "worker '{name}' has `ready: Completed`, which needs `restart: Transient` or `restart: Temporary`: a Permanent worker is started again when it has completed"
         );
         return Err(SpecError::of_child(name, ".worker.ready", message));
+    }
+    Ok(())
+}
+
+/// What belongs to one slot needs slots that are told apart.
+fn check_identity(name: &str, settings: &WorkerSettings) -> Result<(), SpecError> {
+    if settings.identity != Identity::Stable && settings.service_name.is_some() {
+        let message = format!(
+            "worker '{name}' has `serviceName`, which needs `identity: Stable`: only Pods with fixed names have names in DNS"
+        );
+        return Err(SpecError::of_child(name, ".worker.serviceName", message));
     }
     Ok(())
 }

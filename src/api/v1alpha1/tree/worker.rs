@@ -36,6 +36,17 @@ pub struct WorkerSettings {
     #[serde(default)]
     pub identity: Identity,
 
+    /// serviceName gives the Pods names in DNS: each has its own name as `hostname` and this one as `subdomain`, so that
+    /// `shop-db-0.db` is found where serviceName is `db`. A headless Service of that name is yours to make; it selects the Pods
+    /// by `coppice.dev/tree` and `coppice.dev/child`. A DNS label of at most 63 characters. Needs `identity: Stable`. Left out,
+    /// the Pods have no such names. A change replaces the Pods as one of the template does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    pub service_name: Option<String>,
+
     /// restart says when a replica is started again after it has ended by itself. One that is not has finished, which counts
     /// as alive. A finished one runs again in a restart of its group, when a supervisor above it is restarted, and when its
     /// template changes; a Temporary one never.
@@ -101,7 +112,7 @@ pub struct WorkerSettings {
     pub fault_policy: Option<FaultPolicy>,
 
     /// template of the Pods, as in a Deployment, but without what Coppice decides: `restartPolicy`,
-    /// `nodeName`, `hostname`, `subdomain`, `ephemeralContainers` and restart rules of containers. A
+    /// `nodeName`, `hostname` and `subdomain` (see `serviceName`), `ephemeralContainers` and restart rules of containers. A
     /// change replaces the Pods as `update` says.
     pub template: PodTemplate,
 }
