@@ -30,12 +30,12 @@ pub use status::{
     RolloutFailure, RolloutFault, RolloutStatus, RolloutStep, SupervisionTreeStatus,
     SupervisorStatus, WarningStatus,
 };
-pub use template::PodTemplate;
+pub use template::{ClaimTemplate, PodTemplate};
 pub use tree::{
-    AutoShutdown, Backoff, Child, DisruptionBudget, GiveUp, Identity, Intensity, NumberOrPercent,
-    Pause, Promotion, ReadyWhen, Restart, RolloutFailurePolicy, RolloutOrder, RolloutSettings,
-    RootGiveUp, StartFailure, Startup, Strategy, SupervisionTree, SupervisionTreeSpec,
-    SupervisorSettings, UpdateSettings, UpdateStep, WorkerSettings,
+    AutoShutdown, Backoff, Child, ClaimRetention, DisruptionBudget, GiveUp, Identity, Intensity,
+    NumberOrPercent, Pause, Promotion, ReadyWhen, Restart, Retention, RolloutFailurePolicy,
+    RolloutOrder, RolloutSettings, RootGiveUp, StartFailure, Startup, Strategy, SupervisionTree,
+    SupervisionTreeSpec, SupervisorSettings, UpdateSettings, UpdateStep, WorkerSettings,
 };
 pub use worker::{
     BrakeStatus, FinishedReplica, NodeChargeStatus, ParkedStatus, SlotStatus, TroubleStatus,

@@ -24,8 +24,8 @@ use crate::model::world::{DisruptionBudgetView, RevisionView, TreeView, WorkerVi
 mod items;
 
 pub(super) use items::{
-    DisruptionBudgetItem, EventItem, NodeItem, PodItem, RevisionItem, TreeItem, WaitedItem,
-    WorkerItem,
+    ClaimItem, DisruptionBudgetItem, EventItem, NodeItem, PodItem, RevisionItem, TreeItem,
+    WaitedItem, WorkerItem,
 };
 
 /// A kind that is watched.
@@ -495,6 +495,55 @@ fn event_item(
     }
 }
 
+impl Kind for Claims {
+    type Wire = wire::Claim;
+    type Item = ClaimItem;
+
+    const NAME: &'static str = "PersistentVolumeClaim";
+    const NEED: Need = Need::Hoped;
+
+    fn read(wire: Self::Wire) -> ClaimItem {
+        let view = wire.view();
+        let tree_label = match view.tree.as_str() {
+            "" => String::new(),
+            tree => within(&wire.namespace().unwrap_or_default(), tree),
+        };
+        ClaimItem {
+            waited: waited_item(&wire),
+            tree_label,
+            view: Arc::new(view),
+        }
+    }
+
+    fn waited_for(item: &ClaimItem) -> Option<&WaitedItem> {
+        Some(&item.waited)
+    }
+
+    fn store(views: &mut Views) -> &mut Store<ClaimItem> {
+        &mut views.claims
+    }
+
+    /// The tree that it was made for, and those of its namespace that something troubles.
+    fn concerns(views: &Views, item: &ClaimItem) -> Vec<ObjectKey> {
+        let namespace = &item.waited.key.namespace;
+        let mut concerned = views.troubled_in(namespace);
+        let tree = ObjectKey::new(namespace, &item.view.tree);
+        if views.trees.get(&tree).is_some() {
+            concerned.push(tree);
+        }
+        concerned
+    }
+}
+
+/// What is kept of an object that Pods wait for.
+fn waited_item(wire: &impl Waited) -> WaitedItem {
+    WaitedItem {
+        key: key_of(wire.meta()),
+        uid: wire.meta().uid.clone().unwrap_or_default(),
+        says: wire.says(),
+    }
+}
+
 /// Declares a kind that Pods wait for.
 macro_rules! waited_for {
     ($kind:ident, $wire:ty, $name:literal, $store:ident, $accept:expr) => {
@@ -507,11 +556,7 @@ macro_rules! waited_for {
             const ACCEPT: Option<[&'static str; 2]> = $accept;
 
             fn read(wire: Self::Wire) -> WaitedItem {
-                WaitedItem {
-                    key: key_of(wire.meta()),
-                    uid: wire.uid().unwrap_or_default(),
-                    says: wire.says(),
-                }
+                waited_item(&wire)
             }
 
             fn waited_for(item: &WaitedItem) -> Option<&WaitedItem> {
@@ -535,7 +580,6 @@ const METADATA: [&str; 2] = [
     "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
     "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
 ];
-waited_for!(Claims, wire::Claim, "PersistentVolumeClaim", claims, None);
 waited_for!(Quotas, wire::Quota, "ResourceQuota", quotas, None);
 waited_for!(
     ConfigMaps,

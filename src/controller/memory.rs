@@ -39,6 +39,8 @@ pub(super) enum Written {
     Worker,
     /// The disruption budget of one.
     DisruptionBudget,
+    /// A claim of it.
+    Claim,
     /// A Pod of it.
     Pod,
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::context::Context;
 use super::error::{Error, bounded};
-use super::kinds::{DisruptionBudgets, Kind, Pods, Revisions, Trees, Workers};
+use super::kinds::{Claims, DisruptionBudgets, Kind, Pods, Revisions, Trees, Workers};
 use super::memory::{Doubt, Written};
 use super::store::{Item, ObjectKey};
 use super::views::Snapshot;
@@ -166,6 +166,7 @@ async fn settle(context: &Context, tree: &ObjectKey, doubt: &Doubt) -> Result<()
         Written::Tree => settle_one::<Trees>(context, tree, name).await?,
         Written::Worker => settle_one::<Workers>(context, tree, name).await?,
         Written::Revision => settle_one::<Revisions>(context, tree, name).await?,
+        Written::Claim => settle_one::<Claims>(context, tree, name).await?,
         Written::Pod => settle_one::<Pods>(context, tree, name).await?,
         Written::DisruptionBudget => {
             match settle_one::<DisruptionBudgets>(context, tree, name).await {
@@ -332,6 +333,7 @@ fn observation(
             workers,
             revisions: snapshot.revisions,
             disruption_budgets: snapshot.disruption_budgets,
+            claims: snapshot.claims,
             nodes: snapshot.nodes,
             zoned: snapshot.zoned,
             refusals,

@@ -6,16 +6,18 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::kinds::{
-    ClaimEvents, DisruptionBudgetItem, DisruptionBudgets, EventItem, Kind, Need, NodeEvents,
-    NodeItem, Nodes, PodEvents, PodItem, Pods, Quotas, RevisionItem, Revisions, TreeItem, Trees,
-    WaitedItem, WorkerItem, Workers, key_of, within,
+    ClaimEvents, ClaimItem, DisruptionBudgetItem, DisruptionBudgets, EventItem, Kind, Need,
+    NodeEvents, NodeItem, Nodes, PodEvents, PodItem, Pods, Quotas, RevisionItem, Revisions,
+    TreeItem, Trees, WaitedItem, WorkerItem, Workers, key_of, within,
 };
 use super::store::{ObjectKey, Source, Store, Touched, Unbelieved, Version};
 use super::wire::label;
 use crate::model::changes::words;
 use crate::model::fault::EventView;
 use crate::model::pod::{PodSpecView, PodView};
-use crate::model::world::{DisruptionBudgetView, NodeView, RevisionView, TreeView, Unseen};
+use crate::model::world::{
+    ClaimView, DisruptionBudgetView, NodeView, RevisionView, TreeView, Unseen,
+};
 use kube::{Resource, ResourceExt};
 
 mod changes;
@@ -40,7 +42,7 @@ pub(super) struct Views {
     pub(super) pod_events: Store<EventItem>,
     pub(super) claim_events: Store<EventItem>,
     pub(super) node_events: Store<EventItem>,
-    pub(super) claims: Store<WaitedItem>,
+    pub(super) claims: Store<ClaimItem>,
     pub(super) quotas: Store<WaitedItem>,
     pub(super) config_maps: Store<WaitedItem>,
     /// When what Pods wait for changed last.
@@ -64,6 +66,8 @@ pub(super) struct Snapshot {
     pub(super) revisions: Vec<Arc<RevisionView>>,
     /// The disruption budgets of its Workers, and those of others; `None` when they may not be read, or have not been yet.
     pub(super) disruption_budgets: Option<Vec<Arc<DisruptionBudgetView>>>,
+    /// The claims that are labelled with the tree, and those that its slots use, by name.
+    pub(super) claims: BTreeMap<String, Arc<ClaimView>>,
     /// The nodes of these Pods, without those that are known to be gone; `None` when nodes may not be read.
     pub(super) nodes: Option<BTreeMap<String, NodeView>>,
     /// Whether every node says which zone it is in.
@@ -296,6 +300,7 @@ impl Views {
             .map(|one| Arc::clone(&one.view))
             .collect();
         let disruption_budgets = self.disruption_budgets_for(&key.namespace, &workers);
+        let claims = self.claims_of(key, &tree, &workers);
         let events = self.events_of(&key.namespace, &workers);
         let changes = self.changes_for(&key.namespace, &workers);
         Some(Snapshot {
@@ -303,6 +308,7 @@ impl Views {
             workers,
             revisions,
             disruption_budgets,
+            claims,
             nodes,
             zoned: self.nodes.len() > 0
                 && self.nodes.iter().all(|(_, node)| node.view.zone.is_some()),
@@ -325,6 +331,26 @@ impl Views {
             let concerned = all.filter(|one| !one.is_of_worker || is_ours(&one.view.owner_uid));
             concerned.map(|one| Arc::clone(&one.view)).collect()
         })
+    }
+
+    /// Labels say which claims were made for a tree, names which ones it uses.
+    fn claims_of(
+        &self,
+        key: &ObjectKey,
+        tree: &TreeItem,
+        workers: &[(Arc<WorkerItem>, Vec<Arc<PodView>>)],
+    ) -> BTreeMap<String, Arc<ClaimView>> {
+        let labelled = self.claims.owned_by(&key.to_string());
+        let used = workers.iter().flat_map(|(worker, _)| {
+            let replicas = worker.view.as_ref().map_or(0, |view| view.replicas);
+            let tree = tree.view.iter();
+            tree.flat_map(move |tree| tree.claim_names(&worker.child, replicas))
+        });
+        let used = used.filter_map(|name| self.claims.get(&ObjectKey::new(&key.namespace, name)));
+        labelled
+            .chain(used)
+            .map(|claim| (claim.view.name.clone(), Arc::clone(&claim.view)))
+            .collect()
     }
 
     /// Remembers that these changed now, if they are of a kind that Pods wait for.
@@ -392,7 +418,7 @@ impl Views {
         name: &str,
     ) -> impl Iterator<Item = &'a Arc<EventItem>> + use<'a> {
         let known = self.claims.get(&ObjectKey::new(namespace, name));
-        let uid = known.map(|known| known.uid.as_str());
+        let uid = known.map(|known| known.waited.uid.as_str());
         let told = self.claim_events.owned_by(&within(namespace, name));
         told.filter(move |told| {
             let about = told.view.object.uid.as_str();

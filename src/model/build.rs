@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::api::labels;
 use crate::api::v1alpha1::{FaultAction, GROUP, Restart, RevisionStatus, SlotStatus, Strategy};
 
+use super::claims;
 use super::names;
 use super::pod::RestartPolicy;
 use super::policy::Rule;
@@ -38,7 +39,7 @@ pub(super) fn worker(tree: &TreeView, child: &str, leaf: &Leaf<'_>) -> Value {
             "name": names::worker_name(&tree.name, child),
             "namespace": tree.namespace,
             "labels": {labels::TREE: tree.name, labels::CHILD: child},
-            "ownerReferences": [owner("SupervisionTree", &tree.name, &tree.uid)],
+            "ownerReferences": [owner("SupervisionTree", &tree.name, &tree.uid, true)],
         },
         "spec": spec,
     })
@@ -60,7 +61,7 @@ pub(super) fn revision(tree: &TreeView, spec: &Tree<'_>, revision: &RevisionStat
             "name": revision.name,
             "namespace": tree.namespace,
             "labels": {labels::TREE: tree.name},
-            "ownerReferences": [owner("SupervisionTree", &tree.name, &tree.uid)],
+            "ownerReferences": [owner("SupervisionTree", &tree.name, &tree.uid, true)],
         },
         "revision": revision.number,
         "data": {"templates": templates},
@@ -81,7 +82,7 @@ pub(super) fn disruption_budget(
             "name": worker.name,
             "namespace": tree.namespace,
             "labels": {labels::TREE: tree.name, labels::CHILD: child},
-            "ownerReferences": [owner("Worker", &worker.name, &worker.uid)],
+            "ownerReferences": [owner("Worker", &worker.name, &worker.uid, true)],
         },
         "spec": spec,
     })
@@ -150,6 +151,7 @@ fn nameless_pod(place: &Place<'_>) -> Value {
     let node_loss = leaf.settings.node_loss_seconds;
     if let Some(spec) = spec.as_object_mut() {
         spec.insert("restartPolicy".into(), restarts.as_str().into());
+        claims::mount(spec, leaf, &tree.name, child, slot);
         add_tolerations(spec, node_loss);
         spread(spec, place);
         if let Some(memory) = memory {
@@ -179,7 +181,7 @@ fn nameless_pod(place: &Place<'_>) -> Value {
             "namespace": tree.namespace,
             "labels": labels,
             "annotations": annotations,
-            "ownerReferences": [owner("Worker", &worker.name, &worker.uid)],
+            "ownerReferences": [owner("Worker", &worker.name, &worker.uid, true)],
         },
         "spec": spec,
     })
@@ -205,15 +207,19 @@ pub(super) fn kubelet_restarts(policy: &Policy, leaf: &Leaf<'_>) -> RestartPolic
     }
 }
 
-fn owner(kind: &str, name: &str, uid: &str) -> Value {
-    json!({
+/// A reference to an owner of ours, which controls the object and waits for its end, or only owns it.
+pub(super) fn owner(kind: &str, name: &str, uid: &str, controls: bool) -> Value {
+    let mut owner = json!({
         "apiVersion": format!("{GROUP}/v1alpha1"),
         "kind": kind,
         "name": name,
         "uid": uid,
-        "controller": true,
-        "blockOwnerDeletion": true,
-    })
+    });
+    if controls {
+        owner["controller"] = true.into();
+        owner["blockOwnerDeletion"] = true.into();
+    }
+    owner
 }
 
 fn template_map(template: &Value, field: &str) -> Map<String, Value> {

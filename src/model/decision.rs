@@ -141,6 +141,30 @@ pub enum Write {
         /// What to tell people when it is done.
         notice: Option<Box<Notice>>,
     },
+    /// Create a claim of a slot.
+    CreateClaim {
+        /// Child name.
+        child: String,
+        /// Slot.
+        slot: i32,
+        /// Name of the claim.
+        name: String,
+        /// The whole object.
+        body: Value,
+    },
+    /// Give a claim other owners.
+    OwnClaim {
+        /// Child name.
+        child: String,
+        /// Name of the claim.
+        name: String,
+        /// Precondition.
+        resource_version: String,
+        /// The reference that is added.
+        owner: Option<Value>,
+        /// The UIDs of the owners whose references are taken off.
+        former: Vec<String>,
+    },
     /// Create a Pod.
     CreatePod {
         /// Child name.

@@ -104,6 +104,7 @@ impl Lab {
                 workers: BTreeMap::new(),
                 revisions: Vec::new(),
                 disruption_budgets: Some(Vec::new()),
+                claims: BTreeMap::new(),
                 nodes: Some(BTreeMap::from([("node-a".into(), NodeView::default())])),
                 refusals: Vec::new(),
                 zoned: false,

@@ -27,6 +27,11 @@ pub fn is_stable_pod_name(name: &str, tree: &str, child: &str, slot: i32) -> boo
     rest.is_some_and(|rest| rest.parse() == Ok(slot) && rest == slot.to_string())
 }
 
+/// Name of the claim that a slot has from that template, as a `StatefulSet` names its claims.
+pub fn claim_name(template: &str, tree: &str, child: &str, slot: i32) -> String {
+    format!("{template}-{}", stable_pod_name(tree, child, slot))
+}
+
 /// Name of an `Interchangeable` Pod: it ends in a hash of the Worker, the slot and the Pod that it
 /// replaces (empty for the first).
 pub fn interchangeable_pod_name(

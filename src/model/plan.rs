@@ -59,6 +59,9 @@ impl<'a> Engine<'a> {
                 mode => self.plan_replicas(id, leaf, mode, &mut writes),
             }
         }
+        for (id, leaf) in self.tree.leaves() {
+            self.plan_claim_owners(id, leaf, &mut writes);
+        }
         self.plan_known_revisions(&mut writes);
         self.plan_disruption_budgets(&mut writes);
         self.plan_tries(&mut writes);
@@ -201,7 +204,8 @@ impl<'a> Engine<'a> {
         self.plan_former(id, &replicas.former, writes);
         // A worker without replicas stops as a whole, in its turn.
         if self.replicas_wanted(id, leaf) > 0 || self.may_stop(id) {
-            for pod in replicas.surplus.iter().filter(|pod| !pod.is_deleting()) {
+            let surplus = replicas.surplus.iter().filter(|pod| !pod.is_deleting());
+            for pod in surplus.filter(|pod| self.owns_its_claims(id, leaf, pod)) {
                 // Where its state decided, it must still be so: a Pod that has come up since is kept, and another goes.
                 let decides = replicas.dropped_for_state.contains(&pod.slot);
                 let version = decides.then(|| pod.resource_version.clone());
@@ -216,6 +220,7 @@ impl<'a> Engine<'a> {
         let lives = self.lives(id);
         let update = self.updates.remove(&id).unwrap_or_default();
         let refused = self.last_refusal(id, &lives);
+        let first = writes.len();
         for (view, life) in &lives {
             self.plan_evidence(view, life, writes);
             if life.finished {
@@ -244,6 +249,8 @@ impl<'a> Engine<'a> {
                 }
             }
         }
+        // What is refused to one slot does not keep the others from what they have their claims for.
+        writes[first..].sort_by_key(|write| matches!(write, Write::CreateClaim { .. }));
     }
 
     /// Pods of a former incarnation stop in their turn.

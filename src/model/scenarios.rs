@@ -7,6 +7,7 @@ mod asked;
 mod budgets;
 mod canaries;
 mod children;
+mod claims;
 mod crashes;
 mod deaths;
 mod described;

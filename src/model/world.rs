@@ -26,6 +26,8 @@ pub struct World {
     /// The disruption budgets of the namespace that may be about its Pods: those of its Workers, and those of others. `None`
     /// when they may not be read: then none is written.
     pub disruption_budgets: Option<Vec<Arc<DisruptionBudgetView>>>,
+    /// The claims that carry the name of the tree as a label, and those that its slots use, by name.
+    pub claims: BTreeMap<String, Arc<ClaimView>>,
     /// The nodes that the Pods name; one that is missing does not exist any more. `None` when the operator may not
     /// read nodes: then nothing is known about them.
     pub nodes: Option<BTreeMap<String, NodeView>>,
@@ -139,6 +141,38 @@ pub struct DisruptionBudgetView {
     pub deleting: bool,
     /// The spec.
     pub spec: PodDisruptionBudgetSpec,
+}
+
+/// A claim.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClaimView {
+    /// Name of the object.
+    pub name: String,
+    /// Version of the object.
+    pub resource_version: String,
+    /// The tree that its label names; empty for none.
+    pub tree: String,
+    /// The child that its label names; empty for none.
+    pub child: String,
+    /// The slot that its label names; below 0 for none.
+    pub slot: i32,
+    /// Who owns it.
+    pub owners: Vec<ClaimOwner>,
+    /// Whether `deletionTimestamp` is set.
+    pub deleting: bool,
+}
+
+/// An owner of a claim.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClaimOwner {
+    /// Kind of the owner.
+    pub kind: String,
+    /// Name of the owner.
+    pub name: String,
+    /// UID of the owner.
+    pub uid: String,
+    /// Whether it is the controlling owner.
+    pub controls: bool,
 }
 
 /// A Worker object and its Pods.

@@ -59,6 +59,12 @@ pub(super) fn not_whole(world: &World) -> Vec<String> {
         if let Some(slot) = finished.iter().find(|slot| standing.contains_key(slot)) {
             missing.push(format!("L1: {child}/{slot} has finished and runs"));
         }
+        let lost = claims_of(spec, tree, child, replicas).filter(|name| {
+            let namespace = tree["metadata"]["namespace"].as_str().unwrap_or_default();
+            let claim = world.server.get(Kind::Claim, namespace, name);
+            claim.is_none_or(|claim| is_deleting(claim))
+        });
+        missing.extend(lost.map(|name| format!("L1: there is no claim {name}")));
         if has_fixed_slots(world, worker) {
             let is_up =
                 |slot: &i64| standing.get(slot) == Some(&"ready") || finished.contains(slot);
@@ -114,6 +120,21 @@ pub(super) fn unprotected(world: &World) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// The names of the claims that so many replicas of a child have.
+fn claims_of<'a>(
+    spec: &'a Value,
+    tree: &'a Value,
+    child: &'a str,
+    replicas: i64,
+) -> impl Iterator<Item = String> + 'a {
+    let tree = tree["metadata"]["name"].as_str().unwrap_or_default();
+    let templates = spec["worker"]["volumeClaimTemplates"].as_array();
+    templates.into_iter().flatten().flat_map(move |template| {
+        let name = template["metadata"]["name"].as_str().unwrap_or_default();
+        (0..replicas).map(move |slot| format!("{name}-{tree}-{child}-{slot}"))
+    })
 }
 
 /// What supervisors are still in the middle of.

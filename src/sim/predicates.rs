@@ -10,12 +10,13 @@
 //! | S3 availability | a replica that is up is taken down for its template only while all its siblings are up |
 //! | S4 intensity | the charges in a window are never more than `maxRestarts`, unless that supervisor has given up; and never more than there were deaths, of which those that an operation ordered or absorbed, and those that a type allows, are none; a group restart is charged once; what was given up is not tried again before its time |
 //! | S5 order | in an ordered start or restart no Pod is created before all earlier siblings have started in their present incarnation; none of a group is created while one of its former incarnation runs; what is stopped together and in order waits for all later siblings, and all of it for a `Stable` one that cannot be proven dead |
-//! | S6 confinement | what is written is a tree's status or finalizer, its Workers, their Pods, Events about it, and the own Lease; all in the tree's namespace |
+//! | S6 confinement | what is written is a tree's status or finalizer, its Workers, their Pods and claims, Events about it, and the own Lease; all in the tree's namespace |
 //! | S8 monotone status | `observedGeneration` never falls; Ready without Reconciling is said only of what was so |
 //! | S9 no resurrection | no Pod is created for a tree that is being deleted; the first status of a tree remembers nothing of one of the same name |
 //! | S10 intent before effect | a Pod that died by itself is replaced, or deleted for its crash loop, only after its death is stored; one that is Ready is stopped only after what stops it is stored: the operation in its tree and the incarnation in its Worker; none is started before its incarnation is stored |
 //! | once | an operation has a number of its own, restarts what the strategy names because something there ended, and begins one incarnation of what goes through it |
 //! | finished | a replica has finished only when its program ended as its type allows; it runs again only with its group or supervisor, for another template, or when it is asked for |
+//! | claims | no Pod is made on a claim that does not exist, or is being deleted; a claim gets owners and is changed in nothing else |
 //! | counted | a tree shows no more deaths than it has counted |
 //! | S11 quiescence | at the end nothing is written any more, Leases excepted |
 //!
@@ -116,6 +117,11 @@ impl Monitor {
         let what = confinement::confined(call, stored.map(|object| &**object), server, &self.facts);
         if let Some(what) = what {
             self.broken(server, "S6 confinement", what);
+        }
+        if let (Kind::Pod, Verb::Create, Ok(pod)) = (call.kind, call.verb, answer)
+            && let Some(what) = confinement::made_on_what_is_lost(pod, server)
+        {
+            self.broken(server, "claims", what);
         }
         if call.verb != Verb::Delete {
             return;

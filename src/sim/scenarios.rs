@@ -7,6 +7,7 @@ use super::scenario::Scenario;
 
 mod asked;
 mod budgets;
+mod claims;
 mod deaths;
 mod edits;
 mod ends;
@@ -68,6 +69,7 @@ pub(super) fn plain() -> Vec<Scenario> {
         deaths::not_healed(),
         edits::scaling(),
         budgets::budgets(),
+        claims::claims(),
         edits::edits_of_children(),
         rollouts::rollouts(),
         ends::ends(),

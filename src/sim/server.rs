@@ -207,7 +207,11 @@ impl Server {
         let mut new = (*old).clone();
         match call.part {
             Part::Main => {
-                merge(&mut new, &call.body);
+                let mut body = call.body.clone();
+                if call.kind == Kind::Claim {
+                    merge_owners(&old, &mut body);
+                }
+                merge(&mut new, &body);
                 if call.kind.has_status() {
                     new["status"] = old["status"].clone();
                 }
@@ -404,6 +408,18 @@ fn merge(target: &mut Value, patch: &Value) {
             merge(&mut target[name], value);
         }
     }
+}
+
+/// Puts in place of the references to owners in a strategic merge patch those that it makes: they are merged by UID.
+fn merge_owners(old: &Value, patch: &mut Value) {
+    let Some(patched) = patch["metadata"]["ownerReferences"].as_array().cloned() else {
+        return;
+    };
+    let known = old["metadata"]["ownerReferences"].as_array();
+    let is_named = |owner: &&Value| patched.iter().any(|one| one["uid"] == owner["uid"]);
+    let kept = known.into_iter().flatten().filter(|owner| !is_named(owner));
+    let added = patched.iter().filter(|one| one["$patch"].is_null());
+    patch["metadata"]["ownerReferences"] = kept.chain(added).cloned().collect();
 }
 
 fn drop_empty_lists(meta: &mut Value) {

@@ -104,6 +104,7 @@ impl Cluster {
                 workers: BTreeMap::new(),
                 revisions: Vec::new(),
                 disruption_budgets: None,
+                claims: BTreeMap::new(),
                 nodes: Some(BTreeMap::new()),
                 zoned: false,
                 refusals: Vec::new(),
@@ -154,6 +155,7 @@ impl Cluster {
         for (uid, step) in due.collect::<Vec<_>>() {
             self.take_step(&uid, step);
         }
+        self.world.collect_claims();
     }
 
     fn take_step(&mut self, uid: &str, step: Step) {

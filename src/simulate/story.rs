@@ -228,6 +228,8 @@ impl Story {
                 | Write::RemoveFinalizer
                 | Write::CreateRevision { .. }
                 | Write::NumberRevision { .. }
+                | Write::CreateClaim { .. }
+                | Write::OwnClaim { .. }
                 | Write::DeleteRevision { .. }
                 | Write::TryPod { .. }
                 | Write::CreateWorker { .. }

@@ -95,7 +95,10 @@ capabilities:
   resources: [pods]
   verbs: [get, list, watch]
 - apiGroups: [""]
-  resources: [persistentvolumeclaims, resourcequotas]
+  resources: [persistentvolumeclaims]
+  verbs: [get, list, watch]
+- apiGroups: [""]
+  resources: [resourcequotas]
   verbs: [list, watch]
 {{- if .Values.configMaps.watch }}
 - apiGroups: [""]
@@ -107,7 +110,7 @@ capabilities:
   verbs: [create, list, watch]
 {{- end }}
 
-{{/* Making Workers, Pods, and what goes with them. */}}
+{{/* Making Workers, Pods, their claims, and what goes with them. Claims are given owners, and never deleted. */}}
 {{- define "coppice.workloadRules" -}}
 - apiGroups: [coppice.dev]
   resources: [workers]
@@ -125,6 +128,9 @@ capabilities:
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [create, patch, delete]
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [create, patch]
 - apiGroups: [""]
   resources: [pods]
   verbs: [create, delete]

@@ -15,7 +15,8 @@ const TRACKING_RULES: [&str; 8] = [
     r#""apps" controllerrevisions: get list watch"#,
     r#""policy" poddisruptionbudgets: get list watch"#,
     r#""" pods: get list watch"#,
-    r#""" persistentvolumeclaims resourcequotas: list watch"#,
+    r#""" persistentvolumeclaims: get list watch"#,
+    r#""" resourcequotas: list watch"#,
     r#""events.k8s.io" events: create list watch"#,
 ];
 const WORKLOAD_RULES: [&str; 6] = [
@@ -24,6 +25,7 @@ const WORKLOAD_RULES: [&str; 6] = [
     r#""coppice.dev" supervisiontrees/finalizers workers/finalizers: update"#,
     r#""apps" controllerrevisions: create patch delete"#,
     r#""policy" poddisruptionbudgets: create patch delete"#,
+    r#""" persistentvolumeclaims: create patch"#,
     r#""" pods: create delete"#,
 ];
 const NODE_RULES: [&str; 1] = [r#""" nodes: get list watch"#];

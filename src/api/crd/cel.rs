@@ -178,13 +178,33 @@ fn what_completes_is_not_permanent() {
 
 #[test]
 fn what_belongs_to_one_slot_needs_slots_that_are_told_apart() {
-    let named = with(worker("db"), "worker", "serviceName", json!("db"));
+    let claims = json!([claim("data"), claim("log")]);
+    for (field, value) in [
+        ("serviceName", json!("db")),
+        ("volumeClaimTemplates", claims),
+    ] {
+        let child = with(worker("db"), "worker", field, value);
+        let refused = format!(
+            "worker 'db' has `{field}`, which needs `identity: Stable`: only replicas with fixed names have names in DNS and claims of their own"
+        );
+        assert_eq!(refusals("shop", &json!([child])), [refused]);
+        let sound = with(child, "worker", "identity", json!("Stable"));
+        assert_eq!(refusals("shop", &json!([sound])), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn claim_templates_differ_in_name() {
+    let stable = with(worker("db"), "worker", "identity", json!("Stable"));
+    let claims = json!([claim("data"), claim("data")]);
+    let twice = with(stable, "worker", "volumeClaimTemplates", claims);
     assert_eq!(
-        refusals("shop", &json!([named])),
-        [
-            "worker 'db' has `serviceName`, which needs `identity: Stable`: only Pods with fixed names have names in DNS"
-        ]
+        refusals("shop", &json!([twice])),
+        ["worker 'db' has two `volumeClaimTemplates` of one `metadata.name`; names must be unique"]
     );
-    let sound = with(named, "worker", "identity", json!("Stable"));
-    assert_eq!(refusals("shop", &json!([sound])), Vec::<String>::new());
+}
+
+fn claim(name: &str) -> Value {
+    let storage = json!({"requests": {"storage": "1Gi"}});
+    json!({"metadata": {"name": name}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": storage}})
 }

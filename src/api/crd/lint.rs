@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{all, finish::enum_values};
 
 /// Optional fields of a spec that mean something by being absent.
-const WITHOUT_DEFAULT: [&str; 21] = [
+const WITHOUT_DEFAULT: [&str; 23] = [
     "supervisiontree.spec.rollout.promote",
     "supervisiontree.spec.rollout.retryAt",
     "supervisiontree.spec.children.parent",
@@ -18,6 +18,7 @@ const WITHOUT_DEFAULT: [&str; 21] = [
     "supervisiontree.spec.children.supervisor.startup",
     "supervisiontree.spec.children.worker",
     "supervisiontree.spec.children.worker.faultPolicy",
+    "supervisiontree.spec.children.worker.persistentVolumeClaimRetentionPolicy",
     "supervisiontree.spec.children.worker.replicas",
     "supervisiontree.spec.children.worker.serviceName",
     "supervisiontree.spec.children.worker.update.maxSurge",
@@ -26,6 +27,7 @@ const WITHOUT_DEFAULT: [&str; 21] = [
     "supervisiontree.spec.children.worker.update.steps.pause",
     "supervisiontree.spec.children.worker.update.steps.pauseSeconds",
     "supervisiontree.spec.children.worker.update.steps.updated",
+    "supervisiontree.spec.children.worker.volumeClaimTemplates",
     "supervisiontree.spec.faultPolicy",
     "supervisiontree.spec.restartAt",
     "supervisiontree.spec.retryAt",
@@ -77,9 +79,11 @@ impl Node<'_> {
         self.schema.contains_key(key)
     }
 
-    /// Whether this stands in the part of a Pod template that Kubernetes defines.
+    /// Whether this stands in the part of a template that Kubernetes defines.
     fn is_of_core(&self) -> bool {
-        self.path.contains(".template.")
+        [".template.", ".volumeClaimTemplates."]
+            .iter()
+            .any(|part| self.path.contains(part))
     }
 
     fn is_of_conditions(&self) -> bool {
@@ -151,7 +155,8 @@ fn values_of_enums_are_pascal_case_and_explained() {
 #[test]
 fn everything_of_ours_is_bounded() {
     each_node(|node| {
-        if node.path.contains(".template.spec") {
+        let of_core = [".template.spec", ".volumeClaimTemplates.spec"];
+        if of_core.iter().any(|part| node.path.contains(part)) {
             return;
         }
         let bounded = match node.text("type") {

@@ -1,9 +1,9 @@
-//! The schema of a Pod template: that of Kubernetes, shortened to what a CRD can hold.
+//! The schemas of the templates of Pods and claims: those of Kubernetes, shortened to what a CRD can hold.
 //!
 //! Rule: the shape is the one of core. A list or map merges here as it merges there, and a field is
 //! left out only because Coppice decides it.
 
-use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaimSpec, PodTemplateSpec};
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
@@ -77,6 +77,34 @@ pub(super) fn schema() -> Schema {
     let mut template = definitions.shape("PodTemplateSpec", root);
     restrict(&mut template);
     Schema::try_from(template).expect("the schema of a Pod template is an object")
+}
+
+/// The schema of an element of `volumeClaimTemplates`, without references. Its name is that of a volume.
+pub(super) fn of_claims() -> Schema {
+    let mut generator = SchemaSettings::openapi3().into_generator();
+    let root = PersistentVolumeClaimSpec::json_schema(&mut generator).to_value();
+    let definitions = Definitions(generator.take_definitions(false));
+    let mut metadata = metadata();
+    metadata["description"] = json!("Name, labels and annotations of the claims.");
+    metadata["required"] = json!(["name"]);
+    metadata["properties"]["labels"]["description"] =
+        json!("Labels of the claims, at most 64. Those under `coppice.dev/` are set by Coppice.");
+    metadata["properties"]["name"] = json!({
+        "type": "string",
+        "description": "Name of the template, and of the volume in the Pods: a DNS label of at most 63 characters.",
+        "minLength": 1,
+        "maxLength": 63,
+        "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+    });
+    let template = json!({
+        "type": "object",
+        "required": ["metadata", "spec"],
+        "properties": {
+            "metadata": metadata,
+            "spec": definitions.shape("PersistentVolumeClaimSpec", root),
+        },
+    });
+    Schema::try_from(template).expect("the schema of a claim template is an object")
 }
 
 /// What Coppice asks beyond core.

@@ -83,10 +83,39 @@ pub(super) fn stable_ones_update_one_by_one() -> Rule {
 }
 
 /// What belongs to one slot needs slots that are told apart.
-pub(super) fn service_names_are_of_stable_ones() -> Rule {
+pub(super) fn slots_are_told_apart() -> Rule {
+    const CLAIMS: &str =
+        "(has(self.worker.volumeClaimTemplates) && self.worker.volumeClaimTemplates.size() > 0)";
     rule(
-        "!has(self.worker) || !has(self.worker.serviceName) || self.worker.identity == 'Stable'",
-        "'worker \\'' + self.name + '\\' has `serviceName`, which needs `identity: Stable`: only Pods with fixed names have names in DNS'",
+        &format!(
+            "!has(self.worker) || self.worker.identity == 'Stable' || (!has(self.worker.serviceName) && !{CLAIMS})"
+        ),
+        "'worker \\'' + self.name + '\\' has `' + (has(self.worker.serviceName) ? 'serviceName' : 'volumeClaimTemplates') + \
+         '`, which needs `identity: Stable`: only replicas with fixed names have names in DNS and claims of their own'",
+    )
+}
+
+/// The name of a template is that of a volume.
+pub(super) fn claim_templates_differ_in_name() -> Rule {
+    rule(
+        "!has(self.worker) || !has(self.worker.volumeClaimTemplates) || self.worker.volumeClaimTemplates.all(t, \
+         self.worker.volumeClaimTemplates.exists_one(u, u.metadata.name == t.metadata.name))",
+        "'worker \\'' + self.name + '\\' has two `volumeClaimTemplates` of one `metadata.name`; names must be unique'",
+    )
+}
+
+/// The claims that exist would not follow. With another identity a worker is another one.
+pub(super) fn claim_templates_stay() -> Rule {
+    const BOTH: &str = "has(self.worker) && has(oldSelf.worker) && self.worker.identity == oldSelf.worker.identity";
+    const ARE: &str =
+        "(has(self.worker.volumeClaimTemplates) ? self.worker.volumeClaimTemplates : [])";
+    const WERE: &str =
+        "(has(oldSelf.worker.volumeClaimTemplates) ? oldSelf.worker.volumeClaimTemplates : [])";
+    rule(
+        &format!("!({BOTH}) || {ARE} == {WERE}"),
+        "'`volumeClaimTemplates` of worker \\'' + self.name + '\\' cannot be changed, because its claims would not follow: \
+         change the claims themselves, or remove the child and add it again (its claims stay, unless its \
+         `persistentVolumeClaimRetentionPolicy` says otherwise)'",
     )
 }
 

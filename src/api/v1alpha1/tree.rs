@@ -21,7 +21,9 @@ pub use supervisor::{
     SupervisorSettings,
 };
 pub use update::{NumberOrPercent, Pause, UpdateSettings, UpdateStep};
-pub use worker::{DisruptionBudget, Identity, ReadyWhen, WorkerSettings};
+pub use worker::{
+    ClaimRetention, DisruptionBudget, Identity, ReadyWhen, Retention, WorkerSettings,
+};
 
 /// spec is the tree as it should be: its children, and how the root supervisor treats those directly
 /// below it.
@@ -157,7 +159,9 @@ pub struct SupervisionTreeSpec {
 #[x_kube(validation = rules::stable_ones_update_one_by_one())]
 #[x_kube(validation = rules::steps_go_forward())]
 #[x_kube(validation = rules::steps_can_be_taken())]
-#[x_kube(validation = rules::service_names_are_of_stable_ones())]
+#[x_kube(validation = rules::slots_are_told_apart())]
+#[x_kube(validation = rules::claim_templates_differ_in_name())]
+#[x_kube(validation = rules::claim_templates_stay())]
 #[serde(rename_all = "camelCase")]
 pub struct Child {
     /// name of the child: a DNS label (lower case letters, digits and dashes), unique in the tree. The

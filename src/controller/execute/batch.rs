@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::super::error::Error;
-use super::super::kinds::{DisruptionBudgets, Kind, Pods, Revisions, Trees, Workers};
+use super::super::kinds::{Claims, DisruptionBudgets, Kind, Pods, Revisions, Trees, Workers};
 use super::super::memory::Written;
 use super::super::observe::{is_ours, reread};
 use super::super::wire::controller_of;
@@ -124,6 +124,34 @@ impl Execution<'_> {
                     body,
                 };
                 self.create::<Workers>(&new).await
+            }
+            Write::CreateClaim {
+                child,
+                slot,
+                name,
+                body,
+            } => {
+                let new = New {
+                    written: Written::Claim,
+                    child,
+                    slot: Some(*slot),
+                    name,
+                    owner: "",
+                    body,
+                };
+                self.create::<Claims>(&new).await
+            }
+            Write::OwnClaim {
+                name,
+                resource_version,
+                owner,
+                former,
+                ..
+            } => {
+                tracing::info!(claim = name, ?owner, "giving other owners");
+                let owners = (owner.as_ref(), former.as_slice());
+                requests::own_claim(context, self.term(), tree, name, resource_version, owners)
+                    .await
             }
             Write::CreatePod {
                 child,
@@ -334,6 +362,8 @@ impl Execution<'_> {
     async fn examine<K: Ours>(&self, new: &New<'_>, error: &Error) -> Result<Effect, Error> {
         let tree = &self.observation.key;
         match reread::<K>(self.context, &tree.namespace, new.name).await? {
+            // Whoever made a claim, it is used as it is; the next decision sees it.
+            Some(_) if new.written == Written::Claim => Ok(Effect::Done),
             Some(object) if is_ours(&object, new.owner, new.child, new.slot) => Ok(Effect::Done),
             Some(object) if self.will_go(new, object.meta()) => Ok(Effect::Waits),
             Some(_) => {
@@ -486,6 +516,8 @@ fn is_already_there(error: &Error) -> bool {
 fn child_of(write: &Write) -> Option<&str> {
     match write {
         Write::CreateWorker { child, .. }
+        | Write::CreateClaim { child, .. }
+        | Write::OwnClaim { child, .. }
         | Write::CreatePod { child, .. }
         | Write::TryPod { child, .. }
         | Write::Scale { child, .. }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::super::context::Context;
 use super::super::error::{Error, bounded};
-use super::super::kinds::{DisruptionBudgets, Kind, Pods, Revisions, Trees, Workers};
+use super::super::kinds::{Claims, DisruptionBudgets, Kind, Pods, Revisions, Trees, Workers};
 use super::super::memory::Written;
 use super::super::store::ObjectKey;
 use super::{Effect, diff};
@@ -168,6 +168,31 @@ pub(super) async fn patch_disruption_budget(
     .await;
     let kind = Written::DisruptionBudget;
     let stored = taken_in::<DisruptionBudgets>(context, tree, kind, name, "patch", answer)?;
+    Ok(stored.map_or(Effect::Stale, |_| Effect::Done))
+}
+
+/// Gives a claim another owner, and takes off former ones. What others say of its owners stays.
+pub(super) async fn own_claim(
+    context: &Context,
+    term: Term,
+    tree: &ObjectKey,
+    name: &str,
+    resource_version: &str,
+    (owner, former): (Option<&Value>, &[String]),
+) -> Result<Effect, Error> {
+    let former = former
+        .iter()
+        .map(|uid| json!({"$patch": "delete", "uid": uid}));
+    let owners: Vec<Value> = owner.cloned().into_iter().chain(former).collect();
+    let body =
+        json!({"metadata": {"resourceVersion": resource_version, "ownerReferences": owners}});
+    let namespace = &tree.namespace;
+    let api = Api::<<Claims as Kind>::Wire>::namespaced(context.client.clone(), namespace);
+    let (params, patch) = (params(), Patch::Strategic(&body));
+    let object = format!("{namespace}/{name}");
+    let request = api.patch(name, &params, &patch);
+    let answer = write(context, term, ("patch", Claims::NAME), object, request).await;
+    let stored = taken_in::<Claims>(context, tree, Written::Claim, name, "patch", answer)?;
     Ok(stored.map_or(Effect::Stale, |_| Effect::Done))
 }
 

@@ -9,7 +9,9 @@ use super::super::store::{Item, ObjectKey};
 use crate::api::v1alpha1::TroubleStatus;
 use crate::model::fault::EventView;
 use crate::model::pod::PodView;
-use crate::model::world::{DisruptionBudgetView, NodeView, RevisionView, TreeView, WorkerView};
+use crate::model::world::{
+    ClaimView, DisruptionBudgetView, NodeView, RevisionView, TreeView, WorkerView,
+};
 
 /// What is kept of a tree.
 #[derive(Debug, PartialEq)]
@@ -123,6 +125,33 @@ pub(in crate::controller) struct WaitedItem {
     pub(in crate::controller) uid: String,
     /// What must change for anybody to try again.
     pub(in crate::controller) says: String,
+}
+
+/// What is kept of a claim.
+#[derive(Debug, PartialEq)]
+pub(in crate::controller) struct ClaimItem {
+    pub(in crate::controller) waited: WaitedItem,
+    /// The tree that its label names, as namespace and name: a hint whom it concerns, never a proof of ownership.
+    pub(in crate::controller) tree_label: String,
+    pub(in crate::controller) view: Arc<ClaimView>,
+}
+
+impl Item for ClaimItem {
+    fn uid(&self) -> &str {
+        &self.waited.uid
+    }
+
+    fn owner_uid(&self) -> &str {
+        &self.tree_label
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        let at = |version: &str| ClaimView {
+            resource_version: version.to_owned(),
+            ..ClaimView::clone(&other.view)
+        };
+        self.waited == other.waited && *self.view == at(&self.view.resource_version)
+    }
 }
 
 impl Item for TreeItem {

@@ -102,7 +102,7 @@ impl Memories {
                     statuses.workers.insert(name.to_owned(), item);
                 }
             }
-            Written::Revision | Written::DisruptionBudget | Written::Pod => {}
+            Written::Revision | Written::Claim | Written::DisruptionBudget | Written::Pod => {}
         }
     }
 

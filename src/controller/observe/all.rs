@@ -4,6 +4,7 @@
 //! taken for gone: its labels may have been changed.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::ListParams;
@@ -11,11 +12,12 @@ use kube::{Api, Resource};
 
 use super::super::context::Context;
 use super::super::error::{Error, bounded};
-use super::super::kinds::{Kind, Pods, Trees, Workers, key_of};
+use super::super::kinds::{Claims, Kind, Pods, Trees, Workers, key_of};
 use super::super::memory::{Behind, Statuses};
 use super::super::store::ObjectKey;
 use super::{may_read, reread};
 use crate::api::labels;
+use crate::model::world::TreeView;
 
 /// How many objects are listed at once.
 const PAGE: u32 = 250;
@@ -35,28 +37,43 @@ pub(in crate::controller) async fn read_all(
     }
     // What is read later is at least as new: a Worker as its tree, a Pod as the Worker that names it.
     let item = context.views.lock().trees.get(tree).cloned();
-    let (workers, pods) = known(context, tree);
+    let (workers, pods, claims) = known(context, tree);
     read_kind::<Workers>(context, tree, why, workers).await?;
     let statuses = item.map(|item| {
         let views = context.views.lock();
         Statuses::of(&item, views.workers.owned_by(&item.uid))
     });
     read_kind::<Pods>(context, tree, why, pods).await?;
+    if let Some(claims) = claims {
+        read_kind::<Claims>(context, tree, why, claims).await?;
+    }
     if let Some(statuses) = statuses {
         context.memories.read(tree, statuses);
     }
     Ok(())
 }
 
-/// The names of the Workers and Pods that are known.
-fn known(context: &Context, tree: &ObjectKey) -> (BTreeSet<String>, BTreeSet<String>) {
+type Names = BTreeSet<String>;
+
+/// The names of the Workers, Pods and claims that are known. Of a tree whose workers have no claims, none are asked for.
+fn known(context: &Context, tree: &ObjectKey) -> (Names, Names, Option<Names>) {
     let Some(snapshot) = context.views.lock().snapshot(tree) else {
         return Default::default();
     };
     let workers = snapshot.workers.iter();
     let names = workers.clone().map(|(worker, _)| worker.key.name.clone());
     let pods = workers.flat_map(|(_, pods)| pods.iter().map(|pod| pod.name.clone()));
-    (names.collect(), pods.collect())
+    let has_claims = |tree: &Arc<TreeView>| {
+        let mut workers = tree
+            .spec
+            .children
+            .iter()
+            .filter_map(|one| one.worker.as_ref());
+        workers.any(|worker| !worker.volume_claim_templates.is_empty())
+    };
+    let claims = snapshot.tree.view.as_ref().is_ok_and(has_claims);
+    let claims = claims.then(|| snapshot.claims.keys().cloned().collect());
+    (names.collect(), pods.collect(), claims)
 }
 
 async fn read_kind<K: Kind>(

@@ -9,7 +9,9 @@ use k8s_openapi::api::core::v1;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{ObjectMeta, Resource, SlimMetadata, or_default};
+use super::{ObjectMeta, Resource, SlimMetadata, label, or_default};
+use crate::api::labels;
+use crate::model::world::{ClaimOwner, ClaimView};
 
 /// An object of which the status counts.
 #[derive(Deserialize)]
@@ -90,6 +92,31 @@ impl From<Shape<Nothing>> for ConfigMap {
 pub(in crate::controller) trait Waited: Resource {
     /// What must change for anybody to try again.
     fn says(&self) -> String;
+}
+
+impl Claim {
+    /// What decisions rest on.
+    pub(in crate::controller) fn view(&self) -> ClaimView {
+        let meta = &self.metadata;
+        let text = |name| label(meta, name).unwrap_or_default().to_owned();
+        let owners = meta.owner_references.iter().flatten();
+        ClaimView {
+            name: meta.name.clone().unwrap_or_default(),
+            resource_version: meta.resource_version.clone().unwrap_or_default(),
+            tree: text(labels::TREE),
+            child: text(labels::CHILD),
+            slot: text(labels::SLOT).parse().unwrap_or(-1),
+            owners: owners
+                .map(|owner| ClaimOwner {
+                    kind: owner.kind.clone(),
+                    name: owner.name.clone(),
+                    uid: owner.uid.clone(),
+                    controls: owner.controller == Some(true),
+                })
+                .collect(),
+            deleting: meta.deletion_timestamp.is_some(),
+        }
+    }
 }
 
 impl Waited for Claim {

@@ -16,7 +16,7 @@ use crate::model::pod::{
 };
 use crate::model::revisions::StoredTemplate;
 use crate::model::window::after;
-use crate::model::world::{Refusal, RevisionView, Try, WorkerView};
+use crate::model::world::{ClaimView, Refusal, RevisionView, Try, WorkerView};
 
 /// How long Kubernetes waits for a Pod that does not say, in seconds.
 const DEFAULT_GRACE: i64 = 30;
@@ -97,6 +97,25 @@ impl Lab {
                 };
                 self.world.tried.insert(child, answer);
             }
+            Write::CreateClaim {
+                child,
+                slot,
+                name,
+                body,
+            } => self.create_claim(&child, slot, name, &body),
+            Write::OwnClaim {
+                name,
+                resource_version,
+                owner,
+                former,
+                ..
+            } => {
+                self.log.push(format!("own {name}"));
+                let owner = owner.as_ref();
+                return self
+                    .world
+                    .own_claim(&name, &resource_version, owner, &former);
+            }
             Write::CreatePod {
                 child,
                 slot,
@@ -150,20 +169,54 @@ impl Lab {
             .map_or_else(String::new, |p| format!("{}/{}", p.child, p.slot))
     }
 
-    fn create_pod(&mut self, child: &str, slot: i32, name: String, body: &Value) {
+    /// Whether the create of what belongs to a slot is refused.
+    fn refuses(&mut self, kind: &str, child: &str, slot: i32) -> bool {
         let refused = self.refuse_creates.clone();
         let of_slot = |r: &Refusal| {
-            r.kind == "Pod" && r.child == child && r.slot.is_none_or(|named| named == slot)
+            r.kind == kind && r.child == child && r.slot.is_none_or(|named| named == slot)
         };
-        if let Some(refusal) = refused.filter(of_slot) {
-            self.log.push(format!("refused {child}/{slot}"));
-            self.world.refusals.push(Refusal {
-                at: self.now,
-                slot: Some(slot),
-                ..refusal
-            });
+        let Some(refusal) = refused.filter(of_slot) else {
+            return false;
+        };
+        self.log.push(format!("refused {child}/{slot}"));
+        self.world.refusals.push(Refusal {
+            at: self.now,
+            slot: Some(slot),
+            ..refusal
+        });
+        true
+    }
+
+    fn create_claim(&mut self, child: &str, slot: i32, name: String, body: &Value) {
+        if self.refuses("PersistentVolumeClaim", child, slot) {
             return;
         }
+        self.log.push(format!("claim {name}"));
+        self.uid += 1;
+        let claim = ClaimView::written(body, self.uid.to_string());
+        let known = self.world.claims.insert(name, Arc::new(claim));
+        assert!(known.is_none(), "a claim was created twice");
+    }
+
+    /// The claims that a Pod mounts are there, and stay.
+    fn assert_claimed(&self, body: &Value) {
+        let volumes = body["spec"]["volumes"].as_array();
+        let names = volumes.into_iter().flatten();
+        let names = names.filter_map(|one| one["persistentVolumeClaim"]["claimName"].as_str());
+        for name in names {
+            let known = self.world.claims.get(name);
+            let stays = known.is_some_and(|claim| {
+                !claim.deleting && !claim.owners.iter().any(|owner| owner.kind == "Pod")
+            });
+            assert!(stays, "a Pod is made on {name}: {known:?}");
+        }
+    }
+
+    fn create_pod(&mut self, child: &str, slot: i32, name: String, body: &Value) {
+        if self.refuses("Pod", child, slot) {
+            return;
+        }
+        self.assert_claimed(body);
         self.log.push(format!("create {child}/{slot}"));
         let grace = body["spec"]["terminationGracePeriodSeconds"].as_i64();
         let image = &body["spec"]["containers"][0]["image"];

@@ -52,7 +52,9 @@ impl Lab {
                 }
             }
         }
-        self.world.workers != before
+        let claims = self.world.claims.len();
+        self.world.collect_claims();
+        self.world.workers != before || self.world.claims.len() != claims
     }
 
     /// The nodes whose kubelets nobody hears.

@@ -101,7 +101,8 @@ impl Lab {
             // What was refused to a child is not tried for the rest of it.
             let refused =
                 |child: &String| self.world.refusals.iter().any(|one| one.child == *child);
-            if matches!(&write, Write::CreatePod { child, .. } if refused(child)) {
+            if matches!(&write, Write::CreatePod { child, .. } | Write::CreateClaim { child, .. } if refused(child))
+            {
                 continue;
             }
             self.write()?;

@@ -223,6 +223,9 @@ impl<'a> Engine<'a> {
         let Some(worker) = self.worker(id).filter(|worker| !worker.deleting) else {
             return;
         };
+        if !self.plan_claims(id, leaf, view.slot, writes) {
+            return;
+        }
         let tree = &self.world.tree;
         let child = self.name(id);
         let memory = self.slot(id, view.slot);

@@ -3,6 +3,7 @@
 //! Rule: what cannot be carried out as it is written is refused as a whole; nothing is guessed.
 
 mod update;
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -10,9 +11,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use self::update::{check_update, check_update_moves};
 use super::{Kind, Leaf, Node, NodeId, Policy, ROOT, ROOT_NAME, Tree};
 use crate::api::v1alpha1::{
-    AutoShutdown, Child, FaultAction, FaultMatch, FaultPolicy, GiveUp, Identity, Intensity,
-    ReadyWhen, Restart, RootGiveUp, Startup, Strategy, SupervisionTreeSpec, SupervisorSettings,
-    WorkerSettings,
+    AutoShutdown, Child, ClaimTemplate, FaultAction, FaultMatch, FaultPolicy, GiveUp, Identity,
+    Intensity, ReadyWhen, Restart, RootGiveUp, Startup, Strategy, SupervisionTreeSpec,
+    SupervisorSettings, WorkerSettings,
 };
 use crate::model::names;
 use crate::model::policy::{Rule, unknown_name};
@@ -300,11 +301,30 @@ fn check_completion(name: &str, settings: &WorkerSettings) -> Result<(), SpecErr
 
 /// What belongs to one slot needs slots that are told apart.
 fn check_identity(name: &str, settings: &WorkerSettings) -> Result<(), SpecError> {
-    if settings.identity != Identity::Stable && settings.service_name.is_some() {
+    let claims = &settings.volume_claim_templates;
+    let field = if settings.service_name.is_some() {
+        "serviceName"
+    } else {
+        "volumeClaimTemplates"
+    };
+    let is_told_apart = settings.identity == Identity::Stable;
+    if !is_told_apart && (settings.service_name.is_some() || !claims.is_empty()) {
         let message = format!(
-            "worker '{name}' has `serviceName`, which needs `identity: Stable`: only Pods with fixed names have names in DNS"
+            "worker '{name}' has `{field}`, which needs `identity: Stable`: only replicas with fixed names have names in DNS and claims of their own"
         );
-        return Err(SpecError::of_child(name, ".worker.serviceName", message));
+        return Err(SpecError::of_child(
+            name,
+            &format!(".worker.{field}"),
+            message,
+        ));
+    }
+    let names: BTreeSet<&str> = claims.iter().map(ClaimTemplate::name).collect();
+    if names.len() < claims.len() {
+        let message = format!(
+            "worker '{name}' has two `volumeClaimTemplates` of one `metadata.name`; names must be unique"
+        );
+        let field = ".worker.volumeClaimTemplates";
+        return Err(SpecError::of_child(name, field, message));
     }
     Ok(())
 }

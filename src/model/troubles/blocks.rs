@@ -49,7 +49,9 @@ impl Engine<'_> {
         view: &SlotView<'v>,
         life: Life,
     ) -> Option<Block<'v>> {
-        let pod = view.current?;
+        let Some(pod) = view.current else {
+            return self.note_claim(id, leaf, view, life);
+        };
         if pod.is_deleting() {
             self.note_fence(id, leaf, view, pod);
             return None;
@@ -89,6 +91,27 @@ impl Engine<'_> {
             pod: Some(pod),
             fault,
             ruling,
+        })
+    }
+
+    /// Notes the claim that keeps the Pod of a slot from being made; gives it back when it is news of its slot.
+    fn note_claim<'v>(
+        &mut self,
+        id: NodeId,
+        leaf: &Leaf<'_>,
+        view: &SlotView<'v>,
+        life: Life,
+    ) -> Option<Block<'v>> {
+        let fault = self.claim_in_the_way(id, leaf, view, life)?;
+        let reason = Reason::WaitingForCapacity;
+        let known = self.slot(id, view.slot).and_then(|s| s.trouble.as_ref());
+        let is_news = !known.is_some_and(|known| has_told(known, reason, &fault));
+        self.set_trouble(id, view.slot, reason, Some(&fault), &fault.message);
+        is_news.then(|| Block {
+            slot: view.slot,
+            pod: None,
+            ruling: Ruling::of_class(&fault),
+            fault,
         })
     }
 

@@ -20,6 +20,7 @@ pub(super) fn collect(server: &mut Server) {
         Kind::Revision,
         Kind::DisruptionBudget,
         Kind::Pod,
+        Kind::Claim,
     ];
     let all: Vec<(Address, std::sync::Arc<Value>)> = kinds
         .into_iter()

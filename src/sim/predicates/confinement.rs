@@ -37,6 +37,8 @@ pub(super) fn confined(
         (Kind::Tree, Verb::Patch, Part::Main) => has_only_finalizers(body),
         (Kind::Revision, Verb::Patch, Part::Main) => is_patch_of("revision", body),
         (Kind::DisruptionBudget, Verb::Patch, Part::Main) => is_patch_of("spec", body),
+        (Kind::Claim, Verb::Create, Part::Main) => true,
+        (Kind::Claim, Verb::Patch, Part::Main) => has_only_owners(body),
         (Kind::Tree, Verb::Patch, Part::Status)
         | (Kind::Worker, Verb::Patch, Part::Status | Part::Scale)
         | (
@@ -89,6 +91,28 @@ fn owner_kind(kind: Kind) -> Kind {
 fn is_patch_of(field: &str, body: &Value) -> bool {
     keys(body) == BTreeSet::from(["metadata".to_owned(), field.to_owned()])
         && keys(&body["metadata"]) == BTreeSet::from(["resourceVersion".to_owned()])
+}
+
+/// Whether a patch gives that one version of a claim other owners, and changes nothing else.
+fn has_only_owners(body: &Value) -> bool {
+    keys(body) == BTreeSet::from(["metadata".to_owned()])
+        && keys(&body["metadata"])
+            == BTreeSet::from(["ownerReferences".to_owned(), "resourceVersion".to_owned()])
+}
+
+/// What is wrong with a Pod that is made: it has a claim that is not there, or that is on its way out.
+pub(super) fn made_on_what_is_lost(pod: &Value, server: &Server) -> Option<String> {
+    let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
+    let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
+    let mut names = volumes.filter_map(|one| one["persistentVolumeClaim"]["claimName"].as_str());
+    let lost = names.find(|name| {
+        let claim = server.get(Kind::Claim, namespace, name);
+        claim.is_none_or(|claim| is_deleting(claim))
+    })?;
+    Some(format!(
+        "Pod {} is made on claim {lost}, which is lost",
+        pod["metadata"]["name"]
+    ))
 }
 
 fn has_only_finalizers(body: &Value) -> bool {

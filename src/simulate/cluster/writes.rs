@@ -11,7 +11,7 @@ use crate::api::labels;
 use crate::api::v1alpha1::WorkerStatus;
 use crate::model::decision::{Decision, Write};
 use crate::model::revisions::StoredTemplate;
-use crate::model::world::{Refusal, RevisionView, Try, WorkerView};
+use crate::model::world::{ClaimView, Refusal, RevisionView, Try, WorkerView};
 use crate::simulate::pods;
 
 impl Cluster {
@@ -81,6 +81,20 @@ impl Cluster {
                 if let Some(worker) = self.world.workers.get_mut(child) {
                     worker.replicas = *replicas;
                 }
+            }
+            Write::CreateClaim { name, body, .. } => {
+                let claim = ClaimView::written(body, name.clone());
+                self.world.claims.insert(name.clone(), Arc::new(claim));
+            }
+            Write::OwnClaim {
+                name,
+                resource_version,
+                owner,
+                former,
+                ..
+            } => {
+                let owner = owner.as_ref();
+                return self.world.own_claim(name, resource_version, owner, former);
             }
             Write::CreatePod {
                 child,

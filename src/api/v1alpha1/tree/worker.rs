@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Restart, UpdateSettings};
-use crate::api::v1alpha1::{FaultPolicy, PodTemplate};
+use crate::api::v1alpha1::{ClaimTemplate, FaultPolicy, PodTemplate};
 
 /// A worker: identical Pods, supervised one for one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -46,6 +46,20 @@ pub struct WorkerSettings {
         regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
     )]
     pub service_name: Option<String>,
+
+    /// volumeClaimTemplates are PersistentVolumeClaims that each replica has for itself, at most 16, as in a StatefulSet. The
+    /// claim of a slot is named template-tree-child-slot, for example `data-shop-db-0`, and made before the Pod of that slot,
+    /// which has it as a volume of the name of its template, in place of one of that name in `template`. A claim that exists by
+    /// that name is used as it is. Needs `identity: Stable`. Cannot be changed while the child is in the tree: remove the child,
+    /// and add it again; its claims stay, unless `persistentVolumeClaimRetentionPolicy` says otherwise. No default.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub volume_claim_templates: Vec<ClaimTemplate>,
+
+    /// persistentVolumeClaimRetentionPolicy says what becomes of the claims made from `volumeClaimTemplates`. Left out, they
+    /// stay whatever happens. `suspend` and `enabled: false` never touch them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persistent_volume_claim_retention_policy: Option<ClaimRetention>,
 
     /// restart says when a replica is started again after it has ended by itself. One that is not has finished, which counts
     /// as alive. A finished one runs again in a restart of its group, when a supervisor above it is restarted, and when its
@@ -135,6 +149,37 @@ pub enum DisruptionBudget {
     Auto,
     /// Never.
     None,
+}
+
+/// What becomes of the claims of a worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClaimRetention {
+    /// whenDeleted says what becomes of the claims when the tree is deleted, or the child is removed from it.
+    /// Retain: they stay.
+    /// Delete: they are deleted after the Pods, by Kubernetes, because they are owned by the Worker; also when somebody
+    /// deletes that Worker.
+    /// Default Retain.
+    #[serde(default)]
+    pub when_deleted: Retention,
+
+    /// whenScaled says what becomes of the claims of a slot that is dropped because there are fewer replicas.
+    /// Retain: they stay, and are used when there are as many replicas again.
+    /// Delete: they are deleted after the Pod of the slot, by Kubernetes, because they are owned by that Pod from then on. Those
+    /// of slots that were dropped before this was set stay.
+    /// Default Retain.
+    #[serde(default)]
+    pub when_scaled: Retention,
+}
+
+/// Whether claims stay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Retention {
+    /// They stay.
+    #[default]
+    Retain,
+    /// They are deleted.
+    Delete,
 }
 
 /// When a replica has started.

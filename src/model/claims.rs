@@ -1,0 +1,298 @@
+//! Claims: the `PersistentVolumeClaim`s of the slots of `Stable` workers, made before their Pods, and who owns them.
+//!
+//! Rule: a claim is made and given owners, and never deleted, changed or taken from others; whoever owns it in the end says for
+//! how long it stays, and Kubernetes deletes it then. An owner is given before the write that makes it count.
+
+mod acted;
+
+use serde_json::{Map, Value, json};
+
+use super::build;
+use super::decision::Write;
+use super::engine::{Engine, Mode};
+use super::fault::{Class, Confidence, Fault};
+use super::names;
+use super::pod::PodView;
+use super::replica::{Life, SlotView};
+use super::tree::{Leaf, NodeId};
+use super::world::{ClaimOwner, ClaimView, TreeView, WorkerView};
+use crate::api::labels;
+use crate::api::v1alpha1::{ClaimRetention, ClaimTemplate, Retention};
+
+impl Leaf<'_> {
+    /// The claims of a slot: what each is called, and what it is made from. Only slots that are told apart have any.
+    pub(super) fn claims<'l>(
+        &'l self,
+        tree: &'l str,
+        child: &'l str,
+        slot: i32,
+    ) -> impl Iterator<Item = (String, &'l ClaimTemplate)> {
+        let templates = self.settings.volume_claim_templates.iter();
+        let templates = templates.filter(|_| self.is_stable());
+        templates.map(move |one| (names::claim_name(one.name(), tree, child, slot), one))
+    }
+
+    fn retention(&self) -> ClaimRetention {
+        let policy = self.settings.persistent_volume_claim_retention_policy;
+        policy.unwrap_or_default()
+    }
+}
+
+impl TreeView {
+    /// The names of the claims that this many replicas of a child use, whoever made them.
+    pub fn claim_names(&self, child: &str, replicas: i32) -> impl Iterator<Item = String> {
+        let mut children = self.spec.children.iter();
+        let child = children.find(|one| one.name == child);
+        let settings = child.and_then(|one| Some((one, one.worker.as_ref()?)));
+        settings.into_iter().flat_map(move |(child, settings)| {
+            let replicas = settings.replicas.unwrap_or(replicas);
+            settings.volume_claim_templates.iter().flat_map(move |one| {
+                (0..replicas)
+                    .map(|slot| names::claim_name(one.name(), &self.name, &child.name, slot))
+            })
+        })
+    }
+}
+
+impl ClaimView {
+    /// The references to owners of a slot: to its Worker, whichever had that name, and to its Pods.
+    fn owners_of_slot<'c>(
+        &'c self,
+        worker: &'c str,
+        pod: &'c str,
+    ) -> impl Iterator<Item = &'c ClaimOwner> {
+        let ours = [("Worker", worker), ("Pod", pod)];
+        let is_ours = move |owner: &&ClaimOwner| {
+            ours.contains(&(owner.kind.as_str(), owner.name.as_str())) && !owner.controls
+        };
+        self.owners.iter().filter(is_ours)
+    }
+}
+
+/// The volumes of the Pod of a slot: its claims take the places of those that have their names.
+pub(super) fn mount(
+    spec: &mut Map<String, Value>,
+    leaf: &Leaf<'_>,
+    tree: &str,
+    child: &str,
+    slot: i32,
+) {
+    for (name, template) in leaf.claims(tree, child, slot) {
+        let volumes = spec.entry("volumes").or_insert_with(|| json!([]));
+        let Some(volumes) = volumes.as_array_mut() else {
+            return;
+        };
+        volumes.retain(|volume| volume["name"] != template.name());
+        volumes
+            .push(json!({"name": template.name(), "persistentVolumeClaim": {"claimName": name}}));
+    }
+}
+
+/// A claim, as it is made: owned by the Worker where it is to go with it.
+fn claim(
+    tree: &TreeView,
+    child: &str,
+    slot: i32,
+    name: &str,
+    template: &ClaimTemplate,
+    owner: Option<Value>,
+) -> Value {
+    let map = |field: &str| {
+        let map = template.0.pointer(&format!("/metadata/{field}"));
+        map.and_then(Value::as_object).cloned().unwrap_or_default()
+    };
+    let mut labels = map("labels");
+    labels.insert(labels::TREE.into(), tree.name.clone().into());
+    labels.insert(labels::CHILD.into(), child.into());
+    labels.insert(labels::SLOT.into(), slot.to_string().into());
+    let mut metadata = json!({
+        "name": name,
+        "namespace": tree.namespace,
+        "labels": labels,
+        "annotations": map("annotations"),
+    });
+    if let Some(owner) = owner {
+        metadata["ownerReferences"] = json!([owner]);
+    }
+    json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": metadata,
+        "spec": template.0["spec"],
+    })
+}
+
+fn owned_by_worker(worker: &WorkerView) -> Value {
+    build::owner("Worker", &worker.name, &worker.uid, false)
+}
+
+fn owned_by_pod(pod: &PodView) -> Value {
+    json!({"apiVersion": "v1", "kind": "Pod", "name": pod.name, "uid": pod.uid})
+}
+
+/// Whose a claim is to be.
+enum Owner<'a> {
+    /// Nobody's: it stays.
+    Nobody,
+    /// That of the Worker: it goes with it.
+    Worker,
+    /// That of the Pod of its slot, which is dropped: it goes with that.
+    Pod(&'a PodView),
+    /// Whose it is.
+    Same,
+}
+
+impl Engine<'_> {
+    /// Whether the claims of a slot are there, so that its Pod can be made. Those that are missing are made first; what is on
+    /// its way out is waited for, because a Pod would be made on what is lost.
+    pub(super) fn plan_claims(
+        &self,
+        id: NodeId,
+        leaf: &Leaf<'_>,
+        slot: i32,
+        writes: &mut Vec<Write>,
+    ) -> bool {
+        let (tree, child) = (&self.world.tree, self.name(id));
+        let Some(worker) = self.worker(id) else {
+            return false;
+        };
+        let mut are_there = true;
+        for (name, template) in leaf.claims(&tree.name, child, slot) {
+            match self.world.claims.get(&name) {
+                Some(known) => {
+                    let pod = names::stable_pod_name(&tree.name, child, slot);
+                    let mut owners = known.owners_of_slot("", &pod);
+                    are_there &= !known.deleting && owners.next().is_none();
+                }
+                None => {
+                    are_there = false;
+                    let goes = leaf.retention().when_deleted == Retention::Delete;
+                    let owner = goes.then(|| owned_by_worker(worker));
+                    writes.push(Write::CreateClaim {
+                        child: child.to_owned(),
+                        slot,
+                        body: claim(tree, child, slot, &name, template, owner),
+                        name,
+                    });
+                }
+            }
+        }
+        are_there
+    }
+
+    /// Gives the claims of a worker the owners that its policy asks for. Only what is labelled as its own is touched.
+    pub(super) fn plan_claim_owners(&self, id: NodeId, leaf: &Leaf<'_>, writes: &mut Vec<Write>) {
+        let Some(worker) = self.worker(id).filter(|worker| !worker.deleting) else {
+            return;
+        };
+        for claim in self.own_claims(id, leaf) {
+            let pod = names::stable_pod_name(&self.world.tree.name, self.name(id), claim.slot);
+            let (owner, uid) = match self.owner_of(id, leaf, claim.slot) {
+                Owner::Same => continue,
+                Owner::Nobody => (None, ""),
+                Owner::Worker => (Some(owned_by_worker(worker)), worker.uid.as_str()),
+                Owner::Pod(pod) => (Some(owned_by_pod(pod)), pod.uid.as_str()),
+            };
+            let former = claim.owners_of_slot(&worker.name, &pod);
+            let former: Vec<String> = former
+                .filter(|owner| owner.uid != uid)
+                .map(|owner| owner.uid.clone())
+                .collect();
+            let owner = owner.filter(|_| !claim.owners.iter().any(|owner| owner.uid == uid));
+            if owner.is_some() || !former.is_empty() {
+                writes.push(Write::OwnClaim {
+                    child: self.name(id).to_owned(),
+                    name: claim.name.clone(),
+                    resource_version: claim.resource_version.clone(),
+                    owner,
+                    former,
+                });
+            }
+        }
+    }
+
+    /// Whether the Pod of a slot that is dropped owns its claims by now, where they are to go with it.
+    pub(super) fn owns_its_claims(&self, id: NodeId, leaf: &Leaf<'_>, pod: &PodView) -> bool {
+        let mut own = self
+            .own_claims(id, leaf)
+            .filter(|claim| claim.slot == pod.slot);
+        leaf.retention().when_scaled == Retention::Retain
+            || own.all(|claim| claim.owners.iter().any(|owner| owner.uid == pod.uid))
+    }
+
+    /// The claims of a worker that carry its labels and are not on their way out. One that somebody else controls is theirs.
+    fn own_claims<'e>(
+        &'e self,
+        id: NodeId,
+        leaf: &'e Leaf<'_>,
+    ) -> impl Iterator<Item = &'e ClaimView> {
+        let (tree, child) = (&self.world.tree.name, self.name(id));
+        let has_any = !leaf.settings.volume_claim_templates.is_empty();
+        let all = self.world.claims.values().filter(move |_| has_any);
+        all.map(|claim| &**claim).filter(move |claim| {
+            let is_labelled = claim.tree == *tree && claim.child == child;
+            let is_ours = !claim.deleting && !claim.owners.iter().any(|owner| owner.controls);
+            let mut named = leaf.claims(tree, child, claim.slot);
+            is_labelled && is_ours && named.any(|(name, _)| name == claim.name)
+        })
+    }
+
+    /// A slot that was dropped and has no Pod any more was dropped by the policy of that time; if its claim stayed, it stays
+    /// whatever happens from now on.
+    fn owner_of(&self, id: NodeId, leaf: &Leaf<'_>, slot: i32) -> Owner<'_> {
+        let policy = leaf.retention();
+        let by_worker = match policy.when_deleted {
+            Retention::Delete => Owner::Worker,
+            Retention::Retain => Owner::Nobody,
+        };
+        if (0..self.replicas_wanted(id, leaf)).contains(&slot) {
+            return by_worker;
+        }
+        let tree = &self.world.tree.name;
+        let mut pods = self.worker(id).into_iter().flat_map(|worker| &worker.pods);
+        let pod = pods.find(|pod| {
+            pod.slot == slot && names::is_stable_pod_name(&pod.name, tree, self.name(id), slot)
+        });
+        match (pod, policy.when_scaled) {
+            (Some(pod), Retention::Delete) => Owner::Pod(pod),
+            (Some(_), Retention::Retain) => by_worker,
+            (None, _) if policy.when_deleted == Retention::Delete => Owner::Same,
+            (None, _) if self.is_left_to_pods(id, leaf, slot) => Owner::Same,
+            (None, _) => Owner::Nobody,
+        }
+    }
+
+    /// Whether the claims of a slot go with a Pod that is gone: Kubernetes deletes them in a moment.
+    fn is_left_to_pods(&self, id: NodeId, leaf: &Leaf<'_>, slot: i32) -> bool {
+        let pod = names::stable_pod_name(&self.world.tree.name, self.name(id), slot);
+        let mut own = self.own_claims(id, leaf).filter(|claim| claim.slot == slot);
+        own.any(|claim| claim.owners_of_slot("", &pod).next().is_some())
+    }
+
+    /// What keeps the Pod of a slot from being made: a claim of it that is being deleted.
+    pub(super) fn claim_in_the_way(
+        &self,
+        id: NodeId,
+        leaf: &Leaf<'_>,
+        view: &SlotView<'_>,
+        life: Life,
+    ) -> Option<Fault> {
+        if life.finished || self.mode(id) != Mode::Up {
+            return None;
+        }
+        let mut names = leaf.claims(&self.world.tree.name, self.name(id), view.slot);
+        let (name, _) = names.find(|(name, _)| {
+            let known = self.world.claims.get(name);
+            known.is_some_and(|claim| claim.deleting)
+        })?;
+        let message = format!(
+            "claim {name} is being deleted, with what is on it: the Pod waits until it is gone, and then has a new one"
+        );
+        Some(Fault::new(
+            Class::PvcUnbound,
+            Confidence::Proved,
+            &message,
+            None,
+        ))
+    }
+}

@@ -1,0 +1,267 @@
+//! Claims of `Stable` workers: made before their Pods, kept through everything, and let go only as the policy says.
+//!
+//! Rule: the lab fails a story that makes a Pod on a claim that is not there, or is on its way out.
+
+use std::sync::Arc;
+
+use super::{lose, worker};
+use crate::api::v1alpha1::{ClaimRetention, Retention};
+use crate::model::lab::Lab;
+use crate::model::world::{ClaimView, Refusal};
+
+const CLAIMS: &str = "volumeClaimTemplates: [{metadata: {name: data, labels: {team: db}}, spec: {accessModes: [ReadWriteOnce]}}]";
+
+/// Two replicas with a claim each, and these settings besides.
+fn two(settings: &str) -> Lab {
+    let settings = format!("identity: Stable, replicas: 2, {CLAIMS}{settings}");
+    let mut lab = Lab::new(&format!("children:\n{}", worker("a", "", &settings)));
+    lab.run(100);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    lab
+}
+
+fn with_policy(deleted: &str, scaled: &str) -> Lab {
+    two(&format!(
+        ", persistentVolumeClaimRetentionPolicy: {{whenDeleted: {deleted}, whenScaled: {scaled}}}"
+    ))
+}
+
+fn set_policy(lab: &mut Lab, when_deleted: Retention, when_scaled: Retention) {
+    lab.edit_worker("a", |worker| {
+        worker.persistent_volume_claim_retention_policy = Some(ClaimRetention {
+            when_deleted,
+            when_scaled,
+        });
+    });
+    lab.run(10);
+}
+
+/// The claims, by name.
+fn claims(lab: &Lab) -> Vec<&str> {
+    lab.world.claims.keys().map(String::as_str).collect()
+}
+
+/// The kinds of the owners of each claim.
+fn owners(lab: &Lab) -> Vec<Vec<&str>> {
+    let claims = lab.world.claims.values();
+    claims
+        .map(|claim| {
+            claim
+                .owners
+                .iter()
+                .map(|owner| owner.kind.as_str())
+                .collect()
+        })
+        .collect()
+}
+
+const BOTH: [&str; 2] = ["data-t-a-0", "data-t-a-1"];
+
+#[test]
+fn claims_are_made_before_their_pods_and_nobody_owns_them() {
+    let lab = two("");
+    assert_eq!(claims(&lab), BOTH);
+    assert_eq!(owners(&lab), [vec![""; 0], vec![]]);
+    let place = |line: &str| lab.log.iter().position(|one| one == line);
+    for slot in 0..2 {
+        let made = place(&format!("claim data-t-a-{slot}"));
+        assert!(made < place(&format!("create a/{slot}")), "{:?}", lab.log);
+    }
+    let claim = &lab.world.claims["data-t-a-1"];
+    assert_eq!(
+        (claim.tree.as_str(), claim.child.as_str(), claim.slot),
+        ("t", "a", 1)
+    );
+}
+
+#[test]
+fn claims_stay_as_they_are_through_restarts_scaling_rollouts_and_stops() {
+    let mut lab = two("");
+    let before = lab.world.claims.clone();
+    lab.kill("a", 0, 1);
+    lab.run(20);
+    lab.delete_by_hand("a", 1);
+    lab.run(20);
+    lab.edit_template("a", "two");
+    lab.run(100);
+    lab.edit_worker("a", |worker| worker.service_name = Some("db".into()));
+    lab.run(100);
+    lab.edit_replicas("a", 0);
+    lab.run(20);
+    assert_eq!(lab.live("a"), [0; 0]);
+    lab.edit_replicas("a", 2);
+    lab.run(20);
+    lab.edit(|spec| spec.suspend = true);
+    lab.run(20);
+    lab.edit(|spec| spec.suspend = false);
+    lab.run(20);
+    lab.edit(|spec| spec.children[0].enabled = false);
+    lab.run(20);
+    lab.edit(|spec| spec.children[0].enabled = true);
+    lab.run(20);
+    assert_eq!(lab.live("a"), [0, 1]);
+    assert_eq!(lab.world.claims, before);
+}
+
+/// Whether nothing is lost, and nothing is left over, wherever the operator crashes while a slot is dropped.
+#[test]
+fn claims_of_a_dropped_slot_go_after_its_pod_whenever_the_operator_crashes() {
+    for crash in 0..12 {
+        let mut lab = with_policy("Retain", "Delete");
+        lab.crash_in = Some(crash);
+        lab.edit_replicas("a", 1);
+        lab.settle();
+        if lab.live("a") == [0] {
+            assert_eq!(claims(&lab), BOTH, "its Pod is stopping");
+        }
+        lab.run(30);
+        assert_eq!(
+            (lab.live("a"), claims(&lab)),
+            (vec![0], vec![BOTH[0]]),
+            "crash {crash}"
+        );
+        assert_eq!(owners(&lab), [vec![""; 0]]);
+        lab.edit_replicas("a", 2);
+        lab.run(30);
+        assert_eq!((lab.live("a"), claims(&lab)), (vec![0, 1], BOTH.to_vec()));
+    }
+}
+
+#[test]
+fn a_slot_that_is_filled_again_before_its_pod_is_gone_keeps_its_claims() {
+    let mut lab = with_policy("Delete", "Delete");
+    let before = lab.world.claims["data-t-a-1"].owners.clone();
+    lab.stopping.insert("a/1".into(), 10);
+    lab.edit_replicas("a", 1);
+    lab.run(3);
+    assert_eq!(owners(&lab), [vec!["Worker"], vec!["Pod"]]);
+    lab.edit_replicas("a", 2);
+    lab.run(60);
+    assert_eq!((lab.live("a"), claims(&lab)), (vec![0, 1], BOTH.to_vec()));
+    assert_eq!(lab.world.claims["data-t-a-1"].owners, before);
+}
+
+#[test]
+fn what_stayed_when_its_slot_was_dropped_stays_when_the_policy_changes() {
+    let mut lab = two("");
+    lab.edit_replicas("a", 1);
+    lab.run(20);
+    set_policy(&mut lab, Retention::Delete, Retention::Delete);
+    assert_eq!(claims(&lab), BOTH);
+    assert_eq!(owners(&lab), [vec!["Worker"], vec![]]);
+}
+
+#[test]
+fn claims_go_with_the_child_only_where_the_policy_says_so() {
+    for goes in [Retention::Delete, Retention::Retain] {
+        let mut lab = two("");
+        set_policy(&mut lab, Retention::Delete, Retention::Retain);
+        assert_eq!(owners(&lab), [vec!["Worker"], vec!["Worker"]]);
+        set_policy(&mut lab, goes, Retention::Retain);
+        lab.edit(|spec| spec.suspend = true);
+        lab.run(20);
+        assert_eq!(claims(&lab), BOTH);
+        lab.edit(|spec| spec.children.clear());
+        lab.run(20);
+        let left: &[&str] = if goes == Retention::Delete {
+            &[]
+        } else {
+            &BOTH
+        };
+        assert_eq!(claims(&lab), left);
+    }
+}
+
+#[test]
+fn a_claim_of_somebody_else_is_used_as_it_is() {
+    let mut lab = with_policy("Delete", "Delete");
+    lab.edit_replicas("a", 1);
+    lab.run(20);
+    let theirs = ClaimView {
+        name: "data-t-a-1".into(),
+        resource_version: "theirs".into(),
+        slot: -1,
+        ..ClaimView::default()
+    };
+    lab.world
+        .claims
+        .insert(theirs.name.clone(), Arc::new(theirs.clone()));
+    lab.edit_replicas("a", 2);
+    lab.run(20);
+    assert_eq!(lab.live("a"), [0, 1]);
+    lab.edit_replicas("a", 1);
+    lab.run(20);
+    assert_eq!(*lab.world.claims["data-t-a-1"], theirs);
+}
+
+#[test]
+fn no_pod_is_made_on_a_claim_that_is_being_deleted() {
+    let mut lab = two("");
+    let claim = lab.world.claims.get_mut("data-t-a-1").unwrap();
+    Arc::make_mut(claim).deleting = true;
+    lab.run(20);
+    assert_eq!(
+        lab.state(),
+        "TFF AllUp",
+        "a Pod that runs has it as long as it runs"
+    );
+    lab.told.clear();
+    lab.delete_by_hand("a", 1);
+    lab.run(60);
+    assert_eq!(lab.live("a"), [0]);
+    assert!(
+        lab.message().contains("data-t-a-1 is being deleted"),
+        "{}",
+        lab.message()
+    );
+    let told = lab
+        .told
+        .iter()
+        .filter(|line| line.contains("is being deleted"));
+    assert_eq!(told.count(), 1, "{:?}", lab.told);
+    lab.world.claims.remove("data-t-a-1");
+    lab.run(60);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    assert_eq!(claims(&lab), BOTH);
+}
+
+#[test]
+fn a_claim_that_is_refused_is_told_and_tried_again_later_and_the_other_slots_go_on() {
+    let settings = format!("identity: Stable, replicas: 3, {CLAIMS}");
+    let mut lab = Lab::new(&format!("children:\n{}", worker("a", "", &settings)));
+    lab.refuse_creates = Some(Refusal {
+        kind: "PersistentVolumeClaim",
+        child: "a".into(),
+        slot: Some(2),
+        at: lab.now,
+        code: 403,
+        reason: "Forbidden".into(),
+        message: "persistentvolumeclaims \"data-t-a-2\" is forbidden: exceeded quota: small".into(),
+    });
+    lab.run(120);
+    assert_eq!(lab.live("a"), [0, 1]);
+    assert_eq!(claims(&lab), BOTH);
+    assert!(
+        lab.message().contains("exceeded quota"),
+        "{}",
+        lab.message()
+    );
+    let tries = lab.log.iter().filter(|line| *line == "refused a/2").count();
+    assert!(tries < 10, "{tries}");
+    lab.refuse_creates = None;
+    lab.run(200);
+    assert_eq!(lab.live("a"), [0, 1, 2]);
+}
+
+#[test]
+fn claims_of_a_lost_node_stay_and_nothing_is_made_on_them() {
+    let mut lab = with_policy("Delete", "Delete");
+    lose(&mut lab, "a", 1);
+    lab.run(600);
+    assert_eq!(lab.live("a"), [0]);
+    assert!(lab.state().ends_with("WaitingForFence"), "{}", lab.state());
+    lab.edit_replicas("a", 1);
+    lab.run(60);
+    assert_eq!(claims(&lab), BOTH, "its Pod may still write");
+    assert_eq!(owners(&lab)[1], ["Pod"]);
+}
