@@ -158,24 +158,21 @@ impl Engine<'_> {
         };
         let mut are_there = true;
         for (name, template) in leaf.claims(&tree.name, child, slot) {
-            match self.world.claims.get(&name) {
-                Some(known) => {
-                    let pod = names::stable_pod_name(&tree.name, child, slot);
-                    let mut owners = known.owners_of_slot("", &pod);
-                    are_there &= !known.deleting && owners.next().is_none();
-                }
-                None => {
-                    are_there = false;
-                    let goes = leaf.retention().when_deleted == Retention::Delete;
-                    let owner = goes.then(|| owned_by_worker(worker));
-                    writes.push(Write::CreateClaim {
-                        child: child.to_owned(),
-                        slot,
-                        body: claim(tree, child, slot, &name, template, owner),
-                        name,
-                    });
-                }
+            if let Some(known) = self.world.claims.get(&name) {
+                let pod = names::stable_pod_name(&tree.name, child, slot);
+                let mut owners = known.owners_of_slot("", &pod);
+                are_there &= !known.deleting && owners.next().is_none();
+                continue;
             }
+            are_there = false;
+            let goes = leaf.retention().when_deleted == Retention::Delete;
+            let owner = goes.then(|| owned_by_worker(worker));
+            writes.push(Write::CreateClaim {
+                child: child.to_owned(),
+                slot,
+                body: claim(tree, child, slot, &name, template, owner),
+                name,
+            });
         }
         are_there
     }

@@ -83,6 +83,30 @@ async fn whoever_may_not_create_pods_writes_no_tree() {
 }
 
 #[tokio::test]
+async fn whoever_may_not_create_claims_asks_for_none() {
+    let scene = Scene::new([]).await;
+    let namespace = &scene.namespace;
+    let mut child = worker("w", &json!({}));
+    child["worker"]["identity"] = json!("Stable");
+    child["worker"]["volumeClaimTemplates"] =
+        json!([{"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"]}}]);
+    let object = tree("claims", [child]);
+    assert_eq!(
+        denied(
+            create(&scene.maker, namespace, &object, &dry()).await,
+            POLICY
+        ),
+        format!(
+            "spec.children: `volumeClaimTemplates` makes PersistentVolumeClaims, and user 'maker' may not create \
+             persistentvolumeclaims in namespace '{namespace}'. Leave the field out, or get the verb 'create' on \
+             persistentvolumeclaims by a RoleBinding in this namespace (the ClusterRole 'edit' has it)"
+        )
+    );
+    let admin = scene.cluster.client();
+    create(&admin, namespace, &object, &dry()).await.unwrap();
+}
+
+#[tokio::test]
 async fn every_change_of_the_spec_takes_the_right_and_nothing_else_does() {
     let scene = Scene::new([worker("w", &json!({}))]).await;
     let [theirs, makers] = [&scene.writer, &scene.maker].map(|who| trees(who, &scene.namespace));

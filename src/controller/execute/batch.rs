@@ -103,10 +103,7 @@ impl Execution<'_> {
             }
             Write::DeleteRevision { name, uid } => {
                 tracing::info!(revision = name, "deleting");
-                let exactly = Preconditions {
-                    uid: Some(uid.clone()),
-                    resource_version: None,
-                };
+                let exactly = exactly(uid, None);
                 let kind = Written::Revision;
                 delete::<Revisions>(context, self.term(), tree, kind, name, exactly).await
             }
@@ -130,17 +127,7 @@ impl Execution<'_> {
                 slot,
                 name,
                 body,
-            } => {
-                let new = New {
-                    written: Written::Claim,
-                    child,
-                    slot: Some(*slot),
-                    name,
-                    owner: "",
-                    body,
-                };
-                self.create::<Claims>(&new).await
-            }
+            } => self.create_claim(child, *slot, name, body).await,
             Write::OwnClaim {
                 name,
                 resource_version,
@@ -148,9 +135,7 @@ impl Execution<'_> {
                 former,
                 ..
             } => {
-                tracing::info!(claim = name, ?owner, "giving other owners");
-                let owners = (owner.as_ref(), former.as_slice());
-                requests::own_claim(context, self.term(), tree, name, resource_version, owners)
+                self.own_claim(name, resource_version, owner.as_ref(), former)
                     .await
             }
             Write::CreatePod {
@@ -191,10 +176,7 @@ impl Execution<'_> {
             }
             Write::DeleteWorker { name, uid, .. } => {
                 tracing::info!(worker = name, "deleting");
-                let exactly = Preconditions {
-                    uid: Some(uid.clone()),
-                    resource_version: None,
-                };
+                let exactly = exactly(uid, None);
                 delete::<Workers>(context, self.term(), tree, Written::Worker, name, exactly).await
             }
             Write::DeletePod {
@@ -205,10 +187,7 @@ impl Execution<'_> {
                 ..
             } => {
                 tracing::info!(pod = name, why, "deleting");
-                let exactly = Preconditions {
-                    uid: Some(uid.clone()),
-                    resource_version: resource_version.clone(),
-                };
+                let exactly = exactly(uid, resource_version.clone());
                 delete::<Pods>(context, self.term(), tree, Written::Pod, name, exactly).await
             }
         }
@@ -258,6 +237,37 @@ impl Execution<'_> {
         }
         self.refuse::<K>(new, &error, None);
         Ok(Effect::Refused)
+    }
+
+    /// Makes a claim, or finds it made: whoever did that, it is used as it is.
+    async fn create_claim(
+        &self,
+        child: &str,
+        slot: i32,
+        name: &str,
+        body: &serde_json::Value,
+    ) -> Result<Effect, Error> {
+        let new = New {
+            written: Written::Claim,
+            child,
+            slot: Some(slot),
+            name,
+            owner: "",
+            body,
+        };
+        self.create::<Claims>(&new).await
+    }
+
+    async fn own_claim(
+        &self,
+        name: &str,
+        resource_version: &str,
+        owner: Option<&serde_json::Value>,
+        former: &[String],
+    ) -> Result<Effect, Error> {
+        tracing::info!(claim = name, ?owner, "giving other owners");
+        let (term, tree, owners) = (self.term(), &self.observation.key, (owner, former));
+        requests::own_claim(self.context, term, tree, name, resource_version, owners).await
     }
 
     /// Stores a revision. What is refused is told with the next decision, and no Pod waits for it.
@@ -362,7 +372,6 @@ impl Execution<'_> {
     async fn examine<K: Ours>(&self, new: &New<'_>, error: &Error) -> Result<Effect, Error> {
         let tree = &self.observation.key;
         match reread::<K>(self.context, &tree.namespace, new.name).await? {
-            // Whoever made a claim, it is used as it is; the next decision sees it.
             Some(_) if new.written == Written::Claim => Ok(Effect::Done),
             Some(object) if is_ours(&object, new.owner, new.child, new.slot) => Ok(Effect::Done),
             Some(object) if self.will_go(new, object.meta()) => Ok(Effect::Waits),
@@ -503,6 +512,14 @@ struct New<'a> {
     /// UID of the controlling owner.
     owner: &'a str,
     body: &'a Value,
+}
+
+/// The preconditions of a delete.
+fn exactly(uid: &str, resource_version: Option<String>) -> Preconditions {
+    Preconditions {
+        uid: Some(uid.to_owned()),
+        resource_version,
+    }
 }
 
 fn is_already_there(error: &Error) -> bool {

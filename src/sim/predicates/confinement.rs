@@ -37,7 +37,6 @@ pub(super) fn confined(
         (Kind::Tree, Verb::Patch, Part::Main) => has_only_finalizers(body),
         (Kind::Revision, Verb::Patch, Part::Main) => is_patch_of("revision", body),
         (Kind::DisruptionBudget, Verb::Patch, Part::Main) => is_patch_of("spec", body),
-        (Kind::Claim, Verb::Create, Part::Main) => true,
         (Kind::Claim, Verb::Patch, Part::Main) => has_only_owners(body),
         (Kind::Tree, Verb::Patch, Part::Status)
         | (Kind::Worker, Verb::Patch, Part::Status | Part::Scale)
@@ -46,7 +45,7 @@ pub(super) fn confined(
             Verb::Create | Verb::Delete,
             Part::Main,
         )
-        | (Kind::Event, Verb::Create, Part::Main) => true,
+        | (Kind::Event | Kind::Claim, Verb::Create, Part::Main) => true,
         (Kind::Lease, Verb::Create | Verb::Update, Part::Main) => {
             return (call.namespace != OPERATORS || name != LEASE).then_some(what);
         }

@@ -339,3 +339,82 @@ async fn an_update_that_cannot_move_is_refused_with_what_to_do() {
         }
     }
 }
+
+/// A template of a claim.
+fn claim(name: &str, size: &str) -> Value {
+    let spec =
+        json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}});
+    json!({"metadata": {"name": name}, "spec": spec})
+}
+
+#[tokio::test]
+async fn claims_are_of_stable_workers_and_their_templates_differ_in_name() {
+    let with = |identity: &str, field: &str, value: Value| {
+        edited(|worker| {
+            worker["identity"] = json!(identity);
+            worker[field] = value;
+        })
+    };
+    let one = || json!([claim("data", "1Gi")]);
+    for (field, value) in [
+        ("serviceName", json!("db")),
+        ("volumeClaimTemplates", one()),
+    ] {
+        let expected = format!(
+            "spec.children[0]: Invalid value: worker 'db' has `{field}`, which needs `identity: Stable`: only replicas with fixed \
+             names have names in DNS and claims of their own"
+        );
+        let refused = with("Interchangeable", field, value.clone());
+        assert_invalid(&refusal(&refused).await, &expected);
+        Kubectl::on(server().await)
+            .words("create --dry-run=server")
+            .object(&with("Stable", field, value))
+            .said();
+    }
+    let twice = json!([claim("data", "1Gi"), claim("data", "2Gi")]);
+    assert_invalid(
+        &refusal(&with("Stable", "volumeClaimTemplates", twice)).await,
+        "spec.children[0]: Invalid value: worker 'db' has two `volumeClaimTemplates` of one `metadata.name`; names must be unique",
+    );
+    let mut misspelt = json!([claim("data", "1Gi")]);
+    misspelt[0]["spec"]["storageClass"] = json!("fast");
+    let complaint = refusal(&with("Stable", "volumeClaimTemplates", misspelt)).await;
+    let field = "spec.children[0].worker.volumeClaimTemplates[0].spec.storageClass";
+    assert!(
+        complaint.contains(&format!("unknown field \"{field}\"")),
+        "{complaint}"
+    );
+}
+
+#[tokio::test]
+async fn templates_of_claims_cannot_be_changed_while_the_child_is_there() {
+    let cluster = server().await;
+    let namespace = cluster.namespace("claims").await.expect("a namespace");
+    let kubectl = || Kubectl::within(cluster, &namespace);
+    let stable = |claims: Value| {
+        edited(|worker| {
+            worker["identity"] = json!("Stable");
+            worker["volumeClaimTemplates"] = claims;
+        })
+    };
+    let first = stable(json!([claim("data", "1Gi")]));
+    kubectl().words("create").object(&first).said();
+    for changed in [json!([claim("data", "2Gi")]), json!([])] {
+        let complaint = kubectl()
+            .words("replace")
+            .object(&stable(changed))
+            .complained();
+        assert_invalid(
+            &complaint,
+            "spec.children[0]: Invalid value: `volumeClaimTemplates` of worker 'db' cannot be changed, because its claims would \
+             not follow: change the claims themselves, or remove the child and add it again (its claims stay, unless its \
+             `persistentVolumeClaimRetentionPolicy` says otherwise)",
+        );
+    }
+    let mut policy = first;
+    policy["spec"]["children"][0]["worker"]["persistentVolumeClaimRetentionPolicy"] =
+        json!({"whenScaled": "Delete"});
+    kubectl().words("replace").object(&policy).said();
+    let other = edited(|worker| worker["identity"] = json!("Interchangeable"));
+    kubectl().words("replace").object(&other).said();
+}
