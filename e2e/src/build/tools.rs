@@ -82,6 +82,16 @@ pub(super) fn tools() -> Result<Vec<Tool>, Error> {
             commands: &[("kwok", "sigs.k8s.io/kwok/cmd/kwok", Full)],
         },
         Tool {
+            name: "local-path-provisioner",
+            folder: "local-path-provisioner".to_owned(),
+            provider: "github.com/rancher/local-path-provisioner",
+            commands: &[(
+                "local-path-provisioner",
+                "github.com/rancher/local-path-provisioner",
+                Full,
+            )],
+        },
+        Tool {
             name: "helm",
             folder: "helm".to_owned(),
             provider: "helm.sh/helm/v4",

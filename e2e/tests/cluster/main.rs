@@ -18,6 +18,7 @@ mod named;
 #[path = "../lifecycle/record.rs"]
 mod record;
 mod rollback;
+mod stateful;
 mod support;
 mod update;
 

@@ -1,0 +1,187 @@
+//! Replicas with volumes of their own, made by a real provisioner: what they write outlives everything that befalls their Pods.
+//!
+//! Rule: what is on a volume is read by the program that wrote it, in the Pod that has it then.
+
+use std::time::Duration;
+
+use e2e::{current, storage};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+
+use super::shared;
+use super::support::{Space, condition, ok};
+
+const SOON: Duration = Duration::from_mins(3);
+const IDLE: &str = "while :; do sleep 1; done";
+/// Writes down each start of the program.
+const SCRIPT: &str = "date >> /data/starts; while :; do sleep 1; done";
+/// A version that does not work.
+const BAD: &str = "exit 1";
+
+fn template(script: &str, mounts: &Value) -> Value {
+    json!({"spec": {
+        "terminationGracePeriodSeconds": 1,
+        "containers": [{
+            "name": "app",
+            "image": current::workload_image(),
+            "imagePullPolicy": "IfNotPresent",
+            "command": ["/bin/sh", "-c", script],
+            "volumeMounts": mounts,
+        }],
+    }})
+}
+
+/// A group of a worker with a claim for each replica, and one without.
+fn tree(script: &str, replicas: i32) -> Value {
+    let claim = json!({
+        "metadata": {"name": "data"},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": storage::CLASS,
+            "resources": {"requests": {"storage": "1Mi"}},
+        },
+    });
+    json!({
+        "apiVersion": "coppice.dev/v1alpha1",
+        "kind": "SupervisionTree",
+        "metadata": {"name": "tree"},
+        "spec": {
+            "strategy": "OneForAll",
+            "intensity": {"maxRestarts": 10, "periodSeconds": 3600},
+            "rollout": {"probationSeconds": 3},
+            "children": [
+                {"name": "db", "worker": {
+                    "identity": "Stable",
+                    "replicas": replicas,
+                    "quorum": 2,
+                    "serviceName": "db",
+                    "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Delete", "whenScaled": "Delete"},
+                    "volumeClaimTemplates": [claim],
+                    "template": template(script, &json!([{"name": "data", "mountPath": "/data"}])),
+                }},
+                {"name": "web", "worker": {"template": template(IDLE, &json!([]))}},
+            ],
+        },
+    })
+}
+
+/// How often the program of a slot has started on its volume.
+fn starts(space: &Space<'_>, slot: i32) -> usize {
+    let pod = format!("tree-db-{slot}");
+    let said = space.kubectl(&["exec", &pod, "-c", "app", "--", "cat", "/data/starts"]);
+    said.lines().count()
+}
+
+/// The Pod of a slot, another one than that.
+async fn next_pod(space: &Space<'_>, slot: i32, former: &Pod) -> Pod {
+    let uid = former.uid();
+    let is_next = |pod: Option<&Pod>| pod.is_some_and(|pod| pod.uid() != uid && is_ready(pod));
+    let name = format!("tree-db-{slot}");
+    let pod = space.until_pod(&name, SOON, "a new Pod, and Ready", is_next);
+    pod.await.expect("it is there")
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
+    conditions.is_some_and(|all| {
+        all.iter()
+            .any(|one| one.type_ == "Ready" && one.status == "True")
+    })
+}
+
+async fn pod(space: &Space<'_>, slot: usize) -> Pod {
+    space.pods_of("tree", "db").await.swap_remove(slot)
+}
+
+async fn claims(space: &Space<'_>) -> Vec<(String, Option<String>)> {
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(space.cluster.client(), &space.name);
+    let list = api.list(&ListParams::default()).await.unwrap();
+    let mut claims: Vec<_> = list
+        .items
+        .iter()
+        .map(|claim| (claim.name_any(), claim.uid()))
+        .collect();
+    claims.sort();
+    claims
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_replica_writes_outlives_its_pods() {
+    let cluster = shared().await;
+    if !current::is_wanted() {
+        let objects = storage::objects(cluster).unwrap();
+        ok(cluster, &["apply", "-f", "-"], &objects.to_string());
+        storage::start(cluster).unwrap();
+    }
+    let space = Space::new(cluster, "stateful").await;
+    space.apply(&tree(SCRIPT, 2).to_string());
+    let is_good = |tree: &Value| tree["status"]["revisions"][0]["mark"] == "Good";
+    space.until("tree", SOON, "proved good", is_good).await;
+    let made = claims(&space).await;
+    let names: Vec<&str> = made.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["data-tree-db-0", "data-tree-db-1"]);
+    assert_eq!((starts(&space, 0), starts(&space, 1)), (1, 1));
+
+    // Its name is known inside, and by whoever asks for the headless Service.
+    let hosts = space.kubectl(&["exec", "tree-db-1", "--", "cat", "/etc/hosts"]);
+    let fqdn = format!("tree-db-1.db.{}.svc.cluster.local", space.name);
+    assert!(hosts.contains(&fqdn), "{hosts}");
+
+    // Somebody deletes the Pod.
+    let former = pod(&space, 1).await;
+    space.kubectl(&["delete", "pod", "tree-db-1", "--wait=false"]);
+    next_pod(&space, 1, &former).await;
+    space.until_at_rest("tree", SOON).await;
+    assert_eq!(starts(&space, 1), 2);
+
+    // A program is killed, and with it the group is restarted.
+    let (zero, one) = (pod(&space, 0).await, pod(&space, 1).await);
+    let (before_zero, before_one) = (starts(&space, 0), starts(&space, 1));
+    let web = space.pods_of("tree", "web").await.swap_remove(0);
+    space.kill(&web, "app");
+    next_pod(&space, 0, &zero).await;
+    next_pod(&space, 1, &one).await;
+    space.until_at_rest("tree", SOON).await;
+    assert_eq!(
+        (starts(&space, 0), starts(&space, 1)),
+        (before_zero + 1, before_one + 1)
+    );
+
+    // A bad version is taken back.
+    space.apply(&tree(BAD, 2).to_string());
+    let is_back = |tree: &Value| condition(tree, "RolledBack")["status"] == "True";
+    space.until("tree", SOON, "taken back", is_back).await;
+    space.apply(&tree(SCRIPT, 2).to_string());
+    space.until_at_rest("tree", SOON).await;
+    assert!(starts(&space, 0) > before_zero && starts(&space, 1) > before_one);
+    assert_eq!(claims(&space).await, made, "they are the same claims");
+
+    // A slot is dropped, and what it wrote is, too.
+    space.apply(&tree(SCRIPT, 1).to_string());
+    space.until_at_rest("tree", SOON).await;
+    until_claims(&space, &made[..1]).await;
+    space.apply(&tree(SCRIPT, 2).to_string());
+    space.until_at_rest("tree", SOON).await;
+    assert_eq!(starts(&space, 1), 1);
+
+    // All goes with the tree.
+    space.kubectl(&["delete", "stree", "tree", "--timeout=120s"]);
+    until_claims(&space, &[]).await;
+}
+
+/// Waits until exactly these claims are there.
+async fn until_claims(space: &Space<'_>, wanted: &[(String, Option<String>)]) {
+    let waited = async {
+        while claims(space).await != wanted {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let outcome = tokio::time::timeout(SOON, waited).await;
+    let left = claims(space).await;
+    outcome.unwrap_or_else(|_| panic!("{left:?}, not {wanted:?}"));
+}
