@@ -32,7 +32,7 @@
 //!   (why something failed), `deaths` (which lives have ended), `judge` and `charge` (who is charged, who gives up),
 //!   `incarnations` (what an operation of a supervisor starts anew), `exits` (supervisors that end), `waits` (what is tried
 //!   again, and when), `supervise` (what is forgotten, and starts that have succeeded), `troubles` (what keeps slots down),
-//!   `order` (whose turn it is), `update` (which Pods give way to a changed template), `plan` (the next writes), `disruption_budgets`
+//!   `order` (whose turn it is), `claims` (the volumes of `Stable` replicas), `update` (which Pods give way to a changed template), `plan` (the next writes), `disruption_budgets`
 //!   (what evictions must leave of a worker), `redundancy`
 //!   (what there is only one of), `situations`, `warnings`, `reasons` and `report` (what people read), `fit` (how
 //!   much of it), `decide` (all of it in one function). `kubelet` is apart: it plays the other side where a world is acted out.
@@ -106,6 +106,9 @@
 //!   not matter how often that is looked at; that it is bad is stored before anything goes back.
 //! * A worker has a disruption budget only where no other one selects its Pods: what two are about cannot be evicted. Where
 //!   disruption budgets may not be read, none is written; whatever becomes of one, nothing else waits for it.
+//! * The claims of a slot are made before its Pod, and never deleted: how long they stay is said by who owns them, the Worker, the
+//!   Pod of a slot that is dropped, or nobody. That Pod is deleted when it is seen to own them, so that a crash in between
+//!   leaves none behind; and no Pod is made on a claim that is on its way out. Only what is labelled as ours gets owners.
 //! * We never touch what does not name a UID of ours as its controlling owner, whatever its labels say.
 //! * Every write stays in the namespace of its tree, and nothing here reads Secrets.
 //! * Who may ask for which Pods is decided by the API server when a tree is written, by the admission policies of the

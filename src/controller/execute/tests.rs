@@ -15,6 +15,7 @@ use super::super::testing::{Answer, Log, Seen, client, context, tree};
 use super::*;
 use crate::model::decision::Notice;
 
+mod claims;
 mod consistency;
 mod creates;
 mod deletes;

@@ -319,6 +319,34 @@ fn forbidden_nodes_are_unknown_not_gone() {
 }
 
 #[test]
+fn a_snapshot_holds_the_claims_that_are_labelled_with_the_tree_and_those_that_its_slots_use() {
+    let mut views = loaded();
+    let claim = |name: &str, label: Option<&str>, version: u64| {
+        let mut claim = json!({"metadata": {"name": name, "namespace": "ns", "uid": name,
+            "resourceVersion": version.to_string()}});
+        if let Some(label) = label {
+            claim["metadata"]["labels"] = json!({"coppice.dev/tree": label});
+        }
+        claim
+    };
+    let mut stateful = tree("a", "uid-a", 7);
+    stateful["spec"]["children"] = json!([{"name": "w", "worker": {
+        "identity": "Stable",
+        "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": {}}],
+        "template": {"spec": {"containers": []}},
+    }}]);
+    put::<Trees>(&mut views, stateful);
+    let concerned = put::<Claims>(&mut views, claim("dropped", Some("a"), 8));
+    assert_eq!(concerned, BTreeSet::from([ObjectKey::new("ns", "a")]));
+    put::<Claims>(&mut views, claim("data-a-w-0", None, 9));
+    put::<Claims>(&mut views, claim("data-a-w-9", None, 10));
+    put::<Claims>(&mut views, claim("of-another", Some("b"), 11));
+    let snapshot = views.snapshot(&ObjectKey::new("ns", "a")).unwrap();
+    let names: Vec<&String> = snapshot.claims.keys().collect();
+    assert_eq!(names, ["data-a-w-0", "dropped"]);
+}
+
+#[test]
 fn a_snapshot_holds_what_the_tree_controls_and_the_nodes_of_it() {
     let mut views = loaded();
     // A Pod with the right labels that somebody else controls, and a Worker of a tree that is no more.
