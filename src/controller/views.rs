@@ -341,11 +341,13 @@ impl Views {
         workers: &[(Arc<WorkerItem>, Vec<Arc<PodView>>)],
     ) -> BTreeMap<String, Arc<ClaimView>> {
         let labelled = self.claims.owned_by(&key.to_string());
-        let used = workers.iter().flat_map(|(worker, _)| {
-            let replicas = worker.view.as_ref().map_or(0, |view| view.replicas);
-            let tree = tree.view.iter();
-            tree.flat_map(move |tree| tree.claim_names(&worker.child, replicas))
-        });
+        let replicas = |child: &str| {
+            let mut workers = workers.iter().map(|(worker, _)| worker);
+            let worker = workers.find(|worker| worker.child == child);
+            let view = worker.and_then(|worker| worker.view.as_ref().ok());
+            view.map_or(0, |view| view.replicas)
+        };
+        let used = tree.view.iter().flat_map(|tree| tree.claim_names(replicas));
         let used = used.filter_map(|name| self.claims.get(&ObjectKey::new(&key.namespace, name)));
         labelled
             .chain(used)

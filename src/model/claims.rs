@@ -39,16 +39,20 @@ impl Leaf<'_> {
 }
 
 impl TreeView {
-    /// The names of the claims that this many replicas of a child use, whoever made them.
-    pub fn claim_names(&self, child: &str, replicas: i32) -> impl Iterator<Item = String> {
-        let mut children = self.spec.children.iter();
-        let child = children.find(|one| one.name == child);
-        let settings = child.and_then(|one| Some((one, one.worker.as_ref()?)));
-        settings.into_iter().flat_map(move |(child, settings)| {
-            let replicas = settings.replicas.unwrap_or(replicas);
-            settings.volume_claim_templates.iter().flat_map(move |one| {
-                (0..replicas)
-                    .map(|slot| names::claim_name(one.name(), &self.name, &child.name, slot))
+    /// The names of the claims that the slots of this tree use, whoever made them; `replicas` says how many a child has that
+    /// leaves that to others.
+    pub fn claim_names<'t>(
+        &'t self,
+        replicas: impl Fn(&str) -> i32 + 't,
+    ) -> impl Iterator<Item = String> + 't {
+        let children = self.spec.children.iter();
+        let workers = children.filter_map(|child| Some((child, child.worker.as_ref()?)));
+        let with_claims = workers.filter(|(_, worker)| !worker.volume_claim_templates.is_empty());
+        with_claims.flat_map(move |(child, worker)| {
+            let count = worker.replicas.unwrap_or_else(|| replicas(&child.name));
+            worker.volume_claim_templates.iter().flat_map(move |one| {
+                let name = |slot| names::claim_name(one.name(), &self.name, &child.name, slot);
+                (0..count).map(name)
             })
         })
     }
