@@ -173,7 +173,7 @@ impl Memory {
         let canary = canary.and_then(|worker| worker.update_step.as_ref());
         let beside = canary.filter(|step| step.slots.binary_search(&slot).is_err());
         kept.filter(|revision| !revision.is_empty())
-            .or(beside.map(|step| step.former.as_str()))
+            .or_else(|| beside.map(|step| step.former.as_str()))
             .unwrap_or(&leaf.revision)
     }
 

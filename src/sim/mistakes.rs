@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::plan::Mistake;
+use crate::api::labels;
 use crate::api::v1alpha1::{OperationKind, Startup, Strategy, SupervisionTreeStatus};
 use crate::model;
 use crate::model::decision::{Decision, Write};
@@ -35,6 +36,7 @@ pub(super) fn decide_with(mistake: Option<Mistake>) -> Decide {
         Some(Mistake::ForgetEnds) => forget_ends,
         Some(Mistake::RepeatOperation) => repeat_operation,
         Some(Mistake::RestartTooMany) => restart_too_many,
+        Some(Mistake::ForgetCanary) => forget_canary,
         // The others are made on the way to the API server.
         _ => model::decide,
     }
@@ -224,6 +226,18 @@ fn restart_too_many(world: &World, now: Timestamp) -> Decision {
     let mut all = world.clone();
     Arc::make_mut(&mut all.tree).spec.strategy = Strategy::OneForAll;
     model::decide(&all, now)
+}
+
+fn forget_canary(world: &World, now: Timestamp) -> Decision {
+    let mut decision = model::decide(world, now);
+    for write in &mut decision.writes {
+        if let Write::CreatePod { child, body, .. } = write
+            && let Some(worker) = decision.worker_statuses.get(child)
+        {
+            body["metadata"]["labels"][labels::REVISION] = worker.revision.clone().into();
+        }
+    }
+    decision
 }
 
 /// Takes the order away from every supervisor.

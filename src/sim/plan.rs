@@ -68,6 +68,8 @@ pub(super) enum Mistake {
     RepeatOperation,
     /// A restart takes those along that are before the one that died.
     RestartTooMany,
+    /// What is restarted beside a canary gets the new template.
+    ForgetCanary,
 }
 
 /// News that come late: a change is not told until that many further changes have happened, or some time has passed.

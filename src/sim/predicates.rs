@@ -18,6 +18,7 @@
 //! | finished | a replica has finished only when its program ended as its type allows; it runs again only with its group or supervisor, for another template, or when it is asked for |
 //! | claims | no Pod is made on a claim that does not exist, or is being deleted; a claim gets owners and is changed in nothing else |
 //! | counted | a tree shows no more deaths than it has counted |
+//! | canary | while a worker is updated in steps, its new template is given only to slots that are stored as updated |
 //! | S11 quiescence | at the end nothing is written any more, Leases excepted |
 //!
 //! L1: it is as the spec asks: what is to run runs, what has finished stays so, and nothing is left half done. L2: what fails for ever ends in the give-up that `onGiveUp` names. L3: what is deleted is
@@ -37,6 +38,7 @@ use super::objects::{
 use super::plan::Plan;
 use super::server::{Actor, Answer, Server};
 
+mod canaries;
 mod confinement;
 mod facts;
 mod finished;
@@ -295,6 +297,11 @@ impl Monitor {
         }
         if let Some(what) = finished::started_again(&tree, &worker, pod) {
             self.broken(server, "finished", what);
+        }
+        let allows = |_: &Value, worker: &Value| canaries::allows(worker, pod);
+        if !stops::is_or_was(server, &tree, &worker, self.slack, allows) {
+            let what = format!("{place} gets the new template before its canary has come to it");
+            self.broken(server, "canary", what);
         }
         if incarnation_of(pod) > incarnation(&worker) {
             let what = format!("{place} is started before its incarnation is stored");

@@ -72,6 +72,7 @@ pub(super) fn plain() -> Vec<Scenario> {
         claims::claims(),
         edits::edits_of_children(),
         rollouts::rollouts(),
+        rollouts::canaries(),
         ends::ends(),
         ends::nodes(),
         strangers::strangers(),

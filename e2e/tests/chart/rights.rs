@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::kit::{NAMESPACE, container, find, render, set, template, title, titles};
 
-const TRACKING_RULES: [&str; 8] = [
+const TRACKING_RULES: [&str; 9] = [
     r#""coppice.dev" supervisiontrees: get list watch patch"#,
     r#""coppice.dev" workers: get list watch"#,
     r#""coppice.dev" supervisiontrees/status workers/status: patch"#,
@@ -19,7 +19,7 @@ const TRACKING_RULES: [&str; 8] = [
     r#""" resourcequotas: list watch"#,
     r#""events.k8s.io" events: create list watch"#,
 ];
-const WORKLOAD_RULES: [&str; 6] = [
+const WORKLOAD_RULES: [&str; 7] = [
     r#""coppice.dev" workers: create delete"#,
     r#""coppice.dev" workers/scale: patch"#,
     r#""coppice.dev" supervisiontrees/finalizers workers/finalizers: update"#,

@@ -90,23 +90,9 @@ impl Execution<'_> {
         let (context, tree) = (self.context, &self.observation.key);
         match write {
             Write::AddFinalizer | Write::RemoveFinalizer => Ok(Effect::Done),
-            Write::CreateRevision { name, body } => self.store_revision(name, body).await,
-            Write::NumberRevision {
-                name,
-                resource_version,
-                number,
-            } => {
-                tracing::info!(revision = name, number, "numbering");
-                let term = self.term();
-                requests::number_revision(context, term, tree, name, resource_version, *number)
-                    .await
-            }
-            Write::DeleteRevision { name, uid } => {
-                tracing::info!(revision = name, "deleting");
-                let exactly = exactly(uid, None);
-                let kind = Written::Revision;
-                delete::<Revisions>(context, self.term(), tree, kind, name, exactly).await
-            }
+            Write::CreateRevision { .. }
+            | Write::NumberRevision { .. }
+            | Write::DeleteRevision { .. } => self.revision(write).await,
             Write::CreateDisruptionBudget { .. }
             | Write::PatchDisruptionBudget { .. }
             | Write::DeleteDisruptionBudget { .. } => self.disruption_budget(write).await,
@@ -245,7 +231,7 @@ impl Execution<'_> {
         child: &str,
         slot: i32,
         name: &str,
-        body: &serde_json::Value,
+        body: &Value,
     ) -> Result<Effect, Error> {
         let new = New {
             written: Written::Claim,
@@ -262,12 +248,35 @@ impl Execution<'_> {
         &self,
         name: &str,
         resource_version: &str,
-        owner: Option<&serde_json::Value>,
+        owner: Option<&Value>,
         former: &[String],
     ) -> Result<Effect, Error> {
         tracing::info!(claim = name, ?owner, "giving other owners");
         let (term, tree, owners) = (self.term(), &self.observation.key, (owner, former));
         requests::own_claim(self.context, term, tree, name, resource_version, owners).await
+    }
+
+    /// Stores, numbers or deletes a revision.
+    async fn revision(&self, write: &Write) -> Result<Effect, Error> {
+        let (context, tree, term) = (self.context, &self.observation.key, self.term());
+        match write {
+            Write::CreateRevision { name, body } => self.store_revision(name, body).await,
+            Write::NumberRevision {
+                name,
+                resource_version,
+                number,
+            } => {
+                tracing::info!(revision = name, number, "numbering");
+                requests::number_revision(context, term, tree, name, resource_version, *number)
+                    .await
+            }
+            Write::DeleteRevision { name, uid } => {
+                tracing::info!(revision = name, "deleting");
+                let exactly = exactly(uid, None);
+                delete::<Revisions>(context, term, tree, Written::Revision, name, exactly).await
+            }
+            _ => Ok(Effect::Done),
+        }
     }
 
     /// Stores a revision. What is refused is told with the next decision, and no Pod waits for it.

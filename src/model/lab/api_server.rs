@@ -53,23 +53,7 @@ impl Lab {
             Write::DeleteDisruptionBudget { uid, .. } => {
                 self.disruption_budgets_mut().retain(|one| one.uid != uid);
             }
-            Write::CreateWorker { child, name, body } => {
-                let replicas = body["spec"]["replicas"].as_i64().unwrap_or(1);
-                self.uid += 1;
-                let worker = WorkerView {
-                    name,
-                    uid: format!("worker-{child}-{}", self.uid),
-                    generation: 1,
-                    deleting: false,
-                    replicas: replicas.try_into().unwrap(),
-                    status: WorkerStatus::default().into(),
-                    pods: Vec::new(),
-                };
-                assert!(
-                    self.world.workers.insert(child, worker).is_none(),
-                    "a Worker was created twice"
-                );
-            }
+            Write::CreateWorker { child, name, body } => self.create_worker(child, name, &body),
             Write::DeleteWorker { uid, .. } => {
                 self.world.workers.retain(|_, w| w.uid != uid);
                 self.collect_garbage();
@@ -86,17 +70,7 @@ impl Lab {
             }
             Write::TryPod {
                 child, revision, ..
-            } => {
-                let refusal = self.refuse_creates.clone();
-                let refusal = refusal.filter(|refusal| refusal.child == child);
-                self.tries.push(child.clone());
-                let answer = Try {
-                    revision,
-                    at: self.now,
-                    refusal,
-                };
-                self.world.tried.insert(child, answer);
-            }
+            } => self.try_pod(child, revision),
             Write::CreateClaim {
                 child,
                 slot,
@@ -145,6 +119,36 @@ impl Lab {
             }
         }
         true
+    }
+
+    fn create_worker(&mut self, child: String, name: String, body: &Value) {
+        let replicas = body["spec"]["replicas"].as_i64().unwrap_or(1);
+        self.uid += 1;
+        let worker = WorkerView {
+            name,
+            uid: format!("worker-{child}-{}", self.uid),
+            generation: 1,
+            deleting: false,
+            replicas: replicas.try_into().unwrap(),
+            status: WorkerStatus::default().into(),
+            pods: Vec::new(),
+        };
+        assert!(
+            self.world.workers.insert(child, worker).is_none(),
+            "a Worker was created twice"
+        );
+    }
+
+    fn try_pod(&mut self, child: String, revision: String) {
+        let refusal = self.refuse_creates.clone();
+        let refusal = refusal.filter(|refusal| refusal.child == child);
+        self.tries.push(child.clone());
+        let answer = Try {
+            revision,
+            at: self.now,
+            refusal,
+        };
+        self.world.tried.insert(child, answer);
     }
 
     fn create_revision(&mut self, name: String, body: &Value) {

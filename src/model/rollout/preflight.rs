@@ -56,7 +56,7 @@ impl Engine<'_> {
         let is_judged = self.world.tree.spec.rollout.on_failure != RolloutFailurePolicy::None;
         let rollout = self.memory.tree.rollout.as_ref();
         let rollout = rollout.filter(|_| is_judged && !self.is_frozen());
-        let Some(good) = rollout.and(self.last_good()) else {
+        let Some(good) = rollout.and_then(|_| self.last_good()) else {
             return Vec::new();
         };
         let mut waiting = self.changed_workers(good);

@@ -371,7 +371,7 @@ fn a_revision_that_is_tried_again_is_promoted_anew() {
         spec.rollout.promote = Some(Promotion {
             revision: 2,
             step: 1,
-        })
+        });
     });
     let canary = lab.slots_with("db", "two")[0];
     lab.kill("db", canary, 1);
@@ -381,7 +381,7 @@ fn a_revision_that_is_tried_again_is_promoted_anew() {
         spec.rollout.promote = Some(Promotion {
             revision: 2,
             step: 2,
-        })
+        });
     });
     let now = lab.now;
     lab.edit(|spec| spec.rollout.retry_at = Some(Time(now)));
@@ -397,7 +397,7 @@ fn pods_of_a_revision_that_was_overtaken_do_not_stay() {
     let mut lab = at_pause(&settings("{updated: 2}, {pause: {}}"));
     assert_eq!(count(&lab, ["one", "two"]), [2, 2]);
     lab.edit_worker("db", |worker| {
-        worker.update.steps[0].updated = Some(NumberOrPercent(IntOrString::Int(1)))
+        worker.update.steps[0].updated = Some(NumberOrPercent(IntOrString::Int(1)));
     });
     edit(&mut lab, "three", &["db"]);
     lab.run(60);

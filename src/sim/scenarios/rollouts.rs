@@ -117,6 +117,12 @@ pub(super) fn rollouts() -> Vec<Scenario> {
                 (100, Retry),
             ],
         ),
+    ]
+}
+
+/// New versions that go over some replicas of a worker first.
+pub(super) fn canaries() -> Vec<Scenario> {
+    vec![
         Scenario::new(
             "canary_is_promoted",
             CANARY,
@@ -141,6 +147,17 @@ pub(super) fn rollouts() -> Vec<Scenario> {
                 (70, Behave("b", NoImage)),
                 (70, DeletePod("b", 3)),
                 (100, Behave("b", Healthy)),
+            ],
+        ),
+        Scenario::new(
+            "canary_dies",
+            CANARY,
+            240,
+            BACK,
+            vec![
+                (40, Set(A, "two")),
+                (40, Set(B, "two")),
+                (80, Kill("b", 3, 1)),
             ],
         ),
         Scenario::new(

@@ -179,3 +179,9 @@ fn planted_restart_of_too_many_is_found() {
     let scenario = "rest_for_one_restarts_the_rest";
     finds(mistake, scenario, Plan::default(), "once");
 }
+
+#[test]
+fn planted_new_template_beside_a_canary_is_found() {
+    let mistake = Mistake::ForgetCanary;
+    finds(mistake, "canary_is_promoted", Plan::default(), "canary");
+}

@@ -207,8 +207,8 @@ async fn quantities_are_checked_before_there_is_a_pod() {
     }
 }
 
-#[tokio::test]
-async fn an_update_that_cannot_move_is_refused_with_what_to_do() {
+/// Asserts what is said of a worker `db` with that update and identity below a root with that strategy.
+async fn assert_update(update: Value, identity: &str, strategy: &str, expected: Option<&str>) {
     let with = |update: Value, identity: &str, strategy: &str| {
         let mut tree = edited(|worker| {
             worker["update"] = update.clone();
@@ -217,6 +217,26 @@ async fn an_update_that_cannot_move_is_refused_with_what_to_do() {
         tree["spec"]["strategy"] = json!(strategy);
         tree
     };
+    let tree = with(update, identity, strategy);
+    let namespace = server()
+        .await
+        .namespace("update")
+        .await
+        .expect("a namespace");
+    let apply = Kubectl::within(server().await, &namespace)
+        .words("apply")
+        .object(&tree);
+    match expected {
+        None => drop(apply.said()),
+        Some(expected) => {
+            let complaint = apply.complained();
+            assert!(complaint.contains(expected), "{complaint}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_update_that_cannot_move_is_refused_with_what_to_do() {
     let none = json!({"maxSurge": 0, "maxUnavailable": "0%"});
     for (update, identity, strategy, expected) in [
         (
@@ -260,6 +280,20 @@ async fn an_update_that_cannot_move_is_refused_with_what_to_do() {
             "OneForOne",
             Some("update.maxUnavailable in body should be less than or equal to 1000"),
         ),
+        (
+            json!({"maxUnavailable": -1}),
+            "Interchangeable",
+            "OneForOne",
+            Some("update.maxUnavailable in body should be greater than or equal to 0"),
+        ),
+    ] {
+        assert_update(update, identity, strategy, expected).await;
+    }
+}
+
+#[tokio::test]
+async fn steps_that_cannot_be_taken_are_refused_with_what_to_do() {
+    for (update, identity, strategy, expected) in [
         (
             json!({"steps": [{"updated": 1}, {"pauseSeconds": 30}, {"updated": 3}, {"pause": {}}]}),
             "Stable",
@@ -314,29 +348,8 @@ async fn an_update_that_cannot_move_is_refused_with_what_to_do() {
                 "`update.steps` of worker 'db' need `restart: Permanent`, and `maxUnavailable` or `maxSurge` above 0",
             ),
         ),
-        (
-            json!({"maxUnavailable": -1}),
-            "Interchangeable",
-            "OneForOne",
-            Some("update.maxUnavailable in body should be greater than or equal to 0"),
-        ),
     ] {
-        let tree = with(update, identity, strategy);
-        let namespace = server()
-            .await
-            .namespace("update")
-            .await
-            .expect("a namespace");
-        let apply = Kubectl::within(server().await, &namespace)
-            .words("apply")
-            .object(&tree);
-        match expected {
-            None => drop(apply.said()),
-            Some(expected) => {
-                let complaint = apply.complained();
-                assert!(complaint.contains(expected), "{complaint}");
-            }
-        }
+        assert_update(update, identity, strategy, expected).await;
     }
 }
 
