@@ -174,7 +174,8 @@ impl Story {
         for child in WORKERS {
             lab.behave(child, Behaviour::Healthy);
         }
-        lab.run(5);
+        // What has begun to die goes on with that, and may still take a new revision back.
+        lab.run(60);
         let now = lab.now;
         lab.edit(|spec| {
             spec.retry_at = Some(api_time(now));

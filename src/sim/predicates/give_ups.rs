@@ -11,8 +11,8 @@ use crate::model::tree::ROOT_NAME;
 use crate::sim::cluster::Behaviour;
 use crate::sim::kind::Kind;
 use crate::sim::objects::{
-    children, has_ended, is_deleting, is_enabled, is_lost, lineage, pods_of, record_of,
-    replicas_of, slot_entry, spec_of, uid_of, worker_of,
+    children, controller_uid, has_ended, is_deleting, is_enabled, is_lost, lineage, pods_of,
+    record_of, replicas_of, slot_entry, spec_of, uid_of, worker_of,
 };
 use crate::sim::server::Server;
 
@@ -98,6 +98,8 @@ pub(super) fn tried_too_soon(server: &Server, old: &Value, new: &Value) -> Vec<S
                 })
             });
             let is_due = retry.is_some_and(|retry| retry <= server.now);
+            // It has another template since: the turn of that may come a moment after the edit was seen.
+            let is_changed = has_had_a_turn(server, new, &entry["sinceTime"]);
             let is_asked_for = child.is_empty() || is_child(new, child, name);
             // The death of one before it restarts it, too.
             let supervisor = if name == ROOT_NAME { "" } else { name };
@@ -105,7 +107,7 @@ pub(super) fn tried_too_soon(server: &Server, old: &Value, new: &Value) -> Vec<S
                 operation["kind"] == "Restart" && *operation != record["operation"]
             });
             let is_begun = restarts || record["incarnation"] != now["incarnation"];
-            if !waits && !is_due && is_asked_for && !is_begun {
+            if !waits && !is_due && is_asked_for && !is_begun && !is_changed {
                 wrong.push(format!(
                     "{child:?} of {name} is tried again before {time:?}"
                 ));
@@ -113,6 +115,20 @@ pub(super) fn tried_too_soon(server: &Server, old: &Value, new: &Value) -> Vec<S
         }
     }
     wrong
+}
+
+/// Whether a worker of a tree was given another template since that time.
+fn has_had_a_turn(server: &Server, tree: &Value, since: &Value) -> bool {
+    let time = |value: &Value| {
+        value
+            .as_str()
+            .and_then(|time| time.parse::<Timestamp>().ok())
+    };
+    let mut workers = server.all(Kind::Worker).map(|(_, worker)| worker);
+    workers.any(|worker| {
+        let turn = time(&worker["status"]["turnTime"]);
+        controller_uid(worker) == uid_of(tree) && turn.is_some() && turn >= time(since)
+    })
 }
 
 /// Whether the spec asks for that child below that supervisor, which is named as in the status.
