@@ -147,22 +147,6 @@ pub(super) fn one_thing_a_step() -> Rule {
     )
 }
 
-/// Steps of a canary never take back what an earlier one has updated. Whether a part of `replicas` is more than a number
-/// depends on `replicas`.
-pub(super) fn steps_go_forward() -> Rule {
-    const STEPS: &str =
-        "self.worker.update.steps.filter(s, has(s.updated)).map(s, string(s.updated))";
-    rule(
-        &format!(
-            "!has(self.worker) || !has(self.worker.update.steps) || [{STEPS}].all(u, \
-             (u.all(s, s.endsWith('%')) || u.all(s, !s.endsWith('%'))) && \
-             [u.map(s, int(s.replace('%', '')))].all(n, n.isSorted() && n.all(one, one > 0)))"
-        ),
-        "'`update.steps` of worker \\'' + self.name + '\\' must update at least 1 Pod and never fewer than in an earlier step, \
-         all in numbers or all in parts of `replicas`'",
-    )
-}
-
 /// A worker that is restarted with its whole group for a changed template, or has replicas that finish, is not updated in
 /// steps.
 pub(super) fn steps_can_be_taken() -> Rule {

@@ -143,12 +143,12 @@ pub struct WorkerStatus {
 #[serde(rename_all = "camelCase")]
 pub struct UpdateStepStatus {
     /// number of the step of `update.steps` that is not over yet, from 1 on.
-    #[schemars(range(min = 1, max = 20))]
+    #[schemars(range(min = 1, max = 10))]
     pub number: i32,
 
     /// before is how many steps the workers before this one have that the revision changes: `rollout.promote` counts them, too.
     #[serde(default, skip_serializing_if = "is_nothing")]
-    #[schemars(range(min = 0, max = 5120))]
+    #[schemars(range(min = 0, max = 2560))]
     pub before: i32,
 
     /// sinceTime is when that step began.

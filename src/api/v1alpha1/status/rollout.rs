@@ -72,11 +72,11 @@ pub struct RolloutStatus {
 #[serde(rename_all = "camelCase")]
 pub struct RolloutStep {
     /// number of the step that is not over yet, counted over all workers that the revision changes, in start order.
-    #[schemars(range(min = 1, max = 5120))]
+    #[schemars(range(min = 1, max = 2560))]
     pub number: i32,
 
     /// of is how many steps these workers have together.
-    #[schemars(range(min = 1, max = 5120))]
+    #[schemars(range(min = 1, max = 2560))]
     pub of: i32,
 
     /// child whose canary it is.

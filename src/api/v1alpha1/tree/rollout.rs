@@ -72,8 +72,8 @@ pub struct Promotion {
     pub revision: i64,
 
     /// step is the number of the last step whose pause is over, counted over all workers that the revision changes
-    /// (`status.rollout.step.number`), from 1 to 5120.
-    #[schemars(range(min = 1, max = 5120))]
+    /// (`status.rollout.step.number`), from 1 to 2560.
+    #[schemars(range(min = 1, max = 2560))]
     pub step: i32,
 }
 

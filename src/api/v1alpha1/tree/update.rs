@@ -39,9 +39,9 @@ pub struct UpdateSettings {
     /// steps make the update a canary: some Pods get the changed template first, and the others when the last step is over. Each step
     /// says one of `updated`, `pauseSeconds` and `pause`, and is over only while the Pods that are updated are available. Until the last one is,
     /// one application fault of an updated Pod is enough for the rollout to fail. They are taken where a good revision is there
-    /// to go back to, and where the group of the worker need not be restarted as a whole. They need `restart: Permanent`. At most 20. Left out: none.
+    /// to go back to, and where the group of the worker need not be restarted as a whole. They need `restart: Permanent`. At most 10. Left out: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 20))]
+    #[schemars(length(max = 10))]
     pub steps: Vec<UpdateStep>,
 }
 

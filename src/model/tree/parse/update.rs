@@ -98,3 +98,58 @@ pub(super) fn check_update_moves(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::v1alpha1::SupervisionTreeSpec;
+    use crate::model::tree::Tree;
+
+    /// What is said of a worker with these settings.
+    fn refused(settings: &str) -> Option<String> {
+        let spec = format!(
+            "children: [{{name: api, worker: {{{settings}, template: {{spec: {{containers: [{{name: app, image: one}}]}}}}}}}}]"
+        );
+        let spec: SupervisionTreeSpec = serde_yaml::from_str(&spec).unwrap();
+        Tree::parse("shop", &spec).err().map(|error| error.message)
+    }
+
+    #[test]
+    fn steps_go_forward_and_say_one_thing_each() {
+        for steps in [
+            "{updated: 1}, {pauseSeconds: 30}, {updated: 1}, {updated: 3}, {pause: {}}",
+            "{pause: {}}, {updated: 5%}, {updated: 100%}",
+            "{pause: {}}",
+        ] {
+            assert_eq!(
+                refused(&format!("update: {{steps: [{steps}]}}")),
+                None,
+                "{steps}"
+            );
+        }
+        for (steps, said) in [
+            (
+                "{updated: 10}, {updated: 9}",
+                "never fewer than in an earlier step",
+            ),
+            (
+                "{updated: 9%}, {updated: 10}",
+                "all in numbers or all in parts",
+            ),
+            ("{updated: 0}", "at least 1 Pod"),
+            ("{updated: 0%}, {updated: 10%}", "at least 1 Pod"),
+            ("{updated: 101%}", "from '1%' to '100%'"),
+            ("{}", "exactly one of"),
+            ("{updated: 1, pause: {}}", "exactly one of"),
+        ] {
+            let refusal = refused(&format!("update: {{steps: [{steps}]}}")).unwrap_or_default();
+            assert!(refusal.contains(said), "{steps}: {refusal}");
+        }
+        for settings in [
+            "restart: Transient, update: {steps: [{updated: 1}]}",
+            "update: {maxSurge: 0, maxUnavailable: 0%, steps: [{updated: 1}]}",
+        ] {
+            assert!(refused(settings).is_some(), "{settings}");
+        }
+    }
+}
