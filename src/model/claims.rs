@@ -163,9 +163,9 @@ impl Engine<'_> {
         let mut are_there = true;
         for (name, template) in leaf.claims(&tree.name, child, slot) {
             if let Some(known) = self.world.claims.get(&name) {
-                let pod = names::stable_pod_name(&tree.name, child, slot);
-                let mut owners = known.owners_of_slot("", &pod);
-                are_there &= !known.deleting && owners.next().is_none();
+                are_there &= self
+                    .what_is_wrong_with(known, worker, child, slot)
+                    .is_none();
                 continue;
             }
             are_there = false;
@@ -179,6 +179,48 @@ impl Engine<'_> {
             });
         }
         are_there
+    }
+
+    /// Why no Pod is to be made on a claim.
+    fn what_is_wrong_with(
+        &self,
+        known: &ClaimView,
+        worker: &WorkerView,
+        child: &str,
+        slot: i32,
+    ) -> Option<(Class, String)> {
+        let (tree, name) = (&self.world.tree.name, &known.name);
+        let pod = names::stable_pod_name(tree, child, slot);
+        let mut owners = known.owners_of_slot(&worker.name, &pod);
+        // One without our labels was made by a person, or by a StatefulSet.
+        let is_labelled = !known.tree.is_empty();
+        let is_ours =
+            (known.tree.as_str(), known.child.as_str(), known.slot) == (tree, child, slot);
+        if is_labelled && !is_ours {
+            return Some((
+                Class::NameCollision,
+                format!(
+                    "claim {name} is that of replica {} of {} in the tree {}: two replicas never write to one volume; rename the tree, the child or the claim template",
+                    known.slot, known.child, known.tree
+                ),
+            ));
+        }
+        if known.deleting {
+            return Some((
+                Class::PvcUnbound,
+                format!(
+                    "claim {name} is being deleted, with what is on it: the Pod waits until it is gone, and then has a new one"
+                ),
+            ));
+        }
+        let leaves = owners.find(|owner| owner.uid != worker.uid)?;
+        Some((
+            Class::PvcUnbound,
+            format!(
+                "claim {name} is owned by the {} {} of before, with which it is deleted: the Pod waits until it is gone, or is owned by that no more",
+                leaves.kind, leaves.name
+            ),
+        ))
     }
 
     /// Gives the claims of a worker the owners that its policy asks for. Only what is labelled as its own is touched.
@@ -270,7 +312,7 @@ impl Engine<'_> {
         own.any(|claim| claim.owners_of_slot("", &pod).next().is_some())
     }
 
-    /// What keeps the Pod of a slot from being made: a claim of it that is being deleted.
+    /// What keeps the Pod of a slot from being made: a claim that goes, or is somebody else's.
     pub(super) fn claim_in_the_way(
         &self,
         id: NodeId,
@@ -281,19 +323,12 @@ impl Engine<'_> {
         if life.finished || self.mode(id) != Mode::Up {
             return None;
         }
-        let mut names = leaf.claims(&self.world.tree.name, self.name(id), view.slot);
-        let (name, _) = names.find(|(name, _)| {
-            let known = self.world.claims.get(name);
-            known.is_some_and(|claim| claim.deleting)
+        let (worker, child) = (self.worker(id)?, self.name(id));
+        let mut claims = leaf.claims(&self.world.tree.name, child, view.slot);
+        let (class, message) = claims.find_map(|(name, _)| {
+            let known = self.world.claims.get(&name)?;
+            self.what_is_wrong_with(known, worker, child, view.slot)
         })?;
-        let message = format!(
-            "claim {name} is being deleted, with what is on it: the Pod waits until it is gone, and then has a new one"
-        );
-        Some(Fault::new(
-            Class::PvcUnbound,
-            Confidence::Proved,
-            &message,
-            None,
-        ))
+        Some(Fault::new(class, Confidence::Proved, &message, None))
     }
 }

@@ -6,14 +6,16 @@
 
 mod selects;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use k8s_openapi::api::policy::v1::PodDisruptionBudgetSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde_json::Value;
 
 use crate::api::labels;
-use crate::api::v1alpha1::{BrakeStatus, DisruptionBudget};
+use crate::api::v1alpha1::{BrakeStatus, DisruptionBudget, ReadyWhen};
 
 use super::build;
 use super::decision::{Notice, Write};
@@ -29,7 +31,7 @@ use selects::PodLabels;
 /// What Kubernetes calls a disruption budget.
 pub const KIND: &str = "PodDisruptionBudget";
 
-/// A Pod that is not Ready may always be evicted: it does not count for the quorum anyway.
+/// A Pod that is not Ready may always be evicted: to keep it would only hold up a drain.
 const EVICT_UNHEALTHY: &str = "AlwaysAllow";
 
 impl Engine<'_> {
@@ -74,7 +76,11 @@ impl Engine<'_> {
         let is_own =
             |one: &DisruptionBudgetView| one.name == worker.name && one.owner_uid == worker.uid;
         let is_taken = || {
-            let pods = PodLabels::of(&self.world.tree.name, child, leaf);
+            let pods = PodLabels::of(
+                &self.world.tree.name,
+                child,
+                self.templates_in_use(id, leaf),
+            );
             let mut others = known.iter().filter(|one| !is_own(one));
             others.any(|one| pods.may_be_selected(one.spec.selector.as_ref()))
         };
@@ -111,11 +117,15 @@ impl Engine<'_> {
         leaf: &Leaf<'_>,
     ) -> Option<PodDisruptionBudgetSpec> {
         let replicas = self.replicas_wanted(id, leaf);
-        let quorum = i32::try_from(self.quorum(id, leaf)).ok()?;
+        // What has finished counts for the quorum, and has no Pod that could be Ready.
+        let quorum = i32::try_from(self.quorum(id, leaf)).ok()? - self.finished_replicas(id, leaf);
+        let replicas = replicas - self.finished_replicas(id, leaf);
         let is_wanted = leaf.settings.disruption_budget == DisruptionBudget::Auto
             && self.is_enabled(id)
             && !self.tree.suspended
-            && replicas > quorum;
+            && replicas > quorum
+            && quorum > 0
+            && !counts_without_being_ready(leaf);
         let of = |(label, value): (&str, &str)| (label.to_owned(), value.to_owned());
         let selected = [
             (labels::TREE, self.world.tree.name.as_str()),
@@ -130,6 +140,28 @@ impl Engine<'_> {
             }),
             unhealthy_pod_eviction_policy: Some(EVICT_UNHEALTHY.to_owned()),
         })
+    }
+
+    /// The templates that Pods of a worker have, or are to have.
+    fn templates_in_use<'e>(&'e self, id: NodeId, leaf: &'e Leaf<'_>) -> Vec<&'e Value> {
+        let child = self.name(id);
+        let pods = self.worker(id).into_iter().flat_map(|worker| &worker.pods);
+        let revisions: BTreeSet<&str> = pods.map(|pod| pod.revision.as_str()).collect();
+        let stored = self.world.revisions.iter();
+        let stored = stored.filter_map(|one| one.templates.get(child));
+        let running = stored.filter(|one| revisions.contains(one.revision.as_str()));
+        let running = running.map(|one| &one.template.0);
+        let all = running.chain([&*leaf.template, &leaf.settings.template.0]);
+        all.collect()
+    }
+
+    fn finished_replicas(&self, id: NodeId, leaf: &Leaf<'_>) -> i32 {
+        let wanted = self.replicas.get(&id).into_iter().flat_map(|r| &r.wanted);
+        let finished = wanted.filter(|view| {
+            let known = self.slot(id, view.slot);
+            known.is_some_and(|known| leaf.has_finished(known))
+        });
+        i32::try_from(finished.count()).unwrap_or(i32::MAX)
     }
 
     /// A write of a disruption budget was refused: people are told once, and nothing waits for it but the next try.
@@ -158,4 +190,15 @@ impl Engine<'_> {
             ..Notice::default()
         });
     }
+}
+
+/// Whether a replica counts as alive although its Pod says by a probe of its own that it is not Ready: Kubernetes would count
+/// fewer than the worker has.
+fn counts_without_being_ready(leaf: &Leaf<'_>) -> bool {
+    let has = |value: &Value, field: &str| value.get(field).is_some();
+    let spec = &leaf.template["spec"];
+    let containers = spec["containers"].as_array().into_iter().flatten();
+    let mut probed = containers.map(|container| has(container, "readinessProbe"));
+    leaf.settings.ready == ReadyWhen::Running
+        && (has(spec, "readinessGates") || probed.any(|probed| probed))
 }

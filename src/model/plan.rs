@@ -240,6 +240,13 @@ impl<'a> Engine<'a> {
                 update.contains(&view.slot),
                 writes,
             );
+            if view
+                .current
+                .is_some_and(|pod| pod.node.is_none() && !pod.is_deleting())
+            {
+                // It cannot run without its claims, which somebody may have deleted.
+                self.plan_claims(id, leaf, view.slot, writes);
+            }
             // The name of a `Stable` replica is free only when its last Pod is gone.
             let is_free = !leaf.is_stable() || !replicas.former.iter().any(|p| p.slot == view.slot);
             if free && is_free && !held && may_create {

@@ -94,7 +94,11 @@ pub(super) fn unprotected(world: &World) -> Vec<String> {
         let Some((tree, spec)) = tree.and_then(|tree| Some((tree, spec_of(tree, child)?))) else {
             continue;
         };
-        let quorum = quorum(tree, worker);
+        // What has finished counts, and has no Pod that could be Ready.
+        let finished = finished_slots(tree, worker).len();
+        let quorum = quorum(tree, worker).saturating_sub(finished);
+        let left =
+            usize::try_from(replicas_of(worker)).map_or(0, |all| all.saturating_sub(finished));
         let is_theirs = |budget: &Value| {
             let selected = &budget["spec"]["selector"]["matchLabels"]["coppice.dev/child"];
             controller_uid(budget).is_empty() && selected == child
@@ -102,7 +106,8 @@ pub(super) fn unprotected(world: &World) -> Vec<String> {
         let is_wanted = tree["spec"]["suspend"] != true
             && is_enabled(tree, spec)
             && spec["worker"]["disruptionBudget"] != "None"
-            && usize::try_from(replicas_of(worker)).is_ok_and(|replicas| replicas > quorum)
+            && quorum > 0
+            && left > quorum
             && !budgets().any(|budget| is_theirs(budget));
         let wanted = is_wanted.then(|| {
             let tree = &tree["metadata"]["name"];

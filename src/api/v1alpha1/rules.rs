@@ -114,8 +114,8 @@ pub(super) fn claim_templates_stay() -> Rule {
     rule(
         &format!("!({BOTH}) || {ARE} == {WERE}"),
         "'`volumeClaimTemplates` of worker \\'' + self.name + '\\' cannot be changed, because its claims would not follow: \
-         change the claims themselves, or remove the child and add it again (its claims stay, unless its \
-         `persistentVolumeClaimRetentionPolicy` says otherwise)'",
+         change the claims themselves, or remove the child and add it again (its claims stay, unless they are owned by its Worker: \
+         `persistentVolumeClaimRetentionPolicy`)'",
     )
 }
 

@@ -8,7 +8,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 use serde_json::Value;
 
 use crate::api::labels;
-use crate::model::tree::Leaf;
 
 /// The labels of ours whose value differs from Pod to Pod.
 const VARIOUS: [&str; 4] = [
@@ -18,8 +17,8 @@ const VARIOUS: [&str; 4] = [
     labels::INCARNATION,
 ];
 
-/// The labels of the Pods of a worker: those of the template that it has, and of the one that it is to have.
-pub(super) struct PodLabels<'a>([BTreeMap<&'a str, &'a str>; 2]);
+/// The labels of the Pods of a worker: those of each template that they have, or are to have.
+pub(super) struct PodLabels<'a>(Vec<BTreeMap<&'a str, &'a str>>);
 
 /// What Pods have for a label.
 #[derive(Clone, Copy)]
@@ -30,18 +29,21 @@ enum Label<'a> {
 }
 
 impl<'a> PodLabels<'a> {
-    pub(super) fn of(tree: &'a str, child: &'a str, leaf: &'a Leaf<'_>) -> Self {
+    pub(super) fn of(tree: &'a str, child: &'a str, templates: Vec<&'a Value>) -> Self {
+        let templates = templates.into_iter();
         Self(
-            [&*leaf.template, &leaf.settings.template.0].map(|template| {
-                let stated = template
-                    .pointer("/metadata/labels")
-                    .and_then(Value::as_object);
-                let stated = stated.into_iter().flatten();
-                let stated =
-                    stated.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)));
-                let ours = [(labels::TREE, tree), (labels::CHILD, child)];
-                stated.chain(ours).collect()
-            }),
+            templates
+                .map(|template| {
+                    let stated = template
+                        .pointer("/metadata/labels")
+                        .and_then(Value::as_object);
+                    let stated = stated.into_iter().flatten();
+                    let stated =
+                        stated.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)));
+                    let ours = [(labels::TREE, tree), (labels::CHILD, child)];
+                    stated.chain(ours).collect()
+                })
+                .collect(),
         )
     }
 
@@ -98,7 +100,7 @@ mod tests {
         let tree = Tree::parse("shop", &spec).unwrap();
         let (_, leaf) = tree.leaves().next().unwrap();
         let selector: Option<LabelSelector> = serde_yaml::from_str(selector).unwrap();
-        PodLabels::of("shop", "api", leaf).may_be_selected(selector.as_ref())
+        PodLabels::of("shop", "api", vec![&leaf.template]).may_be_selected(selector.as_ref())
     }
 
     #[test]

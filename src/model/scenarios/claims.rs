@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{lose, worker};
 use crate::api::v1alpha1::{ClaimRetention, Retention};
-use crate::model::lab::Lab;
+use crate::model::lab::{Behaviour, Lab};
 use crate::model::world::{ClaimView, Refusal};
 
 const CLAIMS: &str = "volumeClaimTemplates: [{metadata: {name: data, labels: {team: db}}, spec: {accessModes: [ReadWriteOnce]}}]";
@@ -192,6 +192,55 @@ fn a_claim_of_somebody_else_is_used_as_it_is() {
     lab.edit_replicas("a", 1);
     lab.run(20);
     assert_eq!(*lab.world.claims["data-t-a-1"], theirs);
+}
+
+#[test]
+fn a_claim_of_another_replica_is_not_shared() {
+    let mut lab = two("");
+    lab.edit_replicas("a", 1);
+    lab.run(20);
+    let claim = lab.world.claims.get_mut("data-t-a-1").unwrap();
+    Arc::make_mut(claim).tree = "t-a".into();
+    lab.edit_replicas("a", 2);
+    lab.run(60);
+    assert_eq!(lab.live("a"), [0]);
+    assert!(
+        lab.message().contains("in the tree t-a"),
+        "{}",
+        lab.message()
+    );
+    let claim = lab.world.claims.get_mut("data-t-a-1").unwrap();
+    Arc::make_mut(claim).tree.clear();
+    lab.run(60);
+    assert_eq!(lab.live("a"), [0, 1]);
+}
+
+#[test]
+fn a_claim_that_a_pod_without_a_node_waits_for_is_made_again() {
+    let mut lab = two("");
+    lab.behave("a", Behaviour::NoCapacity);
+    lab.delete_by_hand("a", 1);
+    lab.run(20);
+    lab.world.claims.remove("data-t-a-1");
+    lab.run(20);
+    assert_eq!(claims(&lab), BOTH);
+    lab.behave("a", Behaviour::Healthy);
+    lab.run(60);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+}
+
+#[test]
+fn no_pod_is_made_on_a_claim_that_goes_with_a_worker_of_before() {
+    let mut lab = with_policy("Delete", "Retain");
+    let claim = lab.world.claims.get_mut("data-t-a-1").unwrap();
+    Arc::make_mut(claim).owners[0].uid = "another".into();
+    lab.delete_by_hand("a", 1);
+    lab.run(60);
+    // It belongs to the present one first.
+    assert_eq!(owners(&lab), [["Worker"], ["Worker"]]);
+    let worker = &lab.world.workers["a"].uid;
+    assert_eq!(lab.world.claims["data-t-a-1"].owners[0].uid, *worker);
+    assert_eq!(lab.live("a"), [0, 1]);
 }
 
 #[test]

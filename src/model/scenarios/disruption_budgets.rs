@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::json;
 
 use super::{many, worker};
-use crate::api::v1alpha1::{DisruptionBudget, NumberOrPercent};
+use crate::api::v1alpha1::{DisruptionBudget, NumberOrPercent, Pause, ReadyWhen, UpdateStep};
 use crate::model::disruption_budgets::KIND;
 use crate::model::lab::Lab;
 use crate::model::world::{DisruptionBudgetView, Refusal};
@@ -82,6 +82,68 @@ fn a_worker_with_replicas_to_spare_has_one_of_its_own() {
         assert_eq!(warns.count(), expected, "{quorum} of {replicas}");
         assert!(lab.state().starts_with("TFF"), "{}", lab.message());
     }
+}
+
+#[test]
+fn replicas_that_have_finished_are_not_waited_for() {
+    let settings = "replicas: 3, quorum: 2, restart: Transient";
+    let mut lab = Lab::new(&format!("children:\n{}", worker("a", "", settings)));
+    lab.run(5);
+    assert_eq!(budgets(&lab), ["t-a 2"]);
+    lab.kill("a", 0, 0);
+    lab.run(20);
+    assert_eq!(budgets(&lab), ["t-a 1"]);
+    lab.kill("a", 1, 0);
+    lab.run(20);
+    assert_eq!(budgets(&lab), [""; 0]);
+}
+
+#[test]
+fn a_worker_whose_replicas_need_not_be_ready_has_none() {
+    let mut lab = Lab::new(&many(3, 2));
+    lab.edit_worker("a", |worker| {
+        worker.ready = ReadyWhen::Running;
+        worker.template.0["spec"]["containers"][0]["readinessProbe"] = json!({"exec": {}});
+    });
+    lab.run(60);
+    assert_eq!(budgets(&lab), [""; 0]);
+}
+
+#[test]
+fn pods_of_a_former_template_are_not_put_under_two() {
+    let mut lab = Lab::new(&many(3, 2));
+    lab.edit_worker("a", |worker| {
+        worker.template.0["metadata"] = json!({"labels": {"version": "one"}});
+    });
+    lab.run(200);
+    add(
+        &mut lab,
+        "theirs",
+        &json!({"matchLabels": {"version": "one"}}),
+    );
+    lab.run(5);
+    assert_eq!(budgets(&lab), ["theirs 9"]);
+    lab.edit_worker("a", |worker| {
+        worker.template.0["metadata"] = json!({"labels": {"version": "two"}});
+        worker.update.steps = vec![
+            UpdateStep {
+                updated: Some(NumberOrPercent(IntOrString::Int(1))),
+                ..UpdateStep::default()
+            },
+            UpdateStep {
+                pause: Some(Pause {}),
+                ..UpdateStep::default()
+            },
+        ];
+    });
+    lab.run(60);
+    assert_eq!(
+        lab.condition("Reconciling").1,
+        "RolloutPaused",
+        "{}",
+        lab.message()
+    );
+    assert_eq!(budgets(&lab), ["theirs 9"]);
 }
 
 #[test]

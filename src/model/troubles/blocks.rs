@@ -103,7 +103,10 @@ impl Engine<'_> {
         life: Life,
     ) -> Option<Block<'v>> {
         let fault = self.claim_in_the_way(id, leaf, view, life)?;
-        let reason = Reason::WaitingForCapacity;
+        let reason = match fault.class {
+            Class::NameCollision => Reason::NameCollision,
+            _ => Reason::WaitingForCapacity,
+        };
         let known = self.slot(id, view.slot).and_then(|s| s.trouble.as_ref());
         let is_news = !known.is_some_and(|known| has_told(known, reason, &fault));
         self.set_trouble(id, view.slot, reason, Some(&fault), &fault.message);

@@ -400,8 +400,8 @@ async fn templates_of_claims_cannot_be_changed_while_the_child_is_there() {
         assert_invalid(
             &complaint,
             "spec.children[0]: Invalid value: `volumeClaimTemplates` of worker 'db' cannot be changed, because its claims would \
-             not follow: change the claims themselves, or remove the child and add it again (its claims stay, unless its \
-             `persistentVolumeClaimRetentionPolicy` says otherwise)",
+             not follow: change the claims themselves, or remove the child and add it again (its claims stay, unless they \
+             are owned by its Worker: `persistentVolumeClaimRetentionPolicy`)",
         );
     }
     let mut policy = first;

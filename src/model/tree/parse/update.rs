@@ -101,7 +101,6 @@ pub(super) fn check_update_moves(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::api::v1alpha1::SupervisionTreeSpec;
     use crate::model::tree::Tree;
 
