@@ -112,18 +112,17 @@ impl<'a> Engine<'a> {
             is_frozen || self.world.tree.spec.rollout.order == RolloutOrder::Ordered;
         let mut is_busy = is_frozen;
         self.tries = self.untried();
-        let is_refused = self.refused_try().is_some();
+        let is_tried = self.tries.is_empty() && self.refused_try().is_none();
         let mut given = Vec::new();
         for id in self.turn_order() {
             if self.tree.leaf(id).is_none() || self.mode(id) == Mode::Down {
                 self.take_turn_of_stopped(id, &mut given);
                 continue;
             }
-            let waits = is_refused
-                || !self.tries.is_empty()
-                || (is_busy && waits_for_others && !self.has_nothing_to_lose(id));
+            let waits = is_busy && waits_for_others && !self.has_nothing_to_lose(id);
             match self.stage(id) {
                 Stage::Added if waits => drop(self.awaits_rollout.insert(id)),
+                Stage::Former if !is_tried => {}
                 Stage::Added | Stage::Former if !waits => self.take_turn(id, &mut given),
                 _ => {}
             }

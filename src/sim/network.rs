@@ -73,6 +73,13 @@ impl Link {
         self.mistake(&mut call);
         self.alive(tokio::time::sleep(WAY)).await;
         let blow = self.shared.lock().next_blow(self.operator, &call);
+        let blow = match blow {
+            // To refuse what is only tried says something about a template, and then the tree ends otherwise.
+            Some(Blow::Fails(_) | Blow::FailsAfter(_)) if call.query("dryRun").is_some() => {
+                Some(Blow::Fails(503))
+            }
+            blow => blow,
+        };
         let before = match blow {
             Some(Blow::CrashBefore) => self.die().await,
             Some(Blow::Fails(code)) => Some(failure(code)),

@@ -57,7 +57,9 @@ impl Place {
             let tree = trees.get(name).await.unwrap();
             let conditions = tree.data["status"]["conditions"].as_array()?;
             let ready = conditions.iter().find(|one| one["type"] == "Ready")?;
-            (ready["reason"] == "CreateRefused").then(|| Err(ready["message"].to_string()))
+            // A tree that had none before is taken back to that.
+            let is_refused = ["CreateRefused", "RolledBack"].contains(&ready["reason"].as_str()?);
+            is_refused.then(|| Err(ready["message"].to_string()))
         })
         .await
     }

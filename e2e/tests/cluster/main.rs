@@ -8,7 +8,6 @@
 )]
 
 mod beside;
-mod canary;
 mod groups;
 mod harness;
 mod heal;

@@ -2,6 +2,8 @@
 //!
 //! Rule: everything is judged by what is stored or seen, so that it does not matter how often it is looked at.
 
+use jiff::Timestamp;
+
 use crate::api::conditions::Reason;
 use crate::api::v1alpha1::{
     RecentFault, RevisionMark, RevisionStatus, RolloutFailure, RolloutFailurePolicy, RolloutFault,
@@ -50,6 +52,8 @@ struct Held<'v> {
     slot: i32,
     /// Revision of the template of the Pod.
     revision: String,
+    /// When the Pod was made, if there is one.
+    created: Option<Timestamp>,
     trouble: &'v TroubleStatus,
 }
 
@@ -375,9 +379,11 @@ impl<'a> Engine<'a> {
     fn held_new_pod(&mut self, rollout: &RolloutStatus, good: &RevisionView) -> Option<Failure> {
         let (mut failed, mut later) = (None, Vec::new());
         for held in self.held_slots() {
-            if !self.is_new(held.child, &held.revision, good)
-                || held.trouble.since_time.0 < rollout.since_time.0
-            {
+            // A retry takes a trouble of before for a new one, as long as the Pod is the same.
+            let (since, begun) = (held.trouble.since_time.0, rollout.since_time.0);
+            let is_former = since < begun
+                || (since == begun && held.created.is_some_and(|created| created < begun));
+            if is_former || !self.is_new(held.child, &held.revision, good) {
                 continue;
             }
             // What the Pod names may come a moment after the tree.
@@ -429,6 +435,7 @@ impl<'a> Engine<'a> {
                     child,
                     slot: view.slot,
                     revision,
+                    created: live.map(|pod| pod.created),
                     trouble,
                 });
             }

@@ -60,7 +60,8 @@ impl Engine<'_> {
             return Vec::new();
         };
         let mut waiting = self.changed_workers(good);
-        waiting.retain(|id| matches!(self.stage(*id), Stage::Added | Stage::Former));
+        // What is added takes nothing down.
+        waiting.retain(|id| self.stage(*id) == Stage::Former);
         waiting
     }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::Facts;
 use crate::sim::objects::{
     child_of, controller_uid, finished_slots, incarnation_of, is_deleting, is_live, is_ready,
-    is_stable, pods_of, replicas_of, revision_of, slot_of, spec_of, uid_of, wanted_revision,
+    is_stable, pods_of, replicas_of, revision_of, slot_of, spec_of, uid_of,
 };
 use crate::sim::predicates::stops::{goes_anyway, is_or_was};
 use crate::sim::server::Server;
@@ -158,8 +158,8 @@ impl Facts {
         pod: &Value,
         slack: SignedDuration,
     ) -> Option<String> {
-        let child = spec_of(tree, child_of(pod))?;
-        let outdated = revision_of(pod) != wanted_revision(child);
+        spec_of(tree, child_of(pod))?;
+        let outdated = worker["status"]["revision"] != revision_of(pod);
         let goes = |tree: &Value, worker: &Value| goes_anyway(tree, worker, pod);
         if !is_ready(pod) || !outdated || is_or_was(server, tree, worker, slack, goes) {
             return None;
