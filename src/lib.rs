@@ -32,9 +32,9 @@
 //!   (why something failed), `deaths` (which lives have ended), `judge` and `charge` (who is charged, who gives up),
 //!   `incarnations` (what an operation of a supervisor starts anew), `exits` (supervisors that end), `waits` (what is tried
 //!   again, and when), `supervise` (what is forgotten, and starts that have succeeded), `troubles` (what keeps slots down),
-//!   `order` (whose turn it is), `claims` (the volumes of `Stable` replicas), `update` (which Pods give way to a changed template), `plan` (the next writes), `disruption_budgets`
-//!   (what evictions must leave of a worker), `redundancy`
-//!   (what there is only one of), `situations`, `warnings`, `reasons` and `report` (what people read), `fit` (how
+//!   `order` (whose turn it is), `claims` (the volumes of `Stable` replicas), `revisions` (the templates of a tree), `rollout` (which
+//!   worker gets another one, with its preflight, canaries and gate), `update` (which Pods give way to a changed template), `plan`
+//!   (the next writes), `disruption_budgets` (what evictions must leave of a worker), `redundancy` (what there is only one of), `situations`, `warnings`, `reasons` and `report` (what people read), `fit` (how
 //!   much of it), `decide` (all of it in one function). `kubelet` is apart: it plays the other side where a world is acted out.
 //! * [`controller`]: the shell. `connection` is how the API server is reached, `watches` and `store` keep views of the cluster, `queue` says which tree
 //!   is next, `observe` is the only reader, `execute` the only writer, `reconcile` joins them.
@@ -104,6 +104,9 @@
 //! * A rollout gives each worker its template by a stored intent, in its turn; what is made for a worker is made from the template
 //!   that it was given, which a `ControllerRevision` holds. Whether a revision is bad is judged by what is stored and seen, so it does
 //!   not matter how often that is looked at; that it is bad is stored before anything goes back.
+//! * Which slots a canary has updated is stored in the Worker before one of their Pods goes; every other slot is filled with the
+//!   template of the good revision. Before a rollout takes a Pod down, the API server is asked whether it would take those of the new
+//!   templates; what it said is not stored, because to ask again has no effect.
 //! * A worker has a disruption budget only where no other one selects its Pods: what two are about cannot be evicted. Where
 //!   disruption budgets may not be read, none is written; whatever becomes of one, nothing else waits for it.
 //! * The claims of a slot are made before its Pod, and never deleted: how long they stay is said by who owns them, the Worker, the

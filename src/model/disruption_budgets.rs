@@ -116,10 +116,10 @@ impl Engine<'_> {
         id: NodeId,
         leaf: &Leaf<'_>,
     ) -> Option<PodDisruptionBudgetSpec> {
-        let replicas = self.replicas_wanted(id, leaf);
         // What has finished counts for the quorum, and has no Pod that could be Ready.
-        let quorum = i32::try_from(self.quorum(id, leaf)).ok()? - self.finished_replicas(id, leaf);
-        let replicas = replicas - self.finished_replicas(id, leaf);
+        let finished = self.finished_replicas(id, leaf);
+        let quorum = i32::try_from(self.quorum(id, leaf)).ok()? - finished;
+        let replicas = self.replicas_wanted(id, leaf) - finished;
         let is_wanted = leaf.settings.disruption_budget == DisruptionBudget::Auto
             && self.is_enabled(id)
             && !self.tree.suspended

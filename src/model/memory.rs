@@ -14,6 +14,7 @@ use crate::api::v1alpha1::{
 };
 
 use super::decision::OfWorkers;
+use super::rollout::former_beside;
 use super::tree::Leaf;
 use super::window::{api_time, in_window};
 use super::world::World;
@@ -171,9 +172,9 @@ impl Memory {
         let kept = self.slot(child, slot).map(|slot| slot.revision.as_str());
         let canary = self.workers.get(child);
         let canary = canary.and_then(|worker| worker.update_step.as_ref());
-        let beside = canary.filter(|step| step.slots.binary_search(&slot).is_err());
+        let beside = || former_beside(canary?, slot);
         kept.filter(|revision| !revision.is_empty())
-            .or_else(|| beside.map(|step| step.former.as_str()))
+            .or_else(beside)
             .unwrap_or(&leaf.revision)
     }
 

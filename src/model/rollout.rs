@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-pub(super) use self::steps::surplus;
+pub(super) use self::steps::{former_beside, surplus};
 use super::engine::{Engine, Mode};
 use super::situations::{Situation, Weight, is_outdated};
 use super::tree::{Kind, Leaf, NodeId, ROOT_NAME, Tree};

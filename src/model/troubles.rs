@@ -27,7 +27,7 @@ use super::window::{
     BRAKE_RESET_SECONDS, after, api_time, brake_delay, resets_brake, seconds_between,
 };
 use super::world::Refusal;
-use blocks::{Block, has_told, is_block};
+use blocks::{Block, is_block};
 
 impl Engine<'_> {
     /// Notes the creates that were refused: each is slowed like any uncharged replacement.
@@ -109,9 +109,7 @@ impl Engine<'_> {
         fault: &Fault,
     ) -> bool {
         let child = self.tree.nodes[id].name;
-        let known = self.slot(id, slot).and_then(|slot| slot.trouble.as_ref());
-        let news = !known.is_some_and(|known| has_told(known, reason, fault));
-        self.set_trouble(id, slot, reason, Some(fault), &fault.message);
+        let news = self.note_trouble(id, slot, reason, fault);
         let memory = self.memory.slot_mut(child, slot);
         let count = memory.brake.as_ref().map_or(0, |b| b.count);
         memory.brake = Some(BrakeStatus {

@@ -30,7 +30,8 @@ async fn run_pod(cluster: &Cluster, namespace: &str, name: &str, spec: serde_jso
     seen.expect("watched").expect("there")
 }
 
-fn is_ready(pod: Option<&Pod>) -> bool {
+/// Whether there is a Pod, and it is Ready.
+pub(super) fn is_ready(pod: Option<&Pod>) -> bool {
     let conditions = pod.and_then(|pod| pod.status.as_ref()?.conditions.as_ref());
     conditions.is_some_and(|all| {
         all.iter()

@@ -10,6 +10,7 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
+use super::harness::is_ready;
 use super::shared;
 use super::support::{Space, condition, ok};
 
@@ -77,21 +78,10 @@ fn starts(space: &Space<'_>, slot: i32) -> usize {
 /// The Pod of a slot, another one than that.
 async fn next_pod(space: &Space<'_>, slot: i32, former: &Pod) -> Pod {
     let uid = former.uid();
-    let is_next = |pod: Option<&Pod>| pod.is_some_and(|pod| pod.uid() != uid && is_ready(pod));
+    let is_next = |pod: Option<&Pod>| pod.is_some_and(|pod| pod.uid() != uid) && is_ready(pod);
     let name = format!("tree-db-{slot}");
     let pod = space.until_pod(&name, SOON, "a new Pod, and Ready", is_next);
     pod.await.expect("it is there")
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.conditions.as_ref());
-    conditions.is_some_and(|all| {
-        all.iter()
-            .any(|one| one.type_ == "Ready" && one.status == "True")
-    })
 }
 
 async fn pod(space: &Space<'_>, slot: usize) -> Pod {

@@ -325,10 +325,7 @@ impl Execution<'_> {
             }
             Write::DeleteDisruptionBudget { child, name, uid } => {
                 tracing::info!(name, "deleting the disruption budget");
-                let exactly = Preconditions {
-                    uid: Some(uid.clone()),
-                    resource_version: None,
-                };
+                let exactly = exactly(uid, None);
                 let kind = Written::DisruptionBudget;
                 let deleted =
                     delete::<DisruptionBudgets>(context, term, tree, kind, name, exactly).await;

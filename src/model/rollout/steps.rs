@@ -85,9 +85,9 @@ impl<'a> Engine<'a> {
         slot: i32,
     ) -> Option<(&'a Value, String)> {
         let step = self.canary(id)?;
-        let former = template_of(self.world, self.name(id), &step.former)?;
-        let is_beside = step.slots.binary_search(&slot).is_err();
-        is_beside.then(|| (former, step.former.clone()))
+        let former = former_beside(step, slot)?;
+        let template = template_of(self.world, self.name(id), former)?;
+        Some((template, former.to_owned()))
     }
 
     /// Goes on to the next step of a canary when one is over. Says how many replicas may be updated by now; `None` where there
@@ -105,13 +105,12 @@ impl<'a> Engine<'a> {
         let available = candidates.iter().filter(has_come).count();
         // What is proved, or has nothing left to be tried on, needs no canary.
         let is_on = self.is_unproven() && step.former != leaf.target && bounds.replicas > 0;
-        let is_judged = self.has_open_fault(id);
         let mut goal = goal_at(steps, step.number, bounds.replicas);
         while is_on
             && let Some(current) = steps.get(place(step.number))
             && self.is_over_by_now(current, &step)
             && (available >= goal || bounds.is_stuck())
-            && !is_judged
+            && !self.has_open_fault(id)
         {
             step.number += 1;
             step.since_time = api_time(self.now);
@@ -158,16 +157,17 @@ impl<'a> Engine<'a> {
     }
 
     fn is_promoted(&self, step: &UpdateStepStatus) -> bool {
-        let wanted = self
-            .memory
-            .tree
-            .revisions
-            .last()
-            .map(|wanted| wanted.number);
+        let wanted = self.wanted_number();
         let promotion = self.world.tree.spec.rollout.promote;
         promotion.is_some_and(|promotion| {
-            Some(promotion.revision) == wanted && promotion.step >= step.before + step.number
+            promotion.revision == wanted && promotion.step >= step.before + step.number
         })
+    }
+
+    /// The number of the revision that the tree is to have; 0 where there is none.
+    fn wanted_number(&self) -> i64 {
+        let wanted = self.memory.tree.revisions.last();
+        wanted.map_or(0, |wanted| wanted.number)
     }
 
     /// How many steps the workers before this one have that the revision changes.
@@ -283,12 +283,7 @@ impl<'a> Engine<'a> {
             return format!("{updated} updated, waits until {}", api_time(ends).0);
         }
         let number = step.before + step.number;
-        let wanted = self
-            .memory
-            .tree
-            .revisions
-            .last()
-            .map_or(0, |one| one.number);
+        let wanted = self.wanted_number();
         let asked = self.world.tree.spec.rollout.promote;
         let asked = asked.map_or_else(String::new, |asked| {
             format!(
@@ -305,15 +300,11 @@ impl<'a> Engine<'a> {
         let Some(step) = self.told_step(id) else {
             return;
         };
-        let what = format!(
-            "is at step {} of {} of its rollout: {}",
-            step.number, step.of, step.message
-        );
         self.notices.push(Notice {
             reason: EventReason::RolloutStep.as_str().to_owned(),
             action: "RollOut",
+            what: stands(&step),
             child: step.child,
-            what,
             ..Notice::default()
         });
     }
@@ -324,12 +315,23 @@ impl<'a> Engine<'a> {
         Some(Situation {
             weight: Weight::Working,
             reason: Reason::RolloutPaused,
-            message: format!(
-                "{} is at step {} of {} of its rollout: {}",
-                step.child, step.number, step.of, step.message
-            ),
+            message: format!("{} {}", step.child, stands(&step)),
         })
     }
+}
+
+/// Where a canary stands, in words.
+fn stands(step: &RolloutStep) -> String {
+    format!(
+        "is at step {} of {} of its rollout: {}",
+        step.number, step.of, step.message
+    )
+}
+
+/// The revision of the template of a slot that a canary has not come to.
+pub(in crate::model) fn former_beside(step: &UpdateStepStatus, slot: i32) -> Option<&str> {
+    let is_beside = step.slots.binary_search(&slot).is_err();
+    is_beside.then_some(&step.former)
 }
 
 /// When a pause ends by itself.

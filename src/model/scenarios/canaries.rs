@@ -18,14 +18,15 @@ fn at_pause(settings: &str) -> Lab {
     let mut lab = three(settings);
     edit(&mut lab, "two", &["db"]);
     lab.run(30);
-    assert_eq!(
-        lab.condition("Reconciling"),
-        ("True", "RolloutPaused"),
-        "{}",
-        lab.message()
-    );
+    assert_paused(&lab);
     lab.log.clear();
     lab
+}
+
+/// Asserts that a canary waits at a pause.
+fn assert_paused(lab: &Lab) {
+    let condition = lab.condition("Reconciling");
+    assert_eq!(condition, ("True", "RolloutPaused"), "{}", lab.message());
 }
 
 fn settings(steps: &str) -> String {
@@ -162,12 +163,7 @@ fn each_slot_heals_with_its_own_template() {
     lab.run(30);
     assert_eq!(lab.slots_with("db", "two"), [canary]);
     assert_eq!(count(&lab, ["one", "two"]), [3, 1]);
-    assert_eq!(
-        lab.condition("Reconciling"),
-        ("True", "RolloutPaused"),
-        "{}",
-        lab.message()
-    );
+    assert_paused(&lab);
 }
 
 #[test]
@@ -184,12 +180,7 @@ fn a_group_that_is_restarted_keeps_the_template_of_each_slot() {
     }
     lab.run(60);
     assert_eq!(count(&lab, ["one", "two"]), [3, 1]);
-    assert_eq!(
-        lab.condition("Reconciling"),
-        ("True", "RolloutPaused"),
-        "{}",
-        lab.message()
-    );
+    assert_paused(&lab);
     promote(&mut lab, 2, 2);
     assert_eq!(lab.images("db"), ["two"; 4]);
 }
@@ -306,12 +297,7 @@ fn a_canary_that_is_restarted_or_recovers_is_updated_all_the_same() {
     lab.kill("db", 0, 1);
     lab.run(60);
     assert_eq!(count(&lab, ["one", "two"]), [3, 1]);
-    assert_eq!(
-        lab.condition("Reconciling"),
-        ("True", "RolloutPaused"),
-        "{}",
-        lab.message()
-    );
+    assert_paused(&lab);
 }
 
 #[test]

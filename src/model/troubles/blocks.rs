@@ -83,15 +83,27 @@ impl Engine<'_> {
             self.clear_gone_block(id, view.slot, pod, life);
             return None;
         };
-        let known = self.slot(id, view.slot).and_then(|s| s.trouble.as_ref());
-        let is_news = !known.is_some_and(|known| has_told(known, reason, &fault));
-        self.set_trouble(id, view.slot, reason, Some(&fault), &fault.message);
+        let is_news = self.note_trouble(id, view.slot, reason, &fault);
         is_news.then_some(Block {
             slot: view.slot,
             pod: Some(pod),
             fault,
             ruling,
         })
+    }
+
+    /// Notes what keeps a slot from being up. Says whether it is news of that slot.
+    pub(super) fn note_trouble(
+        &mut self,
+        id: NodeId,
+        slot: i32,
+        reason: Reason,
+        fault: &Fault,
+    ) -> bool {
+        let known = self.slot(id, slot).and_then(|slot| slot.trouble.as_ref());
+        let is_news = !known.is_some_and(|known| has_told(known, reason, fault));
+        self.set_trouble(id, slot, reason, Some(fault), &fault.message);
+        is_news
     }
 
     /// Notes the claim that keeps the Pod of a slot from being made; gives it back when it is news of its slot.
@@ -107,9 +119,7 @@ impl Engine<'_> {
             Class::NameCollision => Reason::NameCollision,
             _ => Reason::WaitingForCapacity,
         };
-        let known = self.slot(id, view.slot).and_then(|s| s.trouble.as_ref());
-        let is_news = !known.is_some_and(|known| has_told(known, reason, &fault));
-        self.set_trouble(id, view.slot, reason, Some(&fault), &fault.message);
+        let is_news = self.note_trouble(id, view.slot, reason, &fault);
         is_news.then(|| Block {
             slot: view.slot,
             pod: None,
@@ -294,7 +304,7 @@ pub(super) fn is_block(trouble: &TroubleStatus) -> bool {
 }
 
 /// Whether that fault of a slot has been told since its trouble began.
-pub(super) fn has_told(known: &TroubleStatus, reason: Reason, fault: &Fault) -> bool {
+fn has_told(known: &TroubleStatus, reason: Reason, fault: &Fault) -> bool {
     let class = fault.class.as_str();
     // What very many slots say is not kept of each, nor has a former version stored it.
     let is_same = known.class.is_empty() || known.class == class;
