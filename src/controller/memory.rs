@@ -84,7 +84,8 @@ struct Memory {
 /// Why what is known of a tree may be older than the last write to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Behind {
-    /// Another operator may have written it.
+    /// Another operator, or our own former process, may have written it: what was listed of the tree may be newer than
+    /// what was listed of its Workers before.
     Takeover,
     /// A look at it ended in a panic, and took with it the answers to what was under way.
     Panic,
@@ -119,7 +120,7 @@ impl Memories {
                 uid: std::mem::take(&mut memory.uid),
                 untold: std::mem::take(&mut memory.untold),
                 term: Some(term),
-                behind: term.is_elected().then_some(Behind::Takeover),
+                behind: Some(Behind::Takeover),
                 ..Memory::default()
             };
         }

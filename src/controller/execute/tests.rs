@@ -79,6 +79,10 @@ impl Bench {
     fn new(answer: impl Fn(&Seen) -> Answer + Send + 'static) -> Self {
         let (client, log) = client(answer);
         let context = context(client);
+        // All of the tree was read before.
+        let term = context.leadership.term().unwrap();
+        context.memories.begin(&tree(), term);
+        context.memories.was_read(&tree(), term);
         {
             let mut views = context.views.lock();
             views.put::<Trees>(
