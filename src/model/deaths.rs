@@ -48,8 +48,6 @@ pub(super) struct Death {
     pub since: Option<Timestamp>,
     /// Whether somebody asked for the Pod to stop, or it is gone.
     pub is_deleting: bool,
-    /// Whether the Pod was made from another template than the present one.
-    pub outdated: bool,
     /// Incarnation of the worker that the Pod belongs to.
     pub incarnation: i64,
     /// Revision that the Pod was made from.
@@ -211,7 +209,7 @@ impl Place<'_> {
             return None;
         }
         let message = "the Pod is gone, and nothing says how it ended";
-        Some(self.deleted(known, memory.incarnation(child), message))
+        Some(self.deleted(known, memory, message))
     }
 
     /// A Pod that others deleted, and that was replaced before that was written down: the name of its successor, on which
@@ -230,7 +228,7 @@ impl Place<'_> {
             return None;
         }
         let message = "the Pod was deleted, and has been replaced";
-        let unseen = self.deleted(known, memory.incarnation(child), message);
+        let unseen = self.deleted(known, memory, message);
         let former = self.view.others.iter().find(|pod| pod.uid == known.pod_uid);
         let Some(former) = former else {
             return Some(unseen);
@@ -251,7 +249,7 @@ impl Place<'_> {
     }
 
     /// The end of a Pod of which nothing is left to look at.
-    fn deleted(&self, known: &SlotStatus, incarnation: i64, message: &str) -> Death {
+    fn deleted(&self, known: &SlotStatus, memory: &Memory, message: &str) -> Death {
         let fault = Fault::new(Class::PodDeleted, Confidence::Inferred, message, None);
         Death {
             leaf: self.id,
@@ -266,9 +264,10 @@ impl Place<'_> {
             was_started: known.started,
             since: None,
             is_deleting: true,
-            outdated: false,
-            incarnation,
-            revision: self.leaf.revision.clone(),
+            incarnation: memory.incarnation(self.child),
+            revision: memory
+                .revision_of(self.child, self.view.slot, self.leaf)
+                .to_owned(),
             clean: false,
             ruling: self.tree.ruling(self.id, &fault, None),
             fault,
@@ -416,7 +415,6 @@ impl Place<'_> {
             was_started: false,
             since: life_since(pod, false),
             is_deleting: pod.is_deleting(),
-            outdated: pod.revision != self.leaf.revision,
             incarnation: pod.incarnation,
             revision: pod.revision.clone(),
             clean: is_clean(pod, self.leaf, &fault),

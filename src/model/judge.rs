@@ -87,6 +87,16 @@ impl Engine<'_> {
         worker.is_some_and(|worker| death.incarnation < worker.incarnation)
     }
 
+    /// Whether the Pod was to give way to another template anyway.
+    fn is_outdated(&self, death: &Death) -> bool {
+        let wanted = |leaf| {
+            let child = self.name(death.leaf);
+            self.memory.revision_of(child, death.slot, leaf)
+        };
+        let leaf = self.tree.leaf(death.leaf);
+        leaf.is_some_and(|leaf| wanted(leaf) != death.revision)
+    }
+
     fn judge_one(&mut self, death: &Death, others_alive: usize) {
         let child = self.name(death.leaf);
         let mode = self.mode(death.leaf);
@@ -100,7 +110,7 @@ impl Engine<'_> {
         // What is given up or parked is not started again whatever it dies of, so its deaths cost nothing.
         let ordered = mode != Mode::Up
             || parked
-            || (death.outdated && death.fault.class == Class::PodDeleted);
+            || (self.is_outdated(death) && death.fault.class == Class::PodDeleted);
         let charged = death.ruling.is_charged();
 
         let slot = self.memory.slot_mut(child, death.slot);

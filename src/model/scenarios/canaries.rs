@@ -167,6 +167,18 @@ fn each_slot_heals_with_its_own_template() {
 }
 
 #[test]
+fn a_good_pod_beside_a_canary_that_is_deleted_is_replaced_with_a_brake() {
+    let mut lab = at_pause(BY_HAND);
+    let former = lab.slots_with("db", "one")[0];
+    lab.delete_by_hand("db", former);
+    lab.run(30);
+    let slots = &lab.world.workers["db"].status.slots;
+    let slot = slots.iter().find(|slot| slot.slot == former).unwrap();
+    assert_eq!(slot.brake.as_ref().map(|brake| brake.count), Some(1));
+    assert_eq!(count(&lab, ["one", "two"]), [3, 1]);
+}
+
+#[test]
 fn a_group_that_is_restarted_keeps_the_template_of_each_slot() {
     let leaves = ["db", "api"].map(|name| worker(name, "g", BY_HAND));
     let group = supervisor("g", "", "strategy: OneForAll");
