@@ -2,6 +2,7 @@
 //!
 //! Rule: in the end all Pods are of the last template, as many as are wanted, and nothing goes on.
 
+use super::rollouts::edit;
 use super::updates::{restart_in, revisions};
 use super::worker;
 use crate::dice::Dice;
@@ -110,5 +111,54 @@ fn random_updates_end_with_the_last_template() {
             assert_eq!(worker.status.surge, 0, "{told}");
             assert_eq!(worker.status.update_step, None, "{told}");
         }
+    }
+}
+
+/// The Pods of a worker that live and have that image, by UID.
+fn living(lab: &mut Lab, child: &str, image: &str) -> Vec<String> {
+    let slots = lab.slots_with(child, image).into_iter();
+    slots
+        .map(|slot| lab.pod_mut(child, slot).uid.clone())
+        .collect()
+}
+
+#[test]
+fn what_is_edited_there_and_back_ends_where_it_began_and_restarts_nothing_for_it() {
+    const ALL: [&str; 3] = ["db", "api", "web"];
+    for seed in 1..=SEEDS {
+        let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        let settings = match dice.below(4) {
+            0 => "replicas: 2, identity: Stable".to_owned(),
+            _ => format!("replicas: 3, update: {}", dice.one_of(&UPDATES)),
+        };
+        let order = dice.one_of(&["Ordered", "Parallel"]);
+        let children = ALL.map(|name| worker(name, "", &settings)).concat();
+        let spec = format!("rollout: {{order: {order}}}\nchildren:\n{children}");
+        let mut lab = Lab::new(&spec);
+        lab.run(120);
+        assert_eq!(lab.state(), "TFF AllUp", "seed {seed}\n{spec}");
+        let mut kept = Vec::new();
+        for image in ["two", "three", "one"] {
+            edit(&mut lab, image, &ALL);
+            if image == "one" {
+                kept = ALL.map(|child| living(&mut lab, child, image)).concat();
+            }
+            if dice.below(2) == 0 {
+                lab.crash_in = Some(usize::try_from(dice.below(6)).unwrap());
+            }
+            lab.run(i64::try_from(dice.below(40)).unwrap());
+        }
+        lab.run(600);
+        let told = format!("seed {seed}\n{spec}{}\n{:#?}", lab.message(), lab.log);
+        assert_eq!(lab.state(), "TFF AllUp", "{told}");
+        let mut left = Vec::new();
+        for child in ALL {
+            assert_eq!(lab.slots_with(child, "one"), lab.live(child), "{told}");
+            left.extend(living(&mut lab, child, "one"));
+        }
+        for uid in kept {
+            assert!(left.contains(&uid), "{uid} was restarted: {told}");
+        }
+        assert_eq!(lab.world.tree.status.restarts, 0, "{told}");
     }
 }
