@@ -6,7 +6,7 @@ pub mod budget;
 mod build;
 pub mod changes;
 mod charge;
-mod claims;
+pub mod claims;
 #[cfg(test)]
 mod conformance;
 mod deaths;

@@ -17,9 +17,9 @@ use super::wire::protobuf::Read;
 use super::wire::{self, Waited, controller_of, label};
 use crate::api::labels;
 use crate::api::v1alpha1::{SupervisionTree, Worker};
-use crate::model::disruption_budgets;
 use crate::model::fault::{ObjectRef, is_told_of_nodes};
 use crate::model::world::{DisruptionBudgetView, RevisionView, TreeView, WorkerView};
+use crate::model::{claims, disruption_budgets};
 
 mod items;
 
@@ -499,7 +499,7 @@ impl Kind for Claims {
     type Wire = wire::Claim;
     type Item = ClaimItem;
 
-    const NAME: &'static str = "PersistentVolumeClaim";
+    const NAME: &'static str = claims::KIND;
     const NEED: Need = Need::Hoped;
 
     fn read(wire: Self::Wire) -> ClaimItem {

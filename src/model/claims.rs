@@ -1,23 +1,28 @@
 //! Claims: the `PersistentVolumeClaim`s of the slots of `Stable` workers, made before their Pods, and who owns them.
 //!
 //! Rule: a claim is made and given owners, and never deleted, changed or taken from others; whoever owns it in the end says for
-//! how long it stays, and Kubernetes deletes it then. An owner is given before the write that makes it count.
+//! how long it stays, and Kubernetes deletes it then. An owner is given, or taken off, before the write that makes it count.
 
 mod acted;
 
 use serde_json::{Map, Value, json};
 
 use super::build;
-use super::decision::Write;
+use super::decision::{Notice, Write};
 use super::engine::{Engine, Mode};
 use super::fault::{Class, Confidence, Fault};
 use super::names;
+use super::outcome::Next;
 use super::pod::PodView;
+use super::reasons::EventReason;
 use super::replica::{Life, SlotView};
 use super::tree::{Leaf, NodeId};
-use super::world::{ClaimOwner, ClaimView, TreeView, WorkerView};
+use super::world::{ClaimOwner, ClaimView, Refusal, TreeView, WorkerView};
 use crate::api::labels;
 use crate::api::v1alpha1::{ClaimRetention, ClaimTemplate, Retention};
+
+/// What Kubernetes calls a claim.
+pub const KIND: &str = "PersistentVolumeClaim";
 
 impl Leaf<'_> {
     /// The claims of a slot: what each is called, and what it is made from. Only slots that are told apart have any.
@@ -223,10 +228,35 @@ impl Engine<'_> {
         ))
     }
 
-    /// Gives the claims of a worker the owners that its policy asks for. Only what is labelled as its own is touched.
-    pub(super) fn plan_claim_owners(&self, id: NodeId, leaf: &Leaf<'_>, writes: &mut Vec<Write>) {
+    /// Gives the claims of all workers the owners that their policies ask for. What was refused is tried again later and later.
+    /// Returns whether a claim that is to stay would go with its Worker as it is.
+    pub(super) fn plan_claim_owners(&mut self, writes: &mut Vec<Write>) -> bool {
+        let mut some_would_go = false;
+        for (id, leaf) in self.tree.leaves() {
+            let wanted = self.writes_of_owners(id, leaf);
+            let takes_off = |write: &Write| matches!(write, Write::OwnClaim { owner: None, .. });
+            some_would_go |= wanted.iter().any(takes_off);
+            let Some(memory) = self.memory.workers.get_mut(self.tree.nodes[id].name) else {
+                continue;
+            };
+            if wanted.is_empty() {
+                memory.claim_owner_brake = None;
+                continue;
+            }
+            let brake = memory.claim_owner_brake.as_ref();
+            match brake.map(|brake| brake.due_time.0) {
+                Some(due) if due > self.now => self.wake(due),
+                _ => writes.extend(wanted),
+            }
+        }
+        some_would_go
+    }
+
+    /// What gives the claims of a worker their owners. Only what is labelled as its own is touched.
+    fn writes_of_owners(&self, id: NodeId, leaf: &Leaf<'_>) -> Vec<Write> {
+        let mut writes = Vec::new();
         let Some(worker) = self.worker(id).filter(|worker| !worker.deleting) else {
-            return;
+            return writes;
         };
         for claim in self.own_claims(id, leaf) {
             let pod = names::stable_pod_name(&self.world.tree.name, self.name(id), claim.slot);
@@ -252,13 +282,30 @@ impl Engine<'_> {
                 });
             }
         }
+        writes
+    }
+
+    /// A change of owners was refused, as where `OwnerReferencesPermissionEnforcement` asks for the right to delete claims:
+    /// people are told once.
+    pub(super) fn refuse_claim_owner(&mut self, refusal: &Refusal, fault: &Fault) {
+        if !self.brake_worker(refusal, |memory| &mut memory.claim_owner_brake) {
+            return;
+        }
+        self.notices.push(Notice {
+            warning: true,
+            reason: EventReason::ClaimOwnerNotStored.as_str().to_owned(),
+            action: "Own",
+            child: refusal.child.clone(),
+            what: "has claims without the owner that persistentVolumeClaimRetentionPolicy asks for: dropped replicas, and the deletion of the tree, wait for that".to_owned(),
+            why: fault.message.clone(),
+            next: Some(Next::TriedAgain),
+            ..Notice::default()
+        });
     }
 
     /// Whether the Pod of a slot that is dropped owns its claims by now, where they are to go with it.
     pub(super) fn owns_its_claims(&self, id: NodeId, leaf: &Leaf<'_>, pod: &PodView) -> bool {
-        let mut own = self
-            .own_claims(id, leaf)
-            .filter(|claim| claim.slot == pod.slot);
+        let mut own = self.own_claims_of_slot(id, leaf, pod.slot);
         leaf.retention().when_scaled == Retention::Retain
             || own.all(|claim| claim.owners.iter().any(|owner| owner.uid == pod.uid))
     }
@@ -273,11 +320,27 @@ impl Engine<'_> {
         let has_any = !leaf.settings.volume_claim_templates.is_empty();
         let all = self.world.claims.values().filter(move |_| has_any);
         all.map(|claim| &**claim).filter(move |claim| {
-            let is_labelled = claim.tree == *tree && claim.child == child;
-            let is_ours = !claim.deleting && !claim.owners.iter().any(|owner| owner.controls);
             let mut named = leaf.claims(tree, child, claim.slot);
-            is_labelled && is_ours && named.any(|(name, _)| name == claim.name)
+            self.is_own_claim(id, claim) && named.any(|(name, _)| name == claim.name)
         })
+    }
+
+    /// Those of one slot.
+    fn own_claims_of_slot<'e>(
+        &'e self,
+        id: NodeId,
+        leaf: &'e Leaf<'_>,
+        slot: i32,
+    ) -> impl Iterator<Item = &'e ClaimView> {
+        let named = leaf.claims(&self.world.tree.name, self.name(id), slot);
+        let known = named.filter_map(|(name, _)| self.world.claims.get(&name));
+        let known = known.map(|claim| &**claim);
+        known.filter(move |claim| claim.slot == slot && self.is_own_claim(id, claim))
+    }
+
+    fn is_own_claim(&self, id: NodeId, claim: &ClaimView) -> bool {
+        let is_labelled = claim.tree == self.world.tree.name && claim.child == self.name(id);
+        is_labelled && !claim.deleting && !claim.owners.iter().any(|owner| owner.controls)
     }
 
     /// A slot that was dropped and has no Pod any more was dropped by the policy of that time; if its claim stayed, it stays
@@ -308,7 +371,7 @@ impl Engine<'_> {
     /// Whether the claims of a slot go with a Pod that is gone: Kubernetes deletes them in a moment.
     fn is_left_to_pods(&self, id: NodeId, leaf: &Leaf<'_>, slot: i32) -> bool {
         let pod = names::stable_pod_name(&self.world.tree.name, self.name(id), slot);
-        let mut own = self.own_claims(id, leaf).filter(|claim| claim.slot == slot);
+        let mut own = self.own_claims_of_slot(id, leaf, slot);
         own.any(|claim| claim.owners_of_slot("", &pod).next().is_some())
     }
 

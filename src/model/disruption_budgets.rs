@@ -34,6 +34,9 @@ pub const KIND: &str = "PodDisruptionBudget";
 /// A Pod that is not Ready may always be evicted: to keep it would only hold up a drain.
 const EVICT_UNHEALTHY: &str = "AlwaysAllow";
 
+/// How many changes in a row must not last until people are told.
+const PUT_BACK: i64 = 3;
+
 impl Engine<'_> {
     /// Each worker gets the disruption budget that it is to have, and loses the one that it is not to have. What was refused
     /// is tried again later and later.
@@ -59,9 +62,46 @@ impl Engine<'_> {
             let brake = memory.disruption_budget_brake.as_ref();
             match brake.map(|brake| brake.due_time.0) {
                 Some(due) if due > self.now => self.wake(due),
-                _ => writes.push(write),
+                _ => {
+                    if matches!(write, Write::PatchDisruptionBudget { .. }) {
+                        self.brake_disruption_budget(id);
+                    }
+                    writes.push(write);
+                }
             }
         }
+    }
+
+    /// What others, such as an admission webhook, change back each time is not written without end: each change that does not
+    /// last makes the next one wait longer.
+    fn brake_disruption_budget(&mut self, id: NodeId) {
+        let child = self.tree.nodes[id].name;
+        let Some(memory) = self.memory.workers.get_mut(child) else {
+            return;
+        };
+        let known = memory.disruption_budget_brake.as_ref();
+        let count = known.map_or(0, |brake| brake.count) + 1;
+        memory.disruption_budget_brake = Some(BrakeStatus {
+            count,
+            due_time: api_time(after(self.now, brake_delay(count))),
+        });
+        self.memory.intend_worker(child);
+        if count == PUT_BACK {
+            self.tell_disruption_budget(child, "others change it back each time");
+        }
+    }
+
+    fn tell_disruption_budget(&mut self, child: &str, why: &str) {
+        self.notices.push(Notice {
+            warning: true,
+            reason: EventReason::DisruptionBudgetNotStored.as_str().to_owned(),
+            action: "Store",
+            child: child.to_owned(),
+            what: "has not the disruption budget that it is to have, so that evictions may take it below its quorum".to_owned(),
+            why: why.to_owned(),
+            next: Some(Next::TriedAgain),
+            ..Notice::default()
+        });
     }
 
     /// What makes the disruption budget of a worker what it is to be; `None` when it is that.
@@ -166,29 +206,10 @@ impl Engine<'_> {
 
     /// A write of a disruption budget was refused: people are told once, and nothing waits for it but the next try.
     pub(super) fn refuse_disruption_budget(&mut self, refusal: &Refusal, fault: &Fault) {
-        let Some(memory) = self.memory.workers.get_mut(&refusal.child) else {
-            return;
-        };
-        let known = memory.disruption_budget_brake.as_ref();
-        let count = known.map_or(0, |brake| brake.count) + 1;
-        memory.disruption_budget_brake = Some(BrakeStatus {
-            count,
-            due_time: api_time(after(refusal.at, brake_delay(count))),
-        });
-        self.memory.intend_worker(&refusal.child);
-        if count > 1 {
+        if !self.brake_worker(refusal, |memory| &mut memory.disruption_budget_brake) {
             return;
         }
-        self.notices.push(Notice {
-            warning: true,
-            reason: EventReason::DisruptionBudgetNotStored.as_str().to_owned(),
-            action: "Store",
-            child: refusal.child.clone(),
-            what: "has not the disruption budget that it is to have, so that evictions may take it below its quorum".to_owned(),
-            why: fault.message.clone(),
-            next: Some(Next::TriedAgain),
-            ..Notice::default()
-        });
+        self.tell_disruption_budget(&refusal.child, &fault.message);
     }
 }
 

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::api::policy::v1::PodDisruptionBudgetSpec;
 
 use super::decide;
 use super::decision::Decision;
@@ -67,6 +68,8 @@ pub(crate) struct Lab {
     pub(crate) last_words: String,
     /// The answer to creates of the slot that it names, or of all slots, until it is taken away.
     pub(crate) refuse_creates: Option<Refusal>,
+    /// What admission makes of every change to a disruption budget.
+    pub(crate) admitted_budget: Option<PodDisruptionBudgetSpec>,
     /// Writes left before the operator crashes, once.
     pub(crate) crash_in: Option<usize>,
     /// How many writes were tried so far, status writes included.
@@ -127,6 +130,7 @@ impl Lab {
             judged: Vec::new(),
             last_words: String::new(),
             refuse_creates: None,
+            admitted_budget: None,
             crash_in: None,
             writes: 0,
             decide,

@@ -59,13 +59,12 @@ impl<'a> Engine<'a> {
                 mode => self.plan_replicas(id, leaf, mode, &mut writes),
             }
         }
-        for (id, leaf) in self.tree.leaves() {
-            self.plan_claim_owners(id, leaf, &mut writes);
-        }
+        let a_claim_would_go = self.plan_claim_owners(&mut writes);
         self.plan_known_revisions(&mut writes);
         self.plan_disruption_budgets(&mut writes);
         self.plan_tries(&mut writes);
-        if self.world.tree.deleting && self.has_stopped(ROOT) && self.removed_have_stopped() {
+        let has_stopped = self.has_stopped(ROOT) && self.removed_have_stopped();
+        if self.world.tree.deleting && has_stopped && !a_claim_would_go {
             writes.push(Write::RemoveFinalizer);
         }
         writes

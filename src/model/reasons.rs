@@ -67,6 +67,9 @@ reasons! {
     /// The disruption budget of a worker could not be written: its Pods run all the same, and evictions may take it below its
     /// quorum.
     DisruptionBudgetNotStored,
+    /// The claims of a worker could not be given the owner that `persistentVolumeClaimRetentionPolicy` asks for: replicas that were
+    /// dropped, and the deletion of the tree, wait for that, so that no claim goes that is to stay, and none stays that is to go.
+    ClaimOwnerNotStored,
     /// Somebody scaled a worker whose `replicas` the tree states: the number is put back.
     ScaleOverridden,
 }

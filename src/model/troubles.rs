@@ -7,8 +7,9 @@ mod blocks;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::conditions::Reason;
-use crate::api::v1alpha1::{BrakeStatus, RefusedStatus};
+use crate::api::v1alpha1::{BrakeStatus, RefusedStatus, WorkerStatus};
 
+use super::claims;
 use super::deaths::evidence;
 use super::decision::Notice;
 use super::disruption_budgets;
@@ -48,6 +49,10 @@ impl Engine<'_> {
             }
             if refusal.kind == disruption_budgets::KIND {
                 self.refuse_disruption_budget(&refusal, &fault);
+                continue;
+            }
+            if refusal.kind == claims::KIND && refusal.slot.is_none() {
+                self.refuse_claim_owner(&refusal, &fault);
                 continue;
             }
             let Some(id) = self
@@ -119,6 +124,31 @@ impl Engine<'_> {
         memory.mark_down(refusal.at);
         self.memory.intend_worker(child);
         news
+    }
+
+    /// What no Pod waits for was refused to a worker: the next try waits longer and longer. Says whether it is news.
+    pub(super) fn brake_worker(
+        &mut self,
+        refusal: &Refusal,
+        brake: fn(&mut WorkerStatus) -> &mut Option<BrakeStatus>,
+    ) -> bool {
+        let Some(memory) = self.memory.workers.get_mut(&refusal.child) else {
+            return false;
+        };
+        let brake = brake(memory);
+        // A try may have been put down before it was made.
+        let known = brake.clone().filter(|one| one.due_time.0 > refusal.at);
+        let next = known.unwrap_or_else(|| {
+            let count = brake.as_ref().map_or(0, |brake| brake.count) + 1;
+            BrakeStatus {
+                count,
+                due_time: api_time(after(refusal.at, brake_delay(count))),
+            }
+        });
+        let count = next.count;
+        *brake = Some(next);
+        self.memory.intend_worker(&refusal.child);
+        count == 1
     }
 
     fn refuse_worker(&mut self, refusal: &Refusal, reason: Reason, fault: &Fault) -> bool {

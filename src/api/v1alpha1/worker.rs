@@ -130,6 +130,10 @@ pub struct WorkerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disruption_budget_brake: Option<BrakeStatus>,
 
+    /// claimOwnerBrake slows the changes of who owns the worker's claims while the API server refuses them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim_owner_brake: Option<BrakeStatus>,
+
     /// slots is what must be remembered of single replicas. Slots with nothing to remember are left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 2000))]

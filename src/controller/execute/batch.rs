@@ -114,16 +114,7 @@ impl Execution<'_> {
                 name,
                 body,
             } => self.create_claim(child, *slot, name, body).await,
-            Write::OwnClaim {
-                name,
-                resource_version,
-                owner,
-                former,
-                ..
-            } => {
-                self.own_claim(name, resource_version, owner.as_ref(), former)
-                    .await
-            }
+            Write::OwnClaim { .. } => self.own_claim(write).await,
             Write::CreatePod {
                 child,
                 slot,
@@ -244,16 +235,32 @@ impl Execution<'_> {
         self.create::<Claims>(&new).await
     }
 
-    async fn own_claim(
-        &self,
-        name: &str,
-        resource_version: &str,
-        owner: Option<&Value>,
-        former: &[String],
-    ) -> Result<Effect, Error> {
+    /// Gives a claim another owner. What is refused is told with the next decision, and no Pod waits for it.
+    async fn own_claim(&self, write: &Write) -> Result<Effect, Error> {
+        let Write::OwnClaim {
+            child,
+            name,
+            resource_version,
+            owner,
+            former,
+        } = write
+        else {
+            return Ok(Effect::Done);
+        };
         tracing::info!(claim = name, ?owner, "giving other owners");
-        let (term, tree, owners) = (self.term(), &self.observation.key, (owner, former));
-        requests::own_claim(self.context, term, tree, name, resource_version, owners).await
+        let new = New {
+            written: Written::Claim,
+            child,
+            slot: None,
+            name,
+            owner: "",
+            body: &Value::Null,
+        };
+        let (term, tree) = (self.term(), &self.observation.key);
+        let owners = (owner.as_ref(), former.as_slice());
+        let owned =
+            requests::own_claim(self.context, term, tree, name, resource_version, owners).await;
+        self.goes_on::<Claims>(&new, owned)
     }
 
     /// Stores, numbers or deletes a revision.
@@ -336,14 +343,15 @@ impl Execution<'_> {
         self.goes_on::<DisruptionBudgets>(&new, effect)
     }
 
-    /// What is refused of an object that no Pod waits for is told with the next decision, and the other writes go on.
+    /// What is refused of an object that no Pod waits for is told with the next decision; and where it is not as it was seen, the
+    /// next look reads it. The other writes go on.
     fn goes_on<K: Ours>(
         &self,
         new: &New<'_>,
         effect: Result<Effect, Error>,
     ) -> Result<Effect, Error> {
         match effect {
-            Ok(Effect::Refused) => Ok(Effect::Done),
+            Ok(Effect::Refused | Effect::Stale) => Ok(Effect::Done),
             Err(error) if error.is_refusal() => {
                 self.refuse::<K>(new, &error, None);
                 Ok(Effect::Done)

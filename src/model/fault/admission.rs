@@ -5,8 +5,8 @@
 use super::class::family;
 use super::text::{Rule, first_match, join};
 use super::{Class, Confidence, Fault, Proof};
-use crate::model::disruption_budgets;
 use crate::model::world::Refusal;
+use crate::model::{claims, disruption_budgets};
 
 family! {
     /// A Pod was refused, by the API server, so that it does not exist, or by the kubelet of its node, so
@@ -202,6 +202,7 @@ pub(super) fn judge(refusal: &Refusal) -> Fault {
     let done = match class {
         Class::PdbBlocked => "evicted",
         _ if what == disruption_budgets::KIND => "written",
+        _ if what == claims::KIND && refusal.slot.is_none() => "given another owner",
         _ => "created",
     };
     let head = match refusal.code {

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::Lab;
 use crate::api::labels;
 use crate::api::v1alpha1::WorkerStatus;
+use crate::model::claims;
 use crate::model::decision::Write;
 use crate::model::pod::{
     ContainerState, ContainerView, PodCondition, PodConditionType, PodPhase, PodView, RareView,
@@ -78,12 +79,15 @@ impl Lab {
                 body,
             } => self.create_claim(&child, slot, name, &body),
             Write::OwnClaim {
+                child,
                 name,
                 resource_version,
                 owner,
                 former,
-                ..
             } => {
+                if self.refuses_to_own(&child) {
+                    return true;
+                }
                 self.log.push(format!("own {name}"));
                 let owner = owner.as_ref();
                 return self
@@ -118,6 +122,19 @@ impl Lab {
                 self.delete(&name, &uid);
             }
         }
+        true
+    }
+
+    /// Whether the owners of that child's claims may not be changed.
+    fn refuses_to_own(&mut self, child: &str) -> bool {
+        let refused = self.refuse_creates.clone();
+        let is_owner = |r: &Refusal| r.kind == claims::KIND && r.child == child && r.slot.is_none();
+        let Some(refusal) = refused.filter(is_owner) else {
+            return false;
+        };
+        self.log.push(format!("refused an owner of {child}"));
+        let at = self.now;
+        self.world.refusals.push(Refusal { at, ..refusal });
         true
     }
 

@@ -54,6 +54,8 @@ impl Lab {
         spec: PodDisruptionBudgetSpec,
     ) -> bool {
         self.uid += 1;
+        self.log.push("change a disruption budget".into());
+        let spec = self.admitted_budget.clone().unwrap_or(spec);
         let version = self.uid.to_string();
         let mut known = self.disruption_budgets_mut().iter_mut();
         let Some(one) = known.find(|one| one.resource_version == seen.resource_version) else {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{lose, worker};
 use crate::api::v1alpha1::{ClaimRetention, Retention};
+use crate::model::claims;
 use crate::model::lab::{Behaviour, Lab};
 use crate::model::world::{ClaimView, Refusal};
 
@@ -300,6 +301,60 @@ fn a_claim_that_is_refused_is_told_and_tried_again_later_and_the_other_slots_go_
     lab.refuse_creates = None;
     lab.run(200);
     assert_eq!(lab.live("a"), [0, 1, 2]);
+}
+
+/// As on clusters with `OwnerReferencesPermissionEnforcement`, where who has no right to delete a claim may not own it anew.
+#[test]
+fn an_owner_that_is_refused_is_told_once_and_nothing_goes_that_is_to_stay() {
+    let refusal = |lab: &Lab| Refusal {
+        kind: claims::KIND,
+        child: "a".into(),
+        slot: None,
+        at: lab.now,
+        code: 403,
+        reason: "Forbidden".into(),
+        message: "cannot set an ownerRef on a resource you can't delete".into(),
+    };
+    let tries = |lab: &Lab| {
+        let refused = lab.log.iter().filter(|entry| entry.starts_with("refused"));
+        refused.count()
+    };
+    let mut lab = with_policy("Retain", "Delete");
+    lab.refuse_creates = Some(refusal(&lab));
+    lab.edit_replicas("a", 1);
+    lab.run(60);
+    assert_eq!((lab.live("a"), claims(&lab)), (vec![0, 1], BOTH.to_vec()));
+    assert!((5..=8).contains(&tries(&lab)), "{:?}", lab.log);
+    let told: Vec<&String> = lab
+        .told
+        .iter()
+        .filter(|one| one.contains("Claim"))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "Warning ClaimOwnerNotStored: a has claims without the owner that persistentVolumeClaimRetentionPolicy asks for: dropped replicas, and the deletion of the tree, wait for that: the PersistentVolumeClaim could not be given another owner (403 Forbidden): cannot set an ownerRef on a resource you can't delete; tried again"
+        ]
+    );
+    lab.refuse_creates = None;
+    lab.run(70);
+    assert_eq!((lab.live("a"), claims(&lab)), (vec![0], vec![BOTH[0]]));
+    assert_eq!(lab.world.workers["a"].status.claim_owner_brake, None);
+
+    let mut lab = with_policy("Delete", "Retain");
+    lab.refuse_creates = Some(refusal(&lab));
+    set_policy(&mut lab, Retention::Retain, Retention::Retain);
+    lab.tree_mut().deleting = true;
+    lab.run(60);
+    assert_eq!((lab.live("a"), claims(&lab)), (vec![], BOTH.to_vec()));
+    assert!(
+        !lab.world.tree.finalizers.is_empty(),
+        "they would go with it"
+    );
+    lab.refuse_creates = None;
+    lab.run(70);
+    assert!(lab.world.tree.finalizers.is_empty());
+    assert_eq!(owners(&lab), [vec![""; 0], vec![]]);
 }
 
 #[test]

@@ -229,6 +229,34 @@ fn it_is_put_back_when_somebody_meddles_with_it() {
     assert_eq!(lab.disruption_budgets_mut().len(), 1);
 }
 
+/// As an admission webhook that has its own idea of it.
+#[test]
+fn one_that_is_changed_back_each_time_is_written_later_and_later() {
+    let mut lab = protected();
+    let theirs = spec(0, &json!({"matchLabels": {"app": "another"}}));
+    lab.admitted_budget = Some(theirs.clone());
+    Arc::make_mut(&mut lab.disruption_budgets_mut()[0]).spec = theirs;
+    lab.run(60);
+    let changes = lab.log.iter().filter(|entry| entry.starts_with("change a"));
+    let changes = changes.count();
+    assert!((5..=8).contains(&changes), "{changes} in a minute");
+    let told: Vec<&String> = lab
+        .told
+        .iter()
+        .filter(|one| one.contains("Budget"))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "Warning DisruptionBudgetNotStored: a has not the disruption budget that it is to have, so that evictions may take it below its quorum: others change it back each time; tried again"
+        ]
+    );
+    lab.admitted_budget = None;
+    lab.run(70);
+    assert_eq!(budgets(&lab), ["t-a 2"]);
+    assert_eq!(lab.world.workers["a"].status.disruption_budget_brake, None);
+}
+
 #[test]
 fn there_is_none_beside_that_of_somebody_else() {
     let mut lab = protected();
