@@ -21,6 +21,7 @@ use super::pod::PodView;
 use super::policy::Ruling;
 use super::reasons::EventReason;
 use super::replica::{Life, Replicas, SlotView};
+use super::rollout::former_beside;
 use super::tree::{Leaf, NodeId};
 use super::window::{Toll, api_time, whole_second};
 
@@ -87,14 +88,15 @@ impl Engine<'_> {
         worker.is_some_and(|worker| death.incarnation < worker.incarnation)
     }
 
-    /// Whether the Pod was to give way to another template anyway.
+    /// Whether the Pod was to give way to another template anyway: it was of neither the present one nor, beside a canary, the
+    /// former one.
     fn is_outdated(&self, death: &Death) -> bool {
-        let wanted = |leaf| {
-            let child = self.name(death.leaf);
-            self.memory.revision_of(child, death.slot, leaf)
-        };
         let leaf = self.tree.leaf(death.leaf);
-        leaf.is_some_and(|leaf| wanted(leaf) != death.revision)
+        let worker = self.memory.workers.get(self.name(death.leaf));
+        let step = worker.and_then(|worker| worker.update_step.as_ref());
+        let beside = step.and_then(|step| former_beside(step, death.slot));
+        leaf.is_some_and(|leaf| leaf.revision != death.revision)
+            && beside != Some(death.revision.as_str())
     }
 
     fn judge_one(&mut self, death: &Death, others_alive: usize) {
