@@ -73,6 +73,16 @@ pub fn plugin() -> Result<PathBuf, Error> {
     built("kubectl-coppice")
 }
 
+/// kubectl for this cluster, which finds the plugin in its `PATH`.
+pub fn kubectl_with_plugin(cluster: &Cluster) -> Result<Command, Error> {
+    let program = plugin()?;
+    let folder = program.parent().unwrap_or_else(|| Path::new("."));
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut kubectl = cluster.command("kubectl");
+    kubectl.env("PATH", format!("{}:{path}", folder.display()));
+    Ok(kubectl)
+}
+
 fn built(program: &str) -> Result<PathBuf, Error> {
     let target = target();
     let mut cargo = images::cargo();

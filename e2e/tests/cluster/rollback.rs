@@ -3,7 +3,7 @@
 //! Rule: what ran when is judged by the Pods' own stories; of the operator only what it tells people is asked.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use e2e::{current, kstatus};
 use k8s_openapi::api::core::v1::Pod;
@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use super::record::{Record, Seen};
-use super::support::{Space, condition, kubectl};
+use super::support::{Space, condition, kubectl, said};
 use super::{MEASURING, shared};
 
 const SOON: Duration = Duration::from_mins(3);
@@ -23,13 +23,13 @@ const IDLE: &str = "while :; do sleep 1; done";
 
 /// What differs between versions of a worker.
 #[derive(Clone)]
-struct Version {
+pub(super) struct Version {
     image: String,
     script: &'static str,
     name: &'static str,
 }
 
-fn version(name: &'static str) -> Version {
+pub(super) fn version(name: &'static str) -> Version {
     Version {
         image: current::workload_image(),
         script: IDLE,
@@ -37,7 +37,7 @@ fn version(name: &'static str) -> Version {
     }
 }
 
-fn template(version: &Version) -> Value {
+pub(super) fn template(version: &Version) -> Value {
     json!({"spec": {
         "terminationGracePeriodSeconds": 1,
         "nodeSelector": {"kubernetes.io/hostname": NODE},
@@ -73,13 +73,28 @@ fn tree(db: &Version, api: &Version, web: &Version) -> Value {
 async fn proved(space: &Space<'_>) -> Version {
     let first = version("one");
     space.apply(&tree(&first, &first, &first).to_string());
-    let is_good = |tree: &Value| tree["status"]["revisions"][0]["mark"] == "Good";
-    space.until("tree", SOON, "proved good", is_good).await;
+    until_proved(space).await;
     first
 }
 
+/// Waits until the newest revision is proved good.
+async fn until_proved(space: &Space<'_>) {
+    let is_good = |tree: &Value| {
+        let revisions = tree["status"]["revisions"].as_array();
+        revisions.is_some_and(|all| all.last().is_some_and(|one| one["mark"] == "Good"))
+    };
+    space.until("tree", SOON, "proved good", is_good).await;
+}
+
+/// Installs or upgrades the chart of this tree, and waits until Helm is content with it.
+#[track_caller]
+fn by_helm(space: &Space<'_>, verb: &str, tree: &Value) {
+    let output = space.helm(verb, tree);
+    assert!(output.status.success(), "helm {verb}: {}", said(&output));
+}
+
 /// The version that a Pod was made from.
-fn version_of(pod: &Value) -> &str {
+pub(super) fn version_of(pod: &Value) -> &str {
     let env = &pod["spec"]["containers"][0]["env"][0]["value"];
     env.as_str().unwrap_or_default()
 }
@@ -202,7 +217,9 @@ async fn an_image_that_does_not_exist_is_taken_back_in_seconds() {
 async fn a_component_that_crashes_takes_back_what_was_upgraded_before_it() {
     let cluster = shared().await;
     let space = Space::new(cluster, "crashes").await;
-    let first = proved(&space).await;
+    let first = version("one");
+    by_helm(&space, "install", &tree(&first, &first, &first));
+    until_proved(&space).await;
     let web = uids(&space, "web").await;
     let record = Record::of_pods(cluster, &space.name);
     record.until_begun().await;
@@ -213,7 +230,19 @@ async fn a_component_that_crashes_takes_back_what_was_upgraded_before_it() {
         script: "sleep 1; exit 1",
         ..second.clone()
     };
-    space.apply(&tree(&second, &crashing, &second).to_string());
+    let begun_at = Instant::now();
+    let failed = space.helm("upgrade", &tree(&second, &crashing, &second));
+    let told = said(&failed);
+    println!(
+        "helm upgrade --wait ended {} s after it was begun: {told}",
+        begun_at.elapsed().as_secs()
+    );
+    assert!(!failed.status.success(), "{told}");
+    // It gives up because of what the tree says, long before its own time is over.
+    assert!(
+        told.contains("status: Failed") && !told.contains("deadline"),
+        "{told}"
+    );
     until_back(&space).await;
 
     let made = made(&record.so_far(), begun);
@@ -237,7 +266,7 @@ async fn a_component_that_crashes_takes_back_what_was_upgraded_before_it() {
     );
     // Another version leaves it behind.
     let third = version("three");
-    space.apply(&tree(&third, &third, &first).to_string());
+    by_helm(&space, "upgrade", &tree(&third, &third, &first));
     let tree = space.until_at_rest("tree", SOON).await;
     assert_eq!(condition(&tree, "RolledBack")["status"], "False");
 }
@@ -265,6 +294,7 @@ async fn a_secret_that_comes_after_its_tree_takes_nothing_back() {
         "password",
         "--from-literal=PASSWORD=secret",
     ]);
+    until_proved(&space).await;
     let tree = space.until_at_rest("tree", SOON).await;
     assert_eq!(condition(&tree, "RolledBack")["status"], "False");
     assert_eq!(tree["status"]["revision"], 2);

@@ -7,7 +7,9 @@
     reason = "several test programs include this file, and not each uses all of it"
 )]
 
+use std::fs;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -182,6 +184,27 @@ impl<'c> Space<'c> {
         said(&output)
     }
 
+    /// Runs `kubectl coppice` in this namespace; fails when the plugin does.
+    #[track_caller]
+    pub fn plugin(&self, arguments: &[&str]) -> String {
+        let mut command = operator::kubectl_with_plugin(self.cluster).expect("the plugin compiles");
+        command.args(["coppice", "-n", &self.name]).args(arguments);
+        let output = run(&mut command, "");
+        assert!(output.status.success(), "{command:?}: {}", said(&output));
+        said(&output)
+    }
+
+    /// Runs Helm in this namespace, whatever comes of it: `install` or `upgrade` of the release `shop`, a chart that is
+    /// nothing but this object, and waits for it.
+    pub fn helm(&self, verb: &str, object: &Value) -> Output {
+        let chart = chart(self.cluster, &self.name, object);
+        let mut command = self.cluster.command("helm");
+        command.args([verb, "shop"]).arg(chart);
+        command.args(["-n", &self.name, "--wait", "--timeout", "180s"]);
+        // It takes as long as the cluster does, and others of this test may watch meanwhile.
+        tokio::task::block_in_place(|| run(&mut command, ""))
+    }
+
     /// The objects of one of our kinds: `SupervisionTree` or `Worker`.
     pub fn ours(&self, kind: &str) -> Api<DynamicObject> {
         let gvk = GroupVersionKind::gvk("coppice.dev", "v1alpha1", kind);
@@ -341,6 +364,18 @@ impl Drop for Space<'_> {
     }
 }
 
+/// Writes a chart that is nothing but this object, and gives back its folder.
+pub fn chart(cluster: &Cluster, name: &str, object: &Value) -> PathBuf {
+    let folder = cluster.run().folder(&format!("chart-{name}"));
+    let folder = folder.expect("a folder");
+    let templates = folder.join("templates");
+    fs::create_dir_all(&templates).expect("a folder");
+    let head = "apiVersion: v2\nname: shop\nversion: 0.1.0\n";
+    fs::write(folder.join("Chart.yaml"), head).expect("written");
+    fs::write(templates.join("object.yaml"), object.to_string()).expect("written");
+    folder
+}
+
 /// An object as plain JSON; `null` when there is none.
 fn value(object: Option<&DynamicObject>) -> Value {
     object.map_or(Value::Null, |object| {
@@ -374,6 +409,8 @@ pub struct Request {
     pub name: String,
     /// Who asked.
     pub user: String,
+    /// Whether it was only asked what would come of it.
+    pub dry_run: bool,
     /// The HTTP status of the answer.
     pub code: u64,
     /// When the request arrived.
@@ -385,7 +422,9 @@ pub struct Request {
 impl Request {
     /// Whether it changed something, or tried to.
     pub fn is_write(&self) -> bool {
-        ["create", "update", "patch", "delete", "deletecollection"].contains(&self.verb.as_str())
+        !self.dry_run
+            && ["create", "update", "patch", "delete", "deletecollection"]
+                .contains(&self.verb.as_str())
     }
 
     /// Whether it was answered with a success.
@@ -399,6 +438,8 @@ impl Request {
 struct AuditEvent {
     stage: String,
     verb: String,
+    #[serde(rename = "requestURI")]
+    request_uri: String,
     #[serde(default)]
     object_ref: Value,
     user: Value,
@@ -412,7 +453,7 @@ struct AuditEvent {
 /// The requests of `user` that were answered so far, in the order of the answers.
 pub fn requests_of(cluster: &Cluster, user: &str) -> Vec<Request> {
     let log = cluster.audit_log().expect("a cluster of our own");
-    let text = std::fs::read_to_string(log).expect("an audit log");
+    let text = fs::read_to_string(log).expect("an audit log");
     // The last line may be half written.
     let complete = text.rsplit_once('\n').map_or("", |(complete, _)| complete);
     // Users have several spellings in a line; a line without the name at all is not worth parsing.
@@ -442,6 +483,7 @@ impl From<AuditEvent> for Request {
                 .as_str()
                 .unwrap_or_default()
                 .to_owned(),
+            dry_run: event.request_uri.contains("dryRun=All"),
             code: event.response_status["code"].as_u64().unwrap_or_default(),
             at: event.request_received_timestamp,
             body: event.request_object,

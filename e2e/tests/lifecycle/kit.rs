@@ -71,12 +71,9 @@ impl Kit {
 
     /// Runs `kubectl coppice` with these words, however it ends: kubectl finds the plugin in its `PATH`.
     pub async fn try_plugin(&self, words: &str) -> Output {
-        let program = tokio::task::spawn_blocking(operator::plugin).await;
-        let program = program.expect("built").expect("a program");
-        let folder = program.parent().expect("a folder").display().to_string();
-        let path = std::env::var("PATH").unwrap_or_default();
-        let mut kubectl = self.cluster.command("kubectl");
-        kubectl.env("PATH", format!("{folder}:{path}"));
+        let built = tokio::task::spawn_blocking(operator::plugin).await;
+        built.expect("built").expect("a program");
+        let kubectl = operator::kubectl_with_plugin(&self.cluster).expect("a program");
         run(kubectl, &format!("coppice {words}"), None).await
     }
 

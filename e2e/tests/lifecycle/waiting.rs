@@ -1,12 +1,12 @@
 //! Tools that wait for a tree, right after an edit of it: none of them may take an old answer for a new one.
 
-use std::fs;
 use std::sync::Arc;
 
 use e2e::kstatus;
 use serde_json::{Value, json};
 
 use super::kit::{Kit, SOON, complaint, names, tree, worker};
+use super::support::chart;
 
 /// `kubectl wait --for=condition=Ready` returns when the edit is up, and not before.
 pub async fn for_ready_after_an_edit(kit: Arc<Kit>) {
@@ -61,16 +61,8 @@ pub async fn for_stalled_after_an_edit(kit: Arc<Kit>) {
 /// `helm install --wait` and `helm upgrade --wait` wait for a tree in a chart, and see when it has failed.
 pub async fn helm_waits_for_a_tree(kit: Arc<Kit>) {
     let namespace = kit.namespace("helm").await;
-    let chart = kit.cluster().run().folder("chart").unwrap();
-    fs::create_dir_all(chart.join("templates")).unwrap();
-    fs::write(
-        chart.join("Chart.yaml"),
-        "apiVersion: v2\nname: shop\nversion: 0.1.0\n",
-    )
-    .unwrap();
-    let write =
-        |tree: &Value| fs::write(chart.join("templates/tree.yaml"), tree.to_string()).unwrap();
-
+    let write = |tree: &Value| chart(kit.cluster(), &namespace, tree);
+    let chart = write(&labelled("shop", "a"));
     let chart = chart.display();
     let words = format!("shop {chart} -n {namespace} --wait --timeout");
     for (edit, verb) in [("a", "install"), ("b", "upgrade")] {
