@@ -8,6 +8,7 @@
 )]
 
 mod beside;
+mod bounds;
 mod groups;
 mod harness;
 mod heal;

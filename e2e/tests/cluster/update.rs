@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use e2e::current;
-use serde_json::Value;
 
-use super::record::{Record, Seen};
+use super::bounds::extremes;
+use super::record::Record;
 use super::shared;
 use super::support::Space;
 
@@ -63,43 +63,9 @@ async fn an_update_keeps_its_bounds_at_every_moment() {
         assert_eq!(kept, expected, "{child}");
     }
     let seen = record.so_far();
-    assert_eq!(extremes(&seen, "web"), (4, 5));
-    let (up, live) = extremes(&seen, "api");
+    assert_eq!(extremes(&seen, "web", 4), (4, 5));
+    let (up, live) = extremes(&seen, "api", 4);
     assert!(up >= 2 && live == 4, "{up} up, {live} live");
-}
-
-/// The fewest Pods of a child that were Ready at once, and the most that nobody had asked to stop, once all were up.
-fn extremes(seen: &[Seen], child: &str) -> (usize, usize) {
-    let mut pods: BTreeMap<&str, &Value> = BTreeMap::new();
-    let (mut up, mut live, mut is_complete) = (usize::MAX, 0, false);
-    for entry in seen {
-        match entry {
-            Seen::Object(pod) => drop(pods.insert(uid(pod), pod)),
-            Seen::Gone(pod) => drop(pods.remove(uid(pod))),
-        }
-        let lives = |pod: &&&Value| {
-            pod["metadata"]["labels"]["coppice.dev/child"] == child
-                && pod["metadata"]["deletionTimestamp"].is_null()
-        };
-        let all: Vec<_> = pods.values().filter(lives).collect();
-        let ready = all.iter().filter(|pod| is_ready(pod)).count();
-        is_complete |= ready == 4;
-        if is_complete {
-            up = up.min(ready);
-            live = live.max(all.len());
-        }
-    }
-    (up, live)
-}
-
-fn is_ready(pod: &Value) -> bool {
-    let conditions = pod["status"]["conditions"].as_array();
-    let mut conditions = conditions.into_iter().flatten();
-    conditions.any(|one| one["type"] == "Ready" && one["status"] == "True")
-}
-
-fn uid(pod: &Value) -> &str {
-    pod["metadata"]["uid"].as_str().unwrap_or_default()
 }
 
 /// The UIDs of the Pods of a child that nobody has asked to stop.

@@ -8,7 +8,12 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "../cluster/bounds.rs"]
+mod bounds;
 mod group;
+#[path = "../lifecycle/record.rs"]
+mod record;
+mod rollout;
 mod story;
 #[path = "../cluster/support.rs"]
 mod support;

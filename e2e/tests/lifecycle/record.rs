@@ -4,7 +4,7 @@
 #![allow(
     dead_code,
     unreachable_pub,
-    reason = "two test programs include this file, and not each uses all of it"
+    reason = "several test programs include this file, and not each uses all of it"
 )]
 
 use std::sync::{Arc, Mutex, PoisonError};

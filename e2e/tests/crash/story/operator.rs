@@ -12,6 +12,7 @@ use e2e::process::{Process, Program};
 use e2e::proxy::Proxy;
 use e2e::proxy::rule::{Fault, Filter, Rule, RuleId};
 use tokio::sync::OnceCell;
+use tokio::task::JoinHandle;
 
 use crate::support;
 
@@ -87,8 +88,8 @@ impl Operator {
     }
 
     /// Kills the operator right after its `n`-th write from now, before it hears that the write was stored, and starts
-    /// it again.
-    pub(crate) fn die_after(self: &Arc<Self>, n: u64) {
+    /// it again; what is given back ends then.
+    pub(crate) fn die_after(self: &Arc<Self>, n: u64) -> JoinHandle<()> {
         let victim = self.lives.lock().unwrap().last().unwrap().pid();
         let rule = Rule::after(Filter::writes(), Fault::Kill(victim));
         let trap = self.proxy.add(rule.skip(n - 1).times(1));
@@ -97,7 +98,7 @@ impl Operator {
         tokio::spawn(async move {
             this.proxy.until_hits(trap, 1).await;
             this.begin_life();
-        });
+        })
     }
 
     /// Takes the trap away; whether it was still set.
