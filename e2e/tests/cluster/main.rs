@@ -9,6 +9,7 @@
 
 mod beside;
 mod bounds;
+mod canary;
 mod groups;
 mod harness;
 mod heal;
