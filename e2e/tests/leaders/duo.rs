@@ -2,6 +2,7 @@
 //!
 //! Rule: their rights are those that the chart gives its service account.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use e2e::cluster::Cluster;
@@ -59,10 +60,30 @@ impl Operator {
         namespace: &str,
         alone: bool,
     ) -> Self {
+        Self::begin(crate::program(), cluster, name, namespace, alone).await
+    }
+
+    /// Starts one whose program is that file, and which leads only with the Lease.
+    pub(crate) async fn start_program(
+        program: &Path,
+        cluster: &'static Cluster,
+        name: &str,
+        namespace: &str,
+    ) -> Self {
+        Self::begin(program, cluster, name, namespace, false).await
+    }
+
+    async fn begin(
+        program: &Path,
+        cluster: &'static Cluster,
+        name: &str,
+        namespace: &str,
+        alone: bool,
+    ) -> Self {
         let kubeconfig = cluster.kubeconfig_for(name, &[GROUP]).unwrap();
         let address = operator::free_address().unwrap();
         let log = cluster.run().log(&format!("{name}-{namespace}"));
-        let program = Program::new(name, crate::program(), log)
+        let program = Program::new(name, program, log)
             .env("KUBECONFIG", &kubeconfig)
             .env("POD_NAME", name)
             .env("POD_NAMESPACE", SYSTEM)

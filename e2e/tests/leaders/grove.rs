@@ -27,7 +27,8 @@ const POLL: Duration = Duration::from_millis(100);
 /// How many replicas each child has.
 const REPLICAS: [(&str, usize); 3] = [("gone", 3), ("hurt", 1), ("fixed", 1)];
 
-fn template() -> String {
+/// The template of a Pod on a simulated node.
+pub(crate) fn template() -> String {
     let image = current::workload_image();
     format!(
         "{{spec: {{nodeSelector: {{type: kwok}}, tolerations: [{{key: kwok.x-k8s.io/node, operator: Exists}}], \

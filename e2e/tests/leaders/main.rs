@@ -12,6 +12,7 @@ mod duo;
 mod failover;
 mod grove;
 mod overlap;
+mod replaced;
 mod witness;
 
 #[path = "../cluster/support.rs"]
