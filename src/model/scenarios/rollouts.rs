@@ -247,6 +247,20 @@ fn a_lost_status_knows_the_revisions_again() {
     assert_eq!(lab.log, Vec::<String>::new(), "nothing is restarted");
 }
 
+/// As of a version of Coppice that stored no revisions.
+#[test]
+fn a_tree_that_has_no_revisions_gets_its_first_one_and_nothing_is_restarted() {
+    let mut lab = three("replicas: 3");
+    lab.world.revisions.clear();
+    let status = &mut lab.tree_mut().status;
+    status.revisions.clear();
+    (status.revision, status.rollout) = (0, None);
+    lab.run(200);
+    assert_eq!(marks(&lab), [(1, RevisionMark::Good)]);
+    assert_eq!(lab.log, Vec::<String>::new());
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+}
+
 #[test]
 fn a_rollout_that_is_retried_begins_when_its_time_has_come() {
     let mut lab = three("");
