@@ -29,17 +29,13 @@ fn older() -> PathBuf {
 fn tree(number: usize) -> String {
     let template = template();
     format!(
-        "
----
-apiVersion: coppice.dev/v1alpha1
-kind: SupervisionTree
-metadata: {{name: tree-{number}}}
-spec:
-  children:
-  - {{name: fixed, worker: {{identity: Stable, replicas: 10, template: {template}}}}}
-  - {{name: group, supervisor: {{strategy: OneForAll}}}}
-  - {{name: left, parent: group, worker: {{replicas: 25, template: {template}}}}}
-  - {{name: right, parent: group, worker: {{replicas: 25, quorum: 20, template: {template}}}}}
+        "---
+{{apiVersion: coppice.dev/v1alpha1, kind: SupervisionTree, metadata: {{name: tree-{number}}}, spec: {{children: [
+  {{name: fixed, worker: {{identity: Stable, replicas: 10, template: {template}}}}},
+  {{name: group, supervisor: {{strategy: OneForAll}}}},
+  {{name: left, parent: group, worker: {{replicas: 25, template: {template}}}}},
+  {{name: right, parent: group, worker: {{replicas: 25, quorum: 20, template: {template}}}}},
+]}}}}
 "
     )
 }
