@@ -123,14 +123,14 @@ async fn every_tree_is_looked_at(kit: &Kit) {
     }
 }
 
-/// All Pods of all trees at one time.
-struct Workloads(Vec<Value>);
+/// All Pods of all trees at one time, and how often the operator had written one by then.
+struct Workloads(Vec<Value>, usize);
 
 impl Workloads {
     async fn see(kit: &Kit) -> Self {
         let pods = kit.list(WORKLOADS).await;
         assert!(!pods.is_empty());
-        Self(pods)
+        Self(pods, writes_of_pods(kit))
     }
 
     async fn assert_untouched(&self, kit: &Kit) {
@@ -141,7 +141,17 @@ impl Workloads {
             pods.iter()
                 .all(|pod| pod["metadata"]["deletionTimestamp"].is_null())
         );
+        assert_eq!(writes_of_pods(kit), self.1);
     }
+}
+
+/// How often the operator has written a Pod.
+fn writes_of_pods(kit: &Kit) -> usize {
+    let requests = requests_of(kit.cluster(), OPERATOR);
+    let of_pods = requests.iter().filter(|one| {
+        one.is_write() && (one.resource == "pods" || one.resource.starts_with("pods/"))
+    });
+    of_pods.count()
 }
 
 /// By hand, for one namespace: its tree can be deleted without an operator, the others keep their finalizer, and an
