@@ -110,7 +110,10 @@ impl ControlPlane {
     pub async fn start(run: &Run, options: &Options) -> Result<Self, Error> {
         let folder = run.folder("control-plane").map_err(Error::Folder)?;
         let pki = Pki::create(&folder).map_err(Error::Pki)?;
-        let files = flags::Files::create(&pki, &folder, options.address).map_err(Error::Pki)?;
+        let aggregation = run.folder("control-plane/aggregation");
+        let aggregation = Pki::create(&aggregation.map_err(Error::Folder)?).map_err(Error::Pki)?;
+        let files = flags::Files::create(&pki, &aggregation, &folder, options.address)
+            .map_err(Error::Pki)?;
         let servers = Servers::start(run, &pki, files, options).await?;
         let server = servers.url();
         let admin = run.dir().join("admin.kubeconfig");

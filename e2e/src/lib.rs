@@ -6,7 +6,7 @@
 //! that [`build`] made at the versions of [`versions`], certificates of [`pki`], a [`control_plane`], a [`network`],
 //! real nodes ([`node`], with [`images`] in [`cgroup`]s) and [`kwok`] nodes. [`current`] is a cluster that somebody else
 //! runs. [`ledger`], [`process`] and [`pid`] keep the machine clean, and [`reaper`] does so when the owner of a run dies.
-//! On top of it, [`storage`] makes volumes, [`operator`] runs Coppice, [`proxy`] lets faults come between it and the API server, [`demo`] shows it,
+//! On top of it, [`storage`] makes volumes, [`metrics_server`] measures Pods, [`operator`] runs Coppice, [`proxy`] lets faults come between it and the API server, [`demo`] shows it,
 //! [`layers`] runs all tests, and [`mod@bench`] measures. [`deny`] and [`sbom`] look at the dependencies and
 //! [`mutants`] at the tests of the engine, with [`cargo_tools`].
 
@@ -29,6 +29,7 @@ pub mod kwok;
 pub mod layers;
 pub mod ledger;
 pub mod lock;
+pub mod metrics_server;
 pub mod mutants;
 pub mod network;
 pub mod node;

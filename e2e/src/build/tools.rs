@@ -92,6 +92,16 @@ pub(super) fn tools() -> Result<Vec<Tool>, Error> {
             )],
         },
         Tool {
+            name: "metrics-server",
+            folder: "metrics-server".to_owned(),
+            provider: "sigs.k8s.io/metrics-server",
+            commands: &[(
+                "metrics-server",
+                "sigs.k8s.io/metrics-server/cmd/metrics-server",
+                Full,
+            )],
+        },
+        Tool {
             name: "helm",
             folder: "helm".to_owned(),
             provider: "helm.sh/helm/v4",

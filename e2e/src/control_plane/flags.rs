@@ -12,6 +12,9 @@ use crate::pki::{self, IdentityFiles, Pki};
 use crate::process::Program;
 use crate::run::Run;
 
+/// Who the API server is to the servers of other APIs.
+const AGGREGATOR: &str = "front-proxy-client";
+
 /// The files that the programs are given.
 #[derive(Debug)]
 pub(super) struct Files {
@@ -20,6 +23,8 @@ pub(super) struct Files {
     etcd_client: IdentityFiles,
     api_server: IdentityFiles,
     kubelet_client: IdentityFiles,
+    aggregator: IdentityFiles,
+    aggregator_ca: PathBuf,
     service_account_private: PathBuf,
     service_account_public: PathBuf,
     audit_policy: PathBuf,
@@ -27,7 +32,14 @@ pub(super) struct Files {
 }
 
 impl Files {
-    pub(super) fn create(pki: &Pki, folder: &Path, address: IpAddr) -> Result<Self, pki::Error> {
+    /// `aggregation` signs nothing but who the API server is to the servers of other APIs: they believe whoever shows that
+    /// certificate for whom he asks.
+    pub(super) fn create(
+        pki: &Pki,
+        aggregation: &Pki,
+        folder: &Path,
+        address: IpAddr,
+    ) -> Result<Self, pki::Error> {
         let loopback = IpAddr::from([127, 0, 0, 1]);
         let names = [
             "kubernetes",
@@ -49,6 +61,8 @@ impl Files {
                 &[address, loopback, API_SERVICE],
             )?,
             kubelet_client: pki.client_files("kubelet-client", super::KUBELET_CLIENT, &[])?,
+            aggregator: aggregation.client_files("aggregator", AGGREGATOR, &[])?,
+            aggregator_ca: aggregation.ca_file(),
             service_account_private,
             service_account_public,
             audit_policy: folder.join("audit-policy.yaml"),
@@ -149,6 +163,15 @@ pub(super) fn api_server(
         .flag("kubelet-client-key", &files.kubelet_client.key)
         .flag("kubelet-certificate-authority", &files.ca)
         .flag("kubelet-preferred-address-types", "InternalIP")
+        .flag("requestheader-client-ca-file", &files.aggregator_ca)
+        .flag("requestheader-allowed-names", AGGREGATOR)
+        .flag("requestheader-username-headers", "X-Remote-User")
+        .flag("requestheader-group-headers", "X-Remote-Group")
+        .flag("requestheader-extra-headers-prefix", "X-Remote-Extra-")
+        .flag("proxy-client-cert-file", &files.aggregator.certificate)
+        .flag("proxy-client-key-file", &files.aggregator.key)
+        // The machine has no route to the addresses of Services.
+        .flag("enable-aggregator-routing", "true")
         .flag("allow-privileged", "true")
         .flag("audit-policy-file", &files.audit_policy)
         .flag("audit-log-path", &files.audit_log)

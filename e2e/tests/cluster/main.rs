@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod autoscaler;
 mod beside;
 mod bounds;
 mod canary;
@@ -24,14 +25,15 @@ mod support;
 mod update;
 
 use e2e::cluster::{Cluster, Full};
+use e2e::metrics_server;
 use e2e::node::NodeOptions;
 use tokio::sync::{Mutex, OnceCell};
 
 /// Tests that measure seconds take turns, because starting many Pods at once takes the whole machine.
 static MEASURING: Mutex<()> = Mutex::const_new(());
 
-/// The cluster that tests share: two real nodes and five simulated ones, with Kubernetes' own defaults everywhere, and
-/// the operator installed by Helm; or the current one, with the operator as a process. It ends with the test program.
+/// The cluster that tests share: two real nodes and five simulated ones, with Kubernetes' own defaults for everything but
+/// the pace of autoscalers, and the operator installed by Helm; or the current one, with the operator as a process. It ends with the test program.
 async fn shared() -> &'static Cluster {
     static SHARED: OnceCell<Cluster> = OnceCell::const_new();
     let start = async || {
@@ -39,6 +41,7 @@ async fn shared() -> &'static Cluster {
         support::cluster_with_operator(Full {
             nodes,
             kwok_nodes: 5,
+            controller_manager_flags: metrics_server::QUICK_AUTOSCALER.map(str::to_owned).to_vec(),
             ..Full::default()
         })
         .await
