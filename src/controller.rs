@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::decide;
+use crate::model::tally::Standing;
 use crate::runtime::health::Health;
 use crate::runtime::leader::{Elector, LeaderElection, Leadership};
 use crate::runtime::metrics::{ApiMetrics, Metrics};
@@ -52,6 +53,8 @@ pub const NAME: &str = "supervisiontree";
 
 /// How often the state of the watches is reported.
 const READINESS_INTERVAL: Duration = Duration::from_millis(500);
+/// How often rollouts are counted.
+const ROLLOUTS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What can be chosen.
 #[derive(Clone, Debug)]
@@ -142,6 +145,7 @@ pub(crate) async fn run_deciding(
         tokio::join!(
             report_watches(&troubles, health, metrics.api.clone()),
             look_at_all_in_each_term(&context, &wake),
+            count_rollouts(&context),
         );
     };
     let queue = wake.drive(work, &heartbeat, stop);
@@ -229,9 +233,42 @@ fn report_watches(
     }
 }
 
+/// Counts how rollouts stand. Whoever does not lead counts none, so that the sum over all operators is right.
+async fn count_rollouts(context: &Context) {
+    loop {
+        let standing = if context.leadership.term().is_some() {
+            let views = context.views.lock();
+            let trees = views.trees.iter();
+            Standing::of(trees.filter_map(|(_, tree)| Some(&**tree.view.as_ref().ok()?)))
+        } else {
+            Standing::default()
+        };
+        let age = |began| context.now().duration_since(began).unsigned_abs();
+        let oldest = standing.oldest.map_or(Duration::ZERO, age);
+        let metrics = &context.metrics.rollouts;
+        metrics.set_standing(standing.trees, oldest);
+        tokio::time::sleep(ROLLOUTS_INTERVAL).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A word that is not among those would not be served before its first count, and states go by their places.
+    #[test]
+    fn metrics_know_how_rollouts_end_and_stand() {
+        use crate::model::tally::{RolloutOutcome, RolloutState};
+        use crate::runtime::metrics::{ROLLOUT_OUTCOMES, ROLLOUT_STATES};
+        assert_eq!(
+            ROLLOUT_OUTCOMES,
+            RolloutOutcome::ALL.map(RolloutOutcome::as_str)
+        );
+        assert_eq!(ROLLOUT_STATES, RolloutState::ALL.map(RolloutState::as_str));
+        for (place, state) in RolloutState::ALL.into_iter().enumerate() {
+            assert_eq!(state as usize, place);
+        }
+    }
 
     /// A queue that takes all that one poll may do, for a very long time.
     async fn flood() {

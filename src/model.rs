@@ -39,6 +39,7 @@ mod rollout;
 mod scenarios;
 mod situations;
 mod supervise;
+pub mod tally;
 pub mod tree;
 mod troubles;
 mod update;

@@ -11,6 +11,7 @@ use super::decision::{Decision, Write};
 use super::engine::Engine;
 use super::fit::{fit_tree, fit_worker};
 use super::report;
+use super::tally;
 use super::tree::Tree;
 use super::world::World;
 
@@ -122,6 +123,9 @@ impl Engine<'_> {
             fit_tree(&mut of_workers.tree_status);
         }
         fit_tree(&mut tree_status);
+        let is_intent = self.memory.tree_intent;
+        let rollouts =
+            is_intent.then(|| tally::news(&self.world.tree.status, &tree_status, self.now));
         let mut worker_statuses = self.memory.workers;
         worker_statuses.retain(|child, _| self.world.workers.contains_key(child));
         worker_statuses.values_mut().for_each(fit_worker);
@@ -142,6 +146,7 @@ impl Engine<'_> {
             of_workers,
             judged: self.judged,
             give_ups: self.give_ups,
+            rollouts: rollouts.unwrap_or_default(),
             wake_at: self.wake_at,
         }
     }
@@ -164,6 +169,7 @@ fn unchanged(world: &World) -> Decision {
         of_workers: None,
         judged: Vec::new(),
         give_ups: 0,
+        rollouts: Vec::new(),
         wake_at: None,
     }
 }

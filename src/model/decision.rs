@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::fault::{Class, Verdict};
 use super::outcome::{Cost, Next};
+use super::tally::RolloutNews;
 use super::world::DisruptionBudgetView;
 use crate::api::v1alpha1::{SupervisionTreeStatus, WorkerStatus};
 
@@ -40,6 +41,8 @@ pub struct Decision {
     pub judged: Vec<Judged>,
     /// How many supervisors gave up by this decision, for the metrics.
     pub give_ups: u32,
+    /// What became of rollouts by this decision, for the metrics. The tree's intent tells it.
+    pub rollouts: Vec<RolloutNews>,
     /// When to look again even if nothing changes.
     pub wake_at: Option<Timestamp>,
 }

@@ -19,6 +19,7 @@ use super::decide;
 use super::decision::Decision;
 use super::fault::Verdict;
 use super::pod::PodView;
+use super::tally::RolloutNews;
 use super::tree::Tree;
 use super::window::after;
 use super::world::{NodeView, Refusal, TreeView, Untold, World};
@@ -62,6 +63,8 @@ pub(crate) struct Lab {
     pub(crate) events: Vec<String>,
     /// All Events in words: type, reason and message.
     pub(crate) told: Vec<String>,
+    /// What became of rollouts.
+    pub(crate) rollouts: Vec<RolloutNews>,
     /// Verdicts on all faults, and whether the restart was charged.
     pub(crate) judged: Vec<(Verdict, Option<bool>)>,
     /// What a program says when it crashes.
@@ -127,6 +130,7 @@ impl Lab {
             tries: Vec::new(),
             events: Vec::new(),
             told: Vec::new(),
+            rollouts: Vec::new(),
             judged: Vec::new(),
             last_words: String::new(),
             refuse_creates: None,

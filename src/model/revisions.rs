@@ -269,6 +269,7 @@ impl Engine<'_> {
         } else if let Some(known) = self.memory.tree.revisions.last_mut() {
             known.mark = RevisionMark::Good;
             self.memory.tree.rollout = None;
+            self.memory.intend_tree();
         }
     }
 

@@ -20,12 +20,14 @@ mod leader;
 mod process;
 mod queue;
 mod reconcile;
+mod rollouts;
 mod supervision;
 
 pub use api::ApiMetrics;
 pub use leader::LeaderMetrics;
 pub use queue::QueueMetrics;
 pub use reconcile::{Reconcile, ReconcileMetrics, ReconcileResult};
+pub use rollouts::{ROLLOUT_OUTCOMES, ROLLOUT_STATES, RolloutMetrics};
 pub use supervision::SupervisionMetrics;
 
 /// Every metric of the process. Clones share the same counts.
@@ -37,6 +39,8 @@ pub struct Metrics {
     pub queue: QueueMetrics,
     /// Faults, restarts and supervisors that gave up.
     pub supervision: SupervisionMetrics,
+    /// Rollouts: how they ended, and how they stand.
+    pub rollouts: RolloutMetrics,
     /// Requests to the API server, and watches that broke.
     pub api: ApiMetrics,
     /// Whether this process leads.
@@ -56,6 +60,7 @@ impl Metrics {
         let queue =
             QueueMetrics::register(registry.sub_registry_with_labels(queue_labels.into_iter()));
         let supervision = SupervisionMetrics::register(&mut registry);
+        let rollouts = RolloutMetrics::register(&mut registry);
         let api = ApiMetrics::register(&mut registry);
         let leader = LeaderMetrics::register(&mut registry, "coppice");
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
@@ -65,6 +70,7 @@ impl Metrics {
             reconcile,
             queue,
             supervision,
+            rollouts,
             api,
             leader,
             registry: Arc::new(registry),
@@ -204,6 +210,11 @@ mod tests {
         metrics.supervision.restart(false);
         metrics.supervision.unidentified();
         metrics.supervision.gave_up();
+        metrics.rollouts.started();
+        metrics.rollouts.ended("proved", Some(42));
+        metrics.rollouts.ended("rolled_back", None);
+        let oldest = Duration::from_secs(90);
+        metrics.rollouts.set_standing([3, 0, 1, 0, 2], oldest);
         metrics.api.request("patch", "Pod", "ok");
         metrics.api.watch_error("Pod");
         metrics.api.not_believed("Pod", "watch", 2);
@@ -218,6 +229,16 @@ mod tests {
             r#"coppice_restarts_total{charged="false"} 2"#,
             "coppice_faults_unidentified_total 1",
             "coppice_give_ups_total 1",
+            "coppice_rollouts_started_total 1",
+            r#"coppice_rollouts_ended_total{outcome="proved"} 1"#,
+            r#"coppice_rollouts_ended_total{outcome="rolled_back"} 1"#,
+            r#"coppice_rollouts_ended_total{outcome="failed"} 0"#,
+            "coppice_rollout_duration_seconds_count 1",
+            "coppice_rollout_duration_seconds_sum 42.0",
+            r#"coppice_rollouts{state="updating"} 3"#,
+            r#"coppice_rollouts{state="paused"} 0"#,
+            r#"coppice_rollouts{state="rolled_back"} 2"#,
+            "coppice_rollout_oldest_seconds 90",
             r#"coppice_api_requests_total{verb="patch",kind="Pod",result="ok"} 1"#,
             r#"coppice_watch_errors_total{kind="Pod"} 1"#,
             r#"coppice_view_age_seconds{kind="Pod"} 7"#,

@@ -11,6 +11,7 @@ use super::{Execution, diff};
 use crate::api::v1alpha1::{SupervisionTreeStatus, WorkerStatus};
 use crate::model::decision::{Decision, Judged, Notice};
 use crate::model::fault::Verdict;
+use crate::model::tally::RolloutNews;
 use crate::model::world::{TreeView, Untold, World};
 
 /// What became of a status that was to be stored, when it is not known to be as before.
@@ -31,6 +32,7 @@ struct News {
     notices: Vec<Notice>,
     judged: Vec<Judged>,
     give_ups: u32,
+    rollouts: Vec<RolloutNews>,
 }
 
 /// What waits until it is known whether a status is stored.
@@ -95,6 +97,7 @@ impl News {
             notices: decision.notices.clone(),
             judged: decision.judged.clone(),
             give_ups: decision.give_ups,
+            rollouts: decision.rollouts.clone(),
         }
     }
 
@@ -104,6 +107,7 @@ impl News {
         news.notices.retain(|notice| notice.child == child);
         news.judged.retain(|judged| judged.child == child);
         news.give_ups = 0;
+        news.rollouts.clear();
         news
     }
 
@@ -132,6 +136,14 @@ impl News {
         }
         for _ in 0..self.give_ups {
             metrics.gave_up();
+        }
+        for rollout in self.rollouts {
+            match rollout {
+                RolloutNews::Started => context.metrics.rollouts.started(),
+                RolloutNews::Ended(outcome, took) => {
+                    context.metrics.rollouts.ended(outcome.as_str(), took);
+                }
+            }
         }
     }
 }

@@ -132,6 +132,7 @@ impl Bench {
             of_workers: None,
             judged: vec![],
             give_ups: 0,
+            rollouts: vec![],
             wake_at: None,
         };
         decide(&mut decision);

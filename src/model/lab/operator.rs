@@ -76,6 +76,7 @@ impl Lab {
         }
         let judged = decision.judged.iter().map(|j| (j.verdict, j.charged));
         self.judged.extend(judged);
+        self.rollouts.extend(&decision.rollouts);
         if !decision.writes_first {
             let (wrote, goes_on) = self.make_writes(decision)?;
             changed |= wrote;

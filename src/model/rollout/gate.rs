@@ -83,7 +83,9 @@ impl<'a> Engine<'a> {
             .map(|one| one.number)
             .zip(self.last_good().map(|good| good.number));
         let Some((to, from)) = numbers else {
-            self.memory.tree.rollout = None;
+            if self.memory.tree.rollout.take().is_some() {
+                self.memory.intend_tree();
+            }
             return;
         };
         let known = self.memory.tree.rollout.as_mut();
