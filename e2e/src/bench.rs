@@ -23,6 +23,7 @@ mod neighbour;
 mod operators;
 mod real;
 mod rig;
+mod rollout;
 mod scale;
 mod wait;
 
@@ -43,7 +44,7 @@ struct Group {
 }
 
 /// All rows, in the order in which they are measured and shown.
-const GROUPS: [Group; 10] = [
+const GROUPS: [Group; 11] = [
     Group {
         rows: &["heal-delete-p50", "heal-delete-p99"],
         measure: || heal::measure().boxed_local(),
@@ -59,6 +60,10 @@ const GROUPS: [Group; 10] = [
     Group {
         rows: &["group-500"],
         measure: || group::measure().boxed_local(),
+    },
+    Group {
+        rows: &["rollout-1000"],
+        measure: || rollout::measure().boxed_local(),
     },
     Group {
         rows: &["escalate-8-p99"],

@@ -29,7 +29,7 @@ pub(super) const US: &str = "bench";
 /// The limits of Kubernetes' own controllers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Limits {
-    /// 20 requests a second, 30 at once, 5 `ReplicaSet`s side by side.
+    /// 20 requests a second, 30 at once, 5 `ReplicaSet`s and 5 `Deployment`s side by side.
     Default,
     /// So high that they do not matter.
     Raised,
@@ -44,6 +44,7 @@ impl Limits {
                 "--kube-api-qps=5000",
                 "--kube-api-burst=5000",
                 "--concurrent-replicaset-syncs=50",
+                "--concurrent-deployment-syncs=50",
             ],
         };
         flags.iter().map(ToString::to_string).collect()

@@ -1,0 +1,228 @@
+//! `rollout-1000`: a worker of 1,000 Pods and a Deployment of as many get another template, and a tenth of them may be down.
+//!
+//! Rule: from the API server's answer to the edit until its answer to the report that made the last new Pod Ready; how many
+//! were up meanwhile is asked of a watch, at every step of it.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use futures::{Stream, StreamExt};
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+
+use super::audit::{AuditLog, milliseconds};
+use super::figure::{Figure, Goal};
+use super::load::{Subject, clear, create, owner_of, pod_spec, tree, trees, worker_of};
+use super::rig::{COPPICE, Limits, Rig, US};
+use crate::progress::say;
+
+const REPLICAS: u32 = 1000;
+const PODS: usize = REPLICAS as usize;
+/// How many must be up at any time.
+const LEAST: usize = PODS - PODS / 10;
+const DOWN: &str = "10%";
+/// The image of the changed template; what simulated nodes run does not matter.
+const NEW: &str = "new";
+const LONG: Duration = Duration::from_mins(10);
+
+/// Who changes the Pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Coppice,
+    Deployment,
+}
+
+/// What one rollout was like.
+#[derive(Debug, Clone, Copy)]
+struct Rollout {
+    seconds: f64,
+    /// The fewest Pods that were up.
+    least: usize,
+}
+
+pub(super) async fn measure() -> Result<Vec<Figure>> {
+    let mut rig = Rig::start(6).await?;
+    let namespace = rig.cluster.namespace("rollout").await?;
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for is_ours in [true, false, false, true] {
+        if is_ours {
+            ours.push(Side::Coppice.roll_out(&rig, &namespace).await?);
+        } else {
+            theirs.push(Side::Deployment.roll_out(&rig, &namespace).await?);
+        }
+    }
+    rig.limit_controllers(Limits::Default).await?;
+    let by_default = Side::Deployment.roll_out(&rig, &namespace).await?;
+    let mean = |all: &[Rollout]| all.iter().map(|one| one.seconds).sum::<f64>() / 2.0;
+    let figure = Figure::new(
+        "rollout-1000",
+        mean(&ours),
+        "s",
+        Goal::ShareOfPeer(1.0),
+        Some(("Deployment, raised limits", mean(&theirs))),
+    );
+    let figure = figure.only_if(ours.iter().all(|one| one.least >= LEAST));
+    let of = |whose: &str, all: &[Rollout]| {
+        let each = all.iter().map(|Rollout { seconds, least }| {
+            format!("{seconds:.1} s, never fewer than {least} up")
+        });
+        let each: Vec<String> = each.collect();
+        format!("{whose} of {PODS} Pods: {}", each.join("; "))
+    };
+    Ok(vec![
+        figure
+            .note(of("a worker", &ours))
+            .note(of("a Deployment, raised limits", &theirs))
+            .note(of("a Deployment, default limits", &[by_default])),
+    ])
+}
+
+impl Side {
+    /// Makes the Pods, changes their template, and looks on until all are made from the new one.
+    async fn roll_out(self, rig: &Rig, namespace: &str) -> Result<Rollout> {
+        self.plant(rig, namespace).await?;
+        let pods: Api<Pod> = Api::namespaced(rig.client(), namespace);
+        let mut events = pin!(watcher::watcher(pods, watcher::Config::default()));
+        let mut up = Up::default();
+        while up.0.len() < PODS {
+            up.note(next(&mut events).await?)?;
+        }
+        let log = rig.audit()?;
+        self.edit(rig, namespace).await?;
+        let mut least = PODS;
+        while up.updated() < PODS {
+            up.note(next(&mut events).await?)?;
+            least = least.min(up.0.len());
+        }
+        let seconds = took(rig, log, namespace).await?;
+        say(format!(
+            "{self:?}: {PODS} Pods updated in {seconds:.1} s, never fewer than {least} up"
+        ));
+        let deployments: Api<Deployment> = Api::namespaced(rig.client(), namespace);
+        let (background, all) = (DeleteParams::background(), ListParams::default());
+        deployments.delete_collection(&background, &all).await?;
+        clear(rig, namespace).await?;
+        Ok(Rollout { seconds, least })
+    }
+
+    /// Makes the Pods, and waits until nothing is left to do.
+    async fn plant(self, rig: &Rig, namespace: &str) -> Result<()> {
+        let client = rig.client();
+        if self == Self::Coppice {
+            let trees = trees(client.clone(), namespace);
+            create(&trees, tree("app", &[child(&pod_spec())])).await?;
+            return Subject::Coppice.until_ready(&client, namespace, 1).await;
+        }
+        let deployments: Api<Deployment> = Api::namespaced(client, namespace);
+        let mut deployment = owner_of("Deployment", "app", REPLICAS, &pod_spec());
+        deployment["spec"]["strategy"] = json!({
+            "type": "RollingUpdate",
+            "rollingUpdate": {"maxUnavailable": DOWN, "maxSurge": 0},
+        });
+        create(&deployments, deployment).await?;
+        rig.until_within(LONG, "the Deployment to be up", async || {
+            let status = deployments.get("app").await?.status;
+            let up = status.and_then(|status| status.available_replicas);
+            Ok((up == i32::try_from(PODS).ok()).then_some(()))
+        })
+        .await
+    }
+
+    /// Gives the Pods another image.
+    async fn edit(self, rig: &Rig, namespace: &str) -> Result<()> {
+        let mut spec = pod_spec();
+        spec["containers"][0]["image"] = NEW.into();
+        let with = PatchParams::default();
+        if self == Self::Coppice {
+            let edit = Patch::Merge(json!({"spec": {"children": [child(&spec)]}}));
+            let trees = trees(rig.client(), namespace);
+            trees.patch("app", &with, &edit).await?;
+        } else {
+            let edit = Patch::Merge(json!({"spec": {"template": {"spec": spec}}}));
+            let deployments: Api<Deployment> = Api::namespaced(rig.client(), namespace);
+            deployments.patch("app", &with, &edit).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The worker, with Pods like this.
+fn child(spec: &Value) -> Value {
+    let mut child = worker_of("app", REPLICAS, spec);
+    child["worker"]["update"] = json!({"maxUnavailable": DOWN, "maxSurge": 0});
+    child
+}
+
+/// The Pods that are up, by name, and whether they are of the new template.
+#[derive(Default)]
+struct Up(BTreeMap<String, bool>);
+
+impl Up {
+    fn note(&mut self, event: Event<Pod>) -> Result<()> {
+        match event {
+            Event::Apply(pod) | Event::InitApply(pod) if is_up(&pod) => {
+                let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+                let is_new = containers
+                    .map(|one| &one.image)
+                    .any(|image| image.as_deref() == Some(NEW));
+                self.0.insert(pod.name_any(), is_new);
+            }
+            Event::Apply(pod) | Event::InitApply(pod) | Event::Delete(pod) => {
+                self.0.remove(&pod.name_any());
+            }
+            Event::Init if !self.0.is_empty() => bail!("the watch has missed something"),
+            Event::Init | Event::InitDone => {}
+        }
+        Ok(())
+    }
+
+    fn updated(&self) -> usize {
+        self.0.values().filter(|is_new| **is_new).count()
+    }
+}
+
+/// Whether a Pod is Ready, and nobody has asked it to stop.
+fn is_up(pod: &Pod) -> bool {
+    let conditions = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
+    let mut conditions = conditions.into_iter().flatten();
+    pod.metadata.deletion_timestamp.is_none()
+        && conditions.any(|one| one.type_ == "Ready" && one.status == "True")
+}
+
+/// The next thing that the watch tells.
+async fn next(
+    events: &mut (impl Stream<Item = watcher::Result<Event<Pod>>> + Unpin),
+) -> Result<Event<Pod>> {
+    let event = tokio::time::timeout(LONG, events.next()).await;
+    let event = event.context("the watch tells nothing any more")?;
+    event.context("a watch")?.context("watch Pods")
+}
+
+/// How many seconds the rollout took. The last report may be noted a moment after the watch has told of it.
+async fn took(rig: &Rig, mut log: AuditLog, namespace: &str) -> Result<f64> {
+    let (mut edited, mut reported): (Option<Timestamp>, Vec<Timestamp>) = (None, Vec::new());
+    rig.until("the last report", async || {
+        let requests = log.read()?.into_iter();
+        for one in requests.filter(|one| one.namespace == namespace && one.is_write()) {
+            if one.user == US && one.verb == "patch" {
+                edited = Some(one.answered);
+            } else if one.user != COPPICE && one.resource == "pods/status" {
+                reported.push(one.answered);
+            }
+        }
+        Ok((reported.len() >= PODS).then_some(()))
+    })
+    .await?;
+    let last = reported.into_iter().max().context("a report")?;
+    Ok(milliseconds(edited.context("an edit")?, last) / 1e3)
+}
