@@ -14,7 +14,6 @@ use super::record::Record;
 use super::shared;
 use super::support::{OPERATOR, Space, is_current, ok, requests_of};
 
-
 const SOON: Duration = Duration::from_mins(3);
 const AUTOSCALER: &str = "system:serviceaccount:kube-system:horizontal-pod-autoscaler";
 const MOST: usize = 3;
