@@ -255,8 +255,13 @@ impl<'a> Engine<'a> {
                 }
             }
         }
-        // What is refused to one slot does not keep the others from what they have their claims for.
-        writes[first..].sort_by_key(|write| matches!(write, Write::CreateClaim { .. }));
+        // Those of a sort are made side by side. What goes is within its bounds whatever becomes of the rest, and what is refused
+        // to one slot does not keep the others from what they have their claims for.
+        writes[first..].sort_by_key(|write| match write {
+            Write::DeletePod { .. } => 0,
+            Write::CreateClaim { .. } => 2,
+            _ => 1,
+        });
     }
 
     /// Pods of a former incarnation stop in their turn.
