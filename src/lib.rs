@@ -33,7 +33,7 @@
 //!   `incarnations` (what an operation of a supervisor starts anew), `exits` (supervisors that end), `waits` (what is tried
 //!   again, and when), `supervise` (what is forgotten, and starts that have succeeded), `troubles` (what keeps slots down),
 //!   `order` (whose turn it is), `claims` (the volumes of `Stable` replicas), `revisions` (the templates of a tree), `rollout` (which
-//!   worker gets another one, with its preflight, canaries and gate), `update` (which Pods give way to a changed template), `plan`
+//!   worker gets another one, with its preflight, canaries and gate), `update` (which Pods give way to a changed template), `in_place` (which of them get it themselves), `plan`
 //!   (the next writes), `disruption_budgets` (what evictions must leave of a worker), `redundancy` (what there is only one of), `situations`, `warnings`, `reasons` and `report` (what people read), `fit` (how
 //!   much of it), `decide` (all of it in one function). `kubelet` is apart: it plays the other side where a world is acted out.
 //! * [`controller`]: the shell. `connection` is how the API server is reached, `watches` and `store` keep views of the cluster, `queue` says which tree
@@ -104,6 +104,8 @@
 //! * A rollout gives each worker its template by a stored intent, in its turn; what is made for a worker is made from the template
 //!   that it was given, which a `ControllerRevision` holds. Whether a revision is bad is judged by what is stored and seen, so it does
 //!   not matter how often that is looked at; that it is bad is stored before anything goes back.
+//! * A Pod that is updated in place is changed after that is stored with how its containers stood, on the condition that it is as it
+//!   was seen then. So the first end of each of them after that is known to be ordered, whoever looks at it, and when.
 //! * Which slots a canary has updated is stored in the Worker before one of their Pods goes; every other slot is filled with the
 //!   template of the good revision. Before a rollout takes a Pod down, the API server is asked whether it would take those of the new
 //!   templates; what it said is not stored, because to ask again has no effect.

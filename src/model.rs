@@ -17,6 +17,7 @@ mod engine;
 mod exits;
 pub mod fault;
 mod fit;
+pub mod in_place;
 mod incarnations;
 mod judge;
 pub mod kubelet;

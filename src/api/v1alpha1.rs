@@ -35,11 +35,12 @@ pub use tree::{
     AutoShutdown, Backoff, Child, ClaimRetention, DisruptionBudget, GiveUp, Identity, Intensity,
     NumberOrPercent, Pause, Promotion, ReadyWhen, Restart, Retention, RolloutFailurePolicy,
     RolloutOrder, RolloutSettings, RootGiveUp, StartFailure, Startup, Strategy, SupervisionTree,
-    SupervisionTreeSpec, SupervisorSettings, UpdateSettings, UpdateStep, WorkerSettings,
+    SupervisionTreeSpec, SupervisorSettings, UpdateMethod, UpdateSettings, UpdateStep,
+    WorkerSettings,
 };
 pub use worker::{
-    BrakeStatus, FinishedReplica, NodeChargeStatus, ParkedStatus, SlotStatus, TroubleStatus,
-    UpdateStepStatus, Worker, WorkerSpec, WorkerStatus,
+    BrakeStatus, FinishedReplica, InPlaceContainerStatus, InPlaceStatus, NodeChargeStatus,
+    ParkedStatus, SlotStatus, TroubleStatus, UpdateStepStatus, Worker, WorkerSpec, WorkerStatus,
 };
 
 /// The API group of Coppice.

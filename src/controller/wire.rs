@@ -79,6 +79,8 @@ struct SlimMetadata {
     uid: Option<String>,
     #[prost(string, optional, tag = "6")]
     resource_version: Option<String>,
+    #[prost(int64, optional, tag = "7")]
+    generation: Option<i64>,
     #[prost(message, optional, tag = "8")]
     creation_timestamp: Option<Moment>,
     #[prost(message, optional, tag = "9")]
@@ -167,6 +169,7 @@ impl From<SlimMetadata> for ObjectMeta {
             namespace: slim.namespace,
             uid: slim.uid,
             resource_version: slim.resource_version,
+            generation: slim.generation,
             creation_timestamp: timestamp(slim.creation_timestamp).map(Time),
             deletion_timestamp: timestamp(slim.deletion_timestamp).map(Time),
             deletion_grace_period_seconds: slim.deletion_grace_period_seconds,

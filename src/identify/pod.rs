@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::fields::{cut, list, number, some_text, text, time};
 use crate::model::pod::{
-    ContainerSpecView, ContainerState, ContainerView, DeviceView, ImageVolumeView, MOST_SECONDS,
-    PodCondition, PodConditionType, PodPhase, PodSpecView, PodView, ProbeView, RareView,
-    RestartPolicy, Termination,
+    ContainerSpecView, ContainerState, ContainerView, DeviceView, ImageMark, ImageVolumeView,
+    MOST_SECONDS, PodCondition, PodConditionType, PodPhase, PodSpecView, PodView, ProbeView,
+    RareView, RestartPolicy, Termination,
 };
 
 /// Most containers of a kind that are looked at. A Pod that somebody wrote has a handful.
@@ -61,6 +61,7 @@ pub(super) fn view(pod: &Value) -> PodView {
         init_containers: containers(&status["initContainerStatuses"], |status| {
             !is_sidecar(status)
         }),
+        is_observed: true,
         spec: Arc::new(self::spec(pod)),
         rare: rare(status),
     }
@@ -118,6 +119,7 @@ fn container(status: &Value, judged: bool) -> ContainerView {
         last: status["lastState"].get("terminated").map(termination),
         restarts: number(&status["restartCount"]).unwrap_or_default(),
         ready: status["ready"] == true,
+        image: ImageMark::of(&text(&status["imageID"])),
     }
 }
 
@@ -227,6 +229,7 @@ pub(super) fn spec(pod: &Value) -> PodSpecView {
 fn container_spec(container: &Value) -> ContainerSpecView {
     ContainerSpecView {
         name: text(&container["name"]),
+        image: text(&container["image"]),
         memory_limit: some_text(&container["resources"]["limits"]["memory"]),
         liveness: probe(&container["livenessProbe"]),
         readiness: probe(&container["readinessProbe"]),

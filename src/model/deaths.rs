@@ -9,6 +9,7 @@ use crate::api::v1alpha1::{BrakeStatus, Restart, SlotStatus};
 
 use super::charge::restarts_allowed;
 use super::fault::{self, Class, Confidence, Evidence, Fault, Verdict};
+use super::in_place::under_way;
 use super::memory::Memory;
 use super::names;
 use super::outcome::Way;
@@ -453,7 +454,8 @@ impl Place<'_> {
         let known = memory.slot(self.child, self.view.slot);
         let life = self.view.life(self.leaf, known, self.world);
         let running = pod.runs();
-        if life.started || life.over || pod.is_deleting() || !running {
+        let is_changing = under_way(known, pod).is_some();
+        if life.started || life.over || pod.is_deleting() || !running || is_changing {
             return Overdue::No;
         }
         let Some(since) = pod.judged().filter_map(ContainerView::running_since).max() else {

@@ -57,6 +57,7 @@ fn supervise(tree: &Tree<'_>, world: &World, now: Timestamp) -> Decision {
         engine.wake_at = Some(now);
         return engine.into_decision(Vec::new());
     }
+    engine.follow_updates_in_place();
     if engine.note_revision() || engine.give_turns() {
         // What is made next is made from the templates that are asked for, and were given.
         engine.wake_at = Some(now);

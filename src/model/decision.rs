@@ -190,6 +190,23 @@ pub enum Write {
         /// The whole object.
         body: Value,
     },
+    /// Change images of a Pod, and label it with the revision that they are of.
+    PatchPod {
+        /// Child name.
+        child: String,
+        /// Slot.
+        slot: i32,
+        /// Name of the Pod.
+        name: String,
+        /// Precondition.
+        uid: String,
+        /// Precondition.
+        resource_version: String,
+        /// Revision of its template from then on.
+        revision: String,
+        /// The image of each container that is changed, by name.
+        images: Vec<(String, String)>,
+    },
     /// Delete a Pod with its own grace period.
     DeletePod {
         /// Child name.

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use crate::api::v1alpha1::{GaveUpStatus, OperationStatus, RecentFault, Restart, SlotStatus};
 
 use super::decision::{Judged, Notice};
+use super::in_place::Images;
 use super::memory::Memory;
 use super::replica::{Life, Replicas, SlotView};
 use super::tree::{Leaf, NodeId, ROOT, Tree};
@@ -31,6 +32,8 @@ pub(super) struct Engine<'a> {
     pub unsettled: BTreeSet<(NodeId, i32)>,
     /// Slots whose Pods are replaced now, because they are not of the present template or `restartAt` asks for it.
     pub updates: BTreeMap<NodeId, Vec<i32>>,
+    /// The images of the slots whose Pods are updated in place now.
+    pub in_place: BTreeMap<(NodeId, i32), Images>,
     /// Workers that were added, and are not started before those that the rollout updates now.
     pub awaits_rollout: BTreeSet<NodeId>,
     /// Workers of whose new template the API server is to be asked whether it takes such Pods.
@@ -79,6 +82,7 @@ impl<'a> Engine<'a> {
             replicas,
             unsettled: BTreeSet::new(),
             updates: BTreeMap::new(),
+            in_place: BTreeMap::new(),
             awaits_rollout: BTreeSet::new(),
             tries: Vec::new(),
             given_up_by: Vec::new(),

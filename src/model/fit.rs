@@ -25,6 +25,8 @@ const SLOT_NUMBER: usize = 8;
 const WORDS: usize = 256;
 /// More bytes than a charge adds beside its node.
 const TIMED: usize = 80;
+/// More bytes than a container that is updated in place adds beside its name.
+const CHANGING: usize = 96;
 /// More bytes than a Worker's status weighs beside its slots.
 const REST: usize = 1024;
 /// Above this the API server would soon refuse the status, and nothing could be remembered at all.
@@ -107,7 +109,15 @@ fn at_most(slot: &SlotStatus) -> usize {
     let told = told.map(|told| told.len() + 1);
     let nodes = slot.node_charges.iter().map(|charge| charge.node.len());
     let numbers = [slot.deaths, slot.failed_inits, slot.step];
+    let changing = slot.in_place.iter().map(|update| {
+        let names = update
+            .containers
+            .iter()
+            .map(|one| CHANGING + one.name.len());
+        WORDS + names.sum::<usize>()
+    });
     PLAIN_SLOT
+        + changing.sum::<usize>()
         + slot.pod_uid.len()
         + NUMBER * numbers.iter().filter(|number| **number != 0).count()
         + WORDS * (usize::from(is_timed) + usize::from(is_troubled))
@@ -145,6 +155,11 @@ mod tests {
             (
                 "parked",
                 json!({"retryTime": time, "delaySeconds": 300, "waiting": true}),
+            ),
+            (
+                "inPlace",
+                json!({"revision": "0123456789", "sinceTime": time,
+                    "containers": [{"name": "app", "restarts": 1_000_000, "image": "0123456789abcdef"}]}),
             ),
             (
                 "trouble",

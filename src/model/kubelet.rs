@@ -6,13 +6,17 @@
 use jiff::Timestamp;
 
 use super::pod::{
-    ContainerState, PodCondition, PodConditionType, PodPhase, PodView, RestartPolicy, Termination,
+    ContainerState, ContainerView, ImageMark, PodCondition, PodConditionType, PodPhase, PodView,
+    RestartPolicy, Termination,
 };
 
 /// First wait before a repeated restart, in seconds; it doubles up to [`LONGEST_BACK_OFF_SECONDS`].
 const FIRST_BACK_OFF_SECONDS: i64 = 10;
 /// Longest wait before a repeated restart, in seconds.
 const LONGEST_BACK_OFF_SECONDS: i64 = 300;
+
+/// The exit code of a program that ends when it is told to stop.
+const STOPPED: i32 = 143;
 
 /// How a run ended that the kubelet has nothing to say about but the exit code.
 pub fn plain_end(exit_code: i32, message: &str) -> Termination {
@@ -64,6 +68,31 @@ pub fn end_container(pod: &mut PodView, index: usize, now: Timestamp, end: Termi
         now,
     );
     end_pod_if_all_ended(pod);
+}
+
+/// A container whose image was changed is stopped by the kubelet: it ends now, and is to be made anew.
+pub fn stop_changed(pod: &mut PodView, index: usize, now: Timestamp) {
+    let Some(container) = pod.containers.get_mut(index) else {
+        return;
+    };
+    container.ready = false;
+    container.state = ContainerState::Terminated(Termination {
+        started: container.running_since(),
+        finished: Some(now),
+        ..plain_end(STOPPED, "")
+    });
+    let reason = "ContainersNotReady";
+    set_condition(pod, PodConditionType::Ready, false, reason, "", now);
+}
+
+/// A container that was stopped because its image was changed runs that image from now on.
+pub fn start_changed(container: &mut ContainerView, image: ImageMark, now: Timestamp) {
+    if let ContainerState::Terminated(end) = &container.state {
+        container.last = Some(end.clone());
+    }
+    container.restarts += 1;
+    container.state = ContainerState::Running { since: Some(now) };
+    container.image = image;
 }
 
 fn end_pod_if_all_ended(pod: &mut PodView) {

@@ -317,6 +317,7 @@ impl SlotStatus {
         uid.clone_into(&mut self.pod_uid);
         self.deaths = 0;
         self.failed_inits = 0;
+        self.in_place = None;
         self.gone = false;
         self.started = false;
     }
@@ -333,6 +334,7 @@ impl SlotStatus {
     /// The end of that Pod is nothing to be judged: the tree ordered it.
     pub(super) fn end_pod(&mut self, uid: &str) {
         self.turn_to(uid);
+        self.in_place = None;
         self.gone = true;
         self.started = false;
     }

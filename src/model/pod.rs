@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+mod image;
 mod rare;
 mod spec;
 
+pub use image::ImageMark;
 pub use rare::{DeviceView, RareView};
 pub use spec::{ContainerSpecView, ImageVolumeView, MOST_SECONDS, PodSpecView, ProbeView};
 
@@ -53,6 +55,8 @@ pub struct PodView {
     pub containers: Vec<ContainerView>,
     /// Init containers, sidecars included.
     pub init_containers: Vec<ContainerView>,
+    /// Whether its status tells of its present spec, as far as the kubelet says which one it tells of.
+    pub is_observed: bool,
     /// What its spec says that may explain a fault; empty when that is not known.
     pub spec: Arc<PodSpecView>,
     /// What the statuses of few Pods say, for example of devices; `None` when it says nothing of the kind.
@@ -177,6 +181,8 @@ pub struct ContainerView {
     pub restarts: i64,
     /// Whether it is ready.
     pub ready: bool,
+    /// The image that it runs, or ran last.
+    pub image: ImageMark,
 }
 
 /// Current state of a container.
@@ -440,6 +446,7 @@ mod tests {
             last: None,
             restarts,
             ready: false,
+            image: ImageMark::default(),
         }
     }
 

@@ -52,6 +52,8 @@ reasons! {
     /// Not one replica of a worker may be missing beside the others, so its group is restarted for its changed template, in order
     /// and without a charge.
     UpdateRestartsGroup,
+    /// A worker with `update.method: InPlaceIfPossible` is not updated in place: its Pods are recreated, and the message says why.
+    NotUpdatedInPlace,
     /// The tree is on its way to a revision that changes templates.
     RolloutStarted,
     /// The canary of a worker (`update.steps`) has come to its next step.

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use super::in_place::under_way;
 use super::memory::Memory;
 use super::names;
 use super::pod::{ContainerView, PodConditionType, PodView};
@@ -218,10 +219,12 @@ impl<'a> SlotView<'a> {
             // It has started when it has finished, which was looked at above.
             ReadyWhen::Completed => false,
         };
+        // One that is updated in place is not there until all of it is.
+        let is_changing = under_way(memory, pod).is_some();
         let latched = memory.is_some_and(|m| m.started && m.deaths >= ended_runs(pod, memory));
         let run_ended = has_run_ended(pod, leaf) || pod.init_failed();
         let over = memory.is_some_and(|m| m.gone) || has_ended(pod, leaf, world);
-        let started = started_now || latched;
+        let started = (started_now || latched) && !is_changing;
         let alive = started && !run_ended && !over;
         let lost = node_of(pod, world).is_some_and(|node| node.not_ready_since.is_some());
         Life {

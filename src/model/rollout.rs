@@ -77,7 +77,7 @@ fn last_good(world: &World) -> Option<&RevisionView> {
 }
 
 /// The template of that revision of a worker, where it is stored.
-fn template_of<'a>(world: &'a World, child: &str, revision: &str) -> Option<&'a Value> {
+pub(super) fn template_of<'a>(world: &'a World, child: &str, revision: &str) -> Option<&'a Value> {
     let mut stored = world.revisions.iter();
     stored.find_map(|stored| {
         let template = stored.templates.get(child)?;
@@ -264,6 +264,7 @@ impl<'a> Engine<'a> {
             let step = self
                 .first_step(id, leaf)
                 .filter(|_| !self.has_nothing_to_lose(id));
+            self.tell_impossible_in_place(id, leaf);
             let name = self.name(id);
             let Some(worker) = self.memory.workers.get_mut(name) else {
                 continue;

@@ -22,6 +22,7 @@ mod give_ups;
 mod group_updates;
 mod groups;
 mod holds;
+mod in_place;
 mod init_containers;
 mod kinds;
 mod looks;

@@ -15,6 +15,7 @@ use super::decision::Notice;
 use super::disruption_budgets;
 use super::engine::{Engine, Mode};
 use super::fault::{self, Class, Fault};
+use super::in_place;
 use super::judge::cut;
 use super::order::BLIND_STOP_SECONDS;
 use super::outcome::Next;
@@ -53,6 +54,10 @@ impl Engine<'_> {
             }
             if refusal.kind == claims::KIND && refusal.slot.is_none() {
                 self.refuse_claim_owner(&refusal, &fault);
+                continue;
+            }
+            if refusal.kind == in_place::KIND {
+                self.refuse_in_place(&refusal, &fault);
                 continue;
             }
             let Some(id) = self

@@ -4,6 +4,7 @@
 //! most `surge` more Pods live than are wanted.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use super::decision::Notice;
 use super::engine::{Engine, Mode};
@@ -147,9 +148,10 @@ impl Engine<'_> {
             }
             let name = self.tree.nodes[id].name;
             let stored = self.surge(name);
+            let is_old = |one: &&Candidate| one.outdated;
+            let bounds = self.without_surge(id, leaf, &candidates, bounds);
             // An edit may have made the bound narrower.
             let mut next = step(&candidates, stored.min(bounds.surge), bounds, canary);
-            let is_old = |one: &&Candidate| one.outdated;
             let is_stuck = bounds.is_stuck() && canary.is_none();
             if is_stuck && candidates.iter().filter(is_old).any(|one| one.alive) {
                 let edited = |(view, _): &(SlotView<'_>, Life)| is_outdated(view, leaf);
@@ -166,8 +168,26 @@ impl Engine<'_> {
             if let Some(goal) = canary {
                 self.choose_slots(id, &next.replaced, goal);
             }
-            self.updates.insert(id, next.replaced);
+            let recreated = self.begin_in_place(id, leaf, next.replaced);
+            self.updates.insert(id, recreated);
         }
+    }
+
+    /// The bounds of an update, in which no Pods are added where all of them can be updated in place, and one may be down meanwhile.
+    fn without_surge(
+        &self,
+        id: NodeId,
+        leaf: &Leaf<'_>,
+        candidates: &[Candidate],
+        bounds: Bounds,
+    ) -> Bounds {
+        let old = candidates.iter().filter(|one| one.outdated && one.alive);
+        let old: BTreeSet<i32> = old.map(|one| one.slot).collect();
+        if bounds.unavailable == 0 || !self.could_all_be_in_place(id, leaf, &old) {
+            return bounds;
+        }
+        let surge = bounds.surge.min(self.surge(self.name(id)));
+        Bounds { surge, ..bounds }
     }
 
     /// Whether all replicas of a worker are of its present template and have been available for as long as it asks for.

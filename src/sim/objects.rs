@@ -171,6 +171,12 @@ pub(super) fn is_ready(pod: &Value) -> bool {
         .any(|c| c["type"] == "Ready" && c["status"] == "True")
 }
 
+/// Whether a Pod is to run another image than the one that its program was made from.
+pub(super) fn is_changing(pod: &Value) -> bool {
+    let container = &pod["status"]["containerStatuses"][0];
+    container.is_object() && container["image"] != pod["spec"]["containers"][0]["image"]
+}
+
 pub(super) fn is_crash_looping(pod: &Value) -> bool {
     pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] == "CrashLoopBackOff"
 }

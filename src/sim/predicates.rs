@@ -18,6 +18,7 @@
 //! | finished | a replica has finished only when its program ended as its type allows; it runs again only with its group or supervisor, for another template, or when it is asked for |
 //! | claims | no Pod is made on a claim that does not exist, or is being deleted; a claim gets owners and is changed in nothing else |
 //! | counted | a tree shows no more deaths than it has counted |
+//! | in place | a Pod gets other images only after that is stored, and only images and the label of their revision; S3 holds of it as of a delete; the end that follows is ordered |
 //! | canary | while a worker is updated in steps, its new template is given only to slots that are stored as updated |
 //! | S11 quiescence | at the end nothing is written any more, Leases excepted |
 //!
@@ -33,7 +34,8 @@ use serde_json::Value;
 use super::kind::{Call, Kind, Part, Verb};
 use super::objects::{
     child_of, condition, controller_uid, died_by_itself, has_ended, incarnation, incarnation_of,
-    is_crash_looping, is_live, is_ready, is_stable, owners, pods_of, replicas_of, slot_of, uid_of,
+    is_crash_looping, is_live, is_ready, is_stable, owners, pods_of, replicas_of, revision_of,
+    slot_entry, slot_of, uid_of,
 };
 use super::plan::Plan;
 use super::server::{Actor, Answer, Server};
@@ -219,6 +221,9 @@ impl Monitor {
                     self.created(server, pod);
                 }
             }
+            (Kind::Pod, Some(old), Some(new)) if by_operator && change.part == Part::Main => {
+                self.updated(server, old, new);
+            }
             (Kind::Tree, Some(old), Some(new)) if change.part == Part::Status => {
                 self.told(server, old, new);
             }
@@ -316,6 +321,33 @@ impl Monitor {
                 dead["metadata"]["name"]
             );
             self.broken(server, "S10 intent before effect", what);
+        }
+    }
+
+    /// Judges a Pod that an operator gave other images.
+    fn updated(&mut self, server: &Server, old: &Value, new: &Value) {
+        let place = format!("{}/{}", child_of(new), slot_of(new));
+        let Some((tree, worker)) = owners(server, new) else {
+            return;
+        };
+        let update = slot_entry(&worker, slot_of(new)).map(|entry| {
+            let is_it = entry["podUID"] == uid_of(new);
+            is_it && entry["inPlace"]["revision"] == revision_of(new)
+        });
+        if update != Some(true) {
+            let what = format!("{place} is updated in place before that is stored");
+            self.broken(server, "S10 intent before effect", what);
+        }
+        let allows = |_: &Value, worker: &Value| canaries::allows(worker, new);
+        if !stops::is_or_was(server, &tree, &worker, self.slack, allows) {
+            let what = format!("{place} gets the new template before its canary has come to it");
+            self.broken(server, "canary", what);
+        }
+        if let Some(what) = self
+            .facts
+            .takes_down_too_many(server, &tree, &worker, old, self.slack)
+        {
+            self.broken(server, "S3 availability", what);
         }
     }
 

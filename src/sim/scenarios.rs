@@ -14,6 +14,7 @@ mod ends;
 mod escalation;
 mod groups;
 mod healthy;
+mod in_place;
 mod operations;
 mod rollouts;
 mod strangers;
@@ -73,6 +74,7 @@ pub(super) fn plain() -> Vec<Scenario> {
         edits::edits_of_children(),
         rollouts::rollouts(),
         rollouts::canaries(),
+        in_place::updates(),
         ends::ends(),
         ends::nodes(),
         strangers::strangers(),

@@ -211,6 +211,9 @@ impl Server {
                 if call.kind == Kind::Claim {
                     merge_owners(&old, &mut body);
                 }
+                if call.kind == Kind::Pod {
+                    merge_containers(&old, &mut body);
+                }
                 merge(&mut new, &body);
                 if call.kind.has_status() {
                     new["status"] = old["status"].clone();
@@ -420,6 +423,21 @@ fn merge_owners(old: &Value, patch: &mut Value) {
     let kept = known.into_iter().flatten().filter(|owner| !is_named(owner));
     let added = patched.iter().filter(|one| one["$patch"].is_null());
     patch["metadata"]["ownerReferences"] = kept.chain(added).cloned().collect();
+}
+
+/// Puts in place of the containers in a strategic merge patch those that it makes: they are merged by name.
+fn merge_containers(old: &Value, patch: &mut Value) {
+    let Some(patched) = patch["spec"]["containers"].as_array().cloned() else {
+        return;
+    };
+    let mut merged = old["spec"]["containers"].clone();
+    for container in merged.as_array_mut().into_iter().flatten() {
+        let mut named = patched.iter();
+        if let Some(change) = named.find(|one| one["name"] == container["name"]) {
+            merge(container, change);
+        }
+    }
+    patch["spec"]["containers"] = merged;
 }
 
 fn drop_empty_lists(meta: &mut Value) {

@@ -9,10 +9,12 @@ use serde_json::Value;
 
 use super::scene::Scene;
 use crate::api::labels;
-use crate::model::kubelet::{back_off_seconds, end_container, plain_end, set_condition};
+use crate::model::kubelet::{
+    back_off_seconds, end_container, plain_end, set_condition, start_changed, stop_changed,
+};
 use crate::model::pod::{
-    ContainerState, ContainerView, PodConditionType, PodPhase, PodView, RareView, RestartPolicy,
-    Termination,
+    ContainerState, ContainerView, ImageMark, PodConditionType, PodPhase, PodSpecView, PodView,
+    RareView, RestartPolicy, Termination,
 };
 use crate::model::window::after;
 
@@ -173,7 +175,8 @@ pub(super) fn created(
         conditions: Vec::new(),
         containers: containers(&body["spec"]["containers"]),
         init_containers: Vec::new(),
-        spec: Arc::default(),
+        is_observed: true,
+        spec: Arc::new(PodSpecView::written(body)),
         rare: RareView::written(body),
     }
 }
@@ -187,6 +190,7 @@ fn containers(listed: &Value) -> Vec<ContainerView> {
         last: None,
         restarts: 0,
         ready: false,
+        image: ImageMark::default(),
     };
     listed.map(view).collect()
 }
@@ -229,6 +233,24 @@ pub(super) fn restart(pod: &mut PodView, index: usize, now: Timestamp) {
     if let Some(container) = pod.containers.get_mut(index) {
         container.restarts += 1;
         container.state = ContainerState::Running { since: Some(now) };
+    }
+}
+
+/// Containers are given other images: the kubelet restarts them.
+pub(super) fn change(
+    pod: &mut PodView,
+    revision: &str,
+    images: &[(String, String)],
+    now: Timestamp,
+) {
+    revision.clone_into(&mut pod.revision);
+    for (name, image) in images {
+        Arc::make_mut(&mut pod.spec).set_image(name, image);
+        let Some(index) = pod.containers.iter().position(|one| one.name == *name) else {
+            continue;
+        };
+        stop_changed(pod, index, now);
+        start_changed(&mut pod.containers[index], ImageMark::of(image), now);
     }
 }
 

@@ -208,6 +208,9 @@ impl Story {
                         self.replica(child, *slot, "starting", "");
                     }
                 }
+                Write::PatchPod { child, slot, .. } => {
+                    self.replica(child, *slot, "updating in place", "");
+                }
                 Write::DeletePod {
                     child, uid, why, ..
                 } => {

@@ -110,7 +110,7 @@ capabilities:
   verbs: [create, list, watch]
 {{- end }}
 
-{{/* Making Workers, Pods, their claims, and what goes with them. Claims are given owners, and never deleted. */}}
+{{/* Making Workers, Pods, their claims, and what goes with them. Pods get other images (`update.method`). Claims are given owners, and never deleted. */}}
 {{- define "coppice.workloadRules" -}}
 - apiGroups: [coppice.dev]
   resources: [workers]
@@ -133,7 +133,7 @@ capabilities:
   verbs: [create, patch]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [create, delete]
+  verbs: [create, patch, delete]
 {{- end }}
 
 {{/* What the release hook may do in a namespace that the operator looked after. */}}

@@ -26,7 +26,7 @@ const WORKLOAD_RULES: [&str; 7] = [
     r#""apps" controllerrevisions: create patch delete"#,
     r#""policy" poddisruptionbudgets: create patch delete"#,
     r#""" persistentvolumeclaims: create patch"#,
-    r#""" pods: create delete"#,
+    r#""" pods: create patch delete"#,
 ];
 const NODE_RULES: [&str; 1] = [r#""" nodes: get list watch"#];
 const LEASE_RULES: [&str; 2] = [

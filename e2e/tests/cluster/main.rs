@@ -15,6 +15,7 @@ mod groups;
 mod harness;
 mod heal;
 mod idle;
+mod in_place;
 mod kill;
 mod named;
 #[path = "../lifecycle/record.rs"]

@@ -20,7 +20,7 @@ pub use supervisor::{
     AutoShutdown, Backoff, GiveUp, Intensity, RootGiveUp, StartFailure, Startup, Strategy,
     SupervisorSettings,
 };
-pub use update::{NumberOrPercent, Pause, UpdateSettings, UpdateStep};
+pub use update::{NumberOrPercent, Pause, UpdateMethod, UpdateSettings, UpdateStep};
 pub use worker::{
     ClaimRetention, DisruptionBudget, Identity, ReadyWhen, Retention, WorkerSettings,
 };

@@ -93,6 +93,12 @@ pub struct WorkerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update_step: Option<UpdateStepStatus>,
 
+    /// inPlaceRefused is the hash of a template that the API server refused to give a Pod in place (`update.method`): Pods are
+    /// recreated for it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 16))]
+    pub in_place_refused: String,
+
     /// incarnation counts the starts of this worker as a whole: a restart of its group or of a supervisor above it
     /// begins a new one, whose windows are empty. Pods of an earlier one are stopped.
     #[serde(default)]
@@ -205,6 +211,11 @@ pub struct SlotStatus {
     #[serde(default, skip_serializing_if = "Not::not")]
     pub started: bool,
 
+    /// inPlace is set while that Pod is updated in place: it is not up, and the first end of each container named here is
+    /// ordered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_place: Option<InPlaceStatus>,
+
     /// finished is set when the replica has ended as its type allows, and is not started again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished: Option<FinishedReplica>,
@@ -245,6 +256,41 @@ pub struct SlotStatus {
     /// trouble is what keeps the slot from being up, and stays until the slot was alive for 30 seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<TroubleStatus>,
+}
+
+/// A Pod that is updated in place.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InPlaceStatus {
+    /// revision is the hash of the template that the Pod gets. The Pod is labelled with it by the same write that changes its
+    /// images.
+    #[schemars(length(max = 16))]
+    pub revision: String,
+
+    /// sinceTime is when that was decided.
+    pub since_time: Time,
+
+    /// containers are those whose images change, as they were before.
+    #[schemars(length(max = 100))]
+    pub containers: Vec<InPlaceContainerStatus>,
+}
+
+/// A container whose image changes, as it was before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InPlaceContainerStatus {
+    /// name of the container.
+    #[schemars(length(max = 63))]
+    pub name: String,
+
+    /// restarts is how often the kubelet had restarted it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0))]
+    pub restarts: i64,
+
+    /// image is a hash of the ID of the image that it ran.
+    #[schemars(length(max = 16))]
+    pub image: String,
 }
 
 /// A replica that has ended as its type allows.

@@ -25,6 +25,7 @@ use super::{Effect, Execution, PARALLEL};
 use crate::api::labels;
 use crate::api::v1alpha1::GROUP;
 use crate::model::decision::Write;
+use crate::model::in_place;
 use crate::model::tree::ROOT_NAME;
 use crate::model::world::{Refusal, Try};
 
@@ -156,6 +157,7 @@ impl Execution<'_> {
                 let exactly = exactly(uid, None);
                 delete::<Workers>(context, self.term(), tree, Written::Worker, name, exactly).await
             }
+            Write::PatchPod { child, slot, .. } => self.patch_pod(child, *slot, write).await,
             Write::DeletePod {
                 name,
                 uid,
@@ -381,6 +383,34 @@ impl Execution<'_> {
         Ok(Effect::Done)
     }
 
+    /// Changes a Pod. What is refused is told with the next decision, which has the Pod recreated.
+    async fn patch_pod(&self, child: &str, slot: i32, write: &Write) -> Result<Effect, Error> {
+        let (context, tree) = (self.context, &self.observation.key);
+        let patched = requests::patch_pod(context, self.term(), tree, write).await;
+        let Err(error) = &patched else {
+            return patched;
+        };
+        if error.is_ending() {
+            return Ok(Effect::Stale);
+        }
+        if !error.is_refusal() {
+            return patched;
+        }
+        let refusal = Refusal {
+            kind: in_place::KIND,
+            ..self.refusal::<Pods>(child, Some(slot), error, None)
+        };
+        tracing::warn!(
+            child,
+            slot,
+            code = refusal.code,
+            message = refusal.message,
+            "a change of a Pod was refused"
+        );
+        context.memories.refused(tree, refusal);
+        Ok(Effect::Refused)
+    }
+
     /// Looks at what holds the name: our own object from an earlier attempt, or a stranger, which is
     /// neither touched nor adopted.
     async fn examine<K: Ours>(&self, new: &New<'_>, error: &Error) -> Result<Effect, Error> {
@@ -467,7 +497,7 @@ struct Outcome<'w> {
     refused: BTreeSet<&'w str>,
     /// Whether something is in the way that goes by itself.
     waits: bool,
-    /// Whether a Pod that was to be deleted is not as it was, which does not keep the other ones that are to go.
+    /// Whether a Pod that was to be deleted or changed is not as it was, which does not keep the other ones that are to go.
     stale: bool,
     /// The first refusal that the next decision will not know of.
     unknown: Option<Error>,
@@ -494,7 +524,9 @@ impl<'w> Outcome<'w> {
                 self.refused.extend(child_of(write));
                 self.unknown.get_or_insert(error);
             }
-            Ok(Effect::Stale) if matches!(write, Write::DeletePod { .. }) => {
+            Ok(Effect::Stale)
+                if matches!(write, Write::DeletePod { .. } | Write::PatchPod { .. }) =>
+            {
                 self.stale = true;
                 return true;
             }
@@ -553,6 +585,7 @@ fn child_of(write: &Write) -> Option<&str> {
         | Write::TryPod { child, .. }
         | Write::Scale { child, .. }
         | Write::DeleteWorker { child, .. }
+        | Write::PatchPod { child, .. }
         | Write::DeletePod { child, .. } => Some(child),
         Write::AddFinalizer
         | Write::RemoveFinalizer

@@ -16,6 +16,7 @@ use super::super::memory::Written;
 use super::super::store::ObjectKey;
 use super::{Effect, diff};
 use crate::api::labels;
+use crate::model::decision::Write;
 use crate::model::world::DisruptionBudgetView;
 use crate::runtime::leader::Term;
 
@@ -193,6 +194,47 @@ pub(super) async fn own_claim(
     let request = api.patch(name, &params, &patch);
     let answer = write(context, term, ("patch", Claims::NAME), object, request).await;
     let stored = taken_in::<Claims>(context, tree, Written::Claim, name, "patch", answer)?;
+    Ok(stored.map_or(Effect::Stale, |_| Effect::Done))
+}
+
+/// Changes images of a Pod and labels it with the revision that they are of, provided that it is as it was.
+pub(super) async fn patch_pod(
+    context: &Context,
+    term: Term,
+    tree: &ObjectKey,
+    write: &Write,
+) -> Result<Effect, Error> {
+    let Write::PatchPod {
+        name,
+        uid,
+        resource_version,
+        revision,
+        images,
+        ..
+    } = write
+    else {
+        return Ok(Effect::Done);
+    };
+    tracing::info!(pod = name, revision, "updating in place");
+    let images = images.iter();
+    let containers: Vec<Value> = images
+        .map(|(name, image)| json!({"name": name, "image": image}))
+        .collect();
+    let body = json!({
+        "metadata": {
+            "uid": uid,
+            "resourceVersion": resource_version,
+            "labels": {labels::REVISION: revision},
+        },
+        "spec": {"containers": containers},
+    });
+    let namespace = &tree.namespace;
+    let api = Api::<<Pods as Kind>::Wire>::namespaced(context.client.clone(), namespace);
+    let (params, patch) = (params(), Patch::Strategic(&body));
+    let object = format!("{namespace}/{name}");
+    let request = api.patch(name, &params, &patch);
+    let answer = self::write(context, term, ("patch", Pods::NAME), object, request).await;
+    let stored = taken_in::<Pods>(context, tree, Written::Pod, name, "patch", answer)?;
     Ok(stored.map_or(Effect::Stale, |_| Effect::Done))
 }
 

@@ -20,6 +20,7 @@ mod consistency;
 mod creates;
 mod deletes;
 mod disruption_budgets;
+mod in_place;
 mod leading;
 mod news;
 mod statuses;

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::api::labels;
 use crate::model::pod::{
-    ContainerState, ContainerView, PodCondition, PodConditionType, PodPhase, PodView,
+    ContainerState, ContainerView, ImageMark, PodCondition, PodConditionType, PodPhase, PodView,
     RestartPolicy, Termination,
 };
 
@@ -84,6 +84,9 @@ struct Status {
     #[prost(message, repeated, tag = "13")]
     #[serde(deserialize_with = "or_default")]
     ephemeral_container_statuses: Vec<Container>,
+    /// Which generation of the Pod all this tells of.
+    #[prost(int64, optional, tag = "17")]
+    observed_generation: Option<i64>,
 }
 
 #[derive(Clone, PartialEq, Deserialize, Message)]
@@ -116,6 +119,9 @@ struct Container {
     restart_count: i32,
     #[prost(bool, tag = "4")]
     ready: bool,
+    #[prost(string, tag = "7")]
+    #[serde(rename = "imageID")]
+    image_id: String,
     #[prost(message, repeated, tag = "14")]
     #[serde(deserialize_with = "or_default")]
     allocated_resources_status: Vec<Allocated>,
@@ -221,6 +227,10 @@ impl Pod {
                 .map_or(Timestamp::UNIX_EPOCH, |time| time.0),
             deletion: meta.deletion_timestamp.map(|time| time.0),
             deletion_grace_seconds: meta.deletion_grace_period_seconds,
+            is_observed: self
+                .status
+                .observed_generation
+                .is_none_or(|observed| Some(observed) >= meta.generation),
             name: meta.name.unwrap_or_default(),
             uid: meta.uid.unwrap_or_default(),
             resource_version: meta.resource_version.unwrap_or_default(),
@@ -319,6 +329,7 @@ impl Container {
             last: self.last_state.terminated.map(Terminated::view),
             restarts: self.restart_count.into(),
             ready: self.ready,
+            image: ImageMark::of(&self.image_id),
         }
     }
 }

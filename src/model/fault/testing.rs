@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::Evidence;
 use crate::model::pod::{
-    ContainerState, ContainerView, PodCondition, PodConditionType, PodPhase, PodView,
+    ContainerState, ContainerView, ImageMark, PodCondition, PodConditionType, PodPhase, PodView,
     RestartPolicy, Termination,
 };
 use crate::model::world::{NodeView, Refusal};
@@ -46,6 +46,7 @@ pub(crate) fn pod(name: &str) -> PodBuilder {
             conditions: Vec::new(),
             containers: vec![container("main")],
             init_containers: Vec::new(),
+            is_observed: true,
             spec: Arc::default(),
             rare: None,
         },
@@ -64,6 +65,7 @@ pub(crate) fn container(name: &str) -> ContainerView {
         last: None,
         restarts: 0,
         ready: false,
+        image: ImageMark::default(),
     }
 }
 

@@ -11,9 +11,10 @@ use crate::api::labels;
 use crate::api::v1alpha1::WorkerStatus;
 use crate::model::claims;
 use crate::model::decision::Write;
+use crate::model::in_place;
 use crate::model::pod::{
-    ContainerState, ContainerView, PodCondition, PodConditionType, PodPhase, PodView, RareView,
-    RestartPolicy,
+    ContainerState, ContainerView, ImageMark, PodCondition, PodConditionType, PodPhase,
+    PodSpecView, PodView, RareView, RestartPolicy,
 };
 use crate::model::revisions::StoredTemplate;
 use crate::model::window::after;
@@ -101,6 +102,7 @@ impl Lab {
                 body,
                 ..
             } => self.create_pod(&child, slot, name, &body),
+            Write::PatchPod { .. } => return self.patch_pod(&write),
             Write::DeletePod {
                 name,
                 uid,
@@ -302,11 +304,46 @@ impl Lab {
                 last: None,
                 restarts: 0,
                 ready: false,
+                image: ImageMark::default(),
             }],
             init_containers: Vec::new(),
-            spec: Arc::default(),
+            is_observed: true,
+            spec: Arc::new(PodSpecView::written(body)),
             rare: RareView::written(body),
         }));
+    }
+
+    fn patch_pod(&mut self, write: &Write) -> bool {
+        let Write::PatchPod {
+            child,
+            slot,
+            name,
+            uid,
+            resource_version,
+            revision,
+            images,
+        } = write
+        else {
+            return true;
+        };
+        if self.refuses(in_place::KIND, child, *slot) {
+            return true;
+        }
+        let is_as_seen = |pod: &PodView| {
+            pod.name == *name && pod.uid == *uid && pod.resource_version == *resource_version
+        };
+        if !self.pods().any(is_as_seen) {
+            return false;
+        }
+        self.log.push(format!("patch {child}/{slot}"));
+        self.images.insert(name.clone(), images[0].1.clone());
+        let pod = self.pod_mut(child, *slot);
+        pod.revision.clone_from(revision);
+        pod.is_observed = false;
+        for (container, image) in images {
+            Arc::make_mut(&mut pod.spec).set_image(container, image);
+        }
+        true
     }
 
     pub(crate) fn delete(&mut self, name: &str, uid: &str) {

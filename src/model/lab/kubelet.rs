@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::{Behaviour, Lab};
 use crate::model::kubelet::{self, back_off_seconds, set_condition};
-use crate::model::pod::{ContainerState, PodConditionType, PodPhase, PodView};
+use crate::model::pod::{ContainerState, ImageMark, PodConditionType, PodPhase, PodView};
 
 const RUNS_AFTER: i64 = 1;
 const READY_AFTER: i64 = 2;
@@ -41,10 +41,17 @@ impl Lab {
                     codes.is_some_and(|codes| !codes.is_empty()) && is_starting(pod)
                 });
                 let code = failing.and_then(|of| self.failing.get_mut(of)?.pop());
-                if let Some(code) = code {
+                let mark = ImageMark::of(image);
+                let was_running = pod.containers[0].is_running();
+                if change_image(pod, mark, behaviour, now) {
+                    // It takes its time for that.
+                } else if let Some(code) = code {
                     end_container(pod, now, code, &self.last_words);
                 } else {
                     tend(pod, behaviour, now, &self.last_words);
+                }
+                if pod.containers[0].is_running() && !was_running {
+                    pod.containers[0].image = mark;
                 }
                 if *pod != seen {
                     self.uid += 1;
@@ -70,6 +77,29 @@ impl Lab {
 /// Whether the program runs and has not become Ready in this run.
 fn is_starting(pod: &PodView) -> bool {
     !pod.is_terminal() && pod.containers[0].is_running() && !pod.containers[0].ready
+}
+
+/// Stops a container whose image was changed, and makes it anew a moment later, if the image can be had. Says whether that is
+/// all that happens now.
+fn change_image(pod: &mut PodView, image: ImageMark, behaviour: Behaviour, now: Timestamp) -> bool {
+    pod.is_observed = true;
+    let container = &mut pod.containers[0];
+    if container.image == image || container.image == ImageMark::default() {
+        return false;
+    }
+    match (&container.state, behaviour) {
+        (ContainerState::Running { .. }, _) => kubelet::stop_changed(pod, 0, now),
+        (ContainerState::Terminated(end), Behaviour::NoImage) => {
+            container.last = Some(end.clone());
+            container.state = ContainerState::Waiting {
+                reason: "ImagePullBackOff".into(),
+                message: "Back-off pulling image \"nope\": ErrImagePull: nope: not found".into(),
+            };
+        }
+        (ContainerState::Waiting { .. }, Behaviour::NoImage) => {}
+        _ => kubelet::start_changed(container, image, now),
+    }
+    true
 }
 
 fn tend(pod: &mut PodView, behaviour: Behaviour, now: Timestamp, last_words: &str) {

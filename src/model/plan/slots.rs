@@ -7,6 +7,7 @@ use crate::api::conditions::Reason;
 use crate::model::build;
 use crate::model::decision::Write;
 use crate::model::engine::{Engine, Mode};
+use crate::model::in_place::under_way;
 use crate::model::names;
 use crate::model::pod::PodView;
 use crate::model::replica::{Life, SlotView, ended_runs, has_ended, is_over, loss_ends_at};
@@ -83,6 +84,10 @@ impl<'a> Engine<'a> {
             ));
             return !stable;
         }
+        if let Some(patch) = self.plan_in_place(id, view.slot, pod) {
+            writes.push(patch);
+            return false;
+        }
         match self.outwaits_at(id, view, life, pod) {
             Some(due) if due > self.now => self.wake(due),
             Some(_) => {
@@ -102,7 +107,10 @@ impl<'a> Engine<'a> {
             writes.push(delete(pod, None, "it was given up for now"));
             return false;
         }
-        if pod.kubelet_restarts() && pod.is_crash_looping() && !self.is_held(id, view.slot) {
+        let is_looping = pod.kubelet_restarts() && pod.is_crash_looping();
+        let update = under_way(self.slot(id, view.slot), pod);
+        let is_ordered = update.is_some_and(|update| update.awaits_start(pod));
+        if is_looping && !is_ordered && !self.is_held(id, view.slot) {
             return self.plan_crash_loop(id, view, pod, stable, writes);
         }
         if !held {

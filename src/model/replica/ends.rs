@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::api::v1alpha1::{Restart, SlotStatus};
 use crate::model::build;
+use crate::model::in_place::ordered_ends;
 use crate::model::pod::{ContainerState, ContainerView, PodView, Termination};
 use crate::model::tree::Leaf;
 use crate::model::window::{after, seconds_between};
@@ -29,11 +30,12 @@ pub(in crate::model) fn is_over(pod: &PodView) -> bool {
     pod.is_deleting() || pod.is_terminal()
 }
 
-/// How many lives of the Pod have ended so far, failed starts in init containers included. It never becomes less.
+/// How many lives of the Pod have ended so far, failed starts in init containers included, and without those
+/// that an update in place has ordered. It never becomes less.
 pub(in crate::model) fn ended_runs(pod: &PodView, memory: Option<&SlotStatus>) -> i64 {
     let known = memory.filter(|m| m.pod_uid == pod.uid);
     let failed_inits = pod.failed_inits().or_else(|| known.map(|m| m.failed_inits));
-    pod.ended_runs() + failed_inits.unwrap_or(0)
+    pod.ended_runs() + failed_inits.unwrap_or(0) - ordered_ends(known, pod)
 }
 
 /// Whether the Pod as a whole has ended: it is terminal, or somebody deleted it. A `Stable` one that is

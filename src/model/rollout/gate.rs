@@ -52,7 +52,7 @@ struct Held<'v> {
     slot: i32,
     /// Revision of the template of the Pod.
     revision: String,
-    /// When the Pod was made, if there is one.
+    /// When the Pod was made, or got its template, if there is one.
     created: Option<Timestamp>,
     trouble: &'v TroubleStatus,
 }
@@ -437,7 +437,7 @@ impl<'a> Engine<'a> {
                     child,
                     slot: view.slot,
                     revision,
-                    created: live.map(|pod| pod.created),
+                    created: live.map(|pod| self.made_at(*id, view.slot, pod)),
                     trouble,
                 });
             }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::ONE;
 use crate::model::lab::{Behaviour, Lab};
-use crate::model::pod::{ContainerState, ContainerView, Termination};
+use crate::model::pod::{ContainerState, ContainerView, ImageMark, Termination};
 
 #[test]
 fn a_failed_init_container_is_a_failed_start() {
@@ -36,6 +36,7 @@ fn a_failed_init_container_is_a_failed_start() {
             }),
             restarts,
             ready: false,
+            image: ImageMark::default(),
         }];
         lab.settle();
     };

@@ -29,6 +29,10 @@ pub(in crate::sim) struct Run {
     started: Option<Timestamp>,
     /// The program is to end with that code.
     kill: Option<i32>,
+    /// The image that the program was made from.
+    image: Option<Value>,
+    /// When the kubelet saw that it is to run another one.
+    changing: Option<Timestamp>,
     /// When the kubelet was told to stop it.
     stopping: Option<Timestamp>,
 }
@@ -125,6 +129,9 @@ enum Step {
     Unready,
     End(i32),
     Notice,
+    /// The program is stopped, because it is to run another image; that is there, and runs.
+    Replace,
+    Renew,
     Wait(&'static str, &'static str),
     Reject,
     Restart,
@@ -155,6 +162,13 @@ fn next_step(
     }
     if ended {
         return None;
+    }
+    if run
+        .image
+        .as_ref()
+        .is_some_and(|image| *image != pod["spec"]["containers"][0]["image"])
+    {
+        return next_of_change(state, run, behaviour, now);
     }
     if !state["terminated"].is_null() {
         return Some((after(since, NOTICE), Step::Notice));
@@ -193,16 +207,46 @@ fn next_step(
             Some((after(since, seconds * 1000), Step::Restart))
         }
         (Behaviour::Rejected, _) => Some((after(since, NOTICE), Step::Reject)),
-        (Behaviour::NoImage, "") => {
-            let said = "failed to pull and unpack image \"nope\": nope: not found";
-            Some((after(since, START), Step::Wait("ErrImagePull", said)))
+        (Behaviour::NoImage, reason) => no_image(reason, since),
+        _ => Some((after(since, START), Step::Start)),
+    }
+}
+
+/// What a kubelet does next with a program that is to run another image.
+fn next_of_change(
+    state: &Value,
+    run: &mut Run,
+    behaviour: Behaviour,
+    now: Timestamp,
+) -> Option<(Timestamp, Step)> {
+    let since = *run.since.get_or_insert(now);
+    if !state["running"].is_null() {
+        if let Some(code) = run.kill.take() {
+            return Some((now, Step::End(code)));
         }
-        (Behaviour::NoImage, "ErrImagePull") => {
+        let asked = *run.changing.get_or_insert(now);
+        return Some((after(asked, STOP), Step::Replace));
+    }
+    run.kill = None;
+    let reason = state["waiting"]["reason"].as_str().unwrap_or_default();
+    match behaviour {
+        Behaviour::NoImage => no_image(reason, since),
+        _ => Some((after(since, START), Step::Renew)),
+    }
+}
+
+/// What a kubelet says next of an image that cannot be had.
+fn no_image(reason: &str, since: Timestamp) -> Option<(Timestamp, Step)> {
+    match reason {
+        "ErrImagePull" => {
             let said = "Back-off pulling image \"nope\": ErrImagePull: nope: not found";
             Some((after(since, PULL), Step::Wait("ImagePullBackOff", said)))
         }
-        (Behaviour::NoImage, _) => None,
-        _ => Some((after(since, START), Step::Start)),
+        "ImagePullBackOff" => None,
+        _ => {
+            let said = "failed to pull and unpack image \"nope\": nope: not found";
+            Some((after(since, START), Step::Wait("ErrImagePull", said)))
+        }
     }
 }
 
@@ -212,17 +256,34 @@ fn apply(pod: &mut Value, run: &mut Run, step: Step, now: Timestamp) {
         .unwrap_or_default();
     let last = pod["status"]["containerStatuses"][0]["lastState"].clone();
     let last = if last.is_object() { last } else { json!({}) };
+    let image = pod["spec"]["containers"][0]["image"].clone();
+    pod["status"]["observedGeneration"] = pod["metadata"]["generation"].clone();
     let running = json!({"running": {"startedAt": time(now)}});
     match step {
         Step::Start => {
             run.started = Some(now);
+            run.image = Some(image);
             pod["status"]["phase"] = "Running".into();
-            container(pod, &running, &last, restarts);
+            container(pod, run, &running, &last, restarts);
             unready(pod, now);
         }
         Step::Restart => {
             run.started = Some(now);
-            container(pod, &running, &last, restarts + 1);
+            container(pod, run, &running, &last, restarts + 1);
+            unready(pod, now);
+        }
+        Step::Replace => end(pod, run, 143, &last, restarts, now),
+        Step::Renew => {
+            let ended = pod["status"]["containerStatuses"][0]["state"].clone();
+            let last = if ended["terminated"].is_null() {
+                last
+            } else {
+                ended
+            };
+            run.started = Some(now);
+            run.image = Some(image);
+            run.changing = None;
+            container(pod, run, &running, &last, restarts + 1);
             unready(pod, now);
         }
         Step::Ready => {
@@ -244,7 +305,13 @@ fn apply(pod: &mut Value, run: &mut Run, step: Step, now: Timestamp) {
         Step::Notice => notice(pod, run, restarts, now),
         Step::Wait(reason, message) => {
             let waiting = json!({"waiting": {"reason": reason, "message": message}});
-            container(pod, &waiting, &last, restarts);
+            let ended = pod["status"]["containerStatuses"][0]["state"].clone();
+            let last = if ended["terminated"].is_null() {
+                last
+            } else {
+                ended
+            };
+            container(pod, run, &waiting, &last, restarts);
             unready(pod, now);
         }
         Step::Reject => {
@@ -262,7 +329,7 @@ fn end(pod: &mut Value, run: &Run, code: i32, last: &Value, restarts: i64, now: 
     let started = run.started.unwrap_or(now);
     let terminated = json!({"terminated": {"exitCode": code, "reason": reason, "startedAt": time(started),
         "finishedAt": time(now)}});
-    container(pod, &terminated, last, restarts);
+    container(pod, run, &terminated, last, restarts);
     unready(pod, now);
 }
 
@@ -280,17 +347,22 @@ fn notice(pod: &mut Value, run: &mut Run, restarts: i64, now: Timestamp) {
     } else if restarts == 0 {
         run.started = Some(now);
         let running = json!({"running": {"startedAt": time(now)}});
-        container(pod, &running, &ended, 1);
+        container(pod, run, &running, &ended, 1);
     } else {
         let waiting = json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off restarting failed container"}});
-        container(pod, &waiting, &ended, restarts);
+        container(pod, run, &waiting, &ended, restarts);
     }
 }
 
-fn container(pod: &mut Value, state: &Value, last: &Value, restarts: i64) {
+fn container(pod: &mut Value, run: &Run, state: &Value, last: &Value, restarts: i64) {
     let name = pod["spec"]["containers"][0]["name"].clone();
+    let image = run
+        .image
+        .as_ref()
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     pod["status"]["containerStatuses"] = json!([{"name": name, "state": state, "lastState": last,
-        "restartCount": restarts, "ready": false, "image": "i", "imageID": ""}]);
+        "restartCount": restarts, "ready": false, "image": image, "imageID": image}]);
 }
 
 fn unready(pod: &mut Value, now: Timestamp) {

@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::facts::Facts;
+use crate::api::labels;
 use crate::sim::kind::{Call, Kind, Part, Verb};
 use crate::sim::objects::{by_uid, child_of, controller_uid, is_deleting, spec_of};
 use crate::sim::run::{LEASE, OPERATORS};
@@ -38,6 +39,7 @@ pub(super) fn confined(
         (Kind::Revision, Verb::Patch, Part::Main) => is_patch_of("revision", body),
         (Kind::DisruptionBudget, Verb::Patch, Part::Main) => is_patch_of("spec", body),
         (Kind::Claim, Verb::Patch, Part::Main) => has_only_owners(body),
+        (Kind::Pod, Verb::Patch, Part::Main) => has_only_images(body),
         (Kind::Tree, Verb::Patch, Part::Status)
         | (Kind::Worker, Verb::Patch, Part::Status | Part::Scale)
         | (
@@ -61,6 +63,7 @@ pub(super) fn confined(
             Some(controller_uid(body))
         }
         (Kind::Worker | Kind::Revision | Kind::DisruptionBudget, _) => stored.map(controller_uid),
+        (Kind::Pod, Verb::Patch) => stored.map(controller_uid),
         // Whose Pod may be deleted is another promise.
         _ => None,
     };
@@ -97,6 +100,25 @@ fn has_only_owners(body: &Value) -> bool {
     keys(body) == BTreeSet::from(["metadata".to_owned()])
         && keys(&body["metadata"])
             == BTreeSet::from(["ownerReferences".to_owned(), "resourceVersion".to_owned()])
+}
+
+/// Whether a patch gives that one Pod as it was seen other images and the label of their revision, and changes nothing else.
+fn has_only_images(body: &Value) -> bool {
+    let named = |names: &[&str]| {
+        names
+            .iter()
+            .map(ToString::to_string)
+            .collect::<BTreeSet<_>>()
+    };
+    let containers = body["spec"]["containers"].as_array();
+    keys(body) == named(&["metadata", "spec"])
+        && keys(&body["metadata"]) == named(&["labels", "resourceVersion", "uid"])
+        && keys(&body["metadata"]["labels"]) == named(&[labels::REVISION])
+        && keys(&body["spec"]) == named(&["containers"])
+        && containers
+            .into_iter()
+            .flatten()
+            .all(|container| keys(container) == named(&["image", "name"]))
 }
 
 /// What is wrong with a Pod that is made: it has a claim that is not there, or that is on its way out.

@@ -106,6 +106,20 @@ impl Cluster {
             Write::TryPod {
                 child, revision, ..
             } => self.try_pod(child, revision),
+            Write::PatchPod {
+                child,
+                name,
+                revision,
+                images,
+                ..
+            } => {
+                let now = self.now;
+                let worker = self.world.workers.get_mut(child);
+                let mut pods = worker.into_iter().flat_map(|worker| &mut worker.pods);
+                if let Some(pod) = pods.find(|pod| pod.name == *name) {
+                    pods::change(Arc::make_mut(pod), revision, images, now);
+                }
+            }
             Write::DeletePod {
                 child, name, uid, ..
             } => return self.delete_pod(child, name, uid),

@@ -36,6 +36,18 @@ pub struct UpdateSettings {
     #[schemars(range(min = 0, max = 86_400))]
     pub min_ready_seconds: i32,
 
+    /// method says how a Pod gets a changed template.
+    /// Recreate: another Pod takes its place.
+    /// InPlaceIfPossible: where a changed template differs from that of the Pod in nothing but images of app containers, the Pod
+    /// is given the new images: it keeps its name, node, IP and volumes, and the kubelet restarts those containers, without a
+    /// charge. The Pod is down meanwhile, so this happens within `maxUnavailable`: where that is 0, a Pod is added first
+    /// (`maxSurge`), and as many are updated in place at once as were added. Pods are recreated all the same where anything else
+    /// is changed, where they are not alive, are not restarted by the kubelet (`restart: Permanent` below a OneForOne supervisor is),
+    /// or are to change again before they have come up, for `restartAt`, and where the API server refuses the change.
+    /// Default Recreate.
+    #[serde(default)]
+    pub method: UpdateMethod,
+
     /// steps make the update a canary: some Pods get the changed template first, and the others when the last step is over. Each step
     /// says one of `updated`, `pauseSeconds` and `pause`, and is over only while the Pods that are updated are available. Until the last one is,
     /// one application fault of an updated Pod is enough for the rollout to fail. They are taken where a good revision is there
@@ -43,6 +55,16 @@ pub struct UpdateSettings {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub steps: Vec<UpdateStep>,
+}
+
+/// How a Pod gets a changed template.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum UpdateMethod {
+    /// Another Pod takes its place.
+    #[default]
+    Recreate,
+    /// It is changed itself, where only images of app containers differ.
+    InPlaceIfPossible,
 }
 
 impl UpdateSettings {

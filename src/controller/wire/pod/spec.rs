@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use prost::Message;
 use serde::{Deserialize, Deserializer};
 
-use super::super::or_default;
+use super::super::{cut, or_default};
 use super::Spec;
 use crate::model::pod::{ContainerSpecView, ImageVolumeView, MOST_SECONDS, PodSpecView, ProbeView};
 
@@ -16,6 +16,8 @@ use crate::model::pod::{ContainerSpecView, ImageVolumeView, MOST_SECONDS, PodSpe
 pub(super) struct ContainerSpec {
     #[prost(string, tag = "1")]
     name: String,
+    #[prost(string, tag = "2")]
+    image: String,
     #[prost(message, optional, tag = "8")]
     resources: Option<Resources>,
     #[prost(message, optional, tag = "10")]
@@ -169,6 +171,7 @@ impl ContainerSpec {
         let limits = self.resources.unwrap_or_default().limits;
         ContainerSpecView {
             name: self.name,
+            image: cut(self.image, super::MESSAGE_LIMIT),
             memory_limit: limits.get("memory").map(|limit| limit.string.clone()),
             liveness: self.liveness_probe.map(Probe::view),
             readiness: self.readiness_probe.map(Probe::view),

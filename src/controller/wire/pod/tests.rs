@@ -96,6 +96,33 @@ fn reads_a_crash_looping_pod() {
 }
 
 #[test]
+fn a_status_is_of_the_present_spec_unless_it_says_that_it_is_older() {
+    let observed = |generation: Value, observed: Value| {
+        let mut pod = crash_looping();
+        pod["metadata"]["generation"] = generation;
+        pod["status"]["observedGeneration"] = observed;
+        view(&pod).is_observed
+    };
+    assert!(observed(json!(3), json!(3)));
+    assert!(!observed(json!(3), json!(2)));
+    assert!(
+        observed(json!(3), json!(null)),
+        "an old kubelet does not say it"
+    );
+    assert!(observed(json!(null), json!(null)));
+}
+
+#[test]
+fn of_images_the_name_is_read_from_the_spec_and_the_id_from_the_status() {
+    let mut pod = crash_looping();
+    pod["status"]["containerStatuses"][0]["imageID"] = "sha256:1".into();
+    let view = view(&pod);
+    assert_eq!(view.spec.image_of("main"), "i");
+    assert_eq!(view.containers[0].image, ImageMark::of("sha256:1"));
+    assert_eq!(view.containers[1].image, ImageMark::default());
+}
+
+#[test]
 fn judges_app_and_init_containers_of_the_template_only() {
     let judged = |pod: Value| -> Vec<bool> {
         let view = view(&pod);

@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::Facts;
 use crate::sim::kind::Kind;
 use crate::sim::objects::{
-    children, finished_slots, is_deleting, is_enabled, is_over, is_ready, pods_of, quorum,
-    revision_of, spec_of, uid_of, wanted_revision, worker_of,
+    children, finished_slots, is_changing, is_deleting, is_enabled, is_over, is_ready, pods_of,
+    quorum, revision_of, spec_of, uid_of, wanted_revision, worker_of,
 };
 use crate::sim::server::Server;
 
@@ -48,7 +48,10 @@ impl Facts {
                 return false;
             };
             let up = pods_of(server, uid_of(&worker))
-                .filter(|pod| is_ready(pod) && !is_deleting(pod) && revision_of(pod) == revision)
+                .filter(|pod| {
+                    let is_up = is_ready(pod) && !is_deleting(pod) && !is_changing(pod);
+                    is_up && revision_of(pod) == revision
+                })
                 .count();
             let finished = finished_slots(tree, &worker).len();
             up + finished >= quorum(tree, &worker)

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::Facts;
 use crate::sim::objects::{
-    child_of, controller_uid, finished_slots, incarnation_of, is_deleting, is_live, is_ready,
-    is_stable, pods_of, replicas_of, revision_of, slot_of, spec_of, uid_of,
+    child_of, controller_uid, finished_slots, incarnation_of, is_changing, is_deleting, is_live,
+    is_ready, is_stable, pods_of, replicas_of, revision_of, slot_of, spec_of, uid_of,
 };
 use crate::sim::predicates::stops::{goes_anyway, is_or_was};
 use crate::sim::server::Server;
@@ -103,7 +103,7 @@ impl Facts {
         of_worker
             .filter(move |(_, pods)| {
                 let mut pods = pods.iter();
-                pods.any(|pod| is_such(pod) && self.was_up(server, pod, slack))
+                pods.any(|pod| is_such(pod) && !is_changing(pod) && self.was_up(server, pod, slack))
             })
             .map(|((_, slot), _)| *slot)
     }
@@ -164,7 +164,9 @@ impl Facts {
         if !is_ready(pod) || !outdated || is_or_was(server, tree, worker, slack, goes) {
             return None;
         }
-        let needed = replicas_of(worker) - i64::from(is_stable(server, pod));
+        let update = &spec_of(tree, child_of(pod))?["worker"]["update"];
+        let default = i64::from(is_stable(server, pod));
+        let needed = replicas_of(worker) - update["maxUnavailable"].as_i64().unwrap_or(default);
         let mut others: BTreeSet<i64> = finished_slots(tree, worker).into_iter().collect();
         others.extend(self.slots_up(server, worker, slack, |_| true));
         others.remove(&slot_of(pod));

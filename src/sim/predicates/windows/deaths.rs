@@ -9,7 +9,9 @@ use serde_json::Value;
 
 use super::Windows;
 use crate::sim::kind::Kind;
-use crate::sim::objects::{child_of, is_deleting, is_ready, lineage, owners, spec_of, uid_of};
+use crate::sim::objects::{
+    child_of, is_changing, is_deleting, is_ready, lineage, owners, spec_of, uid_of,
+};
 use crate::sim::predicates::stops::{exits, is_former, is_stored};
 use crate::sim::server::{Actor, Change, Server};
 
@@ -32,7 +34,7 @@ impl Windows {
         let state = |pod: &Value| pod["status"]["containerStatuses"][0]["state"].clone();
         let ended = new.is_some_and(|new| {
             let end = &state(new)["terminated"];
-            let ordered = is_deleting(old) && end["exitCode"] == STOPPED;
+            let ordered = (is_deleting(old) || is_changing(old)) && end["exitCode"] == STOPPED;
             let program = state(old)["terminated"].is_null() && !end.is_null() && !ordered;
             let rejected = old["status"]["reason"].is_null() && !new["status"]["reason"].is_null();
             program || rejected

@@ -1,0 +1,294 @@
+//! Changed images reach Pods that stay.
+//!
+//! Rule: the bounds of `update` hold as if the Pods were replaced; the restart costs nothing, and the next one does.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::rollouts::{edit, three};
+use super::updates::{extremes, revisions};
+use super::{supervisor, worker};
+use crate::model::fault::testing::refusal;
+use crate::model::in_place;
+use crate::model::lab::{Behaviour, Lab};
+use crate::model::world::Refusal;
+
+const ONE_DOWN: &str =
+    "replicas: 4, quorum: 2, update: {maxSurge: 0, maxUnavailable: 1, method: InPlaceIfPossible}";
+
+fn up(settings: &str) -> Lab {
+    let mut lab = Lab::new(&format!("children:\n{}", worker("a", "", settings)));
+    lab.run(90);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    lab.log.clear();
+    lab
+}
+
+/// The UIDs of the live Pods of a child, with how often their containers were restarted.
+fn lives(lab: &Lab, child: &str) -> BTreeMap<String, i64> {
+    let live = lab
+        .pods()
+        .filter(|pod| pod.child == child && !pod.is_deleting() && !pod.is_terminal());
+    live.map(|pod| (pod.uid.clone(), pod.containers[0].restarts))
+        .collect()
+}
+
+/// How many of these Pods are still there.
+fn kept(before: &BTreeMap<String, i64>, lab: &Lab, child: &str) -> usize {
+    let now = lives(lab, child);
+    before.keys().filter(|uid| now.contains_key(*uid)).count()
+}
+
+/// Asserts that nothing was charged to anybody, and nothing is left of an update.
+fn assert_free(lab: &Lab, child: &str) {
+    let worker = &lab.world.workers[child].status;
+    assert_eq!(lab.world.tree.status.restarts, 0);
+    assert_eq!(worker.restarts, 0);
+    assert!(lab.judged.is_empty(), "{:?}", lab.judged);
+    for slot in &worker.slots {
+        assert_eq!((slot.charges.len(), &slot.in_place), (0, &None));
+        assert_eq!(slot.deaths, 1, "the end that was ordered is known");
+    }
+}
+
+#[test]
+fn images_change_in_place_within_the_bounds_and_without_a_charge() {
+    for (settings, bounds) in [
+        (ONE_DOWN.to_owned(), (3, 4)),
+        (
+            ONE_DOWN.replace("maxUnavailable: 1", "maxUnavailable: 50%"),
+            (2, 4),
+        ),
+        // No Pods are added where one may be down.
+        (ONE_DOWN.replace("maxSurge: 0", "maxSurge: 2"), (3, 4)),
+        (
+            "identity: Stable, replicas: 4, quorum: 2, update: {method: InPlaceIfPossible}"
+                .to_owned(),
+            (3, 4),
+        ),
+    ] {
+        let mut lab = up(&settings);
+        let before = lives(&lab, "a");
+        lab.edit_template("a", "two");
+        assert_eq!(extremes(&mut lab, "a", 60), bounds, "{settings}");
+        assert_eq!(lab.state(), "TFF AllUp", "{settings}: {}", lab.message());
+        assert_eq!(lab.images("a"), ["two"; 4], "{settings}");
+        assert_eq!(revisions(&lab, "a"), [4], "{settings}");
+        assert_eq!(kept(&before, &lab, "a"), 4, "{settings}");
+        assert!(lives(&lab, "a").values().all(|restarts| *restarts == 1));
+        let patches = lab.log.iter().filter(|line| line.starts_with("patch "));
+        assert_eq!(patches.count(), 4, "{:?}", lab.log);
+        assert_free(&lab, "a");
+        // What comes next changes them once more.
+        lab.edit_template("a", "three");
+        assert_eq!(extremes(&mut lab, "a", 60), bounds, "{settings}");
+        assert_eq!(kept(&before, &lab, "a"), 4, "{settings}");
+        assert!(lives(&lab, "a").values().all(|restarts| *restarts == 2));
+        assert_eq!(lab.world.tree.status.restarts, 0);
+    }
+}
+
+#[test]
+fn where_none_may_be_down_one_is_added_and_the_others_change_in_place() {
+    let mut lab = up("replicas: 4, quorum: 2, update: {method: InPlaceIfPossible}");
+    let before = lives(&lab, "a");
+    lab.edit_template("a", "two");
+    assert_eq!(extremes(&mut lab, "a", 90), (4, 5));
+    assert_eq!(lab.images("a"), ["two"; 4]);
+    assert_eq!(kept(&before, &lab, "a"), 3, "{:?}", lab.log);
+    assert_eq!(lab.world.workers["a"].status.surge, 0);
+    assert_eq!(lab.world.tree.status.restarts, 0);
+}
+
+#[test]
+fn a_slot_is_down_until_it_has_been_ready_for_as_long_as_the_worker_asks_for() {
+    let settings = ONE_DOWN.replace("maxSurge: 0", "maxSurge: 0, minReadySeconds: 10");
+    let mut lab = up(&settings);
+    lab.edit_template("a", "two");
+    lab.run(10);
+    assert_eq!(lab.slots_with("a", "two").len(), 1, "{:?}", lab.log);
+    assert_eq!(extremes(&mut lab, "a", 90), (3, 4));
+    assert_eq!(lab.images("a"), ["two"; 4]);
+}
+
+#[test]
+fn what_is_more_than_images_or_not_restarted_by_the_kubelet_is_recreated_and_told() {
+    let group = |settings: &str| {
+        let parent = supervisor("g", "", "strategy: OneForAll");
+        format!("children:\n{parent}{}", worker("a", "g", settings))
+    };
+    for (spec, label) in [
+        (format!("children:\n{}", worker("a", "", ONE_DOWN)), true),
+        (group(ONE_DOWN), false),
+    ] {
+        let mut lab = Lab::new(&spec);
+        lab.run(90);
+        let before = lives(&lab, "a");
+        lab.edit_worker("a", |worker| {
+            let template = &mut worker.template.0;
+            template["spec"]["containers"][0]["image"] = "two".into();
+            if label {
+                template["metadata"]["labels"]["more"] = "label".into();
+            }
+        });
+        lab.run(90);
+        assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+        assert_eq!(kept(&before, &lab, "a"), 0);
+        let told = lab.events.iter().filter(|one| *one == "NotUpdatedInPlace");
+        assert_eq!(told.count(), 1, "{:?}", lab.told);
+    }
+}
+
+#[test]
+fn for_restart_at_a_pod_is_recreated() {
+    let mut lab = up(ONE_DOWN);
+    let before = lives(&lab, "a");
+    let now = lab.now;
+    lab.edit(|spec| spec.children[0].restart_at = Some(Time(now)));
+    lab.edit_template("a", "two");
+    lab.run(90);
+    assert_eq!(lab.images("a"), ["two"; 4]);
+    assert_eq!(kept(&before, &lab, "a"), 0);
+}
+
+#[test]
+fn a_pull_that_fails_takes_the_tree_back_and_what_had_changed_changes_back_in_place() {
+    let mut lab = three("update: {maxSurge: 0, maxUnavailable: 1, method: InPlaceIfPossible}");
+    let before = ["db", "api", "web"].map(|child| lives(&lab, child));
+    lab.behave("api@two", Behaviour::NoImage);
+    edit(&mut lab, "two", &["db", "api", "web"]);
+    lab.run(60);
+    assert_eq!(lab.state(), "FFT RolledBack", "{}", lab.message());
+    for child in ["db", "api", "web"] {
+        assert_eq!(lab.images(child), ["one"], "{child}: {:?}", lab.log);
+    }
+    assert_eq!(kept(&before[0], &lab, "db"), 1, "{:?}", lab.log);
+    assert_eq!(kept(&before[1], &lab, "api"), 0, "it was not through");
+    assert_eq!(kept(&before[2], &lab, "web"), 1);
+    assert_eq!(lives(&lab, "db").values().sum::<i64>(), 2);
+    assert_eq!(
+        lives(&lab, "web").values().sum::<i64>(),
+        0,
+        "it was not touched"
+    );
+    assert_eq!(lab.world.tree.status.restarts, 0);
+}
+
+#[test]
+fn a_death_after_the_restart_is_one_of_the_new_template() {
+    let mut lab = three("update: {maxSurge: 0, maxUnavailable: 1, method: InPlaceIfPossible}");
+    lab.behave("db@two", Behaviour::Crash(1, 1));
+    edit(&mut lab, "two", &["db"]);
+    lab.run(90);
+    assert_eq!(lab.state(), "FFT RolledBack", "{}", lab.message());
+    assert_eq!(lab.images("db"), ["one"]);
+    assert!(lab.world.tree.status.restarts >= 2, "{:?}", lab.told);
+}
+
+#[test]
+fn one_death_while_others_change_is_charged_once() {
+    let mut lab = up(ONE_DOWN);
+    lab.edit_template("a", "two");
+    lab.run(2);
+    let slot = lab.slots_with("a", "one")[0];
+    lab.kill("a", slot, 1);
+    lab.run(90);
+    assert_eq!(lab.images("a"), ["two"; 4]);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    assert_eq!(lab.world.tree.status.restarts, 1, "{:?}", lab.told);
+}
+
+#[test]
+fn where_the_api_server_refuses_it_pods_are_recreated_and_that_is_told_once() {
+    let mut lab = up(ONE_DOWN);
+    let before = lives(&lab, "a");
+    lab.refuse_creates = Some(Refusal {
+        kind: in_place::KIND,
+        child: "a".into(),
+        ..refusal(
+            403,
+            "Forbidden",
+            "pods \"x\" is forbidden: User \"coppice\" cannot patch resource \"pods\"",
+        )
+    });
+    lab.edit_template("a", "two");
+    assert_eq!(extremes(&mut lab, "a", 90), (3, 4));
+    assert_eq!(lab.images("a"), ["two"; 4], "{:?}", lab.log);
+    assert_eq!(kept(&before, &lab, "a"), 0);
+    let told = lab
+        .told
+        .iter()
+        .filter(|one| one.contains("NotUpdatedInPlace"));
+    assert_eq!(told.count(), 1, "{:?}", lab.told);
+    assert_eq!(lab.world.tree.status.restarts, 0);
+}
+
+#[test]
+fn what_must_change_again_before_it_is_through_is_recreated() {
+    let mut lab = up(ONE_DOWN);
+    let before = lives(&lab, "a");
+    lab.behave("a@two", Behaviour::Hang);
+    lab.edit_template("a", "two");
+    lab.run(30);
+    assert_eq!(lab.slots_with("a", "two").len(), 1);
+    lab.edit_template("a", "three");
+    assert_eq!(extremes(&mut lab, "a", 90), (3, 4));
+    assert_eq!(lab.images("a"), ["three"; 4]);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    assert_eq!(kept(&before, &lab, "a"), 3, "{:?}", lab.log);
+}
+
+#[test]
+fn a_pause_lets_what_is_under_way_come_up_and_changes_nothing_more() {
+    let mut lab = up(ONE_DOWN);
+    lab.edit_template("a", "two");
+    lab.edit(|spec| spec.rollout.paused = true);
+    lab.run(60);
+    assert_eq!(lab.images("a"), ["one"; 4]);
+    lab.edit(|spec| spec.rollout.paused = false);
+    lab.run(2);
+    lab.edit(|spec| spec.rollout.paused = true);
+    lab.run(60);
+    assert_eq!(lab.slots_with("a", "two").len(), 1, "{:?}", lab.log);
+    assert_eq!(lab.live("a").len(), 4);
+    lab.edit(|spec| spec.rollout.paused = false);
+    lab.run(60);
+    assert_eq!(lab.images("a"), ["two"; 4]);
+    assert_free(&lab, "a");
+}
+
+#[test]
+fn a_canary_changes_its_replicas_in_place() {
+    let update = "{maxSurge: 0, maxUnavailable: 1, method: InPlaceIfPossible, steps: [{updated: 1}, {pauseSeconds: 20}]}";
+    let mut lab = three(&format!("replicas: 4, quorum: 2, update: {update}"));
+    let before = lives(&lab, "db");
+    edit(&mut lab, "two", &["db"]);
+    lab.run(15);
+    assert_eq!(lab.slots_with("db", "two").len(), 1, "{:?}", lab.log);
+    assert_eq!(kept(&before, &lab, "db"), 4);
+    lab.run(90);
+    assert_eq!(lab.images("db"), ["two"; 4]);
+    assert_eq!(kept(&before, &lab, "db"), 4);
+    assert_free(&lab, "db");
+}
+
+#[test]
+fn a_crash_of_the_operator_at_any_write_changes_nothing_in_the_end() {
+    for crash in 0.. {
+        let mut lab = up(ONE_DOWN);
+        let before = lives(&lab, "a");
+        lab.edit_template("a", "two");
+        lab.crash_in = Some(crash);
+        assert_eq!(extremes(&mut lab, "a", 60), (3, 4), "crash at {crash}");
+        assert_eq!(lab.images("a"), ["two"; 4], "crash at {crash}");
+        assert_eq!(lab.state(), "TFF AllUp", "crash at {crash}");
+        assert_eq!(kept(&before, &lab, "a"), 4, "crash at {crash}");
+        assert!(lives(&lab, "a").values().all(|restarts| *restarts == 1));
+        assert_free(&lab, "a");
+        if lab.crash_in.is_some() {
+            assert!(crash > 12, "there were {crash} writes to crash at");
+            return;
+        }
+    }
+}
