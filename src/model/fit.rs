@@ -113,7 +113,7 @@ fn at_most(slot: &SlotStatus) -> usize {
         let names = update
             .containers
             .iter()
-            .map(|one| CHANGING + one.name.len());
+            .map(|one| CHANGING + one.container.len());
         WORDS + names.sum::<usize>()
     });
     PLAIN_SLOT
@@ -159,7 +159,7 @@ mod tests {
             (
                 "inPlace",
                 json!({"revision": "0123456789", "sinceTime": time,
-                    "containers": [{"name": "app", "restarts": 1_000_000, "image": "0123456789abcdef"}]}),
+                    "containers": [{"container": "app", "restarts": 1_000_000, "image": "0123456789abcdef"}]}),
             ),
             (
                 "trouble",

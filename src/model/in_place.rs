@@ -68,7 +68,7 @@ impl InPlaceStatus {
         let as_it_is = |(name, _): &(String, String)| {
             let container = judged(pod, name).filter(|one| one.is_running())?;
             Some(InPlaceContainerStatus {
-                name: name.clone(),
+                container: name.clone(),
                 restarts: container.restarts,
                 image: container.image.to_string(),
             })
@@ -83,7 +83,7 @@ impl InPlaceStatus {
     /// How many of its containers have ended since it began; each once.
     fn ordered_ends(&self, pod: &PodView) -> i64 {
         let has_ended = |known: &&InPlaceContainerStatus| {
-            let container = judged(pod, &known.name);
+            let container = judged(pod, &known.container);
             container.is_some_and(|one| one.ended_runs() > known.restarts)
         };
         let ended = self.containers.iter().filter(has_ended).count();
@@ -93,7 +93,7 @@ impl InPlaceStatus {
     /// Whether one of its containers has not been started again.
     pub(super) fn awaits_start(&self, pod: &PodView) -> bool {
         let is_awaited = |known: &InPlaceContainerStatus| {
-            judged(pod, &known.name).is_none_or(|one| one.restarts <= known.restarts)
+            judged(pod, &known.container).is_none_or(|one| one.restarts <= known.restarts)
         };
         self.containers.iter().any(is_awaited)
     }
@@ -104,7 +104,8 @@ impl InPlaceStatus {
         }
         let mut progress = Progress::Done;
         for known in &self.containers {
-            let Some(container) = judged(pod, &known.name).filter(|one| one.is_running()) else {
+            let Some(container) = judged(pod, &known.container).filter(|one| one.is_running())
+            else {
                 return Progress::Awaited;
             };
             let since = container.running_since().unwrap_or(now);
@@ -255,12 +256,13 @@ impl<'a> Engine<'a> {
     ) -> Option<(InPlaceStatus, Images)> {
         let wanted = self.replicas.get(&id).into_iter().flat_map(|r| &r.wanted);
         let mut views = wanted.filter(|view| view.slot == slot);
-        let pod = views.next()?.current?;
+        let view = views.next()?;
+        let pod = view.current?;
         let known = self.slot(id, slot).filter(|slot| slot.pod_uid == pod.uid)?;
         let is_waiting = known.parked.as_ref().is_some_and(|parked| parked.waiting);
         // One that is not through with another change is simply made anew.
         let is_at_rest = under_way(Some(known), pod).is_none() && !known.gone && !is_waiting;
-        let is_well = pod.runs() && !pod.is_deleting() && !pod.is_terminal();
+        let is_well = self.life(id, view).alive && pod.runs() && !pod.is_deleting();
         let is_settled = !self.unsettled.contains(&(id, slot));
         if !(is_at_rest && is_well && is_settled) || !leaf.is_as(pod, &pod.revision, self.now) {
             return None;

@@ -221,7 +221,9 @@ impl Monitor {
                     self.created(server, pod);
                 }
             }
-            (Kind::Pod, Some(old), Some(new)) if by_operator && change.part == Part::Main => {
+            (Kind::Pod, Some(old), Some(new))
+                if by_operator && revision_of(old) != revision_of(new) =>
+            {
                 self.updated(server, old, new);
             }
             (Kind::Tree, Some(old), Some(new)) if change.part == Part::Status => {

@@ -279,9 +279,9 @@ pub struct InPlaceStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InPlaceContainerStatus {
-    /// name of the container.
+    /// container is its name.
     #[schemars(length(max = 63))]
-    pub name: String,
+    pub container: String,
 
     /// restarts is how often the kubelet had restarted it.
     #[serde(default, skip_serializing_if = "is_zero")]

@@ -160,7 +160,8 @@ impl Lab {
 
     fn try_pod(&mut self, child: String, revision: String) {
         let refusal = self.refuse_creates.clone();
-        let refusal = refusal.filter(|refusal| refusal.child == child);
+        let refusal =
+            refusal.filter(|refusal| refusal.child == child && refusal.kind != in_place::KIND);
         self.tries.push(child.clone());
         let answer = Try {
             revision,
