@@ -264,7 +264,9 @@ impl<'a> Engine<'a> {
         let is_at_rest = under_way(Some(known), pod).is_none() && !known.gone && !is_waiting;
         let is_well = self.life(id, view).alive && pod.runs() && !pod.is_deleting();
         let is_settled = !self.unsettled.contains(&(id, slot));
-        if !(is_at_rest && is_well && is_settled) || !leaf.is_as(pod, &pod.revision, self.now) {
+        let is_asked_to_restart = !leaf.is_as(pod, &pod.revision, self.now);
+        let is_possible = is_at_rest && is_well && is_settled && !is_asked_to_restart;
+        if !is_possible {
             return None;
         }
         let (template, revision) = self.template_of_slot(id, leaf, slot);
