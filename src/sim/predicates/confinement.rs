@@ -62,8 +62,9 @@ pub(super) fn confined(
         (Kind::Worker | Kind::Pod | Kind::Revision | Kind::DisruptionBudget, Verb::Create) => {
             Some(controller_uid(body))
         }
-        (Kind::Worker | Kind::Revision | Kind::DisruptionBudget, _) => stored.map(controller_uid),
-        (Kind::Pod, Verb::Patch) => stored.map(controller_uid),
+        (Kind::Worker | Kind::Revision | Kind::DisruptionBudget, _) | (Kind::Pod, Verb::Patch) => {
+            stored.map(controller_uid)
+        }
         // Whose Pod may be deleted is another promise.
         _ => None,
     };
