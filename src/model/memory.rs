@@ -333,8 +333,8 @@ impl SlotStatus {
 
     /// The end of that Pod is nothing to be judged: the tree ordered it.
     pub(super) fn end_pod(&mut self, uid: &str) {
+        // Which of its ends an update in place has ordered is known as long as it is there.
         self.turn_to(uid);
-        self.in_place = None;
         self.gone = true;
         self.started = false;
     }

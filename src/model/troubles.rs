@@ -391,7 +391,11 @@ impl Engine<'_> {
         }
         let leaving: Vec<(i32, &PodView, i64)> = leaving
             .into_iter()
-            .map(|(slot, pod)| (slot, pod, ended_runs(pod, self.slot(id, slot))))
+            .map(|(slot, pod)| {
+                let known = self.slot(id, slot);
+                let ordered = in_place::ordered_ends(known, pod);
+                (slot, pod, ended_runs(pod, known) + ordered)
+            })
             .collect();
         let name = self.tree.nodes[id].name;
         if let Some(worker) = self.memory.workers.get_mut(name) {
