@@ -255,13 +255,7 @@ impl<'a> Engine<'a> {
                 }
             }
         }
-        // Those of a sort are made side by side. What goes is within its bounds whatever becomes of the rest, and what is refused
-        // to one slot does not keep the others from what they have their claims for.
-        writes[first..].sort_by_key(|write| match write {
-            Write::DeletePod { .. } => 0,
-            Write::CreateClaim { .. } => 2,
-            _ => 1,
-        });
+        writes[first..].sort_by_key(rank);
     }
 
     /// Pods of a former incarnation stop in their turn.
@@ -316,5 +310,17 @@ fn delete(pod: &PodView, resource_version: Option<String>, why: &'static str) ->
         uid: pod.uid.clone(),
         resource_version,
         why,
+    }
+}
+
+/// The order in which the writes about the Pods of a worker are made, because those of a sort are made side by side. What goes is
+/// within its bounds whatever becomes of the rest; and what is refused to one slot does not keep the others from what they have
+/// their claims for.
+fn rank(write: &Write) -> u8 {
+    match write {
+        Write::DeletePod { .. } => 0,
+        Write::PatchPod { .. } => 1,
+        Write::CreateClaim { .. } => 3,
+        _ => 2,
     }
 }
