@@ -16,6 +16,7 @@ use super::fault::Fault;
 use super::outcome::Cost;
 use super::pod::{ContainerView, PodView, RestartPolicy};
 use super::reasons::EventReason;
+use super::replica::ended_runs;
 use super::revisions::made_from;
 use super::rollout::template_of;
 use super::tree::{Leaf, NodeId};
@@ -99,7 +100,7 @@ impl InPlaceStatus {
     }
 
     fn progress(&self, pod: &PodView, now: Timestamp) -> Progress {
-        if !pod.is_observed || self.awaits_start(pod) {
+        if self.awaits_start(pod) {
             return Progress::Awaited;
         }
         let mut progress = Progress::Done;
@@ -108,9 +109,16 @@ impl InPlaceStatus {
             else {
                 return Progress::Awaited;
             };
-            let since = container.running_since().unwrap_or(now);
+            // Another image says enough. Of the same one, as of two names, the kubelet must have seen the change.
+            if container.image.to_string() != known.image {
+                continue;
+            }
+            if !pod.is_observed {
+                return Progress::Awaited;
+            }
+            let since = container.running_since().unwrap_or(self.since_time.0);
             let settles_at = after(since, SAME_IMAGE_SECONDS);
-            if container.image.to_string() == known.image && settles_at > now {
+            if settles_at > now {
                 progress = match progress {
                     Progress::Until(time) => Progress::Until(time.max(settles_at)),
                     _ => Progress::Until(settles_at),
@@ -135,11 +143,26 @@ fn changed_images(former: &Value, target: &Value) -> Option<Images> {
         let name = container["name"].as_str()?.to_owned();
         let (old, new) = (container["image"].as_str()?, wanted["image"].as_str()?);
         if old != new && !old.is_empty() && !new.is_empty() {
+            // The API server has set the policy by the image of the start, and it cannot be changed.
+            let is_set = !container["imagePullPolicy"].is_null();
+            if !is_set && is_latest(old) != is_latest(new) {
+                return None;
+            }
             images.push((name, new.to_owned()));
             container["image"] = new.into();
         }
     }
     (changed == *target && !images.is_empty()).then_some(images)
+}
+
+/// Whether Kubernetes always pulls an image of that name unless a container says otherwise: its tag is `latest`, or it has neither
+/// tag nor digest.
+fn is_latest(image: &str) -> bool {
+    if image.contains('@') {
+        return false;
+    }
+    let name = image.rsplit_once('/').map_or(image, |(_, name)| name);
+    name.split_once(':').is_none_or(|(_, tag)| tag == "latest")
 }
 
 /// What changes from one template of a worker to another, by both, so that it is compared once for many Pods.
@@ -162,18 +185,25 @@ impl<'a> Engine<'a> {
                 let update = under_way(known, pod);
                 let progress = update.map(|update| update.progress(pod, self.now));
                 let ordered = ordered_ends(known, pod);
+                // Ends are counted without those that were ordered until all others are judged.
+                let open = known.map_or(0, |slot| ended_runs(pod, known) - slot.deaths);
                 let slot = self.memory.slot_mut(child, view.slot);
                 match progress {
-                    None => drop(slot.in_place.take_if(|update| {
-                        after(update.since_time.0, 2 * REQUEST_SECONDS) <= self.now
-                    })),
-                    Some(Progress::Done) => {
+                    None => {
+                        let came_to_nothing = |update: &mut InPlaceStatus| {
+                            let ends = after(update.since_time.0, 2 * REQUEST_SECONDS);
+                            wakes.extend(Some(ends).filter(|ends| *ends > self.now));
+                            ends <= self.now
+                        };
+                        drop(slot.in_place.take_if(came_to_nothing));
+                    }
+                    Some(Progress::Done) if open <= 0 => {
                         slot.in_place = None;
                         slot.deaths += ordered;
                         slot.started = false;
                     }
                     // It is a new life.
-                    Some(Progress::Awaited) => slot.started = false,
+                    Some(Progress::Awaited | Progress::Done) => slot.started = false,
                     Some(Progress::Until(time)) => {
                         slot.started = false;
                         wakes.push(time);
@@ -413,12 +443,15 @@ mod tests {
         assert!(InPlaceStatus::of(&ended(2), "r2", &images, testing::at(5)).is_none());
         let mut unseen = running("two", 3, 20);
         unseen.is_observed = false;
+        let mut of_one = running("one", 3, 20);
+        of_one.is_observed = false;
         let settled = Progress::Until(testing::at(25));
         for (pod, ends, at, progress) in [
             (before.clone(), 0, 20, Progress::Awaited),
             (ended(2), 1, 20, Progress::Awaited),
             (running("two", 3, 20), 1, 20, Progress::Done),
-            (unseen, 1, 20, Progress::Awaited),
+            (unseen, 1, 20, Progress::Done),
+            (of_one, 1, 30, Progress::Awaited),
             // Under another name it may be the same image, and it may be the restart before.
             (running("one", 3, 20), 1, 20, settled),
             (running("one", 3, 20), 1, 25, Progress::Done),
@@ -459,6 +492,9 @@ mod tests {
             images(&both),
             Some(vec![pair("app", "two"), pair("log", "y")])
         );
+        for same in ["one:latest", "here:5000/one"] {
+            assert!(images(&former.replace("one", same)).is_some(), "{same}");
+        }
         for target in [
             former.to_owned(),
             former.replace("a: b", "a: c"),
@@ -467,6 +503,8 @@ mod tests {
             both.replace(", {name: log, image: y}", ""),
             both.replace("}]}}", "}, {name: more, image: z}]}}"),
             former.replace(", image: one", ""),
+            former.replace("one", "one:1"),
+            former.replace("one", "one@sha256:0"),
             former.replace("spec: {", "spec: {initContainers: [{name: i, image: z}], "),
         ] {
             assert_eq!(images(&target), None, "{target}");

@@ -217,6 +217,7 @@ impl<'a> Engine<'a> {
         if let Some(worker) = self.memory.workers.get_mut(name) {
             worker.turn_time = None;
             if worker.revision != target {
+                worker.in_place_refused.clear();
                 worker.update_step = step;
                 worker.revision = target;
                 given.push(id);
@@ -269,6 +270,7 @@ impl<'a> Engine<'a> {
             let Some(worker) = self.memory.workers.get_mut(name) else {
                 continue;
             };
+            worker.in_place_refused.clear();
             worker.update_step = step;
             worker.revision.clone_from(&leaf.target);
             worker.turn_time = Some(api_time(self.now));

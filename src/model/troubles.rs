@@ -7,7 +7,7 @@ mod blocks;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::conditions::Reason;
-use crate::api::v1alpha1::{BrakeStatus, RefusedStatus, WorkerStatus};
+use crate::api::v1alpha1::{BrakeStatus, RefusedStatus, SlotStatus, WorkerStatus};
 
 use super::claims;
 use super::deaths::evidence;
@@ -389,12 +389,23 @@ impl Engine<'_> {
                 leaving.entry(pod.slot).or_insert(pod);
             }
         }
-        let leaving: Vec<(i32, &PodView, i64)> = leaving
+        // While its Pod stops, all that is remembered is that this is no death, and which of its ends were ordered before.
+        let leaving: Vec<SlotStatus> = leaving
             .into_iter()
             .map(|(slot, pod)| {
                 let known = self.slot(id, slot);
+                let deaths = ended_runs(pod, known);
                 let ordered = in_place::ordered_ends(known, pod);
-                (slot, pod, ended_runs(pod, known) + ordered)
+                let of_pod = known.filter(|known| known.pod_uid == pod.uid);
+                SlotStatus {
+                    slot,
+                    pod_uid: pod.uid.clone(),
+                    deaths,
+                    failed_inits: deaths + ordered - pod.ended_runs(),
+                    in_place: of_pod.and_then(|known| known.in_place.clone()),
+                    gone: true,
+                    ..SlotStatus::default()
+                }
             })
             .collect();
         let name = self.tree.nodes[id].name;
@@ -403,17 +414,13 @@ impl Engine<'_> {
                 .slots
                 .retain(|slot| is_wanted(slot.slot) && !slot.is_empty());
         }
-        // While its Pod stops, all that is remembered is that this is no death.
-        for (slot, pod, ended_runs) in leaving {
-            let known = self.slot(id, slot);
-            if !known.is_some_and(|known| known.gone && known.pod_uid == pod.uid) {
+        for left in leaving {
+            let known = self.slot(id, left.slot);
+            if !known.is_some_and(|known| known.gone && known.pod_uid == left.pod_uid) {
                 self.memory.intend_worker(name);
             }
-            let memory = self.memory.slot_mut(name, slot);
-            memory.begin_pod(&pod.uid);
-            memory.failed_inits = ended_runs - pod.ended_runs();
-            memory.deaths = ended_runs;
-            memory.gone = true;
+            let slot = left.slot;
+            *self.memory.slot_mut(name, slot) = left;
         }
     }
 }

@@ -393,7 +393,8 @@ impl Execution<'_> {
         if error.is_ending() {
             return Ok(Effect::Stale);
         }
-        if !error.is_refusal() {
+        // A webhook that does not work for a moment is no reason to make all Pods anew.
+        if !error.is_refusal() || error.code() >= 500 {
             return patched;
         }
         let refusal = Refusal {

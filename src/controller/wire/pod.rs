@@ -230,6 +230,8 @@ impl Pod {
             is_observed: self
                 .status
                 .observed_generation
+                // In protobuf nothing is ever missing: what was never written is 0.
+                .filter(|observed| *observed > 0)
                 .is_none_or(|observed| Some(observed) >= meta.generation),
             name: meta.name.unwrap_or_default(),
             uid: meta.uid.unwrap_or_default(),

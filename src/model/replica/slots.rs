@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::SlotView;
+use crate::model::in_place::under_way;
 use crate::model::memory::Memory;
 use crate::model::pod::PodView;
 use crate::model::rollout::surplus;
@@ -51,7 +52,9 @@ pub(super) fn wanted_slots(
         let place = views.binary_search_by_key(slot, |view| view.slot);
         let pod = place.ok().and_then(|place| views[place].current);
         let live = pod.filter(|pod| !pod.is_deleting() && !pod.is_terminal());
-        let is = |state: fn(&PodView) -> bool| live.is_some_and(state);
+        // One that is updated in place may look as before while its containers are stopped.
+        let live_and_well = live.filter(|pod| under_way(known, pod).is_none());
+        let is = |state: fn(&PodView) -> bool| live_and_well.is_some_and(state);
         let is_current =
             live.is_some_and(|pod| leaf.is_current(pod, now)) && !surplus.contains(slot);
         (

@@ -9,9 +9,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::rollouts::{edit, three};
 use super::updates::{extremes, revisions};
 use super::{supervisor, worker};
+use crate::api::v1alpha1::RolloutFailurePolicy;
 use crate::model::fault::testing::refusal;
 use crate::model::in_place;
 use crate::model::lab::{Behaviour, Lab};
+use crate::model::pod::{ContainerState, ImageMark, Termination};
 use crate::model::world::Refusal;
 
 const ONE_DOWN: &str =
@@ -290,5 +292,122 @@ fn a_crash_of_the_operator_at_any_write_changes_nothing_in_the_end() {
             assert!(crash > 12, "there were {crash} writes to crash at");
             return;
         }
+    }
+}
+
+#[test]
+fn each_crash_of_a_new_image_is_charged_once_whenever_the_operator_crashes() {
+    let story = |crash: Option<usize>| {
+        let mut lab = three("update: {maxSurge: 0, maxUnavailable: 1, method: InPlaceIfPossible}");
+        lab.behave("db@two", Behaviour::Crash(1, 1));
+        edit(&mut lab, "two", &["db"]);
+        lab.crash_in = crash;
+        lab.run(90);
+        let told = format!("crash at {crash:?}: {:#?}", lab.told);
+        assert_eq!(lab.state(), "FFT RolledBack", "{told}");
+        assert_eq!(lab.images("db"), ["one"], "{told}");
+        let free = lab.world.workers["db"].status.slots.iter();
+        assert!(free.clone().all(|slot| slot.in_place.is_none()), "{told}");
+        (lab.world.tree.status.restarts, lab.crash_in.is_some(), told)
+    };
+    let (undisturbed, ..) = story(None);
+    for crash in 0.. {
+        let (restarts, is_left, told) = story(Some(crash));
+        assert_eq!(restarts, undisturbed, "{told}");
+        if is_left {
+            assert!(crash > 12, "there were {crash} writes to crash at");
+            return;
+        }
+    }
+}
+
+/// A worker of which one Pod is to change in place, and whose new image cannot be pulled.
+fn pulling(settings: &str) -> Lab {
+    let mut lab = up(settings);
+    lab.edit(|spec| spec.rollout.on_failure = RolloutFailurePolicy::None);
+    lab.behave("a@two", Behaviour::NoImage);
+    lab.edit_template("a", "two");
+    lab.run(5);
+    assert_eq!(lab.slots_with("a", "two").len(), 1, "{:?}", lab.log);
+    lab
+}
+
+/// Two restarts between two looks, of which the first was ordered; and the operator crashes before it has stored what it made of
+/// that.
+#[test]
+fn a_crash_that_nobody_saw_behind_the_ordered_restart_is_charged_once_and_so_is_the_next() {
+    for crash in 0..8 {
+        let settings = ONE_DOWN.replace("replicas: 4, quorum: 2", "replicas: 2, quorum: 1");
+        let mut lab = pulling(&settings);
+        let slot = lab.slots_with("a", "two")[0];
+        let ended = Termination {
+            exit_code: 1,
+            finished: Some(lab.now),
+            ..Termination::default()
+        };
+        let now = lab.now;
+        let jump = |lab: &mut Lab, restarts: i64| {
+            let pod = lab.pod_mut("a", slot);
+            let container = &mut pod.containers[0];
+            container.restarts = restarts;
+            container.image = ImageMark::of("two");
+            container.last = Some(ended.clone());
+            container.state = ContainerState::Running { since: Some(now) };
+            lab.set_ready("a", slot, true);
+        };
+        lab.behave("a@two", Behaviour::Healthy);
+        jump(&mut lab, 2);
+        lab.crash_in = Some(crash);
+        lab.settle();
+        assert_eq!(
+            lab.world.tree.status.restarts, 1,
+            "crash {crash}: {:?}",
+            lab.told
+        );
+        jump(&mut lab, 3);
+        lab.settle();
+        assert_eq!(
+            lab.world.tree.status.restarts, 2,
+            "crash {crash}: {:?}",
+            lab.told
+        );
+    }
+}
+
+/// A kubelet tells that it has stopped a container only after it has pulled the image.
+#[test]
+fn fewer_replicas_are_those_that_do_not_change() {
+    let mut lab = pulling(ONE_DOWN);
+    let slot = lab.slots_with("a", "two")[0];
+    let container = &mut lab.pod_mut("a", slot).containers[0];
+    container.restarts = 0;
+    container.image = ImageMark::of("one");
+    container.last = None;
+    container.state = ContainerState::Running { since: None };
+    lab.set_ready("a", slot, true);
+    lab.edit_replicas("a", 3);
+    lab.settle();
+    assert!(!lab.live("a").contains(&slot), "{:?}", lab.log);
+    assert_eq!(lab.live("a").len(), 3);
+}
+
+#[test]
+fn a_slot_that_is_dropped_in_an_update_that_fails_is_no_death() {
+    for crash in 0..8 {
+        let stable =
+            "identity: Stable, replicas: 4, quorum: 2, update: {method: InPlaceIfPossible}";
+        let mut lab = pulling(stable);
+        assert_eq!(lab.slots_with("a", "two"), [3]);
+        lab.stopping.insert("a/3".into(), 10);
+        lab.crash_in = Some(crash);
+        lab.edit_replicas("a", 3);
+        for _ in 0..15 {
+            lab.run(1);
+            for slot in &lab.world.workers["a"].status.slots {
+                assert!(slot.failed_inits >= 0 && slot.deaths >= 0, "{slot:?}");
+            }
+        }
+        assert_eq!(lab.live("a"), [0, 1, 2]);
+        assert_eq!(lab.world.tree.status.restarts, 0, "{:?}", lab.told);
     }
 }

@@ -43,7 +43,8 @@ pub struct UpdateSettings {
     /// charge. The Pod is down meanwhile, so this happens within `maxUnavailable`: where that is 0, a Pod is added first
     /// (`maxSurge`), and as many are updated in place at once as were added. Pods are recreated all the same where anything else
     /// is changed, where they are not alive, are not restarted by the kubelet (`restart: Permanent` below a OneForOne supervisor is),
-    /// or are to change again before they have come up, for `restartAt`, and where the API server refuses the change.
+    /// or are to change again before they have come up, for `restartAt`, and where the API server refuses the change. A Pod
+    /// that changes in place leaves its Services only when it is not Ready any more: give it a readiness probe.
     /// Default Recreate.
     #[serde(default)]
     pub method: UpdateMethod,
