@@ -84,6 +84,8 @@ struct Execution<'a> {
     tree_version: String,
     /// What became of the statuses that were to be stored.
     outcomes: Mutex<Outcomes>,
+    /// When the decision was about to be carried out.
+    begun: Instant,
     deadline: Instant,
 }
 
@@ -101,6 +103,7 @@ pub(super) async fn execute(
         observation,
         tree_version,
         outcomes: Mutex::default(),
+        begun: Instant::now(),
         deadline,
     };
     execution.run(decision).await

@@ -173,30 +173,43 @@ impl Engine<'_> {
         let Some(wanted) = missing.filter(|_| !self.world.tree.deleting) else {
             return;
         };
-        let mut refused = self.memory.tree.refused.iter();
-        let refused = refused.find(|one| one.child == ROOT_NAME);
-        match refused.map(|one| one.due_time.0) {
-            Some(due) if due > self.now => self.wake(due),
-            _ => writes.push(Write::CreateRevision {
+        if !self.waits_to_store_revisions() {
+            writes.push(Write::CreateRevision {
                 body: build::revision(&self.world.tree, self.tree, &wanted),
                 name: wanted.name,
-            }),
+            });
         }
     }
 
+    /// Whether a write of a revision was refused a moment ago.
+    fn waits_to_store_revisions(&mut self) -> bool {
+        let mut refused = self.memory.tree.refused.iter();
+        let refused = refused.find(|one| one.child == ROOT_NAME);
+        let due = refused.map(|one| one.due_time.0);
+        let due = due.filter(|due| *due > self.now);
+        if let Some(due) = due {
+            self.wake(due);
+        }
+        due.is_some()
+    }
+
     /// A revision that is asked for again has a new number, and those that nobody needs any more go. Nothing waits for this.
-    pub(super) fn plan_known_revisions(&self, writes: &mut Vec<Write>) {
+    pub(super) fn plan_known_revisions(&mut self, writes: &mut Vec<Write>) {
         if self.world.tree.deleting {
             return;
         }
+        let mut numbered = Vec::new();
         for known in &self.memory.tree.revisions {
             let mut stored = self.world.revisions.iter();
             let stored = stored.find(|one| one.name == known.name && one.number != known.number);
-            writes.extend(stored.map(|stored| Write::NumberRevision {
+            numbered.extend(stored.map(|stored| Write::NumberRevision {
                 name: stored.name.clone(),
                 resource_version: stored.resource_version.clone(),
                 number: known.number,
             }));
+        }
+        if !numbered.is_empty() && !self.waits_to_store_revisions() {
+            writes.append(&mut numbered);
         }
         // The present one is kept besides.
         if self.world.revisions.len() <= self.history_limit() + 1 {

@@ -102,7 +102,8 @@ async fn images_change_in_pods_that_stay_and_one_that_cannot_be_had_is_taken_bac
         0
     );
 
-    space.apply(&tree("127.0.0.1:1/nobody/has:this"));
+    // A name that no image can have.
+    space.apply(&tree("No Image"));
     let is_back = |tree: &Value| {
         let is_up = tree["status"]["up"] == 1 && tree["status"].get("rollout").is_none();
         let is_at_rest = condition(tree, "Reconciling")["status"] == "False";

@@ -147,7 +147,13 @@ async fn what_a_replica_writes_outlives_its_pods() {
     let is_back = |tree: &Value| condition(tree, "RolledBack")["status"] == "True";
     space.until("tree", SOON, "taken back", is_back).await;
     space.apply(&tree(SCRIPT, 2).to_string());
-    space.until_at_rest("tree", SOON).await;
+    let status = space.until_at_rest("tree", SOON).await;
+    // The revision of before has a new number, whatever characters its templates have.
+    let revisions = status["status"]["revisions"].as_array();
+    let wanted = revisions.and_then(|all| all.last()).expect("a revision");
+    let number = format!("--for=jsonpath={{.revision}}={}", wanted["number"]);
+    let name = wanted["name"].as_str().unwrap_or_default();
+    space.kubectl(&["wait", "controllerrevision", name, &number, "--timeout=60s"]);
     assert!(starts(&space, 0) > before_zero && starts(&space, 1) > before_one);
     assert_eq!(claims(&space).await, made, "they are the same claims");
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::mem::discriminant;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -28,6 +29,9 @@ use crate::model::decision::Write;
 use crate::model::in_place;
 use crate::model::tree::ROOT_NAME;
 use crate::model::world::{Refusal, Try};
+
+/// How old what was seen may be when a Pod that runs is taken down for its template.
+const LONGEST_BETWEEN: Duration = Duration::from_secs(2);
 
 impl Execution<'_> {
     /// Makes all writes, or those up to the first error, old view or edit of the tree; of deletes that go together all are
@@ -276,8 +280,10 @@ impl Execution<'_> {
                 number,
             } => {
                 tracing::info!(revision = name, number, "numbering");
-                requests::number_revision(context, term, tree, name, resource_version, *number)
-                    .await
+                let version = resource_version.as_str();
+                let numbered =
+                    requests::number_revision(context, term, tree, name, version, *number).await;
+                self.goes_on::<Revisions>(&self.new_revision(name, &Value::Null), numbered)
             }
             Write::DeleteRevision { name, uid } => {
                 tracing::info!(revision = name, "deleting");
@@ -290,17 +296,20 @@ impl Execution<'_> {
 
     /// Stores a revision. What is refused is told with the next decision, and no Pod waits for it.
     async fn store_revision(&self, name: &str, body: &Value) -> Result<Effect, Error> {
-        let tree = &self.observation.world.tree;
-        let new = New {
+        let new = self.new_revision(name, body);
+        let created = self.create::<Revisions>(&new).await;
+        self.goes_on::<Revisions>(&new, created)
+    }
+
+    fn new_revision<'n>(&'n self, name: &'n str, body: &'n Value) -> New<'n> {
+        New {
             written: Written::Revision,
             child: ROOT_NAME,
             slot: None,
             name,
-            owner: &tree.uid,
+            owner: &self.observation.world.tree.uid,
             body,
-        };
-        let created = self.create::<Revisions>(&new).await;
-        self.goes_on::<Revisions>(&new, created)
+        }
     }
 
     /// Creates, changes or deletes a disruption budget.
@@ -342,18 +351,21 @@ impl Execution<'_> {
             }
             _ => return Ok(Effect::Done),
         };
-        self.goes_on::<DisruptionBudgets>(&new, effect)
+        match self.goes_on::<DisruptionBudgets>(&new, effect) {
+            // One that is not as it was seen is read at the next look. It keeps no Pod waiting.
+            Ok(Effect::Stale) => Ok(Effect::Done),
+            effect => effect,
+        }
     }
 
-    /// What is refused of an object that no Pod waits for is told with the next decision; and where it is not as it was seen, the
-    /// next look reads it. The other writes go on.
+    /// What is refused of an object that no Pod waits for is told with the next decision, and the other writes go on.
     fn goes_on<K: Ours>(
         &self,
         new: &New<'_>,
         effect: Result<Effect, Error>,
     ) -> Result<Effect, Error> {
         match effect {
-            Ok(Effect::Refused | Effect::Stale) => Ok(Effect::Done),
+            Ok(Effect::Refused) => Ok(Effect::Done),
             Err(error) if error.is_refusal() => {
                 self.refuse::<K>(new, &error, None);
                 Ok(Effect::Done)
@@ -385,6 +397,10 @@ impl Execution<'_> {
 
     /// Changes a Pod. What is refused is told with the next decision, which has the Pod recreated.
     async fn patch_pod(&self, child: &str, slot: i32, write: &Write) -> Result<Effect, Error> {
+        // What the bounds allowed was worked out before the intent was stored, which may have taken long.
+        if self.begun.elapsed() > LONGEST_BETWEEN {
+            return Ok(Effect::Stale);
+        }
         let (context, tree) = (self.context, &self.observation.key);
         let patched = requests::patch_pod(context, self.term(), tree, write).await;
         let Err(error) = &patched else {

@@ -269,13 +269,30 @@ pub(super) async fn try_pod(
     answer.map(drop)
 }
 
+/// JSON as the API server writes it. It keeps the data of a `ControllerRevision` as it came, and writes it anew when something else
+/// of that object is changed; then it compares the two as bytes, and refuses the change when they differ. Outside of texts these
+/// characters do not occur.
+fn as_the_api_server_writes(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        match character {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                text += &format!("\\u{:04x}", u32::from(character));
+            }
+            _ => text.push(character),
+        }
+    }
+    text
+}
+
 async fn post<K: Ours>(
     context: &Context,
     namespace: &str,
     body: &Value,
     dry_run: bool,
 ) -> Result<K::Wire, kube::Error> {
-    let bytes = serde_json::to_vec(body).map_err(kube::Error::SerdeError)?;
+    let body = serde_json::to_string(body).map_err(kube::Error::SerdeError)?;
+    let bytes = as_the_api_server_writes(&body).into_bytes();
     let url = K::Wire::url_path(&(), Some(namespace));
     let params = PostParams {
         field_manager: Some(labels::FIELD_MANAGER.to_owned()),
@@ -379,5 +396,21 @@ fn params() -> PatchParams {
     PatchParams {
         field_manager: Some(labels::FIELD_MANAGER.to_owned()),
         ..PatchParams::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_written_as_the_api_server_writes_them() {
+        let body = json!({"command": "a && b <c >d \u{2028}\u{2029} \"ä\""});
+        let text = as_the_api_server_writes(&body.to_string());
+        assert_eq!(
+            text,
+            r#"{"command":"a \u0026\u0026 b \u003cc \u003ed \u2028\u2029 \"ä\""}"#
+        );
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), body);
     }
 }

@@ -167,7 +167,7 @@ async fn defaults_are_stored_and_what_means_something_by_its_absence_is_not() {
             "startDeadlineSeconds": 600,
             "nodeLossSeconds": 60,
             "disruptionBudget": "Auto",
-            "update": {"minReadySeconds": 0},
+            "update": {"method": "Recreate", "minReadySeconds": 0},
             "template": {"spec": {"containers": [container]}},
         }})
     );
