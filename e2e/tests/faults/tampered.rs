@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 use crate::kit::{Bench, SOON, said, uids};
 use crate::trees::{labelled, tree, worker};
 
+/// What is tried again later and later takes its time on a busy machine.
+const LATER: Duration = Duration::from_mins(2);
+
 async fn patch(bench: &Bench<'_>, pod: &Pod, patch: Value) {
     let (pods, name) = (bench.space.pods(), pod.name_any());
     let patch = Patch::Merge(patch);
@@ -135,7 +138,7 @@ async fn a_stable_name_held_by_a_disowned_pod_is_waited_for() {
     let pod = bench.live("shop", "db").await.remove(0);
     patch(&bench, &pod, json!({"metadata": {"ownerReferences": null}})).await;
     let collides = |tree: &Value| said(tree, "Stalled").0 == "NameCollision";
-    let told = bench.space.until("shop", SOON, "stalled", collides).await;
+    let told = bench.space.until("shop", LATER, "stalled", collides).await;
     let message = said(&told, "Stalled").1;
     assert!(message.contains("shop-db-0"), "{message}");
     println!("{message}");
@@ -145,10 +148,7 @@ async fn a_stable_name_held_by_a_disowned_pod_is_waited_for() {
     bench
         .space
         .kubectl(&["delete", "pod", "shop-db-0", "--grace-period=0", "--force"]);
-    bench
-        .space
-        .until_at_rest("shop", Duration::from_secs(90))
-        .await;
+    bench.space.until_at_rest("shop", LATER).await;
     assert_ne!(
         bench.space.pods().get("shop-db-0").await.unwrap().uid(),
         pod.uid()
