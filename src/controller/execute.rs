@@ -62,6 +62,8 @@ enum Effect {
     Refused,
     /// Something that goes by itself is in the way.
     Waits,
+    /// It was left for the next look, which comes soon.
+    Left,
     /// What it assumed is no longer so.
     Stale,
 }

@@ -232,6 +232,9 @@ impl Engine<'_> {
     /// Returns whether a claim that is to stay would go with its Worker as it is.
     pub(super) fn plan_claim_owners(&mut self, writes: &mut Vec<Write>) -> bool {
         let mut some_would_go = false;
+        // An edit may be what was waited for.
+        let tree = &self.world.tree;
+        let is_edited = tree.generation != tree.status.observed_generation;
         for (id, leaf) in self.tree.leaves() {
             let wanted = self.writes_of_owners(id, leaf);
             let takes_off = |write: &Write| matches!(write, Write::OwnClaim { owner: None, .. });
@@ -245,7 +248,7 @@ impl Engine<'_> {
             }
             let brake = memory.claim_owner_brake.as_ref();
             match brake.map(|brake| brake.due_time.0) {
-                Some(due) if due > self.now => self.wake(due),
+                Some(due) if due > self.now && !is_edited => self.wake(due),
                 _ => writes.extend(wanted),
             }
         }

@@ -24,7 +24,7 @@ use super::fault::Fault;
 use super::outcome::Next;
 use super::reasons::EventReason;
 use super::tree::{Leaf, NodeId};
-use super::window::{after, api_time, brake_delay};
+use super::window::{BRAKE_RESET_SECONDS, after, api_time, brake_delay};
 use super::world::{DisruptionBudgetView, Refusal, WorkerView};
 use selects::PodLabels;
 
@@ -56,7 +56,10 @@ impl Engine<'_> {
                 continue;
             };
             let Some(write) = write else {
-                memory.disruption_budget_brake = None;
+                // Who changes it back may do so in a moment.
+                memory
+                    .disruption_budget_brake
+                    .take_if(|brake| after(brake.due_time.0, BRAKE_RESET_SECONDS) <= self.now);
                 continue;
             };
             let brake = memory.disruption_budget_brake.as_ref();
@@ -87,7 +90,7 @@ impl Engine<'_> {
         });
         self.memory.intend_worker(child);
         if count == PUT_BACK {
-            self.tell_disruption_budget(child, "others change it back each time");
+            self.tell_disruption_budget(child, "three changes of it in a row did not last");
         }
     }
 

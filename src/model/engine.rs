@@ -34,6 +34,8 @@ pub(super) struct Engine<'a> {
     pub updates: BTreeMap<NodeId, Vec<i32>>,
     /// The images of the slots whose Pods are updated in place now.
     pub in_place: BTreeMap<(NodeId, i32), Images>,
+    /// Whether all has stopped, and a claim that is to stay would go with its Worker as it is.
+    pub a_claim_would_go: bool,
     /// Workers that were added, and are not started before those that the rollout updates now.
     pub awaits_rollout: BTreeSet<NodeId>,
     /// Workers of whose new template the API server is to be asked whether it takes such Pods.
@@ -83,6 +85,7 @@ impl<'a> Engine<'a> {
             unsettled: BTreeSet::new(),
             updates: BTreeMap::new(),
             in_place: BTreeMap::new(),
+            a_claim_would_go: false,
             awaits_rollout: BTreeSet::new(),
             tries: Vec::new(),
             given_up_by: Vec::new(),

@@ -60,6 +60,7 @@ impl<'a> Engine<'a> {
             }
         }
         let a_claim_would_go = self.plan_claim_owners(&mut writes);
+        self.a_claim_would_go = a_claim_would_go && self.has_stopped(ROOT);
         self.plan_known_revisions(&mut writes);
         self.plan_disruption_budgets(&mut writes);
         self.plan_tries(&mut writes);
@@ -219,11 +220,14 @@ impl<'a> Engine<'a> {
         let lives = self.lives(id);
         let update = self.updates.remove(&id).unwrap_or_default();
         let refused = self.last_refusal(id, &lives);
-        let first = writes.len();
+        let mut ordered = InOrder::default();
+        let all = &mut *writes;
         for (view, life) in &lives {
+            let writes = &mut Vec::new();
             self.plan_evidence(view, life, writes);
             if life.finished {
                 slots::plan_finished(view, writes);
+                ordered.add(writes);
                 continue;
             }
             let held = mode == Mode::Held
@@ -254,8 +258,9 @@ impl<'a> Engine<'a> {
                     None => self.plan_create(id, leaf, view, writes),
                 }
             }
+            ordered.add(writes);
         }
-        writes[first..].sort_by_key(rank);
+        all.extend(ordered.writes());
     }
 
     /// Pods of a former incarnation stop in their turn.
@@ -313,14 +318,39 @@ fn delete(pod: &PodView, resource_version: Option<String>, why: &'static str) ->
     }
 }
 
-/// The order in which the writes about the Pods of a worker are made, because those of a sort are made side by side. What goes is
-/// within its bounds whatever becomes of the rest; and what is refused to one slot does not keep the others from what they have
-/// their claims for.
-fn rank(write: &Write) -> u8 {
-    match write {
-        Write::DeletePod { .. } => 0,
-        Write::PatchPod { .. } => 1,
-        Write::CreateClaim { .. } => 3,
-        _ => 2,
+/// The writes about the Pods of a worker in the order in which they are made, because those of a sort are made side by side. What
+/// fills a slot that has nothing to lose comes first, whatever becomes of the rest; what goes is within its bounds, and then what
+/// takes its place is made; and what is refused to one slot does not keep the others from what they have their claims for.
+#[derive(Default)]
+struct InOrder {
+    fillings: Vec<Write>,
+    deletes: Vec<Write>,
+    patches: Vec<Write>,
+    replacements: Vec<Write>,
+    claims: Vec<Write>,
+}
+
+impl InOrder {
+    /// Takes in what is planned for a slot.
+    fn add(&mut self, of_slot: &mut Vec<Write>) {
+        let takes_down =
+            |write: &Write| matches!(write, Write::DeletePod { .. } | Write::PatchPod { .. });
+        let is_empty = !of_slot.iter().any(takes_down);
+        for write in of_slot.drain(..) {
+            let list = match write {
+                Write::DeletePod { .. } => &mut self.deletes,
+                Write::PatchPod { .. } => &mut self.patches,
+                Write::CreateClaim { .. } => &mut self.claims,
+                _ if is_empty => &mut self.fillings,
+                _ => &mut self.replacements,
+            };
+            list.push(write);
+        }
+    }
+
+    fn writes(self) -> impl Iterator<Item = Write> {
+        let made = self.fillings.into_iter().chain(self.deletes);
+        let made = made.chain(self.patches).chain(self.replacements);
+        made.chain(self.claims)
     }
 }

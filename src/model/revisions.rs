@@ -198,16 +198,7 @@ impl Engine<'_> {
         if self.world.tree.deleting {
             return;
         }
-        let mut numbered = Vec::new();
-        for known in &self.memory.tree.revisions {
-            let mut stored = self.world.revisions.iter();
-            let stored = stored.find(|one| one.name == known.name && one.number != known.number);
-            numbered.extend(stored.map(|stored| Write::NumberRevision {
-                name: stored.name.clone(),
-                resource_version: stored.resource_version.clone(),
-                number: known.number,
-            }));
-        }
+        let mut numbered = self.revisions_to_number();
         if !numbered.is_empty() && !self.waits_to_store_revisions() {
             writes.append(&mut numbered);
         }
@@ -222,6 +213,21 @@ impl Engine<'_> {
             name: one.name.clone(),
             uid: one.uid.clone(),
         }));
+    }
+
+    /// What gives the stored revisions the numbers that the tree knows them by.
+    pub(super) fn revisions_to_number(&self) -> Vec<Write> {
+        let mut numbered = Vec::new();
+        for known in &self.memory.tree.revisions {
+            let mut stored = self.world.revisions.iter();
+            let stored = stored.find(|one| one.name == known.name && one.number != known.number);
+            numbered.extend(stored.map(|stored| Write::NumberRevision {
+                name: stored.name.clone(),
+                resource_version: stored.resource_version.clone(),
+                number: known.number,
+            }));
+        }
+        numbered
     }
 
     fn history_limit(&self) -> usize {

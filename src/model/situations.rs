@@ -45,10 +45,12 @@ impl Engine<'_> {
     pub(super) fn situations(&mut self) -> Vec<Situation> {
         let mut all: Vec<Situation> = self.world.unseen.iter().map(unwatched).collect();
         if self.world.tree.deleting {
-            all.push(working(
-                Reason::Stopping,
-                "the tree is being deleted; its Pods stop in order".to_owned(),
-            ));
+            let message = if self.a_claim_would_go {
+                "the tree is being deleted; it waits until its claims that are to stay are owned by no Worker any more, which the API server has refused"
+            } else {
+                "the tree is being deleted; its Pods stop in order"
+            };
+            all.push(working(Reason::Stopping, message.to_owned()));
             return all;
         }
         if self.tree.suspended {

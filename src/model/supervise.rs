@@ -55,9 +55,9 @@ impl Engine<'_> {
                 }
             }
         }
-        let is_stored = self.is_revision_stored();
+        let are_stored = self.is_revision_stored() && self.revisions_to_number().is_empty();
         let refused = &mut self.memory.tree.refused;
-        refused.retain(|r| tree.has_worker(&r.child) || (r.child == ROOT_NAME && !is_stored));
+        refused.retain(|r| tree.has_worker(&r.child) || (r.child == ROOT_NAME && !are_stored));
         for id in 1..tree.nodes.len() {
             if !self.is_enabled(id) && self.has_stopped(id) {
                 self.forget_node(id);

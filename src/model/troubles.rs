@@ -95,14 +95,19 @@ impl Engine<'_> {
         }
     }
 
-    /// A revision could not be stored: nothing waits for it but the next try.
+    /// A revision could not be stored, or not be given its new number: nothing waits for it but the next try.
     fn tell_unstored_revision(&mut self, fault: &Fault) {
+        let what = if self.is_revision_stored() {
+            "could not give a stored revision of its templates its new number, so that the order of the stored ones is not that of the status"
+        } else {
+            "could not store a revision of its templates, so that no upgrade can be taken back to it"
+        };
         self.notices.push(Notice {
             warning: true,
             reason: EventReason::RevisionNotStored.as_str().to_owned(),
             action: "Store",
             child: ROOT_NAME.to_owned(),
-            what: "could not store a revision of its templates, so that no upgrade can be taken back to it".to_owned(),
+            what: what.to_owned(),
             why: fault.message.clone(),
             next: Some(Next::TriedAgain),
             ..Notice::default()

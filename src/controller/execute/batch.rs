@@ -30,7 +30,8 @@ use crate::model::in_place;
 use crate::model::tree::ROOT_NAME;
 use crate::model::world::{Refusal, Try};
 
-/// How old what was seen may be when a Pod that runs is taken down for its template.
+/// How old what was seen may be when a Pod is changed in place: before that its intent is stored, which deletes for a template need
+/// not wait for.
 const LONGEST_BETWEEN: Duration = Duration::from_secs(2);
 
 impl Execution<'_> {
@@ -399,7 +400,7 @@ impl Execution<'_> {
     async fn patch_pod(&self, child: &str, slot: i32, write: &Write) -> Result<Effect, Error> {
         // What the bounds allowed was worked out before the intent was stored, which may have taken long.
         if self.begun.elapsed() > LONGEST_BETWEEN {
-            return Ok(Effect::Stale);
+            return Ok(Effect::Left);
         }
         let (context, tree) = (self.context, &self.observation.key);
         let patched = requests::patch_pod(context, self.term(), tree, write).await;
@@ -532,6 +533,10 @@ impl<'w> Outcome<'w> {
     fn take_in(&mut self, write: &'w Write, result: Result<Effect, Error>) -> bool {
         match result {
             Ok(Effect::Done) => return true,
+            Ok(Effect::Left) => {
+                self.waits = true;
+                return true;
+            }
             Ok(Effect::Refused) => self.refused.extend(child_of(write)),
             Ok(Effect::Waits) => {
                 self.refused.extend(child_of(write));

@@ -41,6 +41,9 @@ impl Lab {
                 number,
                 ..
             } => {
+                if self.refuses_change(|r| r.kind == "ControllerRevision") {
+                    return true;
+                }
                 let mut stored = self.world.revisions.iter_mut();
                 let stored = stored.find(|one| one.resource_version == resource_version);
                 Arc::make_mut(stored.expect("it is there")).number = number;
@@ -86,7 +89,9 @@ impl Lab {
                 owner,
                 former,
             } => {
-                if self.refuses_to_own(&child) {
+                let is_owner =
+                    |r: &Refusal| r.kind == claims::KIND && r.child == child && r.slot.is_none();
+                if self.refuses_change(is_owner) {
                     return true;
                 }
                 self.log.push(format!("own {name}"));
@@ -127,14 +132,13 @@ impl Lab {
         true
     }
 
-    /// Whether the owners of that child's claims may not be changed.
-    fn refuses_to_own(&mut self, child: &str) -> bool {
-        let refused = self.refuse_creates.clone();
-        let is_owner = |r: &Refusal| r.kind == claims::KIND && r.child == child && r.slot.is_none();
-        let Some(refusal) = refused.filter(is_owner) else {
+    /// Whether a change is refused that is like this.
+    fn refuses_change(&mut self, is_meant: impl FnOnce(&Refusal) -> bool) -> bool {
+        let Some(refusal) = self.refuse_creates.clone().filter(is_meant) else {
             return false;
         };
-        self.log.push(format!("refused an owner of {child}"));
+        self.log
+            .push(format!("refused a change of a {}", refusal.kind));
         let at = self.now;
         self.world.refusals.push(Refusal { at, ..refusal });
         true

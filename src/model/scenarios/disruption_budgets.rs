@@ -221,7 +221,7 @@ fn it_is_put_back_when_somebody_meddles_with_it() {
         wanted
     );
     lab.disruption_budgets_mut().clear();
-    lab.settle();
+    lab.run(2);
     assert_eq!(budgets(&lab), ["t-a 2"]);
     // One that is on its way out still has the name.
     Arc::make_mut(&mut lab.disruption_budgets_mut()[0]).deleting = true;
@@ -248,12 +248,15 @@ fn one_that_is_changed_back_each_time_is_written_later_and_later() {
     assert_eq!(
         told,
         [
-            "Warning DisruptionBudgetNotStored: a has not the disruption budget that it is to have, so that evictions may take it below its quorum: others change it back each time; tried again"
+            "Warning DisruptionBudgetNotStored: a has not the disruption budget that it is to have, so that evictions may take it below its quorum: three changes of it in a row did not last; tried again"
         ]
     );
     lab.admitted_budget = None;
     lab.run(70);
     assert_eq!(budgets(&lab), ["t-a 2"]);
+    lab.run(700);
+    lab.edit_replicas("a", 4);
+    lab.run(5);
     assert_eq!(lab.world.workers["a"].status.disruption_budget_brake, None);
 }
 
@@ -304,6 +307,9 @@ fn one_that_is_refused_is_told_once_and_tried_again_later_and_later() {
     lab.refuse_creates = None;
     lab.run(70);
     assert_eq!(budgets(&lab), ["t-a 2"]);
+    lab.run(700);
+    lab.edit_replicas("a", 4);
+    lab.run(5);
     assert_eq!(lab.world.workers["a"].status.disruption_budget_brake, None);
     let before = tries(&lab);
     lab.run(100);

@@ -7,8 +7,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{supervisor, trace, worker};
 use crate::api::v1alpha1::{RevisionMark, RolloutOrder};
+use crate::model::fault::testing::refusal;
 use crate::model::lab::{Behaviour, Lab};
+use crate::model::tree::ROOT_NAME;
 use crate::model::window::after;
+use crate::model::world::Refusal;
 
 /// Three workers, of which each asks for these settings, up, with a revision that was proved.
 pub(super) fn three(settings: &str) -> Lab {
@@ -371,4 +374,36 @@ fn a_tree_that_is_deleted_stores_no_revision_again() {
     assert_eq!(lab.world.revisions, []);
     assert_eq!(lab.pods().count(), 0);
     assert_eq!(lab.log.last().map(String::as_str), Some("finalizer off"));
+}
+
+/// As of one that was stored by somebody who wrote its texts otherwise: it cannot be changed.
+#[test]
+fn a_revision_that_cannot_be_numbered_keeps_nothing_waiting_and_is_told_once() {
+    let mut lab = three("");
+    edit(&mut lab, "two", &["db"]);
+    lab.run(100);
+    lab.log.clear();
+    lab.refuse_creates = Some(Refusal {
+        kind: "ControllerRevision",
+        child: ROOT_NAME.into(),
+        slot: None,
+        ..refusal(422, "Invalid", "data: Invalid value")
+    });
+    edit(&mut lab, "one", &["db"]);
+    lab.run(60);
+    assert_eq!(lab.images("db"), ["one"]);
+    let refused = lab.log.iter().filter(|one| one.starts_with("refused"));
+    assert!((5..=8).contains(&refused.count()), "{:?}", lab.log);
+    let told = lab
+        .told
+        .iter()
+        .filter(|one| one.contains("RevisionNotStored"));
+    let told: Vec<&String> = told.collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("its new number"), "{told:?}");
+    lab.refuse_creates = None;
+    lab.run(100);
+    let stored = lab.world.revisions.iter().map(|one| one.number);
+    assert_eq!(stored.max(), Some(3));
+    assert!(lab.world.tree.status.refused.is_empty());
 }

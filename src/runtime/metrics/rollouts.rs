@@ -58,7 +58,7 @@ impl RolloutMetrics {
             ),
             oldest_seconds: registry.gauge(
                 "coppice_rollout_oldest_seconds",
-                "Seconds since the oldest rollout began that is updating; 0 when none is",
+                "Seconds since the oldest rollout began that is updating, with its pauses; 0 when none is",
             ),
         };
         metrics.set_standing([0; ROLLOUT_STATES.len()], Duration::ZERO);

@@ -55,6 +55,22 @@ async fn a_new_leader_reads_a_tree_before_its_first_write_and_decides_again() {
     assert!(text.contains(line), "{text}");
 }
 
+/// What its own former process has written may be newer than a list that it began with.
+#[tokio::test]
+async fn who_was_not_elected_reads_a_tree_before_its_first_write_too() {
+    let bench = Bench::new(moved_on);
+    bench.context.memories.forget(&tree());
+    let first = bench.execute(|d| d.writes.push(create_pod("a"))).await;
+    assert_eq!(first.unwrap(), Executed::Reread);
+    let targets = bench.targets();
+    assert_eq!(
+        targets[..2],
+        [format!("GET {TREE}"), format!("GET {WORKERS}")]
+    );
+    let again = bench.execute(|d| d.writes.push(create_pod("a"))).await;
+    assert_eq!(again.unwrap(), Executed::Wrote);
+}
+
 /// What others did is made good: a death is told, and the Pod is replaced.
 fn replaced(decision: &mut Decision) {
     decision.worker_intents.insert("w".to_owned());
