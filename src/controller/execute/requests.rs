@@ -276,9 +276,11 @@ fn as_the_api_server_writes(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {
         match character {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                text += &format!("\\u{:04x}", u32::from(character));
-            }
+            '<' => text.push_str(r"\u003c"),
+            '>' => text.push_str(r"\u003e"),
+            '&' => text.push_str(r"\u0026"),
+            '\u{2028}' => text.push_str(r"\u2028"),
+            '\u{2029}' => text.push_str(r"\u2029"),
             _ => text.push(character),
         }
     }

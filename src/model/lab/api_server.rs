@@ -82,24 +82,7 @@ impl Lab {
                 name,
                 body,
             } => self.create_claim(&child, slot, name, &body),
-            Write::OwnClaim {
-                child,
-                name,
-                resource_version,
-                owner,
-                former,
-            } => {
-                let is_owner =
-                    |r: &Refusal| r.kind == claims::KIND && r.child == child && r.slot.is_none();
-                if self.refuses_change(is_owner) {
-                    return true;
-                }
-                self.log.push(format!("own {name}"));
-                let owner = owner.as_ref();
-                return self
-                    .world
-                    .own_claim(&name, &resource_version, owner, &former);
-            }
+            own @ Write::OwnClaim { .. } => return self.own_claim(own),
             Write::CreatePod {
                 child,
                 slot,
@@ -130,6 +113,27 @@ impl Lab {
             }
         }
         true
+    }
+
+    fn own_claim(&mut self, write: Write) -> bool {
+        let Write::OwnClaim {
+            child,
+            name,
+            resource_version,
+            owner,
+            former,
+        } = write
+        else {
+            return true;
+        };
+        let is_owner = |r: &Refusal| r.kind == claims::KIND && r.child == child && r.slot.is_none();
+        if self.refuses_change(is_owner) {
+            return true;
+        }
+        self.log.push(format!("own {name}"));
+        let owner = owner.as_ref();
+        self.world
+            .own_claim(&name, &resource_version, owner, &former)
     }
 
     /// Whether a change is refused that is like this.
