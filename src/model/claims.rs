@@ -291,7 +291,8 @@ impl Engine<'_> {
     /// A change of owners was refused, as where `OwnerReferencesPermissionEnforcement` asks for the right to delete claims:
     /// people are told once.
     pub(super) fn refuse_claim_owner(&mut self, refusal: &Refusal, fault: &Fault) {
-        if !self.brake_worker(refusal, |memory| &mut memory.claim_owner_brake) {
+        let (child, at) = (&refusal.child, refusal.at);
+        if self.brake_worker(child, at, |memory| &mut memory.claim_owner_brake) != 1 {
             return;
         }
         self.notices.push(Notice {

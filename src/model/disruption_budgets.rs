@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
 
 use crate::api::labels;
-use crate::api::v1alpha1::{BrakeStatus, DisruptionBudget, ReadyWhen};
+use crate::api::v1alpha1::{DisruptionBudget, ReadyWhen};
 
 use super::build;
 use super::decision::{Notice, Write};
@@ -24,7 +24,7 @@ use super::fault::Fault;
 use super::outcome::Next;
 use super::reasons::EventReason;
 use super::tree::{Leaf, NodeId};
-use super::window::{BRAKE_RESET_SECONDS, after, api_time, brake_delay};
+use super::window::{BRAKE_RESET_SECONDS, after};
 use super::world::{DisruptionBudgetView, Refusal, WorkerView};
 use selects::PodLabels;
 
@@ -79,17 +79,10 @@ impl Engine<'_> {
     /// last makes the next one wait longer.
     fn brake_disruption_budget(&mut self, id: NodeId) {
         let child = self.tree.nodes[id].name;
-        let Some(memory) = self.memory.workers.get_mut(child) else {
-            return;
-        };
-        let known = memory.disruption_budget_brake.as_ref();
-        let count = known.map_or(0, |brake| brake.count) + 1;
-        memory.disruption_budget_brake = Some(BrakeStatus {
-            count,
-            due_time: api_time(after(self.now, brake_delay(count))),
+        let change = self.brake_worker(child, self.now, |memory| {
+            &mut memory.disruption_budget_brake
         });
-        self.memory.intend_worker(child);
-        if count == PUT_BACK {
+        if change == PUT_BACK {
             self.tell_disruption_budget(child, "three changes of it in a row did not last");
         }
     }
@@ -209,10 +202,10 @@ impl Engine<'_> {
 
     /// A write of a disruption budget was refused: people are told once, and nothing waits for it but the next try.
     pub(super) fn refuse_disruption_budget(&mut self, refusal: &Refusal, fault: &Fault) {
-        if !self.brake_worker(refusal, |memory| &mut memory.disruption_budget_brake) {
-            return;
+        let (child, at) = (&refusal.child, refusal.at);
+        if self.brake_worker(child, at, |memory| &mut memory.disruption_budget_brake) == 1 {
+            self.tell_disruption_budget(child, &fault.message);
         }
-        self.tell_disruption_budget(&refusal.child, &fault.message);
     }
 }
 

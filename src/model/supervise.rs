@@ -55,9 +55,12 @@ impl Engine<'_> {
                 }
             }
         }
-        let are_stored = self.is_revision_stored() && self.revisions_to_number().is_empty();
-        let refused = &mut self.memory.tree.refused;
-        refused.retain(|r| tree.has_worker(&r.child) || (r.child == ROOT_NAME && !are_stored));
+        // Mostly nothing was refused, so that nobody looks whether all is stored.
+        let are_stored = || self.is_revision_stored() && self.revisions_to_number().is_empty();
+        let refused = self.memory.tree.refused.iter();
+        let is_open = |child: &str| tree.has_worker(child) || (child == ROOT_NAME && !are_stored());
+        let refused = refused.filter(|one| is_open(&one.child)).cloned().collect();
+        self.memory.tree.refused = refused;
         for id in 1..tree.nodes.len() {
             if !self.is_enabled(id) && self.has_stopped(id) {
                 self.forget_node(id);

@@ -6,6 +6,8 @@ mod blocks;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use crate::api::conditions::Reason;
 use crate::api::v1alpha1::{BrakeStatus, RefusedStatus, SlotStatus, WorkerStatus};
 
@@ -136,29 +138,31 @@ impl Engine<'_> {
         news
     }
 
-    /// What no Pod waits for was refused to a worker: the next try waits longer and longer. Says whether it is news.
+    /// What no Pod waits for was tried for a worker, and may have to be tried again: the next try waits longer and longer. Says
+    /// which try in a row it was; 0 when there is no such worker.
     pub(super) fn brake_worker(
         &mut self,
-        refusal: &Refusal,
+        child: &str,
+        at: Timestamp,
         brake: fn(&mut WorkerStatus) -> &mut Option<BrakeStatus>,
-    ) -> bool {
-        let Some(memory) = self.memory.workers.get_mut(&refusal.child) else {
-            return false;
+    ) -> i64 {
+        let Some(memory) = self.memory.workers.get_mut(child) else {
+            return 0;
         };
         let brake = brake(memory);
         // A try may have been put down before it was made.
-        let known = brake.clone().filter(|one| one.due_time.0 > refusal.at);
+        let known = brake.clone().filter(|one| one.due_time.0 > at);
         let next = known.unwrap_or_else(|| {
             let count = brake.as_ref().map_or(0, |brake| brake.count) + 1;
             BrakeStatus {
                 count,
-                due_time: api_time(after(refusal.at, brake_delay(count))),
+                due_time: api_time(after(at, brake_delay(count))),
             }
         });
         let count = next.count;
         *brake = Some(next);
-        self.memory.intend_worker(&refusal.child);
-        count == 1
+        self.memory.intend_worker(child);
+        count
     }
 
     fn refuse_worker(&mut self, refusal: &Refusal, reason: Reason, fault: &Fault) -> bool {

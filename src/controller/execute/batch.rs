@@ -162,7 +162,9 @@ impl Execution<'_> {
                 let exactly = exactly(uid, None);
                 delete::<Workers>(context, self.term(), tree, Written::Worker, name, exactly).await
             }
-            Write::PatchPod { child, slot, .. } => self.patch_pod(child, *slot, write).await,
+            Write::PatchPod {
+                child, slot, name, ..
+            } => self.patch_pod((child, *slot, name), write).await,
             Write::DeletePod {
                 name,
                 uid,
@@ -397,7 +399,11 @@ impl Execution<'_> {
     }
 
     /// Changes a Pod. What is refused is told with the next decision, which has the Pod recreated.
-    async fn patch_pod(&self, child: &str, slot: i32, write: &Write) -> Result<Effect, Error> {
+    async fn patch_pod(
+        &self,
+        (child, slot, name): (&str, i32, &str),
+        write: &Write,
+    ) -> Result<Effect, Error> {
         // What the bounds allowed was worked out before the intent was stored, which may have taken long.
         if self.begun.elapsed() > LONGEST_BETWEEN {
             return Ok(Effect::Left);
@@ -418,14 +424,7 @@ impl Execution<'_> {
             kind: in_place::KIND,
             ..self.refusal::<Pods>(child, Some(slot), error, None)
         };
-        tracing::warn!(
-            child,
-            slot,
-            code = refusal.code,
-            message = refusal.message,
-            "a change of a Pod was refused"
-        );
-        context.memories.refused(tree, refusal);
+        self.note_refusal(name, refusal);
         Ok(Effect::Refused)
     }
 
@@ -469,8 +468,14 @@ impl Execution<'_> {
 
     fn refuse<K: Kind>(&self, new: &New<'_>, error: &Error, reason: Option<&str>) {
         let refusal = self.refusal::<K>(new.child, new.slot, error, reason);
+        self.note_refusal(new.name, refusal);
+    }
+
+    /// The next decision knows it.
+    fn note_refusal(&self, name: &str, refusal: Refusal) {
         tracing::warn!(
-            name = new.name,
+            name,
+            kind = refusal.kind,
             code = refusal.code,
             reason = refusal.reason,
             message = refusal.message,
