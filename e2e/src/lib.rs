@@ -22,6 +22,7 @@ pub mod control_plane;
 pub mod current;
 pub mod demo;
 pub mod deny;
+pub mod earlier;
 pub mod images;
 pub mod kstatus;
 pub mod kubeconfig;

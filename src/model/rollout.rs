@@ -124,6 +124,10 @@ impl<'a> Engine<'a> {
                 Stage::Added if waits => drop(self.awaits_rollout.insert(id)),
                 Stage::Former if !is_tried => {}
                 Stage::Added | Stage::Former if !waits => self.take_turn(id, &mut given),
+                // Those that are to be restarted with it may not have been stored before a crash.
+                Stage::Updating if !is_frozen && is_tried && self.has_former_template(id) => {
+                    self.take_turn(id, &mut given);
+                }
                 _ => {}
             }
             is_busy |= given.contains(&id) || self.keeps_others_waiting(id);
@@ -453,9 +457,14 @@ impl<'a> Engine<'a> {
 
     /// Whether a Pod runs another template than the one that its worker is to have.
     fn has_former_templates(&self) -> bool {
-        self.tree.leaves().any(|(id, leaf)| {
-            let mut wanted = self.replicas.get(&id).into_iter().flat_map(|r| &r.wanted);
-            self.is_enabled(id) && wanted.any(|view| is_outdated(view, leaf))
-        })
+        let mut workers = self.tree.leaves();
+        workers.any(|(id, _)| self.is_enabled(id) && self.has_former_template(id))
+    }
+
+    /// Whether a Pod of a worker runs another template than the present one.
+    fn has_former_template(&self, id: NodeId) -> bool {
+        let mut wanted = self.replicas.get(&id).into_iter().flat_map(|r| &r.wanted);
+        let leaf = self.tree.leaf(id);
+        leaf.is_some_and(|leaf| wanted.any(|view| is_outdated(view, leaf)))
     }
 }

@@ -20,23 +20,31 @@ const MOST: usize = 3;
 /// Works as hard as it may as long as there is a load, which all replicas see.
 const SCRIPT: &str = "while :; do [ -e /load/on ] || sleep 1; i=0; while [ -e /load/on ] && [ $i -lt 5000 ]; do i=$((i + 1)); done; done";
 
-/// The objects: a tree that says nothing of replicas, and what scales its worker.
-fn autoscaler() -> Value {
-    let target = json!({"type": "Utilization", "averageUtilization": 30});
-    json!({
-        "apiVersion": "autoscaling/v2",
-        "kind": "HorizontalPodAutoscaler",
-        "metadata": {"name": "web"},
-        "spec": {
-            "scaleTargetRef": {"apiVersion": "coppice.dev/v1alpha1", "kind": "Worker", "name": "tree-web"},
-            "minReplicas": 1,
-            "maxReplicas": MOST,
-            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
-            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 10}},
-        },
-    })
+/// The tree and the autoscaler that the documentation shows.
+fn shown() -> &'static str {
+    let page = include_str!("../../../docs/strategies.md");
+    let mut blocks = page.split("```yaml\n").skip(1);
+    let block = blocks.find_map(|rest| {
+        let block = rest.split("```").next()?;
+        block.contains("kind: HorizontalPodAutoscaler").then_some(block)
+    });
+    block.expect("the page shows one")
 }
 
+/// What scales the worker, as it is shown, with numbers that need little load and little time.
+fn autoscaler() -> Value {
+    let (_, document) = shown().split_once("---\n").expect("two documents");
+    let mut autoscaler: Value = serde_yaml::from_str(document).expect("YAML");
+    let spec = &mut autoscaler["spec"];
+    spec["scaleTargetRef"]["name"] = json!("tree-web");
+    spec["minReplicas"] = json!(1);
+    spec["maxReplicas"] = json!(MOST);
+    spec["metrics"][0]["resource"]["target"]["averageUtilization"] = json!(30);
+    spec["behavior"] = json!({"scaleDown": {"stabilizationWindowSeconds": 10}});
+    autoscaler
+}
+
+/// A tree that says nothing of replicas.
 fn tree(load: &Value, version: &str, update: &Value, promote: &Value) -> Value {
     json!({
         "apiVersion": "coppice.dev/v1alpha1",
@@ -109,6 +117,8 @@ async fn a_worker_follows_its_load_also_while_it_heals_and_changes() {
     let load = cluster.run().folder("load").unwrap();
     let (folder, load) = (json!(load), load.join("on"));
     let space = Space::new(cluster, "autoscaler").await;
+    let as_it_stands = ["-n", &space.name, "apply", "--dry-run=server", "-f", "-"];
+    ok(cluster, &as_it_stands, shown());
     space.apply(&tree(&folder, "one", &Value::Null, &Value::Null).to_string());
     space.apply(&autoscaler().to_string());
     let is_good = |tree: &Value| tree["status"]["revisions"][0]["mark"] == "Good";

@@ -1,9 +1,8 @@
-//! One operator takes the place of another, as in an upgrade, while three hundred Pods run: none of them is touched.
+//! One operator takes the place of an earlier one, as in an upgrade, while three hundred Pods run: none of them is touched.
 //!
 //! Rule: what is asserted is what the Pods are afterwards, and that the API server noted no write of one.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use kube::ResourceExt;
@@ -14,16 +13,11 @@ use serde_json::Value;
 use super::duo::{Operator, forget_lease};
 use super::grove::template;
 use super::support::{Space, is_current};
-use super::{TURN, program, shared};
+use super::{TURN, earlier_program, shared};
 
 const TREES: usize = 5;
 const PODS: usize = 300;
 const WITHIN: Duration = Duration::from_mins(3);
-
-/// The operator that is replaced: one of another version where `OLDER` names its program, otherwise one of this version.
-fn older() -> PathBuf {
-    std::env::var_os("OLDER").map_or_else(|| program().to_owned(), PathBuf::from)
-}
 
 /// Sixty Pods in three workers, of which one has fixed names and two are a group.
 fn tree(number: usize) -> String {
@@ -54,7 +48,7 @@ async fn an_operator_that_takes_the_place_of_another_touches_no_pod() {
     let _turn = TURN.lock().await;
     forget_lease(cluster).await;
     let space = Space::new(cluster, "replaced").await;
-    let old = Operator::start_program(&older(), cluster, "replaced-old", &space.name).await;
+    let old = Operator::start_program(earlier_program(), cluster, "replaced-old", &space.name).await;
     old.until_it_leads().await;
     space.apply(&(0..TREES).map(tree).collect::<String>());
     for number in 0..TREES {

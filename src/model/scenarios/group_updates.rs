@@ -63,6 +63,33 @@ fn a_group_is_restarted_at_the_supervisor_of_the_worker_and_not_above_it() {
     assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
 }
 
+/// Each Worker is stored by itself, so that the operator may crash when some of them have their new templates and others not.
+#[test]
+fn a_group_is_restarted_once_for_all_its_templates_wherever_the_operator_crashes() {
+    let story = |strategy: &str, crash_in: Option<usize>| {
+        let members = ["a", "b", "c"].map(|name| worker(name, "", "identity: Stable"));
+        let mut lab = Lab::new(&format!("strategy: {strategy}\nchildren:\n{}", members.concat()));
+        lab.run(20);
+        let (since, before) = (lab.log.len(), lab.writes);
+        for name in ["a", "b", "c"] {
+            lab.edit_template(name, "two");
+        }
+        lab.crash_in = crash_in;
+        lab.run(60);
+        assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+        (trace(&lab, since), lab.writes - before)
+    };
+    for strategy in ["OneForAll", "RestForOne"] {
+        let (expected, writes) = story(strategy, None);
+        assert_eq!(expected, "-c -b -a +a +b +c");
+        assert!(writes > 6, "{writes}");
+        for crash_in in 0..writes {
+            let (found, _) = story(strategy, Some(crash_in));
+            assert_eq!(found, expected, "{strategy}, crash before write {crash_in}");
+        }
+    }
+}
+
 /// They are alive, and may be Ready again in a moment; a bad template must not end all of them for that.
 #[test]
 fn replicas_that_are_not_ready_for_a_moment_are_not_all_replaced() {
