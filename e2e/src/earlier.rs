@@ -86,10 +86,7 @@ fn is_in_history() -> Result<bool, Error> {
 
 /// Takes the source out of the history into `build`, and compiles it there.
 fn compile(build: &Path) -> Result<PathBuf, Error> {
-    let step = Step::begin(format!(
-        "building the operator of commit {}",
-        &COMMIT[..7]
-    ));
+    let step = Step::begin(format!("building the operator of commit {}", &COMMIT[..7]));
     let source = build.join("source");
     fs::create_dir_all(&source).map_err(failed(&source))?;
     let archive = build.join("source.tar");

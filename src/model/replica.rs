@@ -314,4 +314,35 @@ mod tests {
             assert_eq!(current.uid, "next");
         }
     }
+
+    /// Where it is not known what the slot stood on, or its Pods follow each other under one name, a Pod that is over is what the
+    /// slot stands on.
+    #[test]
+    fn a_pod_that_is_over_is_judged_unless_the_slot_has_stood_on_another_since() {
+        for (identity, known, is_judged) in [
+            ("", "", true),
+            ("", "another", false),
+            ("identity: Stable, ", "another", true),
+        ] {
+            let template = "template: {spec: {containers: [{name: app, image: one}]}}";
+            let mut lab = Lab::new(&format!(
+                "children: [{{name: a, worker: {{{identity}{template}}}}}]"
+            ));
+            lab.run(5);
+            let mut pod = lab.pod_mut("a", 0).clone();
+            pod.phase = PodPhase::Failed;
+            let mut world = lab.world.clone();
+            let worker = world.workers.get_mut("a").unwrap();
+            worker.pods = vec![Arc::new(pod)];
+            let mut status = (*worker.status).clone();
+            status.slots[0].pod_uid = known.into();
+            worker.status = status.into();
+            let tree = Tree::parse("t", &lab.world.tree.spec).unwrap();
+            let leaf = tree.leaf(tree.find("a").unwrap()).unwrap();
+            let memory = Memory::load(&world);
+            let sorted = Replicas::sort("t", "a", leaf, &world.workers["a"], &memory, lab.now);
+            let found = (identity, known, sorted.wanted[0].current.is_some());
+            assert_eq!(found, (identity, known, is_judged));
+        }
+    }
 }

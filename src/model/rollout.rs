@@ -6,6 +6,7 @@
 mod gate;
 mod preflight;
 mod steps;
+mod together;
 
 use std::borrow::Cow;
 
@@ -19,8 +20,7 @@ use super::window::{after, api_time};
 use super::world::{RevisionView, World};
 use crate::api::conditions::Reason;
 use crate::api::v1alpha1::{
-    FinishedReplica, RevisionMark, RevisionStatus, RolloutOrder, RolloutStatus, Strategy,
-    WorkerStatus,
+    FinishedReplica, RevisionMark, RevisionStatus, RolloutOrder, RolloutStatus, WorkerStatus,
 };
 
 impl<'a> Tree<'a> {
@@ -119,14 +119,18 @@ impl<'a> Engine<'a> {
                 self.take_turn_of_stopped(id, &mut given);
                 continue;
             }
-            let waits = is_busy && waits_for_others && !self.has_nothing_to_lose(id);
+            let is_turn = !(is_busy && waits_for_others);
+            let may_begin = is_turn || self.has_nothing_to_lose(id);
             match self.stage(id) {
-                Stage::Added if waits => drop(self.awaits_rollout.insert(id)),
+                Stage::Added if !may_begin => self.wait_for_first_turn(id, &mut given),
                 Stage::Former if !is_tried => {}
-                Stage::Added | Stage::Former if !waits => self.take_turn(id, &mut given),
-                // Those that are to be restarted with it may not have been stored before a crash.
-                Stage::Updating if !is_frozen && is_tried && self.has_former_template(id) => {
-                    self.take_turn(id, &mut given);
+                Stage::Added | Stage::Former if is_turn => {
+                    self.take_turn(self.turns_with(id), &mut given);
+                }
+                Stage::Added | Stage::Former if may_begin => self.take_turn(vec![id], &mut given),
+                // Those that are restarted with it may not have been stored before a crash.
+                Stage::Updating if is_turn && is_tried && self.is_untouched(id) => {
+                    self.take_turn(self.turns_with(id), &mut given);
                 }
                 _ => {}
             }
@@ -207,12 +211,14 @@ impl<'a> Engine<'a> {
                     .all(|(view, life)| !life.alive && !life.finished && is_stuck(view.slot)))
     }
 
-    /// What is stopped has its template at once, and keeps nobody waiting.
+    /// What is stopped has its template at once, and keeps nobody waiting; what would start again with it while nothing may get
+    /// another template keeps the one that it has.
     fn take_turn_of_stopped(&mut self, id: NodeId, given: &mut Vec<NodeId>) {
         let Some((leaf, worker)) = self.leaf_and_worker(id) else {
             return;
         };
-        if worker.revision.is_empty() || (self.has_target(id) && worker.turn_time.is_none()) {
+        let is_through = self.has_target(id) && worker.turn_time.is_none();
+        if self.is_frozen() || worker.revision.is_empty() || is_through {
             return;
         }
         let target = leaf.target.clone();
@@ -251,10 +257,23 @@ impl<'a> Engine<'a> {
         })
     }
 
-    /// Gives a worker the template that it is to have. Where its whole group is restarted for that, the others of the group
-    /// get theirs too, so that none of them is restarted twice.
-    fn take_turn(&mut self, id: NodeId, given: &mut Vec<NodeId>) {
-        for id in self.turns_with(id) {
+    /// What was added waits for its turn. What was there before, and only was stopped or lost its Worker, goes on meanwhile with the
+    /// template that was proved good.
+    fn wait_for_first_turn(&mut self, id: NodeId, given: &mut Vec<NodeId>) {
+        let name = self.name(id);
+        let good = self.last_good().and_then(|good| good.templates.get(name));
+        let (Some(good), Some(worker)) = (good, self.memory.workers.get_mut(name)) else {
+            self.awaits_rollout.insert(id);
+            return;
+        };
+        worker.revision.clone_from(&good.revision);
+        self.memory.intend_worker(name);
+        given.push(id);
+    }
+
+    /// Gives these workers the templates that they are to have.
+    fn take_turn(&mut self, together: Vec<NodeId>, given: &mut Vec<NodeId>) {
+        for id in together {
             let Some(leaf) = self.tree.leaf(id) else {
                 continue;
             };
@@ -298,36 +317,6 @@ impl<'a> Engine<'a> {
                 failed: false,
             });
         }
-    }
-
-    /// A worker, and those that are restarted with it when it gets another template.
-    fn turns_with(&self, id: NodeId) -> Vec<NodeId> {
-        let Some(leaf) = self.tree.leaf(id) else {
-            return Vec::new();
-        };
-        let parent = self.tree.nodes[id].parent;
-        let siblings = &self.tree.nodes[parent].children[..];
-        let restarted = match self.tree.parent_policy(id).strategy {
-            _ if !self.bounds(id, leaf).is_stuck() => &[][..],
-            Strategy::OneForOne => &[],
-            Strategy::OneForAll => siblings,
-            // On the way back, the first one that takes the rest with it comes last.
-            Strategy::RestForOne if self.tree.goes_back.is_some() => {
-                let is_first = |other: &&NodeId| {
-                    let leaf = self.tree.leaf(**other);
-                    let is_stuck = leaf.is_some_and(|leaf| self.bounds(**other, leaf).is_stuck());
-                    is_stuck && (**other == id || self.stage(**other) == Stage::Former)
-                };
-                self.tree
-                    .from_child(siblings.iter().find(is_first).copied().unwrap_or(id))
-            }
-            Strategy::RestForOne => self.tree.from_child(id),
-        };
-        let is_restarted =
-            |other: NodeId| restarted.iter().any(|up| self.tree.is_within(*up, other));
-        let all = self.tree.leaves().map(|(other, _)| other);
-        all.filter(|other| *other == id || is_restarted(*other))
-            .collect()
     }
 
     /// How many replicas of a worker run the template that it is to have, and how many of these are available.

@@ -130,6 +130,7 @@ impl Engine<'_> {
     /// Decides for each worker which of its Pods give way now. Where not one may be missing and none may be added, its group
     /// is restarted.
     pub(super) fn update_workers(&mut self) {
+        let untouched = self.untouched_workers();
         for (id, leaf) in self.tree.leaves() {
             if self.worker(id).is_none() || self.mode(id) != Mode::Up {
                 continue;
@@ -139,6 +140,9 @@ impl Engine<'_> {
                 continue;
             }
             self.leave_former_templates(id);
+            if self.leaves_update_to_group(id, &untouched) {
+                continue;
+            }
             let lives = self.lives(id);
             let mut candidates = self.candidates(id, leaf, &lives);
             let bounds = self.bounds(id, leaf);

@@ -153,10 +153,12 @@ impl Side {
     }
 }
 
-/// The worker, with Pods like this.
+/// The worker, with Pods like this. It has no disruption budget, which a Deployment has not either: who keeps count for one
+/// writes as often as all others together.
 fn child(spec: &Value) -> Value {
     let mut child = worker_of("app", REPLICAS, spec);
     child["worker"]["update"] = json!({"maxUnavailable": DOWN, "maxSurge": 0});
+    child["worker"]["disruptionBudget"] = json!("None");
     child
 }
 

@@ -26,7 +26,9 @@ fn shown() -> &'static str {
     let mut blocks = page.split("```yaml\n").skip(1);
     let block = blocks.find_map(|rest| {
         let block = rest.split("```").next()?;
-        block.contains("kind: HorizontalPodAutoscaler").then_some(block)
+        block
+            .contains("kind: HorizontalPodAutoscaler")
+            .then_some(block)
     });
     block.expect("the page shows one")
 }

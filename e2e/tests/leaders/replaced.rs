@@ -48,7 +48,8 @@ async fn an_operator_that_takes_the_place_of_another_touches_no_pod() {
     let _turn = TURN.lock().await;
     forget_lease(cluster).await;
     let space = Space::new(cluster, "replaced").await;
-    let old = Operator::start_program(earlier_program(), cluster, "replaced-old", &space.name).await;
+    let old =
+        Operator::start_program(earlier_program(), cluster, "replaced-old", &space.name).await;
     old.until_it_leads().await;
     space.apply(&(0..TREES).map(tree).collect::<String>());
     for number in 0..TREES {

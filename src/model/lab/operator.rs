@@ -131,6 +131,8 @@ impl Lab {
         match &mut self.crash_in {
             Some(0) => {
                 self.crash_in = None;
+                // What the API server has answered is known to the process only.
+                self.world.tried.clear();
                 None
             }
             Some(left) => {

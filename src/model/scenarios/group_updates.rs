@@ -2,8 +2,10 @@
 //!
 //! Rule: a group is restarted for it only where it cannot be helped, in order and without a charge.
 
+use super::rollouts::{edit, marks};
 use super::updates::{restart_in, revisions};
 use super::{supervisor, trace, worker};
+use crate::api::v1alpha1::RevisionMark;
 use crate::model::lab::{Behaviour, Lab};
 
 /// A tree of these children, each of which is nothing without those before it, after a while.
@@ -63,29 +65,126 @@ fn a_group_is_restarted_at_the_supervisor_of_the_worker_and_not_above_it() {
     assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
 }
 
+/// What replicas ask for that cannot be replaced one by one.
+const WHOLE: &str = "update: {maxSurge: 0, maxUnavailable: 0}";
+
+/// A tree of these children with a revision that was proved good, and nothing in its log.
+fn proved(root: &str, children: &[String]) -> Lab {
+    let mut lab = Lab::new(&format!("{root}\nchildren:\n{}", children.concat()));
+    lab.run(100);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    assert_eq!(marks(&lab), [(1, RevisionMark::Good)]);
+    lab.log.clear();
+    lab
+}
+
 /// Each Worker is stored by itself, so that the operator may crash when some of them have their new templates and others not.
 #[test]
 fn a_group_is_restarted_once_for_all_its_templates_wherever_the_operator_crashes() {
+    let all = ["a", "b", "c"];
     let story = |strategy: &str, crash_in: Option<usize>| {
-        let members = ["a", "b", "c"].map(|name| worker(name, "", "identity: Stable"));
-        let mut lab = Lab::new(&format!("strategy: {strategy}\nchildren:\n{}", members.concat()));
-        lab.run(20);
-        let (since, before) = (lab.log.len(), lab.writes);
-        for name in ["a", "b", "c"] {
-            lab.edit_template(name, "two");
-        }
+        // One that could be updated by itself is among them.
+        let members = [("a", WHOLE), ("b", ""), ("c", "identity: Stable")];
+        let members = members.map(|(name, update)| worker(name, "", update));
+        let mut lab = proved(&format!("strategy: {strategy}"), &members);
+        let before = lab.writes;
+        edit(&mut lab, "two", &all);
         lab.crash_in = crash_in;
         lab.run(60);
         assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
-        (trace(&lab, since), lab.writes - before)
+        (trace(&lab, 0), lab.writes - before)
     };
     for strategy in ["OneForAll", "RestForOne"] {
         let (expected, writes) = story(strategy, None);
         assert_eq!(expected, "-c -b -a +a +b +c");
-        assert!(writes > 6, "{writes}");
+        assert!(writes > 12, "{writes}");
         for crash_in in 0..writes {
             let (found, _) = story(strategy, Some(crash_in));
             assert_eq!(found, expected, "{strategy}, crash before write {crash_in}");
+        }
+    }
+}
+
+/// One that can be updated by itself is not, where it is restarted for another one anyway.
+#[test]
+fn what_is_restarted_for_another_template_has_its_own_by_then() {
+    let (alone, whole) = (worker("a", "", ""), worker("b", "", "identity: Stable"));
+    let last = worker("c", "", "");
+    let supervised = supervisor("s", "", "");
+    for (root, children, expected) in [
+        (
+            "strategy: OneForAll",
+            vec![alone.clone(), whole.clone(), last.clone()],
+            "-c -b -a +a +b +c",
+        ),
+        (
+            "strategy: RestForOne",
+            vec![alone, whole.clone(), last.clone()],
+            // Nothing before `b` is restarted for it.
+            "+a -c -b +b +c",
+        ),
+        (
+            "strategy: OneForAll",
+            vec![
+                supervised.clone(),
+                worker("a", "s", ""),
+                whole.clone(),
+                last.clone(),
+            ],
+            "-c -b -a +a +b +c",
+        ),
+        (
+            "",
+            vec![supervised, worker("a", "s", ""), whole, last],
+            // Nothing is a group.
+            "+a +b +c",
+        ),
+    ] {
+        let mut lab = proved(root, &children);
+        edit(&mut lab, "two", &["a", "b", "c"]);
+        lab.run(60);
+        assert_eq!(trace(&lab, 0), expected, "{root}");
+        assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+        assert_eq!(lab.world.tree.status.restarts, 0);
+    }
+}
+
+/// Only those of the group whose templates changed count: without one that takes its group with it, each is updated by itself.
+#[test]
+fn a_group_of_which_only_those_change_that_can_be_updated_alone_goes_on() {
+    let members = [
+        worker("a", "", WHOLE),
+        worker("b", "", ""),
+        worker("c", "", ""),
+    ];
+    let mut lab = proved("strategy: OneForAll", &members);
+    edit(&mut lab, "two", &["b", "c"]);
+    lab.run(60);
+    assert_eq!(trace(&lab, 0), "+b +c");
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+}
+
+/// The one that takes the rest of its group with it comes last on the way back, and the rest is not taken back before.
+#[test]
+fn a_group_goes_back_in_one_restart() {
+    for strategy in ["OneForAll", "RestForOne"] {
+        let members = [
+            worker("a", "", WHOLE),
+            worker("b", "", ""),
+            worker("c", "", "update: {minReadySeconds: 3}"),
+        ];
+        let mut lab = proved(&format!("strategy: {strategy}"), &members);
+        lab.behave("c@two", Behaviour::NoImage);
+        edit(&mut lab, "two", &["a", "b", "c"]);
+        lab.run(90);
+        assert_eq!(
+            trace(&lab, 0),
+            "-c -b -a +a +b +c -c -b -a +a +b +c",
+            "{strategy}"
+        );
+        assert_eq!(lab.state(), "FFT RolledBack", "{}", lab.message());
+        for child in ["a", "b", "c"] {
+            assert_eq!(lab.images(child), ["one"], "{strategy}");
         }
     }
 }

@@ -407,3 +407,118 @@ fn a_revision_that_cannot_be_numbered_keeps_nothing_waiting_and_is_told_once() {
     assert_eq!(stored.max(), Some(3));
     assert!(lab.world.tree.status.refused.is_empty());
 }
+
+/// A group that is given up, and a tree that is suspended, come back as they were: nothing gets another template meanwhile.
+#[test]
+fn what_is_stopped_while_a_rollout_is_paused_starts_again_as_it_was() {
+    let slowly = "update: {minReadySeconds: 30}";
+    let workers = ["db", "api", "web"].map(|name| worker(name, "", slowly));
+    let root =
+        "strategy: OneForAll\nonGiveUp: Retry\nintensity: {maxRestarts: 1, periodSeconds: 600}";
+    let stops: [fn(&mut Lab); 2] = [
+        |lab| {
+            for _ in 0..2 {
+                lab.kill("web", 0, 1);
+                lab.run(15);
+            }
+            assert!(
+                lab.events.contains(&"ChildGivenUp".to_owned()),
+                "{:?}",
+                lab.events
+            );
+        },
+        |lab| {
+            lab.edit(|spec| spec.suspend = true);
+            lab.run(20);
+            assert_eq!(lab.pods().count(), 0);
+            lab.edit(|spec| spec.suspend = false);
+        },
+    ];
+    for stop in stops {
+        let mut lab = Lab::new(&format!("{root}\nchildren:\n{}", workers.concat()));
+        lab.run(150);
+        assert_eq!(marks(&lab), [(1, RevisionMark::Good)]);
+        edit(&mut lab, "two", &["db", "api", "web"]);
+        lab.run(10);
+        lab.edit(|spec| spec.rollout.paused = true);
+        lab.run(2);
+        stop(&mut lab);
+        lab.run(100);
+        assert!(lab.images("db").contains(&"two"), "it had its turn");
+        assert_eq!(
+            (lab.images("api"), lab.images("web")),
+            (vec!["one"], vec!["one"])
+        );
+        lab.edit(|spec| spec.rollout.paused = false);
+        lab.run(200);
+        for child in ["db", "api", "web"] {
+            assert_eq!(lab.images(child), ["two"]);
+        }
+    }
+}
+
+/// A failed rollout that stays where it is gives its templates to nothing that is stopped.
+#[test]
+fn what_is_given_up_in_a_failed_rollout_starts_again_as_it_was() {
+    let mut lab = Lab::new(&format!(
+        "strategy: OneForAll\nonGiveUp: Retry\nintensity: {{maxRestarts: 3, periodSeconds: 600}}\nrollout: {{onFailure: Pause}}\nchildren:\n{}",
+        ["db", "api"].map(|name| worker(name, "", "")).concat()
+    ));
+    lab.run(100);
+    lab.behave("db@two", Behaviour::Crash(1, 1));
+    edit(&mut lab, "two", &["db", "api"]);
+    lab.run(600);
+    assert!(
+        lab.events.contains(&"ChildGivenUp".to_owned()),
+        "{:?}",
+        lab.events
+    );
+    assert!(
+        !lab.log
+            .iter()
+            .any(|line| line.contains("create api") && line.contains("two"))
+    );
+    assert_eq!(
+        lab.images("api")
+            .iter()
+            .filter(|image| **image == "two")
+            .count(),
+        0
+    );
+}
+
+/// A Worker that is deleted, and a child that was disabled, are no additions: they are made again as they were proved good.
+#[test]
+fn what_was_there_before_heals_while_a_rollout_waits() {
+    let mut lab = three("");
+    lab.edit(|spec| {
+        let web = spec.children.iter_mut().find(|one| one.name == "web");
+        web.unwrap().enabled = false;
+    });
+    lab.run(10);
+    lab.edit(|spec| spec.rollout.paused = true);
+    edit(&mut lab, "two", &["db", "api"]);
+    lab.run(10);
+    lab.world.workers.remove("api");
+    lab.edit(|spec| {
+        let web = spec.children.iter_mut().find(|one| one.name == "web");
+        web.unwrap().enabled = true;
+        spec.children
+            .push(serde_yaml::from_str(&worker("new", "", "")[2..].replace("\n  ", "\n")).unwrap());
+    });
+    lab.run(30);
+    for child in ["db", "api", "web"] {
+        assert_eq!(lab.images(child), ["one"], "{child}: {}", lab.message());
+    }
+    assert_eq!(lab.live("new"), [0; 0], "it waits for its turn");
+    lab.edit(|spec| spec.rollout.paused = false);
+    lab.run(100);
+    for (child, image) in [
+        ("db", "two"),
+        ("api", "two"),
+        ("web", "one"),
+        ("new", "one"),
+    ] {
+        assert_eq!(lab.images(child), [image], "{child}: {}", lab.message());
+    }
+}

@@ -216,6 +216,9 @@ impl Engine<'_> {
             None if self.tree.ancestors(id).any(|up| self.has_former(up)) => {
                 format!("{who} waits until what ran before has stopped")
             }
+            None if self.awaits_rollout.contains(&id) => {
+                format!("{who} waits for its turn in the rollout")
+            }
             None if !self.may_start(id) => format!("{who} waits for the children before it"),
             None => format!("{who} is being created"),
         };

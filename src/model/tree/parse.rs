@@ -445,4 +445,28 @@ mod tests {
         assert!(with(0, 0).unwrap().contains("must have"));
         assert!(with(-1, 10).unwrap().contains("must have"));
     }
+
+    #[test]
+    fn claims_need_fixed_names_and_names_of_their_own() {
+        let with = |settings: &str, names: &[&str]| {
+            let spec =
+                "spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}";
+            let claims: Vec<String> = names
+                .iter()
+                .map(|name| format!("{{metadata: {{name: {name}}}, {spec}}}"))
+                .collect();
+            refusal(&format!(
+                "children: [{{name: a, worker: {{{settings}volumeClaimTemplates: [{}], template: {{spec: {{containers: [{{name: app}}]}}}}}}}}]",
+                claims.join(", ")
+            ))
+        };
+        let stable = "identity: Stable, ";
+        assert_eq!(with(stable, &["data", "log"]), None);
+        assert_eq!(with("", &[]), None);
+        assert!(with(stable, &["data", "data"]).unwrap().contains("unique"));
+        let refused = with("", &["data"]).unwrap();
+        assert!(refused.contains("`volumeClaimTemplates`, which needs"));
+        let refused = with("serviceName: a, ", &[]).unwrap();
+        assert!(refused.contains("`serviceName`, which needs"));
+    }
 }
