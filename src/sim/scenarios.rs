@@ -74,6 +74,7 @@ pub(super) fn plain() -> Vec<Scenario> {
         edits::edits_of_children(),
         rollouts::rollouts(),
         rollouts::canaries(),
+        rollouts::of_groups(),
         in_place::updates(),
         ends::ends(),
         ends::nodes(),

@@ -18,7 +18,7 @@ use crate::sim::server::{Actor, Change, Server};
 /// What ended, and how often a supervisor restarted its children.
 #[derive(Default)]
 pub(super) struct Once {
-    /// Ends that no operator brought about, by tree and child: Pods with the number of their runs.
+    /// Ends that no operator brought about, by tree and child: Pods with the number of their runs, and other templates.
     ends: BTreeMap<(String, String), BTreeSet<(String, i64)>>,
     /// Restarts begun, by tree and supervisor.
     restarts: BTreeMap<(String, String), usize>,
@@ -32,6 +32,7 @@ impl Once {
                 self.told(old, new)
             }
             (Kind::Worker, Some(old), Some(new)) if change.part == Part::Status => {
+                self.updated(old, new);
                 told_by_worker(server, old, new)
             }
             (Kind::Pod, Some(old), new) => {
@@ -69,6 +70,18 @@ impl Once {
             let key = (uid_of(&tree).to_owned(), child.to_owned());
             let end = (uid_of(old).to_owned(), runs);
             self.ends.entry(key).or_default().insert(end);
+        }
+    }
+
+    /// A worker that gets another template, which its Pods may only get with their whole group.
+    fn updated(&mut self, old: &Value, new: &Value) {
+        let revision = |worker: &Value| worker["status"]["revision"].clone();
+        let (from, to) = (revision(old), revision(new));
+        if from.is_string() && to.is_string() && from != to {
+            let key = (controller_uid(new).to_owned(), child_of(new).to_owned());
+            let updates = self.ends.entry(key).or_default();
+            let number = i64::try_from(updates.len()).unwrap_or(i64::MAX);
+            updates.insert((to.to_string(), number));
         }
     }
 

@@ -5,7 +5,7 @@
 use super::HEALTHY;
 use crate::sim::cluster::Behaviour::{Healthy, NoImage};
 use crate::sim::scenario::Scenario;
-use crate::sim::scenario::Step::{Behave, DeletePod, Kill, Retry, Set};
+use crate::sim::scenario::Step::{Apply, Behave, DeletePod, Kill, Retry, Set};
 
 /// Three workers that depend on each other in this order.
 const CHAIN: &str = "
@@ -30,6 +30,24 @@ children:
 - {name: a, worker: {}}
 - {name: b, worker: {replicas: 3, update: {steps: [{updated: 1}, {pause: {}}, {updated: 2}, {pauseSeconds: 5}]}}}
 - {name: c, worker: {}}
+";
+/// A group of which one cannot be replaced one by one, and one could.
+const GROUP: &str = "
+strategy: OneForAll
+rollout: {probationSeconds: 10}
+children:
+- {name: a, worker: {identity: Stable}}
+- {name: b, worker: {replicas: 2}}
+- {name: c, worker: {update: {maxSurge: 0, maxUnavailable: 0}}}
+";
+/// The same with other templates, which one edit brings.
+const GROUP_TWO: &str = "
+strategy: OneForAll
+rollout: {probationSeconds: 10}
+children:
+- {name: a, worker: {identity: Stable, template: {spec: {containers: [{name: app, image: two}]}}}}
+- {name: b, worker: {replicas: 2, template: {spec: {containers: [{name: app, image: two}]}}}}
+- {name: c, worker: {update: {maxSurge: 0, maxUnavailable: 0}, template: {spec: {containers: [{name: app, image: two}]}}}}
 ";
 /// How a tree ends whose new version was taken back.
 const BACK: &str = "FFT RolledBack";
@@ -117,6 +135,32 @@ pub(super) fn rollouts() -> Vec<Scenario> {
                 (100, Retry),
             ],
         ),
+    ]
+}
+
+/// New versions of a group that is restarted for them as a whole.
+pub(super) fn of_groups() -> Vec<Scenario> {
+    vec![
+        Scenario::new(
+            "roll_out_restarts_a_group",
+            GROUP,
+            200,
+            HEALTHY,
+            vec![(40, Apply(GROUP_TWO))],
+        )
+        .costs("0 deaths; (root) #1 0 charges; a #2, b #2, c #2"),
+        Scenario::new(
+            "roll_out_of_a_group_is_taken_back",
+            GROUP,
+            240,
+            BACK,
+            vec![
+                (40, Behave("c", NoImage)),
+                (40, Apply(GROUP_TWO)),
+                (55, Behave("c", Healthy)),
+            ],
+        )
+        .costs("0 deaths; (root) #1 0 charges; a #3, b #3, c #3"),
     ]
 }
 
