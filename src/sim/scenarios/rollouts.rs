@@ -152,12 +152,12 @@ pub(super) fn of_groups() -> Vec<Scenario> {
         Scenario::new(
             "roll_out_of_a_group_is_taken_back",
             GROUP,
-            240,
+            280,
             BACK,
             vec![
                 (40, Behave("c", NoImage)),
                 (40, Apply(GROUP_TWO)),
-                (55, Behave("c", Healthy)),
+                (80, Behave("c", Healthy)),
             ],
         )
         .costs("0 deaths; (root) #1 0 charges; a #3, b #3, c #3"),
