@@ -163,7 +163,7 @@ mod tests {
             ),
             (
                 "trouble",
-                json!({"reason": "CreateRefused", "class": "AdmissionPolicyDenied", "message": "\u{1}", "sinceTime": time}),
+                json!({"reason": "CreateRefused", "class": "AdmissionPolicyDenied", "message": "\u{1}", "sinceTime": time, "claim": true}),
             ),
         ];
         for choice in 0..1_u32 << optional.len() {

@@ -128,6 +128,9 @@ impl Engine<'_> {
         let child = self.tree.nodes[id].name;
         let news = self.note_trouble(id, slot, reason, fault);
         let memory = self.memory.slot_mut(child, slot);
+        if let Some(trouble) = &mut memory.trouble {
+            trouble.claim = refusal.kind == claims::KIND;
+        }
         let count = memory.brake.as_ref().map_or(0, |b| b.count);
         memory.brake = Some(BrakeStatus {
             count: count + 1,

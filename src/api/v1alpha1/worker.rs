@@ -349,6 +349,10 @@ pub struct TroubleStatus {
     /// sinceTime is when it was first seen.
     pub since_time: Time,
 
+    /// claim says that the create of a claim was refused, not that of the Pod.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub claim: bool,
+
     /// message says what it is, with the evidence. Where very many slots are down, only the first ones
     /// have it.
     #[serde(default, skip_serializing_if = "String::is_empty")]

@@ -190,6 +190,7 @@ impl Engine<'_> {
             class: class.to_owned(),
             told: TroubleStatus::told_before(slot, class),
             since_time: since,
+            claim: false,
             message: cut(message, 512),
         });
     }

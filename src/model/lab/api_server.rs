@@ -168,8 +168,7 @@ impl Lab {
 
     fn try_pod(&mut self, child: String, revision: String) {
         let refusal = self.refuse_creates.clone();
-        let refusal =
-            refusal.filter(|refusal| refusal.child == child && refusal.kind != in_place::KIND);
+        let refusal = refusal.filter(|refusal| refusal.child == child && refusal.kind == "Pod");
         self.tries.push(child.clone());
         let answer = Try {
             revision,

@@ -32,7 +32,7 @@ const MISSING: [Class; 9] = [
     Class::PriorityClassMissing,
     Class::RuntimeClassMissing,
 ];
-/// Classes of refused creates that concern whatever is created, and no template.
+/// Classes of refused creates that waiting does not end either, and that concern whatever is created, and no template.
 const NOT_OF_TEMPLATE: [Class; 2] = [Class::RbacForbidden, Class::NamespaceTerminating];
 /// Most faults that are kept of a rollout.
 const FAULTS: usize = 10;
@@ -388,8 +388,9 @@ impl<'a> Engine<'a> {
             if is_former || !self.is_new(held.child, &held.revision, good) {
                 continue;
             }
-            // What the Pod names may come a moment after the tree.
-            let is_patient = MISSING.iter().any(|one| one.as_str() == held.trouble.class);
+            // What the Pod names may come a moment after the tree. Of very many slots the first ones alone say what it is.
+            let class = &held.trouble.class;
+            let is_patient = class.is_empty() || MISSING.iter().any(|one| one.as_str() == class);
             let patience = if is_patient { MISSING_SECONDS } else { 0 };
             let due = after(held.trouble.since_time.0, patience);
             if due > self.now {
@@ -410,12 +411,6 @@ impl<'a> Engine<'a> {
 
     /// The slots whose Pods restarting cannot help, or that can have none by their template.
     fn held_slots(&self) -> Vec<Held<'_>> {
-        let is_refused = |trouble: &TroubleStatus| {
-            trouble.reason == Reason::CreateRefused.as_str()
-                && !NOT_OF_TEMPLATE
-                    .iter()
-                    .any(|one| one.as_str() == trouble.class)
-        };
         let mut all = Vec::new();
         for (id, replicas) in &self.replicas {
             let Some(leaf) = self.tree.leaf(*id) else {
@@ -430,7 +425,9 @@ impl<'a> Engine<'a> {
                 let live = view.current.filter(|pod| !pod.is_terminal());
                 let revision = match live {
                     Some(pod) if trouble.reason == Reason::Held.as_str() => pod.revision.clone(),
-                    None if is_refused(trouble) => self.template_of_slot(*id, leaf, view.slot).1,
+                    None if is_refused_for_good(trouble) => {
+                        self.template_of_slot(*id, leaf, view.slot).1
+                    }
                     _ => continue,
                 };
                 all.push(Held {
@@ -468,6 +465,17 @@ impl<'a> Engine<'a> {
                 held.trouble.class == failure.class && is_former(held.child, &held.revision)
             })
     }
+}
+
+/// Whether the Pod of a slot was refused for what it is made from: what passes by itself only makes a rollout late, and claims
+/// are no part of it.
+fn is_refused_for_good(trouble: &TroubleStatus) -> bool {
+    let class = Class::of(&trouble.class);
+    trouble.reason == Reason::CreateRefused.as_str()
+        && !trouble.claim
+        && class.is_some_and(|class| {
+            class.verdict() == Some(Verdict::Hold) && !NOT_OF_TEMPLATE.contains(&class)
+        })
 }
 
 fn rollout_fault(fault: &RecentFault) -> RolloutFault {

@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::rollouts::{edit, marks, three};
 use super::worker;
 use crate::api::v1alpha1::{RevisionMark, RolloutFailurePolicy};
+use crate::model::claims;
 use crate::model::lab::Lab;
 use crate::model::world::Refusal;
 
@@ -29,6 +30,11 @@ const NO_ACCOUNT: (u16, &str, &str) = (
     403,
     "Forbidden",
     "pods \"x\" is forbidden: error looking up service account ns/robot: serviceaccount \"robot\" not found",
+);
+const WEBHOOK_DOWN: (u16, &str, &str) = (
+    500,
+    "InternalError",
+    "Internal error occurred: failed calling webhook \"policy.example.com\": connect: connection refused",
 );
 
 /// Refuses every Pod of that child from now on.
@@ -132,6 +138,45 @@ fn a_pod_that_is_refused_for_long_takes_the_tree_back() {
     lab.run(40);
     assert_eq!(lab.state(), "FFT RolledBack", "{}", lab.message());
     assert_eq!(lab.images("db"), ["one"]);
+}
+
+#[test]
+fn what_cannot_be_made_for_a_while_makes_a_rollout_late_and_no_more() {
+    let mut lab = three("");
+    refuse(&mut lab, "db", WEBHOOK_DOWN);
+    edit(&mut lab, "two", &["db", "api"]);
+    lab.run(200);
+    assert_eq!(lab.condition("RolledBack").0, "False", "{}", lab.message());
+    assert_eq!(marks(&lab)[1], (2, RevisionMark::Unproven));
+    assert_eq!(lab.images("db"), ["one"]);
+    lab.refuse_creates = None;
+    lab.run(400);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    assert_eq!(
+        (lab.images("db"), lab.images("api")),
+        (vec!["two"], vec!["two"])
+    );
+}
+
+#[test]
+fn a_claim_that_is_refused_is_no_fault_of_the_revision() {
+    let mut lab = three(
+        "identity: Stable, volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce]}}]",
+    );
+    refuse(&mut lab, "db", INVALID);
+    if let Some(refusal) = &mut lab.refuse_creates {
+        refusal.kind = claims::KIND;
+    }
+    edit(&mut lab, "two", &["db"]);
+    lab.edit_replicas("db", 2);
+    lab.run(100);
+    assert_eq!(lab.condition("RolledBack").0, "False", "{}", lab.message());
+    assert_eq!(lab.images("db"), ["one"], "one of two may be missing");
+    // Also when the claim is there at last, and its Pod is not yet.
+    lab.refuse_creates = None;
+    lab.run(300);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    assert_eq!(lab.images("db"), ["two", "two"]);
 }
 
 #[test]
