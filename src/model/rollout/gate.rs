@@ -109,6 +109,7 @@ impl<'a> Engine<'a> {
             updated: 0,
             available: 0,
             progress: 0,
+            missing: None,
             deadline_time: Some(api_time(after(self.now, limit))),
             remaining_seconds: None,
             updated_time: None,
@@ -251,12 +252,16 @@ impl<'a> Engine<'a> {
         changed.map(|(id, _)| id).collect()
     }
 
-    /// Counts how far the rollout has come, and moves its deadline when that is farther than ever.
+    /// Counts how far the rollout has come, and moves its deadline when that is farther, or nearer to the end, than ever.
     fn count_progress(&mut self, rollout: &mut RolloutStatus, good: &RevisionView) {
-        let (mut updated, mut available) = (0, 0);
+        let (mut wanted, mut updated, mut available) = (0, 0, 0);
         let mut is_through = true;
         for id in self.changed_workers(good) {
             let reached = self.reached_target(id);
+            wanted += self
+                .tree
+                .leaf(id)
+                .map_or(0, |leaf| self.replicas_wanted(id, leaf));
             updated += reached.0;
             available += reached.1;
             is_through &= self.has_target(id) && self.is_updated(id);
@@ -266,6 +271,12 @@ impl<'a> Engine<'a> {
         rollout.updated = count(updated);
         rollout.available = count(available);
         let progress = rollout.updated + rollout.available;
+        let missing = wanted.saturating_mul(2).saturating_sub(progress).max(0);
+        // What was taken out does not count as missing, nor as reached any more.
+        let is_nearer = rollout.missing.is_some_and(|fewest| missing < fewest);
+        if is_nearer || rollout.missing.is_none() {
+            rollout.missing = Some(missing);
+        }
         if is_through {
             rollout
                 .updated_time
@@ -278,8 +289,8 @@ impl<'a> Engine<'a> {
         // What is not up any more has the same time to come back.
         rollout.updated_time = None;
         let limit = i64::from(self.world.tree.spec.rollout.progress_deadline_seconds);
-        if progress > rollout.progress {
-            rollout.progress = progress;
+        if progress > rollout.progress || is_nearer {
+            rollout.progress = rollout.progress.max(progress);
             rollout.remaining_seconds = rollout.remaining_seconds.map(|_| limit);
             if rollout.deadline_time.is_some() {
                 rollout.deadline_time = Some(api_time(after(self.now, limit)));

@@ -125,6 +125,36 @@ fn what_makes_no_progress_fails_in_time() {
 }
 
 #[test]
+fn replicas_that_are_taken_out_do_not_hide_the_progress_of_the_others() {
+    let mut lab = three("replicas: 4");
+    lab.edit(|spec| spec.rollout.progress_deadline_seconds = 100);
+    lab.edit_replicas("db", 10);
+    lab.edit_worker("api", |worker| worker.update.min_ready_seconds = 60);
+    lab.run(60);
+    edit(&mut lab, "two", &["db", "api"]);
+    while lab.images("db") != ["two"; 10] {
+        lab.run(1);
+    }
+    lab.edit_replicas("db", 2);
+    lab.run(400);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    assert_eq!(lab.images("api"), ["two"; 4]);
+}
+
+#[test]
+fn replicas_that_come_and_go_do_not_keep_a_rollout_from_its_deadline() {
+    let mut lab = three("replicas: 2, startDeadlineSeconds: 3600");
+    lab.edit(|spec| spec.rollout.progress_deadline_seconds = 100);
+    lab.behave("api@two", Behaviour::Hang);
+    edit(&mut lab, "two", &["db", "api"]);
+    for round in 0..8 {
+        lab.run(50);
+        lab.edit_replicas("db", if round % 2 == 0 { 5 } else { 2 });
+    }
+    assert_eq!(lab.condition("RolledBack").0, "True", "{}", lab.message());
+}
+
+#[test]
 fn without_a_good_revision_nothing_is_taken_back() {
     let mut lab = Lab::new(&format!("children:\n{}", worker("db", "", "")));
     lab.behave("db@one", Behaviour::Crash(1, 1));

@@ -38,6 +38,12 @@ pub struct RolloutStatus {
     #[schemars(range(min = 0, max = 2_000_000))]
     pub progress: i32,
 
+    /// missing is the fewest that have been missing to the end: twice the replicas whose template changes, without `updated` and
+    /// `available`. Where replicas were taken out, that tells of progress which `progress` does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2_000_000))]
+    pub missing: Option<i32>,
+
     /// deadlineTime is when the rollout fails if it has made no more progress until then; absent when it has come through, and
     /// while it is paused.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -42,7 +42,7 @@ pub struct RolloutSettings {
     pub max_faults: i32,
 
     /// progressDeadlineSeconds is how long a rollout may make no progress before it fails, from 1 to 86400: progress is that
-    /// more replicas are updated and available than ever before. Default 600.
+    /// more replicas are updated and available than ever before, or fewer than ever are still to be. Default 600.
     #[serde(default = "default_progress_deadline_seconds")]
     #[schemars(range(min = 1, max = 86_400))]
     pub progress_deadline_seconds: i32,
