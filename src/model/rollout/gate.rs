@@ -34,6 +34,8 @@ const MISSING: [Class; 9] = [
 ];
 /// Classes of refused creates that waiting does not end either, and that concern whatever is created, and no template.
 const NOT_OF_TEMPLATE: [Class; 2] = [Class::RbacForbidden, Class::NamespaceTerminating];
+/// A Pod of the former revision that died so long before or after a new one, and is up again, did not die of the same.
+const SAME_CAUSE_SECONDS: i64 = 60;
 /// Most faults that are kept of a rollout.
 const FAULTS: usize = 10;
 
@@ -42,6 +44,8 @@ pub(super) struct Failure {
     /// The child whose fault it was, and the class of that; empty where time ran out.
     pub(super) child: String,
     pub(super) class: String,
+    /// When that happened.
+    pub(super) at: Timestamp,
     /// In words.
     pub(super) message: String,
 }
@@ -357,6 +361,7 @@ impl<'a> Engine<'a> {
             return Some(Failure {
                 child: fault.child.clone(),
                 class: fault.class.clone(),
+                at: fault.time.0,
                 message,
             });
         }
@@ -365,6 +370,7 @@ impl<'a> Engine<'a> {
         (deadline <= self.now).then(|| Failure {
             child: String::new(),
             class: String::new(),
+            at: deadline,
             message: format!(
                 "nothing more became updated and available in time (`rollout.progressDeadlineSeconds`): {} updated, {} available",
                 rollout.updated, rollout.available
@@ -411,6 +417,7 @@ impl<'a> Engine<'a> {
             failed.get_or_insert_with(|| Failure {
                 child: held.child.to_owned(),
                 class: held.trouble.class.clone(),
+                at: held.trouble.since_time.0,
                 message: format!("{}/{}: {}", held.child, held.slot, held.trouble.message),
             });
         }
@@ -453,28 +460,49 @@ impl<'a> Engine<'a> {
         all
     }
 
-    /// Whether what the rollout has failed with befalls Pods of the good revision of the same child, too: then what they all
-    /// depend on has failed, and to go back would not help.
+    /// Whether what the rollout has failed with befalls Pods of the good revision of the same child, too, at the same time: then
+    /// what they all depend on has failed, and to go back would not help.
     fn befalls_former_pods(
         &self,
         failure: &Failure,
         rollout: &RolloutStatus,
         good: &RevisionView,
     ) -> bool {
-        let is_former = |child: &str, revision: &str| {
-            let former = good.templates.get(child);
-            child == failure.child && former.is_some_and(|former| former.revision == revision)
+        let former = good.templates.get(&failure.child);
+        let Some(former) = former.map(|former| &former.revision) else {
+            return false;
+        };
+        let is_of_child = |child: &str, class: &str, revision: &str| {
+            child == failure.child && class == failure.class && revision == former
         };
         let mut faults = self.memory.tree.recent_faults.iter();
         let has_died = faults.any(|fault| {
-            fault.class == failure.class
+            let apart = seconds_between(fault.time.0, failure.at).abs();
+            is_of_child(&fault.child, &fault.class, &fault.revision)
                 && fault.time.0 >= rollout.since_time.0
-                && is_former(&fault.child, &fault.revision)
+                && (apart <= SAME_CAUSE_SECONDS
+                    || self.is_down_with(&fault.child, fault.slot, former))
         });
         has_died
-            || self.held_slots().iter().any(|held| {
-                held.trouble.class == failure.class && is_former(held.child, &held.revision)
-            })
+            || self
+                .held_slots()
+                .iter()
+                .any(|held| is_of_child(held.child, &held.trouble.class, &held.revision))
+    }
+
+    /// Whether a slot that has, or is to have, a Pod of that revision of its template is not up.
+    fn is_down_with(&self, child: &str, slot: i32, revision: &str) -> bool {
+        let id = self.tree.find(child);
+        let Some((id, leaf)) = id.and_then(|id| Some((id, self.tree.leaf(id)?))) else {
+            return false;
+        };
+        let lives = self.lives(id);
+        let life = lives.iter().find(|(view, _)| view.slot == slot);
+        life.is_some_and(|(view, life)| {
+            let next = || self.template_of_slot(id, leaf, slot).1;
+            let of = view.current.map_or_else(next, |pod| pod.revision.clone());
+            !life.alive && !life.finished && of == revision
+        })
     }
 }
 

@@ -37,7 +37,8 @@ impl Engine<'_> {
     pub(super) fn refused_try(&self) -> Option<Failure> {
         let tried = self.to_be_tried().into_iter();
         let mut refused = tried.filter_map(|id| {
-            let refusal = self.answer(id)?.refusal.as_ref()?;
+            let answer = self.answer(id)?;
+            let refusal = answer.refusal.as_ref()?;
             let fault = fault::identify_refusal(refusal);
             let is_of_template =
                 OF_TEMPLATE.contains(&fault.class) && !refusal.message.contains(CANNOT_TRY);
@@ -45,6 +46,7 @@ impl Engine<'_> {
             is_of_template.then(|| Failure {
                 child: child.to_owned(),
                 class: fault.class.as_str().to_owned(),
+                at: answer.at,
                 message: format!("a Pod of {child} would be refused: {}", fault.message),
             })
         });

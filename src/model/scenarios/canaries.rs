@@ -134,6 +134,30 @@ fn one_fault_of_a_canary_takes_the_tree_back() {
 }
 
 #[test]
+fn what_a_former_pod_died_of_hours_before_does_not_keep_the_tree_from_going_back() {
+    let stories = [(18_000, "FFT RolledBack"), (20, "FFT RolloutFailed")];
+    for (seconds, state) in stories {
+        let mut lab = at_pause(BY_HAND);
+        let former = lab.slots_with("db", "one")[0];
+        lab.kill("db", former, 1);
+        lab.run(seconds);
+        let canary = lab.slots_with("db", "two")[0];
+        lab.kill("db", canary, 1);
+        lab.run(60);
+        assert_eq!(lab.state(), state, "{}", lab.message());
+    }
+    // What has been down with it for long is another matter.
+    let mut lab = at_pause(BY_HAND);
+    let former = lab.slots_with("db", "one")[0];
+    lab.behave("db", Behaviour::Hang);
+    lab.kill("db", former, 1);
+    lab.run(300);
+    lab.kill("db", lab.slots_with("db", "two")[0], 1);
+    lab.run(60);
+    assert_eq!(lab.condition("RolledBack").0, "False", "{}", lab.message());
+}
+
+#[test]
 fn a_canary_that_cannot_start_takes_the_tree_back() {
     let mut lab = three(BY_HAND);
     lab.behave("db@two", Behaviour::NoImage);
