@@ -423,8 +423,14 @@ impl<'a> Engine<'a> {
                 weight: Weight::GivenUp,
                 reason: Reason::RolloutFailed,
                 message: format!(
-                    "the rollout of revision {} has failed and stays where it is: {}; change a template, or set `rollout.retryAt`",
-                    rollout.to, failed.message
+                    "the rollout of revision {} has failed and stays where it is: {}; change a template, or set `rollout.retryAt`{}",
+                    rollout.to,
+                    failed.message,
+                    if failed.by_policy {
+                        " or `rollout.onFailure: RollBack`"
+                    } else {
+                        ""
+                    }
                 ),
             });
         }

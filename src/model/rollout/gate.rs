@@ -20,6 +20,9 @@ use crate::model::world::RevisionView;
 
 /// How long what a Pod names may be missing: `kubectl apply -f` of a folder does not create everything at once.
 const MISSING_SECONDS: i64 = 30;
+/// How long what was in the way before a rollout was tried again may be so: the kubelet, and who makes Pods, try again in their
+/// own time, but at least every five minutes.
+const FORMER_SECONDS: i64 = 330;
 /// Classes of faults of a Pod that names what does not exist.
 const MISSING: [Class; 9] = [
     Class::ConfigMapMissing,
@@ -119,6 +122,7 @@ impl<'a> Engine<'a> {
             updated_time: None,
             step: None,
             faults: Vec::new(),
+            given_up: None,
             failed: None,
         });
         self.memory.intend_tree();
@@ -135,13 +139,23 @@ impl<'a> Engine<'a> {
         };
         self.count_progress(&mut rollout, good);
         self.count_faults(&mut rollout, good);
+        self.note_give_up(&mut rollout, good);
         let settings = &self.world.tree.spec.rollout;
-        let is_judged = rollout.failed.is_none()
-            && settings.on_failure != RolloutFailurePolicy::None
+        let goes_back = settings.on_failure == RolloutFailurePolicy::RollBack;
+        let is_judged = settings.on_failure != RolloutFailurePolicy::None
             && !settings.paused
             && !self.world.tree.deleting;
-        let failure = refused.filter(|_| is_judged);
-        let failure = failure.or_else(|| is_judged.then(|| self.failure(&rollout, good)).flatten());
+        let failure = match &rollout.failed {
+            _ if !is_judged => None,
+            None => refused.or_else(|| self.failure(&rollout, good)),
+            // What stays where it is only because that was asked for.
+            Some(failed) => (goes_back && failed.by_policy).then(|| Failure {
+                child: String::new(),
+                class: String::new(),
+                at: failed.time.0,
+                message: failed.message.clone(),
+            }),
+        };
         let Some(failure) = failure else {
             self.memory.tree.rollout = Some(rollout);
             return false;
@@ -149,10 +163,11 @@ impl<'a> Engine<'a> {
         let shared = self.befalls_former_pods(&failure, &rollout, good);
         let failed = RolloutFailure {
             time: api_time(self.now),
+            by_policy: !goes_back && !shared,
             message: cut(&failure.message, 1024),
         };
         self.memory.intend_tree();
-        let goes_back = settings.on_failure == RolloutFailurePolicy::RollBack && !shared;
+        let goes_back = goes_back && !shared;
         if goes_back {
             if let Some(wanted) = self.memory.tree.revisions.last_mut() {
                 wanted.mark = RevisionMark::Bad;
@@ -331,6 +346,16 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// That something was given up is known in one look alone, and a rollout may be paused then.
+    fn note_give_up(&mut self, rollout: &mut RolloutStatus, good: &RevisionView) {
+        let mut all = self.given_up_by.iter();
+        let cause = all.find(|fault| self.is_new(&fault.child, &fault.revision, good));
+        if let (None, Some(cause)) = (&rollout.given_up, cause) {
+            rollout.given_up = Some(rollout_fault(cause));
+            self.memory.intend_tree();
+        }
+    }
+
     /// What the rollout has failed with, if it has.
     fn failure(&mut self, rollout: &RolloutStatus, good: &RevisionView) -> Option<Failure> {
         if let Some(held) = self.held_new_pod(rollout, good) {
@@ -338,10 +363,6 @@ impl<'a> Engine<'a> {
         }
         let limit = usize::try_from(self.world.tree.spec.rollout.max_faults).unwrap_or(1);
         let number = rollout.faults.len();
-        let given_up = self.given_up_by.iter();
-        let mut given_up =
-            given_up.filter(|fault| self.is_new(&fault.child, &fault.revision, good));
-        let cause = given_up.next().map(rollout_fault);
         let last = rollout.faults.last().filter(|_| number >= limit);
         let mut of_canary = rollout
             .faults
@@ -349,7 +370,7 @@ impl<'a> Engine<'a> {
             .rev()
             .filter(|fault| self.is_canary(&fault.child));
         let of_canary = of_canary.next();
-        if let Some(fault) = cause.as_ref().or(last).or(of_canary) {
+        if let Some(fault) = rollout.given_up.as_ref().or(last).or(of_canary) {
             let who = format!("{}/{}: {}", fault.child, fault.slot, self.told_of(fault));
             let message = if number < limit && of_canary.is_some() {
                 format!("a Pod of a canary has failed: {who}")
@@ -393,23 +414,26 @@ impl<'a> Engine<'a> {
         message.unwrap_or_else(|| fault.class.clone())
     }
 
-    /// A new Pod that restarting cannot help. What was wrong before a rollout is tried again does not count: the
-    /// kubelet tries again in its own time.
+    /// A new Pod that restarting cannot help.
     fn held_new_pod(&mut self, rollout: &RolloutStatus, good: &RevisionView) -> Option<Failure> {
         let (mut failed, mut later) = (None, Vec::new());
         for held in self.held_slots() {
+            if !self.is_new(held.child, &held.revision, good) {
+                continue;
+            }
             // A retry takes a trouble of before for a new one, as long as the Pod is the same.
             let (since, begun) = (held.trouble.since_time.0, rollout.since_time.0);
             let is_former = since < begun
                 || (since == begun && held.created.is_some_and(|created| created < begun));
-            if is_former || !self.is_new(held.child, &held.revision, good) {
-                continue;
-            }
             // What the Pod names may come a moment after the tree. Of very many slots the first ones alone say what it is.
             let class = &held.trouble.class;
             let is_patient = class.is_empty() || MISSING.iter().any(|one| one.as_str() == class);
-            let patience = if is_patient { MISSING_SECONDS } else { 0 };
-            let due = after(held.trouble.since_time.0, patience);
+            let patience = match (is_former, is_patient) {
+                (true, _) => FORMER_SECONDS,
+                (false, true) => MISSING_SECONDS,
+                (false, false) => 0,
+            };
+            let due = after(since.max(begun), patience);
             if due > self.now {
                 later.push(due);
                 continue;

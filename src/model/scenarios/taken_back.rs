@@ -332,6 +332,79 @@ fn a_failed_rollout_does_what_the_spec_says() {
 }
 
 #[test]
+fn what_stays_because_the_spec_says_so_goes_back_when_it_says_that() {
+    let mut lab = three("");
+    lab.edit(|spec| spec.rollout.on_failure = RolloutFailurePolicy::Pause);
+    lab.behave("db@two", Behaviour::NoImage);
+    edit(&mut lab, "two", &["db"]);
+    lab.run(100);
+    assert_eq!(lab.state(), "FFT RolloutFailed", "{}", lab.message());
+    assert!(
+        lab.message().contains("onFailure: RollBack"),
+        "{}",
+        lab.message()
+    );
+    lab.edit(|spec| spec.rollout.on_failure = RolloutFailurePolicy::RollBack);
+    lab.run(60);
+    assert_eq!(lab.state(), "FFT RolledBack", "{}", lab.message());
+    assert_eq!(lab.images("db"), ["one"]);
+    assert!(lab.message().contains("image"), "{}", lab.message());
+}
+
+#[test]
+fn what_is_still_held_when_it_is_tried_again_is_given_the_time_of_a_try() {
+    for (heals, state) in [(true, "TFF AllUp"), (false, "FFT RolloutFailed")] {
+        let mut lab = three("");
+        lab.edit(|spec| spec.rollout.on_failure = RolloutFailurePolicy::Pause);
+        lab.behave("db@two", Behaviour::NoImage);
+        edit(&mut lab, "two", &["db"]);
+        lab.run(100);
+        assert_eq!(lab.state(), "FFT RolloutFailed", "{}", lab.message());
+        let now = lab.now;
+        lab.edit(|spec| spec.rollout.retry_at = Some(Time(now)));
+        // The kubelet does not pull more often.
+        lab.run(299);
+        assert_eq!(
+            lab.condition("Ready"),
+            ("False", "Held"),
+            "{}",
+            lab.message()
+        );
+        if heals {
+            lab.behave("db@two", Behaviour::Healthy);
+        }
+        lab.run(60);
+        assert_eq!(lab.state(), state, "{}", lab.message());
+    }
+}
+
+#[test]
+fn what_is_given_up_while_a_rollout_is_paused_counts_when_it_goes_on() {
+    let settings = "intensity: {maxRestarts: 0, periodSeconds: 60}, onGiveUp: Retry";
+    let mut lab = Lab::new(&format!(
+        "children:\n{}{}{}",
+        worker("db", "", ""),
+        supervisor("s", "", settings),
+        worker("api", "s", ""),
+    ));
+    lab.run(100);
+    edit(&mut lab, "two", &["api"]);
+    while lab.images("api") != ["two"] {
+        lab.run(1);
+    }
+    lab.run(5);
+    lab.edit(|spec| spec.rollout.paused = true);
+    lab.run(1);
+    lab.kill("api", lab.live("api")[0], 1);
+    lab.run(100);
+    assert_eq!(lab.condition("RolledBack").0, "False", "{}", lab.message());
+    lab.edit(|spec| spec.rollout.paused = false);
+    lab.run(60);
+    assert_eq!(lab.state(), "FFT RolledBack", "{}", lab.message());
+    assert_eq!(lab.images("api"), ["one"]);
+}
+
+#[test]
 fn another_template_leaves_the_bad_one_behind() {
     let mut lab = three("");
     lab.behave("db@two", Behaviour::NoImage);

@@ -68,6 +68,11 @@ pub struct RolloutStatus {
     #[schemars(length(max = 10))]
     pub faults: Vec<RolloutFault>,
 
+    /// givenUp is the fault of a new Pod because of which a supervisor gave up, or a slot was parked. It fails the rollout, if that is
+    /// paused once it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_up: Option<RolloutFault>,
+
     /// failed says why the rollout is paused although nobody asked for it: it has failed, and is not taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<RolloutFailure>,
@@ -127,6 +132,11 @@ pub struct RolloutFault {
 pub struct RolloutFailure {
     /// time when it failed.
     pub time: Time,
+
+    /// byPolicy says that the rollout stays where it is because `rollout.onFailure` says so, and not because Pods of the former
+    /// revision have the same fault: `RollBack` still takes the tree back.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub by_policy: bool,
 
     /// message says why.
     #[schemars(length(max = 1024))]

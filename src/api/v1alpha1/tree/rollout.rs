@@ -30,7 +30,7 @@ pub struct RolloutSettings {
     /// the former revision have the same fault, the rollout is paused, whatever is said here; where there is no former
     /// revision that was proved good, nothing is done.
     /// RollBack: the tree is taken back to the last good revision, in reverse order. The spec is not edited.
-    /// Pause: the rollout stays where it is until a template is changed or `retryAt` says so.
+    /// Pause: the rollout stays where it is until a template is changed, `retryAt` says so, or this is made RollBack.
     /// None: it goes on.
     /// Default RollBack.
     #[serde(default)]

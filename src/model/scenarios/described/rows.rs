@@ -297,7 +297,7 @@ pub(super) fn rolled_out() -> Vec<Row> {
                 lab.run(30);
             },
             "FFT RolloutFailed",
-            "the rollout of revision 2 has failed and stays where it is: a/1: the image of container app cannot be pulled: nope: not found; change a template, or set `rollout.retryAt`",
+            "the rollout of revision 2 has failed and stays where it is: a/1: the image of container app cannot be pulled: nope: not found; change a template, or set `rollout.retryAt` or `rollout.onFailure: RollBack`",
         ),
         (
             ONE.into(),
