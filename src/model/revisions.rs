@@ -130,9 +130,9 @@ impl Engine<'_> {
         let is_retried = is_retried && self.world.refusals.is_empty();
         if !is_newest || is_retried {
             let old = known.map(|place| revisions.remove(place));
-            let good = old
-                .as_ref()
-                .is_some_and(|old| old.mark == RevisionMark::Good);
+            // One that was left for another that was proved, too, is not what the tree runs, and has to prove itself again.
+            let good = old.filter(|old| old.mark == RevisionMark::Good);
+            let good = good.is_some_and(|old| !self.has_good_after(old.number, &revisions));
             revisions.push(RevisionStatus {
                 name: wanted.clone(),
                 // Also of one that is tried again: what was promoted of it before is not promoted now.
@@ -159,6 +159,12 @@ impl Engine<'_> {
     pub(super) fn is_revision_stored(&self) -> bool {
         let wanted = self.memory.tree.revisions.last();
         wanted.is_some_and(|wanted| self.is_stored(&wanted.name))
+    }
+
+    /// Whether a revision after that one was proved good, and the tree can be taken back to it.
+    fn has_good_after(&self, number: i64, revisions: &[RevisionStatus]) -> bool {
+        let mut later = revisions.iter().filter(|known| known.number > number);
+        later.any(|known| known.mark == RevisionMark::Good && self.is_stored(&known.name))
     }
 
     fn is_stored(&self, name: &str) -> bool {

@@ -432,6 +432,61 @@ fn the_good_template_that_is_asked_for_again_restarts_nothing() {
     assert_eq!(lab.world.tree.status.revision, 3);
 }
 
+/// A tree that has gone from `one` to `two`, both proved good, and is asked for `one` again, whose Pods behave so.
+fn undone(behaviour: Behaviour) -> Lab {
+    let mut lab = three("");
+    edit(&mut lab, "two", &ALL);
+    lab.run(200);
+    assert_eq!(
+        marks(&lab),
+        [(1, RevisionMark::Good), (2, RevisionMark::Good)]
+    );
+    lab.log.clear();
+    lab.behave("api@one", behaviour);
+    edit(&mut lab, "one", &ALL);
+    lab.run(30);
+    assert_eq!(marks(&lab)[0], (2, RevisionMark::Good));
+    lab
+}
+
+#[test]
+fn an_older_revision_that_was_good_proves_itself_again() {
+    let mut lab = undone(Behaviour::Healthy);
+    assert_eq!(marks(&lab)[1], (3, RevisionMark::Unproven));
+    assert!(lab.world.tree.status.rollout.is_some());
+    lab.run(100);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    assert!(all_run(&lab, "one"));
+    assert_eq!(
+        marks(&lab),
+        [(2, RevisionMark::Good), (3, RevisionMark::Good)]
+    );
+}
+
+#[test]
+fn an_older_revision_that_is_bad_by_now_is_left_for_the_one_before_it_once() {
+    let mut lab = undone(Behaviour::NoImage);
+    lab.run(60);
+    assert_eq!(lab.state(), "FFT RolledBack", "{}", lab.message());
+    assert!(all_run(&lab, "two"));
+    assert_eq!(
+        marks(&lab),
+        [(2, RevisionMark::Good), (3, RevisionMark::Bad)]
+    );
+    lab.log.clear();
+    lab.run(3000);
+    assert_eq!(lab.log, [""; 0]);
+    // What it went back to is the last good one, and has nothing to prove.
+    edit(&mut lab, "two", &ALL);
+    lab.run(60);
+    assert_eq!(lab.log, [""; 0]);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    assert_eq!(
+        marks(&lab),
+        [(3, RevisionMark::Bad), (4, RevisionMark::Good)]
+    );
+}
+
 #[test]
 fn a_bad_revision_is_tried_again_when_that_is_asked_for() {
     let mut lab = three("");

@@ -21,7 +21,7 @@ pub struct RevisionStatus {
 
     /// mark is what is known of it.
     /// Unproven: it has not been up for `rollout.probationSeconds` yet.
-    /// Good: it has.
+    /// Good: it has. One that was left for another that was proved, too, is Unproven again when it is asked for again.
     /// Bad: its rollout failed, and the tree was taken back to the last good one. It is not tried again until another is asked
     /// for, or `rollout.retryAt` says so.
     pub mark: RevisionMark,
