@@ -210,6 +210,13 @@ pub fn promote(tree: &Value) -> Result<(String, Value), Refusal> {
     let told =
         format!("past step {number} of {of} ({child}) of the rollout of revision {revision}");
     let promotion = json!({"revision": revision, "step": number});
+    let mut known = tree["status"]["revisions"].as_array().into_iter().flatten();
+    let is_early = |one: &Value| one["number"] == *revision && one["promotedBefore"] == number;
+    if tree["spec"]["rollout"]["promote"] == promotion && known.any(is_early) {
+        return Err(Refusal(format!(
+            "`rollout.promote` has named step {number} since before there was revision {revision}, which ends no pause: take it out of the spec, and promote again"
+        )));
+    }
     Ok((told, json!({"spec": {"rollout": {"promote": promotion}}})))
 }
 
@@ -301,6 +308,10 @@ REVISION   MARK   CHANGES                    WHY
         assert_eq!(told, "past step 3 of 4 (api) of the rollout of revision 2");
         let expected = json!({"spec": {"rollout": {"promote": {"revision": 2, "step": 3}}}});
         assert_eq!(patch, expected);
+        tree["spec"]["rollout"]["promote"] = json!({"revision": 2, "step": 3});
+        assert!(promote(&tree).is_ok());
+        tree["status"]["revisions"] = json!([{"number": 2, "promotedBefore": 3}]);
+        assert!(promote(&tree).unwrap_err().0.contains("take it out"));
     }
 
     #[test]

@@ -85,7 +85,7 @@ reasons! {
     ShutDownLoops,
     /// A window is too short for one worker to fill it, so that a worker that starts and dies is restarted for ever.
     IntensityUnreachable,
-    /// `rollout.promote` names a revision that there is not.
+    /// `rollout.promote` names a revision or a step that there is not, or another one than the canary waits for.
     PromotesNothing,
     /// Not one replica of a worker may be missing, so that a drain takes all of them.
     NoReplicaToSpare,

@@ -84,8 +84,8 @@ impl Engine<'_> {
             let quorum = i32::try_from(self.quorum(id, leaf)).unwrap_or(i32::MAX);
             (self.replicas_wanted(id, leaf), quorum)
         };
-        let (rollout, revisions) = (&self.world.tree.spec.rollout, &self.memory.tree.revisions);
-        let warnings = warnings::of(self.tree, &replicas, rollout, revisions);
+        let promotion = self.world.tree.spec.rollout.promote;
+        let warnings = warnings::of(self.tree, &replicas, promotion, &self.memory.tree);
         let status = &mut self.memory.tree;
         status.restarts = status.restarts.max(restarts);
         status.observed_generation = self.world.tree.generation;

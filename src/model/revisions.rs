@@ -109,6 +109,7 @@ impl Engine<'_> {
                     name: stored.name.clone(),
                     number: stored.number,
                     mark: RevisionMark::Unproven,
+                    promoted_before: None,
                     failed: None,
                 });
             }
@@ -133,21 +134,28 @@ impl Engine<'_> {
             // One that was left for another that was proved, too, is not what the tree runs, and has to prove itself again.
             let good = old.filter(|old| old.mark == RevisionMark::Good);
             let good = good.is_some_and(|old| !self.has_good_after(old.number, &revisions));
+            // Also of one that is tried again: what was promoted of it before is not promoted now.
+            let number = newest.unwrap_or(0) + 1;
             revisions.push(RevisionStatus {
                 name: wanted.clone(),
-                // Also of one that is tried again: what was promoted of it before is not promoted now.
-                number: newest.unwrap_or(0) + 1,
+                number,
                 mark: if good {
                     RevisionMark::Good
                 } else {
                     RevisionMark::Unproven
                 },
+                promoted_before: self.promoted_step(number),
                 failed: None,
             });
             self.memory.intend_tree();
         }
         revisions.retain(|known| known.name == wanted || self.is_stored(&known.name));
         revisions.sort_by_key(|known| known.number);
+        if let Some(last) = revisions.last_mut()
+            && last.promoted_before != self.promoted_step(last.number)
+        {
+            last.promoted_before = None;
+        }
         let newest = revisions.last().map_or(0, |known| known.number);
         self.memory.tree.revision = self.tree.goes_back.unwrap_or(newest);
         self.memory.tree.revisions = revisions;
@@ -159,6 +167,12 @@ impl Engine<'_> {
     pub(super) fn is_revision_stored(&self) -> bool {
         let wanted = self.memory.tree.revisions.last();
         wanted.is_some_and(|wanted| self.is_stored(&wanted.name))
+    }
+
+    /// The step that `rollout.promote` names of the revision of that number.
+    fn promoted_step(&self, number: i64) -> Option<i32> {
+        let promotion = self.world.tree.spec.rollout.promote?;
+        (promotion.revision == number).then_some(promotion.step)
     }
 
     /// Whether a revision after that one was proved good, and the tree can be taken back to it.

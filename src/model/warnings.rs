@@ -3,7 +3,7 @@
 //! Rule: a warning says what will happen, with its numbers, and which field to change.
 
 use crate::api::v1alpha1::{
-    AutoShutdown, DisruptionBudget, GiveUp, Intensity, Restart, RevisionStatus, RolloutSettings,
+    AutoShutdown, DisruptionBudget, GiveUp, Intensity, Promotion, Restart, SupervisionTreeStatus,
     WarningStatus,
 };
 
@@ -29,10 +29,10 @@ pub(super) type Replicas<'a> = &'a dyn Fn(NodeId, &Leaf<'_>) -> (i32, i32);
 pub(super) fn of(
     tree: &Tree<'_>,
     replicas: Replicas<'_>,
-    rollout: &RolloutSettings,
-    revisions: &[RevisionStatus],
+    promotion: Option<Promotion>,
+    status: &SupervisionTreeStatus,
 ) -> Vec<WarningStatus> {
-    let of_tree = promotes_nothing(rollout, revisions);
+    let of_tree = promotion.and_then(|promotion| promotes_nothing(promotion, status));
     let of_tree = of_tree.map(|message| WarningStatus {
         child: ROOT_NAME.to_owned(),
         reason: WarningReason::PromotesNothing.as_str().to_owned(),
@@ -63,13 +63,35 @@ pub(super) fn of(
 
 type Found = (WarningReason, String);
 
-/// What is wrong with `rollout.promote`. One for a revision of before is only left over.
-fn promotes_nothing(rollout: &RolloutSettings, revisions: &[RevisionStatus]) -> Option<String> {
-    let asked = rollout.promote?.revision;
-    let newest = revisions.last()?.number;
-    (asked > newest).then(|| {
+/// What is wrong with `rollout.promote`. One for a revision of before is only left over, unless another one waits for it.
+fn promotes_nothing(asked: Promotion, status: &SupervisionTreeStatus) -> Option<String> {
+    let Promotion { revision, step } = asked;
+    let newest = status.revisions.last()?;
+    if revision > newest.number {
+        let newest = newest.number;
+        return Some(format!(
+            "`rollout.promote` names revision {revision}, and the newest is {newest}, so that it ends no pause now, nor will it when there is such a revision; write the number that `status.rollout.to` shows"
+        ));
+    }
+    let rollout = status.rollout.as_ref()?;
+    let (to, at) = (rollout.to, rollout.step.as_ref()?);
+    let (number, of) = (at.number, at.of);
+    if revision != to {
+        let is_open = at.paused;
+        return is_open.then(|| {
+            format!(
+                "`rollout.promote` names revision {revision}, and revision {to} waits at step {number}, so that it ends no pause; write revision {to} and step {number} to go on"
+            )
+        });
+    }
+    if step > of {
+        return Some(format!(
+            "`rollout.promote` names step {step}, and revision {to} has {of}, so that it ends no pause; write the last step whose pause is to end, now {number}"
+        ));
+    }
+    (newest.promoted_before == Some(step)).then(|| {
         format!(
-            "`rollout.promote` names revision {asked}, and the newest is {newest}, so that it ends no pause now, and those of a revision that nobody has seen yet; write the number that `status.rollout.to` shows"
+            "`rollout.promote` named revision {to} and step {step} before there was such a revision, so that it ends no pause; take it out, and write it again when the canary has come there"
         )
     })
 }
@@ -230,8 +252,8 @@ mod tests {
         of(
             &Tree::parse("t", &spec).unwrap(),
             &stated,
-            &spec.rollout,
-            &[],
+            spec.rollout.promote,
+            &SupervisionTreeStatus::default(),
         )
     }
 

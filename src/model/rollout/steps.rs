@@ -108,7 +108,7 @@ impl<'a> Engine<'a> {
         let mut goal = goal_at(steps, step.number, bounds.replicas);
         while is_on
             && let Some(current) = steps.get(place(step.number))
-            && self.is_over_by_now(current, &step)
+            && self.is_over_by_now(id, current, &step)
             && (available >= goal || bounds.is_stuck())
             && !self.has_open_fault(id)
         {
@@ -143,25 +143,46 @@ impl<'a> Engine<'a> {
     }
 
     /// Whether a step has nothing more to wait for, apart from the replicas that it updates.
-    fn is_over_by_now(&mut self, current: &UpdateStep, step: &UpdateStepStatus) -> bool {
+    fn is_over_by_now(
+        &mut self,
+        id: NodeId,
+        current: &UpdateStep,
+        step: &UpdateStepStatus,
+    ) -> bool {
         if let Some(ends) = ends_at(current, step) {
             self.wake(ends);
         }
-        !self.is_pausing(current, step)
+        !self.is_pausing(id, current, step)
     }
 
     /// Whether a step is a pause, and is not over.
-    fn is_pausing(&self, current: &UpdateStep, step: &UpdateStepStatus) -> bool {
+    fn is_pausing(&self, id: NodeId, current: &UpdateStep, step: &UpdateStepStatus) -> bool {
         let is_over = ends_at(current, step).is_some_and(|ends| ends <= self.now);
-        current.is_pause() && !is_over && !self.is_promoted(step)
+        current.is_pause() && !is_over && !self.is_promoted(id, step)
     }
 
-    fn is_promoted(&self, step: &UpdateStepStatus) -> bool {
-        let wanted = self.wanted_number();
+    /// Whether a pause is over because the spec says so: of this revision, since it is there, and with a step that it has.
+    fn is_promoted(&self, id: NodeId, step: &UpdateStepStatus) -> bool {
         let promotion = self.world.tree.spec.rollout.promote;
-        promotion.is_some_and(|promotion| {
-            promotion.revision == wanted && promotion.step >= step.before + step.number
+        let wanted = self.memory.tree.revisions.last();
+        promotion.zip(wanted).is_some_and(|(promotion, wanted)| {
+            promotion.revision == wanted.number
+                && wanted.promoted_before != Some(promotion.step)
+                && promotion.step >= step.before + step.number
+                && promotion.step <= self.last_step(id, step)
         })
+    }
+
+    /// The number of the last step of all workers that the revision changes.
+    fn last_step(&self, id: NodeId, step: &UpdateStepStatus) -> i32 {
+        let after = self.tree.leaves().map(|(other, _)| other);
+        let good = self.last_good();
+        let after = after.skip_while(|other| *other != id).filter(|other| {
+            let leaf = self.tree.leaf(*other).zip(good);
+            leaf.is_some_and(|(leaf, good)| self.is_new_leaf(*other, leaf, good))
+        });
+        let from_here: i32 = after.map(|other| self.steps_of(other)).sum();
+        (step.before + from_here).max(step.before + step.number)
     }
 
     /// The number of the revision that the tree is to have; 0 where there is none.
@@ -223,7 +244,7 @@ impl<'a> Engine<'a> {
         let mut waits = false;
         for (id, leaf) in self.tree.leaves() {
             match self.current_step(id, leaf) {
-                Some((step, current)) if self.is_pausing(current, step) => waits = true,
+                Some((step, current)) if self.is_pausing(id, current, step) => waits = true,
                 _ if self.is_enabled(id) && self.stage(id) == Stage::Updating => return false,
                 _ => {}
             }
@@ -252,17 +273,10 @@ impl<'a> Engine<'a> {
 
     fn told_step(&self, id: NodeId) -> Option<RolloutStep> {
         let (step, current) = self.current_step(id, self.tree.leaf(id)?)?;
-        let paused = self.is_pausing(current, step);
-        let after = self.tree.leaves().map(|(other, _)| other);
-        let good = self.last_good();
-        let after = after.skip_while(|other| *other != id).filter(|other| {
-            let leaf = self.tree.leaf(*other).zip(good);
-            leaf.is_some_and(|(leaf, good)| self.is_new_leaf(*other, leaf, good))
-        });
-        let from_here: i32 = after.map(|other| self.steps_of(other)).sum();
+        let paused = self.is_pausing(id, current, step);
         Some(RolloutStep {
             number: step.before + step.number,
-            of: (step.before + from_here).max(step.before + step.number),
+            of: self.last_step(id, step),
             child: self.name(id).to_owned(),
             since_time: step.since_time.clone(),
             paused,

@@ -63,14 +63,21 @@ fn a_canary_waits_until_it_is_promoted() {
     assert_eq!(count(&lab, ["one", "two"]), [3, 1]);
     assert_eq!(lab.log, Vec::<String>::new());
     // Another revision and an earlier step are none of its business.
-    promote(&mut lab, 3, 2);
-    let warning = &lab.world.tree.status.warnings[0];
-    assert_eq!(warning.reason, "PromotesNothing");
-    promote(&mut lab, 1, 2);
-    assert_eq!(lab.world.tree.status.warnings, []);
+    for (revision, step, why) in [
+        (3, 2, "the newest is 2"),
+        (1, 2, "revision 2 waits at step 2"),
+        (2, 3, "revision 2 has 2"),
+    ] {
+        promote(&mut lab, revision, step);
+        assert_eq!(count(&lab, ["one", "two"]), [3, 1]);
+        let warning = &lab.world.tree.status.warnings[0];
+        assert_eq!(warning.reason, "PromotesNothing");
+        assert!(warning.message.contains(why), "{}", warning.message);
+    }
     promote(&mut lab, 2, 1);
     assert_eq!(count(&lab, ["one", "two"]), [3, 1]);
     promote(&mut lab, 2, 2);
+    assert_eq!(lab.world.tree.status.warnings, []);
     assert_eq!(count(&lab, ["one", "two"]), [0, 4]);
     lab.run(100);
     assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
@@ -383,6 +390,27 @@ fn a_fault_that_is_judged_late_ends_the_canary_all_the_same() {
     lab.run(60);
     assert_eq!(lab.images("db"), ["one"; 4]);
     assert_eq!(lab.state(), "FFT RolledBack", "{}", lab.message());
+}
+
+#[test]
+fn what_was_promoted_before_the_revision_was_there_ends_no_pause() {
+    let mut lab = three(BY_HAND);
+    promote(&mut lab, 2, 2);
+    edit(&mut lab, "two", &["db"]);
+    lab.run(60);
+    assert_paused(&lab);
+    assert_eq!(count(&lab, ["one", "two"]), [3, 1]);
+    let warning = &lab.world.tree.status.warnings[0];
+    assert_eq!(warning.reason, "PromotesNothing");
+    assert!(
+        warning.message.contains("take it out"),
+        "{}",
+        warning.message
+    );
+    lab.edit(|spec| spec.rollout.promote = None);
+    lab.run(10);
+    promote(&mut lab, 2, 2);
+    assert_eq!(lab.images("db"), ["two"; 4]);
 }
 
 #[test]

@@ -26,6 +26,12 @@ pub struct RevisionStatus {
     /// for, or `rollout.retryAt` says so.
     pub mark: RevisionMark,
 
+    /// promotedBefore is the step that `rollout.promote` named of this revision before there was one of that number. Nobody had
+    /// seen then what it goes on from, so that it ends no pause; absent once something else is written there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 2560))]
+    pub promoted_before: Option<i32>,
+
     /// failed says why it is Bad.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<RolloutFailure>,

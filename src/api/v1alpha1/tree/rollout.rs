@@ -58,7 +58,7 @@ pub struct RolloutSettings {
     pub probation_seconds: i32,
 
     /// promote ends pauses of a canary (`update.steps`); `kubectl coppice promote` writes it. For any other revision than the one
-    /// it names it does nothing. No default.
+    /// it names it does nothing, and neither before there is a revision of that number. No default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promote: Option<Promotion>,
 }
@@ -72,7 +72,7 @@ pub struct Promotion {
     pub revision: i64,
 
     /// step is the number of the last step whose pause is over, counted over all workers that the revision changes
-    /// (`status.rollout.step.number`), from 1 to 2560.
+    /// (`status.rollout.step.number`), from 1 to 2560. One that the revision has not got ends no pause.
     #[schemars(range(min = 1, max = 2560))]
     pub step: i32,
 }
