@@ -4,6 +4,7 @@
 //! how long it stays, and Kubernetes deletes it then. An owner is given, or taken off, before the write that makes it count.
 
 mod acted;
+mod leaving;
 
 use serde_json::{Map, Value, json};
 
@@ -235,11 +236,14 @@ impl Engine<'_> {
         // An edit may be what was waited for.
         let tree = &self.world.tree;
         let is_edited = tree.generation != tree.status.observed_generation;
-        for (id, leaf) in self.tree.leaves() {
-            let wanted = self.writes_of_owners(id, leaf);
+        let of_leaves = self.tree.leaves();
+        let of_leaves =
+            of_leaves.map(|(id, leaf)| (self.name(id), self.writes_of_owners(id, leaf)));
+        let all: Vec<(&str, Vec<Write>)> = of_leaves.chain(self.writes_of_refused_spec()).collect();
+        for (child, wanted) in all {
             let takes_off = |write: &Write| matches!(write, Write::OwnClaim { owner: None, .. });
             some_would_go |= wanted.iter().any(takes_off);
-            let Some(memory) = self.memory.workers.get_mut(self.tree.nodes[id].name) else {
+            let Some(memory) = self.memory.workers.get_mut(child) else {
                 continue;
             };
             if wanted.is_empty() {
@@ -325,7 +329,7 @@ impl Engine<'_> {
         let all = self.world.claims.values().filter(move |_| has_any);
         all.map(|claim| &**claim).filter(move |claim| {
             let mut named = leaf.claims(tree, child, claim.slot);
-            self.is_own_claim(id, claim) && named.any(|(name, _)| name == claim.name)
+            self.is_own_claim(child, claim) && named.any(|(name, _)| name == claim.name)
         })
     }
 
@@ -339,11 +343,11 @@ impl Engine<'_> {
         let named = leaf.claims(&self.world.tree.name, self.name(id), slot);
         let known = named.filter_map(|(name, _)| self.world.claims.get(&name));
         let known = known.map(|claim| &**claim);
-        known.filter(move |claim| claim.slot == slot && self.is_own_claim(id, claim))
+        known.filter(move |claim| claim.slot == slot && self.is_own_claim(self.name(id), claim))
     }
 
-    fn is_own_claim(&self, id: NodeId, claim: &ClaimView) -> bool {
-        let is_labelled = claim.tree == self.world.tree.name && claim.child == self.name(id);
+    fn is_own_claim(&self, child: &str, claim: &ClaimView) -> bool {
+        let is_labelled = claim.tree == self.world.tree.name && claim.child == child;
         is_labelled && !claim.deleting && !claim.owners.iter().any(|owner| owner.controls)
     }
 

@@ -29,13 +29,9 @@ pub fn decide(world: &World, now: Timestamp) -> Decision {
     }
     match Tree::parse(&world.tree.name, &world.tree.spec) {
         Ok(tree) => supervise(&tree.with_templates(world), world, now),
+        // All that it has is taken down like what was removed.
         Err(_) if world.tree.deleting => {
-            let nothing = crate::api::v1alpha1::SupervisionTreeSpec {
-                children: Vec::new(),
-                ..world.tree.spec.clone()
-            };
-            Tree::parse(&world.tree.name, &nothing)
-                .map_or_else(|_| release(world), |tree| supervise(&tree, world, now))
+            supervise(&Tree::without_children(&world.tree.spec), world, now)
         }
         Err(error) => Decision {
             tree_status: report::refused(world, &error, now),
@@ -172,13 +168,5 @@ fn unchanged(world: &World) -> Decision {
         give_ups: 0,
         rollouts: Vec::new(),
         wake_at: None,
-    }
-}
-
-/// A tree that cannot even be read any more is let go when it is deleted.
-fn release(world: &World) -> Decision {
-    Decision {
-        writes: vec![Write::RemoveFinalizer],
-        ..unchanged(world)
     }
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::{lose, worker};
-use crate::api::v1alpha1::{ClaimRetention, Retention};
+use crate::api::v1alpha1::{ClaimRetention, Retention, SupervisionTreeSpec};
 use crate::model::claims;
 use crate::model::lab::{Behaviour, Lab};
 use crate::model::world::{ClaimView, Refusal};
@@ -173,6 +173,58 @@ fn claims_go_with_the_child_only_where_the_policy_says_so() {
     }
 }
 
+/// Deletes the tree, and lets the operator crash before that write.
+fn delete(lab: &mut Lab, crash: usize) {
+    lab.tree_mut().deleting = true;
+    lab.crash_in = Some(crash);
+    lab.run(60);
+    assert_eq!(lab.world.tree.finalizers, [""; 0]);
+    lab.world.workers.clear();
+    lab.world.collect_claims();
+}
+
+#[test]
+fn claims_that_a_refused_spec_retains_outlive_their_tree() {
+    let refusals: [fn(&mut SupervisionTreeSpec); 2] = [
+        |spec| spec.intensity.period_seconds = 1,
+        |spec| spec.children[0].worker.as_mut().unwrap().quorum = 0,
+    ];
+    let policies = [
+        ("Delete", Retention::Retain, &BOTH[..]),
+        ("Delete", Retention::Delete, &[]),
+        ("Retain", Retention::Delete, &BOTH[..]),
+    ];
+    for refuse in refusals {
+        for (before, when_deleted, left) in policies {
+            for crash in 0..8 {
+                let mut lab = with_policy(before, "Retain");
+                let known = owners(&lab).concat().len();
+                lab.edit(|spec| {
+                    refuse(spec);
+                    let worker = spec.children[0].worker.as_mut().unwrap();
+                    worker.persistent_volume_claim_retention_policy = Some(ClaimRetention {
+                        when_deleted,
+                        ..ClaimRetention::default()
+                    });
+                });
+                lab.run(10);
+                assert_eq!(lab.state(), "FFT InvalidSpec", "{}", lab.message());
+                assert_eq!(
+                    owners(&lab).concat().len(),
+                    known,
+                    "nothing follows from it"
+                );
+                delete(&mut lab, crash);
+                assert_eq!(
+                    claims(&lab),
+                    left,
+                    "from {before} to {when_deleted:?}, crash {crash}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn a_claim_of_somebody_else_is_used_as_it_is() {
     let mut lab = with_policy("Delete", "Delete");
@@ -279,15 +331,7 @@ fn no_pod_is_made_on_a_claim_that_is_being_deleted() {
 fn a_claim_that_is_refused_is_told_and_tried_again_later_and_the_other_slots_go_on() {
     let settings = format!("identity: Stable, replicas: 3, {CLAIMS}");
     let mut lab = Lab::new(&format!("children:\n{}", worker("a", "", &settings)));
-    lab.refuse_creates = Some(Refusal {
-        kind: "PersistentVolumeClaim",
-        child: "a".into(),
-        slot: Some(2),
-        at: lab.now,
-        code: 403,
-        reason: "Forbidden".into(),
-        message: "persistentvolumeclaims \"data-t-a-2\" is forbidden: exceeded quota: small".into(),
-    });
+    lab.refuse_creates = Some(claim_refusal(&lab, 2));
     lab.run(120);
     assert_eq!(lab.live("a"), [0, 1]);
     assert_eq!(claims(&lab), BOTH);
@@ -303,24 +347,38 @@ fn a_claim_that_is_refused_is_told_and_tried_again_later_and_the_other_slots_go_
     assert_eq!(lab.live("a"), [0, 1, 2]);
 }
 
+/// A quota refuses the claim of a slot.
+fn claim_refusal(lab: &Lab, slot: i32) -> Refusal {
+    let message = "persistentvolumeclaims is forbidden: exceeded quota: small";
+    refusal(lab, Some(slot), message)
+}
+
 /// As on clusters with `OwnerReferencesPermissionEnforcement`, where who has no right to delete a claim may not own it anew.
-#[test]
-fn an_owner_that_is_refused_is_told_once_and_nothing_goes_that_is_to_stay() {
-    let refusal = |lab: &Lab| Refusal {
+fn owner_refusal(lab: &Lab) -> Refusal {
+    let message = "cannot set an ownerRef on a resource you can't delete";
+    refusal(lab, None, message)
+}
+
+fn refusal(lab: &Lab, slot: Option<i32>, message: &str) -> Refusal {
+    Refusal {
         kind: claims::KIND,
         child: "a".into(),
-        slot: None,
+        slot,
         at: lab.now,
         code: 403,
         reason: "Forbidden".into(),
-        message: "cannot set an ownerRef on a resource you can't delete".into(),
-    };
+        message: message.into(),
+    }
+}
+
+#[test]
+fn an_owner_that_is_refused_is_told_once_and_nothing_goes_that_is_to_stay() {
     let tries = |lab: &Lab| {
         let refused = lab.log.iter().filter(|entry| entry.starts_with("refused"));
         refused.count()
     };
     let mut lab = with_policy("Retain", "Delete");
-    lab.refuse_creates = Some(refusal(&lab));
+    lab.refuse_creates = Some(owner_refusal(&lab));
     lab.edit_replicas("a", 1);
     lab.run(60);
     assert_eq!((lab.live("a"), claims(&lab)), (vec![0, 1], BOTH.to_vec()));
@@ -342,7 +400,7 @@ fn an_owner_that_is_refused_is_told_once_and_nothing_goes_that_is_to_stay() {
     assert_eq!(lab.world.workers["a"].status.claim_owner_brake, None);
 
     let mut lab = with_policy("Delete", "Retain");
-    lab.refuse_creates = Some(refusal(&lab));
+    lab.refuse_creates = Some(owner_refusal(&lab));
     set_policy(&mut lab, Retention::Retain, Retention::Retain);
     lab.tree_mut().deleting = true;
     lab.run(60);
@@ -350,6 +408,32 @@ fn an_owner_that_is_refused_is_told_once_and_nothing_goes_that_is_to_stay() {
     assert!(
         !lab.world.tree.finalizers.is_empty(),
         "they would go with it"
+    );
+    lab.refuse_creates = None;
+    lab.run(70);
+    assert!(lab.world.tree.finalizers.is_empty());
+    assert_eq!(owners(&lab), [vec![""; 0], vec![]]);
+}
+
+#[test]
+fn a_tree_that_is_refused_waits_for_an_owner_that_is_refused_too() {
+    let mut lab = with_policy("Delete", "Retain");
+    lab.refuse_creates = Some(owner_refusal(&lab));
+    lab.edit_worker("a", |worker| {
+        worker.quorum = 0;
+        worker.persistent_volume_claim_retention_policy = None;
+    });
+    lab.run(10);
+    lab.tree_mut().deleting = true;
+    lab.run(60);
+    assert_eq!((lab.live("a"), claims(&lab)), (vec![], BOTH.to_vec()));
+    assert!(!lab.world.tree.finalizers.is_empty(), "they would go");
+    let refused = lab.log.iter().filter(|entry| entry.starts_with("refused"));
+    assert!((10..=16).contains(&refused.count()), "{:?}", lab.log);
+    assert!(
+        lab.message().contains("its claims that are to stay"),
+        "{}",
+        lab.message()
     );
     lab.refuse_creates = None;
     lab.run(70);

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::labels;
+use crate::api::v1alpha1::SupervisionTreeSpec;
 use crate::model::decide;
-use crate::model::decision::Write;
 use crate::model::fault::Verdict;
 use crate::model::lab::{Behaviour, Lab};
 use crate::model::pod::{ContainerState, PodPhase, Termination};
@@ -120,18 +120,6 @@ children:
 }
 
 #[test]
-fn a_tree_whose_root_is_refused_is_let_go_when_it_is_deleted() {
-    let mut lab = Lab::new(ONE);
-    lab.run(5);
-    lab.edit(|spec| spec.intensity.period_seconds = 1);
-    lab.run(5);
-    assert_eq!(lab.state(), "FFT InvalidSpec", "{}", lab.message());
-    lab.tree_mut().deleting = true;
-    let writes = decide(&lab.world, lab.now).writes;
-    assert!(matches!(writes[..], [Write::RemoveFinalizer]), "{writes:?}");
-}
-
-#[test]
 fn what_is_being_deleted_misses_no_start_deadline() {
     let mut lab = Lab::new(
         "
@@ -171,22 +159,26 @@ fn the_brake_is_forgotten_after_ten_minutes_that_nobody_saw() {
 
 #[test]
 fn a_refused_tree_that_is_deleted_stops_what_it_had_first() {
-    let mut lab = Lab::new(ONE);
-    lab.run(5);
-    lab.edit(|spec| {
-        let twice = spec.children[0].clone();
-        spec.children.push(twice);
-    });
-    lab.run(5);
-    assert_eq!(lab.live("a"), [0], "a refused edit changes nothing");
-    lab.tree_mut().deleting = true;
-    lab.stopping.insert("a".into(), 10);
-    lab.run(5);
-    assert_eq!(lab.live("a"), [0; 0]);
-    assert_eq!(lab.world.tree.finalizers, [labels::FINALIZER]);
-    lab.run(10);
-    assert_eq!(lab.pods().count(), 0);
-    assert_eq!(lab.world.tree.finalizers, [""; 0]);
+    let refusals: [fn(&mut SupervisionTreeSpec); 2] = [
+        |spec| spec.children.push(spec.children[0].clone()),
+        |spec| spec.intensity.period_seconds = 1,
+    ];
+    for refuse in refusals {
+        let mut lab = Lab::new(ONE);
+        lab.run(5);
+        lab.edit(refuse);
+        lab.run(5);
+        assert_eq!(lab.state(), "FFT InvalidSpec", "{}", lab.message());
+        assert_eq!(lab.live("a"), [0], "a refused edit changes nothing");
+        lab.tree_mut().deleting = true;
+        lab.stopping.insert("a".into(), 10);
+        lab.run(5);
+        assert_eq!(lab.live("a"), [0; 0]);
+        assert_eq!(lab.world.tree.finalizers, [labels::FINALIZER]);
+        lab.run(10);
+        assert_eq!(lab.pods().count(), 0);
+        assert_eq!(lab.world.tree.finalizers, [""; 0]);
+    }
 }
 
 #[test]

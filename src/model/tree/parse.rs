@@ -46,6 +46,17 @@ impl<'a> Tree<'a> {
     /// Reads a spec. The API server checks most of this already, but a stored tree may be older than
     /// today's rules.
     pub fn parse(name: &str, spec: &'a SupervisionTreeSpec) -> Result<Self, SpecError> {
+        let mut tree = Self::without_children(spec);
+        check_policy("the root", "spec", tree.parent_policy(ROOT))?;
+        check_rules("the root", "spec", spec.fault_policy.as_ref())?;
+        for child in &spec.children {
+            tree.add(name, child)?;
+        }
+        Ok(tree)
+    }
+
+    /// The root alone, whatever it says: where nothing is below it, nothing follows from that.
+    pub fn without_children(spec: &'a SupervisionTreeSpec) -> Self {
         let root = Policy {
             strategy: spec.strategy,
             intensity: spec.intensity,
@@ -58,8 +69,7 @@ impl<'a> Tree<'a> {
             },
             auto_shutdown: spec.auto_shutdown,
         };
-        check_policy("the root", "spec", &root)?;
-        let mut tree = Self {
+        Self {
             nodes: vec![Node {
                 name: ROOT_NAME,
                 parent: ROOT,
@@ -74,12 +84,7 @@ impl<'a> Tree<'a> {
             wanted: String::new(),
             goes_back: None,
             rules: vec![rules(ROOT, spec.fault_policy.as_ref(), &[])],
-        };
-        check_rules("the root", "spec", spec.fault_policy.as_ref())?;
-        for child in &spec.children {
-            tree.add(name, child)?;
         }
-        Ok(tree)
     }
 
     fn add(&mut self, tree_name: &str, child: &'a Child) -> Result<(), SpecError> {
