@@ -184,6 +184,9 @@ impl<'a> Engine<'a> {
         let stops =
             |pod: &&PodView| !pod.is_deleting() && (goes || !(pod.is_terminal() || pod.is_spent()));
         for pod in replicas.pods().filter(stops) {
+            if self.awaits_its_claims(id, leaf, pod) {
+                continue;
+            }
             let slot = self.slot(id, pod.slot);
             let stands = slot.is_some_and(|slot| slot.pod_uid == pod.uid && !slot.gone);
             if stands && !self.world.tree.deleting {
@@ -201,7 +204,7 @@ impl<'a> Engine<'a> {
         for pod in replicas.misfits.iter().filter(|pod| !pod.is_deleting()) {
             writes.push(delete(pod, None, "its identity was changed"));
         }
-        self.plan_former(id, &replicas.former, writes);
+        self.plan_former(id, leaf, &replicas.former, writes);
         // A worker without replicas stops as a whole, in its turn.
         if self.replicas_wanted(id, leaf) > 0 || self.may_stop(id) {
             let surplus = replicas.surplus.iter().filter(|pod| !pod.is_deleting());
@@ -264,7 +267,13 @@ impl<'a> Engine<'a> {
     }
 
     /// Pods of a former incarnation stop in their turn.
-    fn plan_former(&self, id: NodeId, former: &[&PodView], writes: &mut Vec<Write>) {
+    fn plan_former(
+        &self,
+        id: NodeId,
+        leaf: &Leaf<'_>,
+        former: &[&PodView],
+        writes: &mut Vec<Write>,
+    ) {
         let is_turn = self.may_stop(id);
         // OTP does not start a temporary child again with its group.
         let is_last = self.tree.nodes[id].restart == Restart::Temporary && self.has_finished(id);
@@ -274,7 +283,8 @@ impl<'a> Engine<'a> {
             "an ordered stop, to be started again"
         };
         for pod in former.iter().filter(|pod| !pod.is_deleting()) {
-            if pod.is_terminal() || (is_turn && !pod.is_spent()) {
+            let goes = pod.is_terminal() || (is_turn && !pod.is_spent());
+            if goes && !self.awaits_its_claims(id, leaf, pod) {
                 writes.push(delete(pod, None, why));
             }
         }

@@ -1,10 +1,13 @@
-//! Claims of what is on its way out: of a tree whose spec is refused.
+//! Claims of what is on its way out: of a tree whose spec is refused, and of the Pods of slots that are dropped.
 //!
-//! Rule: what is to stay has no owner before that goes.
+//! Rule: what is to stay has no owner, and what is to go has one, before that owner goes.
 
+use super::Owner;
 use crate::api::v1alpha1::Retention;
 use crate::model::decision::Write;
 use crate::model::engine::Engine;
+use crate::model::pod::PodView;
+use crate::model::tree::{Leaf, NodeId};
 use crate::model::world::WorkerView;
 
 impl<'a> Engine<'a> {
@@ -44,5 +47,24 @@ impl<'a> Engine<'a> {
             former: vec![worker.uid.clone()],
         });
         disowning.collect()
+    }
+
+    /// Whether a Pod that is to stop is not deleted yet: its slot is dropped, its claims are to go with it, and it does not own
+    /// them so far. Nothing waits for an owner that was refused.
+    pub(in crate::model) fn awaits_its_claims(
+        &self,
+        id: NodeId,
+        leaf: &Leaf<'_>,
+        pod: &PodView,
+    ) -> bool {
+        let memory = self.memory.workers.get(self.name(id));
+        let may_be_given = !self.world.tree.deleting
+            && self.worker(id).is_some_and(|worker| !worker.deleting)
+            && memory.is_some_and(|memory| memory.claim_owner_brake.is_none());
+        let is_to_own = |pod: &PodView| match self.owner_of(id, leaf, pod.slot) {
+            Owner::Pod(owner) => owner.uid == pod.uid,
+            _ => false,
+        };
+        may_be_given && is_to_own(pod) && !self.owns_its_claims(id, leaf, pod)
     }
 }

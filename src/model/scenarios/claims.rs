@@ -104,6 +104,76 @@ fn claims_stay_as_they_are_through_restarts_scaling_rollouts_and_stops() {
     assert_eq!(lab.world.claims, before);
 }
 
+/// Lets the operator go on until that write, before which it crashes and is away for a minute.
+fn crash(lab: &mut Lab, write: usize) {
+    lab.crash_in = Some(write);
+    for _ in 0..30 {
+        while lab.decide_once() {
+            if lab.crash_in.is_none() {
+                lab.go_by(60);
+                return;
+            }
+        }
+        lab.go_by(1);
+    }
+}
+
+/// Whatever else stops its Pod.
+#[test]
+fn claims_of_a_dropped_slot_go_after_its_pod_whatever_stops_that_and_whenever_the_operator_crashes()
+{
+    let stops: [(fn(&mut Lab), &[i32]); 3] = [
+        (|lab| lab.kill("b", 0, 1), &[0]),
+        (|lab| lab.edit(|spec| spec.suspend = true), &[]),
+        (|lab| lab.edit(|spec| spec.children[0].enabled = false), &[]),
+    ];
+    for (number, (stop, live)) in stops.into_iter().enumerate() {
+        for write in 0..20 {
+            let mut lab = group();
+            stop(&mut lab);
+            lab.edit_replicas("a", 1);
+            crash(&mut lab, write);
+            lab.run(60);
+            assert_eq!(
+                (lab.live("a"), claims(&lab)),
+                (live.to_vec(), vec![BOTH[0]]),
+                "stop {number}, crash before write {write}"
+            );
+        }
+    }
+}
+
+/// Two replicas whose claims go with their slots, in a group with another worker.
+fn group() -> Lab {
+    let policy = "persistentVolumeClaimRetentionPolicy: {whenScaled: Delete}";
+    let settings = format!("identity: Stable, replicas: 2, {CLAIMS}, {policy}");
+    let workers = worker("a", "", &settings) + &worker("b", "", "");
+    let mut lab = Lab::new(&format!("strategy: OneForAll\nchildren:\n{workers}"));
+    lab.run(100);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    lab
+}
+
+#[test]
+fn nothing_that_is_to_stop_waits_for_an_owner_that_is_refused() {
+    let stops: [(fn(&mut Lab), &[i32]); 2] = [
+        (|lab| lab.kill("b", 0, 1), &[0]),
+        (|lab| lab.edit(|spec| spec.suspend = true), &[]),
+    ];
+    for (stop, live) in stops {
+        let mut lab = group();
+        lab.refuse_creates = Some(owner_refusal(&lab));
+        stop(&mut lab);
+        lab.edit_replicas("a", 1);
+        lab.run(60);
+        assert_eq!(
+            (lab.live("a"), claims(&lab)),
+            (live.to_vec(), BOTH.to_vec())
+        );
+        assert!(lab.state().starts_with("TFF"), "{}", lab.message());
+    }
+}
+
 /// Whether nothing is lost, and nothing is left over, wherever the operator crashes while a slot is dropped.
 #[test]
 fn claims_of_a_dropped_slot_go_after_its_pod_whenever_the_operator_crashes() {
