@@ -251,7 +251,12 @@ impl<'a> Engine<'a> {
                 .is_some_and(|pod| pod.node.is_none() && !pod.is_deleting())
             {
                 // It cannot run without its claims, which somebody may have deleted.
-                self.plan_claims(id, leaf, view.slot, writes);
+                match self.due(id, view.slot).filter(|due| *due > self.now) {
+                    Some(due) => self.wake(due),
+                    None => {
+                        self.plan_claims(id, leaf, view.slot, writes);
+                    }
+                }
             }
             // The name of a `Stable` replica is free only when its last Pod is gone.
             let is_free = !leaf.is_stable() || !replicas.former.iter().any(|p| p.slot == view.slot);

@@ -353,6 +353,30 @@ fn a_claim_that_a_pod_without_a_node_waits_for_is_made_again() {
 }
 
 #[test]
+fn a_claim_that_a_pod_without_a_node_waits_for_is_tried_again_later_and_later() {
+    let mut lab = two("");
+    lab.behave("a", Behaviour::NoCapacity);
+    lab.delete_by_hand("a", 1);
+    lab.run(20);
+    lab.refuse_creates = Some(claim_refusal(&lab, 1));
+    lab.world.claims.remove("data-t-a-1");
+    lab.run(60);
+    let tries = lab.log.iter().filter(|line| *line == "refused a/1").count();
+    assert!((5..=8).contains(&tries), "{:?}", lab.log);
+    let told = lab
+        .told
+        .iter()
+        .filter(|line| line.contains("exceeded quota"));
+    assert_eq!(told.count(), 1, "{:?}", lab.told);
+    lab.refuse_creates = None;
+    lab.run(70);
+    assert_eq!(claims(&lab), BOTH);
+    lab.behave("a", Behaviour::Healthy);
+    lab.run(60);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+}
+
+#[test]
 fn no_pod_is_made_on_a_claim_that_goes_with_a_worker_of_before() {
     let mut lab = with_policy("Delete", "Retain");
     let claim = lab.world.claims.get_mut("data-t-a-1").unwrap();
