@@ -20,7 +20,7 @@ use super::replica::{Life, SlotView};
 use super::tree::{Leaf, NodeId};
 use super::world::{ClaimOwner, ClaimView, Refusal, TreeView, WorkerView};
 use crate::api::labels;
-use crate::api::v1alpha1::{ClaimRetention, ClaimTemplate, Retention};
+use crate::api::v1alpha1::{ClaimRetention, ClaimTemplate, GROUP, Retention};
 
 /// What Kubernetes calls a claim.
 pub const KIND: &str = "PersistentVolumeClaim";
@@ -71,11 +71,20 @@ impl ClaimView {
         worker: &'c str,
         pod: &'c str,
     ) -> impl Iterator<Item = &'c ClaimOwner> {
-        let ours = [("Worker", worker), ("Pod", pod)];
+        let ours = [(GROUP, "Worker", worker), ("", "Pod", pod)];
         let is_ours = move |owner: &&ClaimOwner| {
-            ours.contains(&(owner.kind.as_str(), owner.name.as_str())) && !owner.controls
+            let (kind, name) = (owner.kind.as_str(), owner.name.as_str());
+            ours.contains(&(owner.group(), kind, name)) && !owner.controls
         };
         self.owners.iter().filter(is_ours)
+    }
+}
+
+impl ClaimOwner {
+    /// The API group of its kind: others have a `Worker`, too.
+    fn group(&self) -> &str {
+        let group = self.api_version.split_once('/');
+        group.map_or("", |(group, _)| group)
     }
 }
 

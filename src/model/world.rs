@@ -165,6 +165,8 @@ pub struct ClaimView {
 /// An owner of a claim.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClaimOwner {
+    /// Group and version of the kind of the owner.
+    pub api_version: String,
     /// Kind of the owner.
     pub kind: String,
     /// Name of the owner.

@@ -108,6 +108,7 @@ impl Claim {
             slot: text(labels::SLOT).parse().unwrap_or(-1),
             owners: owners
                 .map(|owner| ClaimOwner {
+                    api_version: owner.api_version.clone(),
                     kind: owner.kind.clone(),
                     name: owner.name.clone(),
                     uid: owner.uid.clone(),

@@ -37,6 +37,7 @@ impl ClaimOwner {
     fn written(reference: &Value) -> Self {
         let text = |field: &str| reference[field].as_str().unwrap_or_default().to_owned();
         Self {
+            api_version: text("apiVersion"),
             kind: text("kind"),
             name: text("name"),
             uid: text("uid"),

@@ -8,7 +8,7 @@ use super::{lose, worker};
 use crate::api::v1alpha1::{ClaimRetention, Retention, SupervisionTreeSpec};
 use crate::model::claims;
 use crate::model::lab::{Behaviour, Lab};
-use crate::model::world::{ClaimView, Refusal};
+use crate::model::world::{ClaimOwner, ClaimView, Refusal};
 
 const CLAIMS: &str = "volumeClaimTemplates: [{metadata: {name: data, labels: {team: db}}, spec: {accessModes: [ReadWriteOnce]}}]";
 
@@ -374,6 +374,25 @@ fn a_claim_that_a_pod_without_a_node_waits_for_is_tried_again_later_and_later() 
     lab.behave("a", Behaviour::Healthy);
     lab.run(60);
     assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+}
+
+/// Others have a kind of that name, too.
+#[test]
+fn an_owner_of_another_group_is_left_alone_and_nothing_waits_for_it() {
+    let mut lab = with_policy("Delete", "Retain");
+    let theirs = ClaimOwner {
+        api_version: "extensions.gardener.cloud/v1alpha1".into(),
+        kind: "Worker".into(),
+        name: "t-a".into(),
+        uid: "theirs".into(),
+        controls: false,
+    };
+    let claim = lab.world.claims.get_mut("data-t-a-1").unwrap();
+    Arc::make_mut(claim).owners.push(theirs.clone());
+    lab.delete_by_hand("a", 1);
+    lab.run(60);
+    assert_eq!(lab.live("a"), [0, 1]);
+    assert_eq!(lab.world.claims["data-t-a-1"].owners[1], theirs);
 }
 
 #[test]
