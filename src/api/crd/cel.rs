@@ -204,6 +204,37 @@ fn claim_templates_differ_in_name() {
     );
 }
 
+#[test]
+fn steps_of_a_canary_go_forward() {
+    let with_steps = |steps: &Value| {
+        let update = json!({"steps": steps});
+        json!([with(worker("db"), "worker", "update", update)])
+    };
+    for steps in [
+        json!([{"updated": 1}, {"pauseSeconds": 30}, {"updated": 1}, {"updated": 9}, {"updated": 10}, {"updated": 1000}]),
+        json!([{"pause": {}}, {"updated": "5%"}, {"updated": "10%"}, {"updated": "99%"}, {"updated": "100%"}]),
+        json!([{"pause": {}}]),
+        json!([]),
+    ] {
+        assert_eq!(
+            refusals("shop", &with_steps(&steps)),
+            Vec::<String>::new(),
+            "{steps}"
+        );
+    }
+    for steps in [
+        json!([{"updated": 10}, {"pause": {}}, {"updated": 9}]),
+        json!([{"updated": "10%"}, {"updated": "9%"}]),
+        json!([{"updated": "100%"}, {"updated": "99%"}]),
+        json!([{"updated": "9%"}, {"updated": 10}]),
+        json!([{"updated": 0}]),
+        json!([{"updated": "0%"}, {"updated": "10%"}]),
+    ] {
+        let said = "`update.steps` of worker 'db' must update at least 1 Pod and never fewer than in an earlier step, all in numbers or all in parts of `replicas`: put `updated` of the steps in ascending order";
+        assert_eq!(refusals("shop", &with_steps(&steps)), [said], "{steps}");
+    }
+}
+
 fn claim(name: &str) -> Value {
     let storage = json!({"requests": {"storage": "1Gi"}});
     json!({"metadata": {"name": name}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": storage}})

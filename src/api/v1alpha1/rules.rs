@@ -160,6 +160,26 @@ pub(super) fn steps_can_be_taken() -> Rule {
     )
 }
 
+/// A canary goes forward only. What a step says is looked at character by character: for the API server a number or a part may
+/// be a string of any length, and to read so many of those through may cost more than a rule is allowed.
+pub(super) fn steps_go_forward() -> Rule {
+    const STEPS: &str = "self.worker.update.steps";
+    const COUNTS: &str = "self.worker.update.steps.filter(s, has(s.updated))";
+    const IS_PART: &str = "string(s.updated).endsWith('%')";
+    const PART: &str = "(s.updated.size() == 2 ? int(s.updated.charAt(0)) : \
+         s.updated.size() == 3 ? int(s.updated.charAt(0)) * 10 + int(s.updated.charAt(1)) : 100)";
+    rule(
+        &format!(
+            "!has(self.worker) || !has({STEPS}) || \
+             (({STEPS}.all(s, !has(s.updated) || !{IS_PART}) && {COUNTS}.map(s, int(s.updated)).isSorted() || \
+             {STEPS}.all(s, !has(s.updated) || {IS_PART}) && {COUNTS}.map(s, {PART}).isSorted()) && \
+             {STEPS}.all(s, !has(s.updated) || !(string(s.updated) in ['0', '0%'])))"
+        ),
+        "'`update.steps` of worker \\'' + self.name + '\\' must update at least 1 Pod and never fewer than in an earlier step, \
+         all in numbers or all in parts of `replicas`: put `updated` of the steps in ascending order'",
+    )
+}
+
 /// A charge is one of a restart.
 pub(super) fn only_restarts_are_charged() -> Rule {
     rule(

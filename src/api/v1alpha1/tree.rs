@@ -158,6 +158,7 @@ pub struct SupervisionTreeSpec {
 #[x_kube(validation = rules::completion_is_an_end())]
 #[x_kube(validation = rules::stable_ones_update_one_by_one())]
 #[x_kube(validation = rules::steps_can_be_taken())]
+#[x_kube(validation = rules::steps_go_forward())]
 #[x_kube(validation = rules::slots_are_told_apart())]
 #[x_kube(validation = rules::claim_templates_differ_in_name())]
 #[x_kube(validation = rules::claim_templates_stay())]

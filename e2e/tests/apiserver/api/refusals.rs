@@ -333,6 +333,34 @@ async fn steps_that_cannot_be_taken_are_refused_with_what_to_do() {
     }
 }
 
+#[tokio::test]
+async fn steps_that_go_backwards_are_refused_with_what_to_do() {
+    let said = "spec.children[0]: Invalid value: `update.steps` of worker 'db' must update at least 1 Pod and never fewer than in an \
+                earlier step, all in numbers or all in parts of `replicas`: put `updated` of the steps in ascending order";
+    for (steps, expected) in [
+        (
+            json!([{"updated": 9}, {"updated": 10}, {"updated": 10}, {"updated": 1000}]),
+            None,
+        ),
+        (
+            json!([{"updated": "9%"}, {"pause": {}}, {"updated": "10%"}, {"updated": "99%"}, {"updated": "100%"}]),
+            None,
+        ),
+        (
+            json!([{"updated": 10}, {"pause": {}}, {"updated": 9}]),
+            Some(said),
+        ),
+        (json!([{"updated": "10%"}, {"updated": "9%"}]), Some(said)),
+        (json!([{"updated": "100%"}, {"updated": "99%"}]), Some(said)),
+        (json!([{"updated": 1}, {"updated": "10%"}]), Some(said)),
+        (json!([{"updated": 0}, {"updated": 1}]), Some(said)),
+        (json!([{"updated": "0%"}]), Some(said)),
+    ] {
+        let update = json!({"steps": steps});
+        assert_update(update, "Interchangeable", "OneForOne", expected).await;
+    }
+}
+
 /// A template of a claim.
 fn claim(name: &str, size: &str) -> Value {
     let spec =
