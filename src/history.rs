@@ -3,7 +3,7 @@
 //!
 //! Rule: nothing is asked of a cluster here; what is written is a change of the spec, as a person would make it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -150,14 +150,32 @@ pub fn undo(
         }
     }
     if !is_changed {
-        return Err(Refusal(format!(
-            "the spec has the templates of revision {} already",
-            target.number
-        )));
+        return Err(Refusal(nothing_to_write(target, &children)));
     }
     let version = &tree["metadata"]["resourceVersion"];
     let patch = json!({"metadata": {"resourceVersion": version}, "spec": {"children": children}});
     Ok((target.number, patch))
+}
+
+/// Why nothing is to be written for a revision: what is said of a worker that only it or only the spec has, no template says.
+fn nothing_to_write(target: &Revision, children: &Value) -> String {
+    let children = children.as_array().into_iter().flatten();
+    let workers = children.filter(|child| child["worker"].is_object());
+    let workers: BTreeSet<&str> = workers.filter_map(|child| child["name"].as_str()).collect();
+    let number = target.number;
+    let is_added = |name: &&&str| !target.templates.contains_key(**name);
+    let added = workers.iter().filter(is_added).map(|name| {
+        format!("`{name}` is not in revision {number}: remove it from the spec to go back there")
+    });
+    let is_dropped = |name: &&String| !workers.contains(name.as_str());
+    let dropped = target.templates.keys().filter(is_dropped).map(|name| {
+        format!("`{name}` of revision {number} is not in the spec: add it again to go back there")
+    });
+    let differences: Vec<String> = added.chain(dropped).collect();
+    if differences.is_empty() {
+        return format!("the spec has the templates of revision {number} already");
+    }
+    differences.join("; ")
 }
 
 fn numbered(revisions: &[Revision], number: i64) -> Result<&Revision, Refusal> {
@@ -345,6 +363,18 @@ REVISION   MARK   CHANGES                    WHY
         assert_eq!(
             refused(&tree, &stored, Some(2)),
             "the spec has the templates of revision 2 already"
+        );
+        // Where templates are the same, the workers may be others.
+        tree["spec"]["children"][1] = child("api", "api:1");
+        assert_eq!(
+            refused(&tree, &stored, Some(1)),
+            "`new` is not in revision 1: remove it from the spec to go back there; `old` of revision 1 is not in the spec: add it again to go back there"
+        );
+        let group = json!({"name": "old", "supervisor": {}});
+        tree["spec"]["children"][2] = group;
+        assert_eq!(
+            refused(&tree, &stored, None),
+            "`old` of revision 1 is not in the spec: add it again to go back there"
         );
         stored.remove(0);
         assert_eq!(
