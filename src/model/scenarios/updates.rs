@@ -217,6 +217,38 @@ fn a_scale_in_drops_what_is_missed_least() {
         }),
         [0]
     );
+    // Two are of the former template, and the others, one of which is cheap, of the present one.
+    let updated_half = |lab: &mut Lab| {
+        lab.edit_worker("a", |worker| {
+            worker.update.min_ready_seconds = 0;
+            worker.update.max_surge = Some(NumberOrPercent(IntOrString::Int(0)));
+        });
+        lab.edit_template("a", "two");
+        while lab.slots_with("a", "two").len() < 2 {
+            lab.run(1);
+        }
+        lab.edit(|spec| spec.rollout.paused = true);
+        lab.run(20);
+        assert_eq!(lab.live("a"), [0, 1, 2, 3]);
+        let new = lab.slots_with("a", "two");
+        assert_eq!(new.len(), 2, "{:?}", lab.log);
+        new
+    };
+    for makes_one_cheap in [false, true] {
+        let new = std::cell::RefCell::default();
+        let gone = dropped(&|lab| {
+            let slots = updated_half(lab);
+            if makes_one_cheap {
+                cost(lab, slots[0], -1);
+            }
+            new.replace(slots);
+        });
+        let new = new.into_inner();
+        assert!(
+            gone.len() == 1 && !new.contains(&gone[0]),
+            "{gone:?} went, {new:?} were new"
+        );
+    }
     assert_eq!(
         dropped(&|lab| {
             lab.delete_by_hand("a", 1);
