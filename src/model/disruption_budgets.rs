@@ -21,8 +21,10 @@ use super::build;
 use super::decision::{Notice, Write};
 use super::engine::Engine;
 use super::fault::Fault;
+use super::in_place::under_way;
 use super::outcome::Next;
 use super::reasons::EventReason;
+use super::replica::SlotView;
 use super::tree::{Leaf, NodeId};
 use super::window::{BRAKE_RESET_SECONDS, after};
 use super::world::{DisruptionBudgetView, Refusal, WorkerView};
@@ -57,19 +59,25 @@ impl Engine<'_> {
             };
             let Some(write) = write else {
                 // Who changes it back may do so in a moment.
-                memory
+                let ended = memory
                     .disruption_budget_brake
                     .take_if(|brake| after(brake.due_time.0, BRAKE_RESET_SECONDS) <= self.now);
+                memory.disruption_budget_asked.take_if(|_| ended.is_some());
                 continue;
             };
+            // What was written before was not put back, if something else is wanted now.
+            let asked = asked_of(&write);
+            let last = memory.disruption_budget_asked;
+            let is_new = asked.is_some() && last.is_some() && asked != last;
+            memory.disruption_budget_brake.take_if(|_| is_new);
             let brake = memory.disruption_budget_brake.as_ref();
             match brake.map(|brake| brake.due_time.0) {
                 Some(due) if due > self.now => self.wake(due),
                 _ => {
-                    if matches!(write, Write::PatchDisruptionBudget { .. }) {
-                        self.brake_disruption_budget(id);
+                    if asked.is_some() {
+                        self.brake_disruption_budget(id, asked);
                     }
-                    writes.push(write);
+                    writes.insert(place_of(&write, writes), write);
                 }
             }
         }
@@ -77,8 +85,11 @@ impl Engine<'_> {
 
     /// What others, such as an admission webhook, change back each time is not written without end: each change that does not
     /// last makes the next one wait longer.
-    fn brake_disruption_budget(&mut self, id: NodeId) {
+    fn brake_disruption_budget(&mut self, id: NodeId, asked: Option<i32>) {
         let child = self.tree.nodes[id].name;
+        if let Some(memory) = self.memory.workers.get_mut(child) {
+            memory.disruption_budget_asked = asked;
+        }
         let change = self.brake_worker(child, self.now, |memory| {
             &mut memory.disruption_budget_brake
         });
@@ -146,7 +157,8 @@ impl Engine<'_> {
         }
     }
 
-    /// The disruption budget that a worker is to have, were it the only one: its quorum stays, whatever `update` adds.
+    /// The disruption budget that a worker is to have, were it the only one: its quorum stays, whatever `update` adds, and besides
+    /// what Kubernetes counts and is down all the same.
     fn spec_of_disruption_budget(
         &self,
         id: NodeId,
@@ -168,7 +180,7 @@ impl Engine<'_> {
             (labels::CHILD, self.name(id)),
         ];
         is_wanted.then(|| PodDisruptionBudgetSpec {
-            min_available: Some(IntOrString::Int(quorum)),
+            min_available: Some(IntOrString::Int(quorum + self.ready_but_down(id))),
             max_unavailable: None,
             selector: Some(LabelSelector {
                 match_labels: Some(selected.map(of).into()),
@@ -176,6 +188,20 @@ impl Engine<'_> {
             }),
             unhealthy_pod_eviction_policy: Some(EVICT_UNHEALTHY.to_owned()),
         })
+    }
+
+    /// How many Pods of a worker are updated in place, from now on or already, and still Ready: without a readiness probe they are
+    /// until the kubelet has pulled the image.
+    fn ready_but_down(&self, id: NodeId) -> i32 {
+        let wanted = self.replicas.get(&id).into_iter().flat_map(|r| &r.wanted);
+        let is_one = |view: &&SlotView<'_>| {
+            view.current.is_some_and(|pod| {
+                let begins = self.in_place.contains_key(&(id, view.slot));
+                let is_under_way = || under_way(self.slot(id, view.slot), pod).is_some();
+                pod.is_ready() && !pod.is_deleting() && (begins || is_under_way())
+            })
+        };
+        i32::try_from(wanted.filter(is_one).count()).unwrap_or(i32::MAX)
     }
 
     /// The templates that Pods of a worker have, or are to have.
@@ -203,10 +229,41 @@ impl Engine<'_> {
     /// A write of a disruption budget was refused: people are told once, and nothing waits for it but the next try.
     pub(super) fn refuse_disruption_budget(&mut self, refusal: &Refusal, fault: &Fault) {
         let (child, at) = (&refusal.child, refusal.at);
+        // What is refused is not tried sooner for being another one.
+        if let Some(memory) = self.memory.workers.get_mut(child) {
+            memory.disruption_budget_asked = None;
+        }
         if self.brake_worker(child, at, |memory| &mut memory.disruption_budget_brake) == 1 {
             self.tell_disruption_budget(child, &fault.message);
         }
     }
+}
+
+/// How many Pods a change of a disruption budget has it keep; `None` where it is no change.
+fn asked_of(write: &Write) -> Option<i32> {
+    let Write::PatchDisruptionBudget { spec, .. } = write else {
+        return None;
+    };
+    least(spec)
+}
+
+fn least(spec: &PodDisruptionBudgetSpec) -> Option<i32> {
+    match spec.min_available {
+        Some(IntOrString::Int(least)) => Some(least),
+        _ => None,
+    }
+}
+
+/// Where among the other writes that of a disruption budget belongs: one that keeps more Pods than before, before the first Pod is
+/// changed in place.
+fn place_of(write: &Write, writes: &[Write]) -> usize {
+    let is_raised = match write {
+        Write::PatchDisruptionBudget { known, spec, .. } => least(spec) > least(&known.spec),
+        _ => false,
+    };
+    let is_patch = |write: &Write| matches!(write, Write::PatchPod { .. });
+    let first = writes.iter().position(is_patch).filter(|_| is_raised);
+    first.unwrap_or(writes.len())
 }
 
 /// Whether a replica counts as alive although its Pod says by a probe of its own that it is not Ready: Kubernetes would count

@@ -132,9 +132,15 @@ pub struct WorkerStatus {
     #[schemars(range(min = 0))]
     pub started_in: i64,
 
-    /// disruptionBudgetBrake slows the writes of the worker's PodDisruptionBudget while the API server refuses them.
+    /// disruptionBudgetBrake slows the writes of the worker's PodDisruptionBudget while the API server refuses them, or others put it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disruption_budget_brake: Option<BrakeStatus>,
+
+    /// disruptionBudgetAsked is how many Pods the worker's PodDisruptionBudget was last changed to keep; absent where that was
+    /// refused. A change to another number is not slowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100_000))]
+    pub disruption_budget_asked: Option<i32>,
 
     /// claimOwnerBrake slows the changes of who owns the worker's claims while the API server refuses them.
     #[serde(default, skip_serializing_if = "Option::is_none")]

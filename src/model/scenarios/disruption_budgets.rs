@@ -98,6 +98,60 @@ fn replicas_that_have_finished_are_not_waited_for() {
     assert_eq!(budgets(&lab), [""; 0]);
 }
 
+fn told_of_budgets(lab: &Lab) -> Vec<&String> {
+    let told = lab.told.iter();
+    told.filter(|one| one.contains("Budget")).collect()
+}
+
+/// Only what others put back is written later and later.
+#[test]
+fn however_often_something_else_is_wanted_it_is_written_at_once() {
+    let settings = "replicas: 10, quorum: 9, restart: Transient";
+    let mut lab = Lab::new(&format!("children:\n{}", worker("a", "", settings)));
+    lab.run(5);
+    for finished in 1..=8 {
+        lab.kill("a", finished, 0);
+        lab.run(1);
+        assert_eq!(budgets(&lab), [format!("t-a {}", 9 - finished)]);
+    }
+    assert_eq!(told_of_budgets(&lab), [""; 0]);
+    let mut lab = Lab::new(&many(9, 1));
+    lab.run(5);
+    for quorum in (2..9).chain([3, 8]) {
+        lab.edit_worker("a", |worker| worker.quorum = quorum);
+        lab.run(1);
+        assert_eq!(budgets(&lab), [format!("t-a {quorum}")]);
+    }
+    assert_eq!(told_of_budgets(&lab), [""; 0]);
+}
+
+/// A kubelet says that a container without a probe is Ready until it has pulled the new image.
+#[test]
+fn a_pod_that_changes_in_place_does_not_count_while_it_is_still_ready() {
+    let update = "update: {maxSurge: 0, maxUnavailable: 1, method: InPlaceIfPossible}";
+    let settings = format!("replicas: 4, quorum: 2, {update}");
+    let mut lab = Lab::new(&format!("children:\n{}", worker("a", "", &settings)));
+    lab.run(90);
+    assert_eq!(budgets(&lab), ["t-a 2"]);
+    lab.log.clear();
+    lab.edit_template("a", "two");
+    lab.settle();
+    assert_eq!(lab.slots_with("a", "two").len(), 1, "{:?}", lab.log);
+    assert_eq!(budgets(&lab), ["t-a 3"]);
+    let place = |what: &str| lab.log.iter().position(|line| line.starts_with(what));
+    let (raised, patched) = (place("change a disruption budget"), place("patch a/"));
+    assert!(raised.is_some() && raised < patched, "{:?}", lab.log);
+    for _ in 0..60 {
+        lab.run(1);
+        let ready = lab.pods().filter(|pod| pod.is_ready()).count();
+        let least = budgets(&lab);
+        assert!(least == ["t-a 2"] || ready == 4, "{least:?} of {ready}");
+    }
+    assert_eq!(lab.images("a"), ["two"; 4]);
+    assert_eq!(budgets(&lab), ["t-a 2"]);
+    assert_eq!(told_of_budgets(&lab), [""; 0]);
+}
+
 #[test]
 fn a_worker_whose_replicas_need_not_be_ready_has_none() {
     let mut lab = Lab::new(&many(3, 2));
@@ -240,13 +294,8 @@ fn one_that_is_changed_back_each_time_is_written_later_and_later() {
     let changes = lab.log.iter().filter(|entry| entry.starts_with("change a"));
     let changes = changes.count();
     assert!((5..=8).contains(&changes), "{changes} in a minute");
-    let told: Vec<&String> = lab
-        .told
-        .iter()
-        .filter(|one| one.contains("Budget"))
-        .collect();
     assert_eq!(
-        told,
+        told_of_budgets(&lab),
         [
             "Warning DisruptionBudgetNotStored: a has not the disruption budget that it is to have, so that evictions may take it below its quorum: three changes of it in a row did not last; tried again"
         ]
