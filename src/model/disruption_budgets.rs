@@ -268,7 +268,7 @@ fn place_of(write: &Write, writes: &[Write]) -> usize {
 
 /// Whether a replica counts as alive although its Pod says by a probe of its own that it is not Ready: Kubernetes would count
 /// fewer than the worker has.
-fn counts_without_being_ready(leaf: &Leaf<'_>) -> bool {
+pub(super) fn counts_without_being_ready(leaf: &Leaf<'_>) -> bool {
     let has = |value: &Value, field: &str| value.get(field).is_some();
     let spec = &leaf.template["spec"];
     let containers = spec["containers"].as_array().into_iter().flatten();

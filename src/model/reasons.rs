@@ -87,7 +87,7 @@ reasons! {
     IntensityUnreachable,
     /// `rollout.promote` names a revision or a step that there is not, or another one than the canary waits for.
     PromotesNothing,
-    /// Not one replica of a worker may be missing, so that a drain takes all of them.
+    /// Not one replica of a worker may be missing, or they count without being Ready, so that a drain takes all of them.
     NoReplicaToSpare,
     /// A `Transient` worker has a liveness probe, so that a program that is stopped for it may look as if it had finished.
     LivenessLooksClean,

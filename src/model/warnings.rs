@@ -8,6 +8,7 @@ use crate::api::v1alpha1::{
 };
 
 use super::build::kubelet_restarts;
+use super::disruption_budgets::counts_without_being_ready;
 use super::judge::cut;
 use super::kubelet::back_off_seconds;
 use super::pod::RestartPolicy;
@@ -210,17 +211,25 @@ fn of_worker(tree: &Tree<'_>, id: NodeId, leaf: &Leaf<'_>, replicas: Replicas<'_
     none_to_spare.into_iter().chain(probed(leaf)).collect()
 }
 
-/// A disruption budget that allows no eviction would hold up a drain for ever, so that there is none.
+/// A disruption budget that allows no eviction would hold up a drain for ever, so that there is none; nor is there one that would
+/// not count as the worker does.
 fn none_to_spare(name: &str, leaf: &Leaf<'_>, (replicas, quorum): (i32, i32)) -> Option<Found> {
     let is_asked_for = leaf.settings.disruption_budget == DisruptionBudget::Auto;
-    (is_asked_for && !leaf.completes() && replicas > 1 && quorum >= replicas).then(|| {
-        (
-            WarningReason::NoReplicaToSpare,
-            format!(
-                "{name} has {replicas} replicas and a quorum of {quorum}, so that not one may be missing and no disruption budget can help: a drain evicts all of them that run on its node at once. Make `quorum` smaller or `replicas` larger, or say `disruptionBudget: None`"
-            ),
+    if !is_asked_for || leaf.completes() || replicas <= 1 {
+        return None;
+    }
+    let message = if quorum >= replicas {
+        format!(
+            "{name} has {replicas} replicas and a quorum of {quorum}, so that not one may be missing and no disruption budget can help: a drain evicts all of them that run on its node at once. Make `quorum` smaller or `replicas` larger, or say `disruptionBudget: None`"
         )
-    })
+    } else if counts_without_being_ready(leaf) {
+        format!(
+            "{name} has a readiness probe or gates, and its replicas count without being Ready (`ready: Running`), so that no disruption budget can help: Kubernetes would count fewer of them, and a drain evicts all that run on its node at once. Make it `ready: Ready`, or say `disruptionBudget: None`"
+        )
+    } else {
+        return None;
+    };
+    Some((WarningReason::NoReplicaToSpare, message))
 }
 
 fn probed(leaf: &Leaf<'_>) -> Option<Found> {
@@ -328,6 +337,29 @@ mod tests {
             "replicas: 2, quorum: 2, restart: Transient, ready: Completed",
         ] {
             assert_eq!(warned(&spec(fine)), [], "{fine}");
+        }
+    }
+
+    #[test]
+    fn a_disruption_budget_that_would_count_otherwise_than_the_worker_cannot_help() {
+        let with = |settings: &str, probe: &str| {
+            let pod =
+                format!("template: {{spec: {{containers: [{{name: app, image: i{probe}}}]}}}}");
+            format!("children: [{{name: a, worker: {{{settings}, {pod}}}}}]")
+        };
+        let probe = ", readinessProbe: {}";
+        let running = "replicas: 3, quorum: 2, ready: Running";
+        let told = with(running, probe);
+        assert_eq!(warned(&told), one("a", "NoReplicaToSpare"));
+        let said = messages(&told).remove(0);
+        assert!(said.contains("Make it `ready: Ready`"), "{said}");
+        for (settings, probe) in [
+            (running.to_owned(), ""),
+            (running.replace("Running", "Ready"), probe),
+            (running.replace("3, quorum: 2", "1"), probe),
+            (format!("{running}, disruptionBudget: None"), probe),
+        ] {
+            assert_eq!(warned(&with(&settings, probe)), [], "{settings}");
         }
     }
 

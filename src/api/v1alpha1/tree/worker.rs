@@ -110,7 +110,8 @@ pub struct WorkerSettings {
     /// disruptionBudget says whether the worker has a PodDisruptionBudget, so that evictions, such as those of `kubectl drain`,
     /// never take it below its quorum.
     /// Auto: it has one of its own as long as it has more replicas than its quorum and no other PodDisruptionBudget of the
-    /// namespace selects its Pods. Pods that are not Ready may always be evicted.
+    /// namespace selects its Pods. Pods that are not Ready may always be evicted. With `ready: Running` and a readiness probe or
+    /// gates it has none, because Kubernetes would count fewer than the worker does.
     /// None: it has none of its own.
     /// Default Auto.
     #[serde(default)]
