@@ -100,7 +100,8 @@ impl InPlaceStatus {
     }
 
     fn progress(&self, pod: &PodView, now: Timestamp) -> Progress {
-        if self.awaits_start(pod) {
+        // What was restarted before the kubelet had seen the change is restarted for it once more.
+        if !pod.is_observed || self.awaits_start(pod) {
             return Progress::Awaited;
         }
         let mut progress = Progress::Done;
@@ -112,9 +113,6 @@ impl InPlaceStatus {
             // Another image says enough. Of the same one, as of two names, the kubelet must have seen the change.
             if container.image.to_string() != known.image {
                 continue;
-            }
-            if !pod.is_observed {
-                return Progress::Awaited;
             }
             let since = container.running_since().unwrap_or(self.since_time.0);
             let settles_at = after(since, SAME_IMAGE_SECONDS);
@@ -450,7 +448,7 @@ mod tests {
             (before.clone(), 0, 20, Progress::Awaited),
             (ended(2), 1, 20, Progress::Awaited),
             (running("two", 3, 20), 1, 20, Progress::Done),
-            (unseen, 1, 20, Progress::Done),
+            (unseen, 1, 20, Progress::Awaited),
             (of_one, 1, 30, Progress::Awaited),
             // Under another name it may be the same image, and it may be the restart before.
             (running("one", 3, 20), 1, 20, settled),
