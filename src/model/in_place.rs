@@ -110,7 +110,7 @@ impl InPlaceStatus {
             else {
                 return Progress::Awaited;
             };
-            // Another image says enough. Of the same one, as of two names, the kubelet must have seen the change.
+            // Another image says enough. The same one may be of two names.
             if container.image.to_string() != known.image {
                 continue;
             }
@@ -388,10 +388,13 @@ impl<'a> Engine<'a> {
         let former = template_of(self.world, name, present);
         let target = template_of(self.world, name, &leaf.target);
         let target = target.map_or_else(|| made_from(leaf.settings), Cow::Borrowed);
+        let bounds = self.bounds(id, leaf);
         let why = if !self.may_be_in_place(id, leaf) {
             "the kubelet does not restart its containers, which it does for a Permanent worker of a OneForOne supervisor only"
         } else if former.is_some_and(|former| changed_images(former, &target).is_none()) {
             "more than images of its app containers is changed"
+        } else if bounds.unavailable == 0 && bounds.surge >= bounds.replicas {
+            "not one of its replicas may be down meanwhile, and as many Pods are added first: to keep them, write `maxUnavailable: 1`, and `maxSurge: 0` where its quorum is all its replicas"
         } else {
             return;
         };

@@ -142,6 +142,45 @@ fn what_is_more_than_images_or_not_restarted_by_the_kubelet_is_recreated_and_tol
     }
 }
 
+/// As many Pods are added first as there are replicas.
+#[test]
+fn where_all_of_them_are_replaced_because_none_may_be_down_that_is_told() {
+    let with = |bounds: &str| format!("update: {{{bounds}method: InPlaceIfPossible}}");
+    for (settings, stay) in [
+        (with(""), 0),
+        (with("maxUnavailable: 1, "), 0),
+        (with("maxUnavailable: 1, maxSurge: 0, "), 1),
+        (
+            format!("replicas: 2, quorum: 1, {}", with("maxSurge: 2, ")),
+            0,
+        ),
+        (
+            format!(
+                "replicas: 2, quorum: 2, {}",
+                with("maxUnavailable: 1, maxSurge: 0, ")
+            ),
+            2,
+        ),
+        (format!("replicas: 2, quorum: 2, {}", with("")), 1),
+    ] {
+        let mut lab = up(&settings);
+        let before = lives(&lab, "a");
+        lab.edit_template("a", "two");
+        lab.run(90);
+        assert_eq!(lab.state(), "TFF AllUp", "{settings}: {}", lab.message());
+        assert_eq!(kept(&before, &lab, "a"), stay, "{settings}: {:?}", lab.log);
+        let told = lab.told.iter();
+        let told =
+            told.filter(|one| one.contains("NotUpdatedInPlace") && one.contains("`maxSurge: 0`"));
+        assert_eq!(
+            told.count(),
+            usize::from(stay == 0),
+            "{settings}: {:?}",
+            lab.told
+        );
+    }
+}
+
 #[test]
 fn for_restart_at_a_pod_is_recreated() {
     let mut lab = up(ONE_DOWN);
