@@ -6,6 +6,7 @@
 //! A `figure` is a row of the table and of `target/bench.json`. Each module below it measures some rows on a cluster
 //! of its own, a `rig` of simulated nodes or a `real` one, and reads what happened from the `audit` log.
 
+mod argo;
 mod audit;
 mod escalate;
 mod failover;

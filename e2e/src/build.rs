@@ -3,7 +3,7 @@
 //! Rule: a binary appears under its name by one rename, when it is whole, so an interrupted build goes on where it
 //! stopped and a half-written file is never run. The folder's name says versions and sums, so nothing old is reused.
 
-mod stages;
+mod files;
 mod tools;
 
 use std::collections::BTreeMap;
@@ -66,8 +66,8 @@ pub enum Error {
 #[derive(Debug, Clone)]
 pub struct Binaries {
     paths: BTreeMap<&'static str, PathBuf>,
-    kwok_stages: Vec<PathBuf>,
-    kubernetes: String,
+    files: BTreeMap<&'static str, Vec<PathBuf>>,
+    versions: BTreeMap<&'static str, String>,
 }
 
 impl Binaries {
@@ -75,8 +75,8 @@ impl Binaries {
     pub fn none() -> Self {
         Self {
             paths: BTreeMap::new(),
-            kwok_stages: Vec::new(),
-            kubernetes: String::new(),
+            files: BTreeMap::new(),
+            versions: BTreeMap::new(),
         }
     }
 
@@ -105,14 +105,15 @@ impl Binaries {
         std::env::join_paths(dirs).unwrap_or_default()
     }
 
-    /// kwok's Stage files: what its simulated nodes and Pods do.
-    pub fn kwok_stages(&self) -> &[PathBuf] {
-        &self.kwok_stages
+    /// The files that go with the tool `name`: the Stage files of `kwok`, or the definitions of the kinds of
+    /// `argo-rollouts`.
+    pub fn files(&self, name: &str) -> &[PathBuf] {
+        self.files.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// The Kubernetes version, such as `v1.37.2`.
-    pub fn kubernetes(&self) -> &str {
-        &self.kubernetes
+    /// The version of the tool `name`, such as `v1.37.2` of `kubernetes`; empty when it is not part of the scope.
+    pub fn version(&self, name: &str) -> &str {
+        self.versions.get(name).map_or("", String::as_str)
     }
 }
 
@@ -120,7 +121,8 @@ impl Binaries {
 pub fn build(cache: &Path, scope: Scope) -> Result<Binaries, Error> {
     let mut binaries = Binaries::none();
     let mut missing = Vec::new();
-    for tool in tools()? {
+    let needed = tools()?.into_iter().filter(|tool| tool.is_needed(scope));
+    for tool in needed {
         let module = ToolModule::read(&tool.folder, tool.provider).map_err(Error::Version)?;
         let dir = cache.join("bin").join(folder_name(&tool, &module));
         for (name, package, needed) in tool.commands {
@@ -132,12 +134,9 @@ pub fn build(cache: &Path, scope: Scope) -> Result<Binaries, Error> {
                 binaries.paths.insert(name, path);
             }
         }
-        if tool.name == "kubernetes" {
-            binaries.kubernetes.clone_from(&module.version);
-        }
-        if tool.name == "kwok" && scope == Scope::Full {
-            binaries.kwok_stages = stages::kwok_stages(&module, &dir)?;
-        }
+        let files = files::copy(&tool, &module, &dir)?;
+        binaries.files.insert(tool.name, files);
+        binaries.versions.insert(tool.name, module.version);
     }
     if !missing.is_empty() {
         build_missing(cache, &missing)?;
@@ -222,9 +221,11 @@ fn go(dir: &Path) -> Command {
 /// Without the version the binaries call themselves v0.0.0, and version checks in charts fail.
 fn ldflags(module: &ToolModule) -> String {
     let mut flags = "-s -w".to_owned();
+    // Argo Rollouts has Kubernetes among its dependencies, too, but in another version than its own.
+    let kubernetes = ["k8s.io/kubernetes ", &module.version, " "].concat();
     let mut parts = module.version.trim_start_matches('v').split('.');
     if let (true, Some(major), Some(minor)) = (
-        module.sums.contains("k8s.io/kubernetes v"),
+        module.sums.contains(&kubernetes),
         parts.next(),
         parts.next(),
     ) {
@@ -310,6 +311,28 @@ mod tests {
                 module.go
             );
             assert!(tool.commands.iter().all(|(name, ..)| !name.is_empty()));
+        }
+    }
+
+    #[test]
+    fn peers_of_benchmarks_are_not_built_for_clusters() {
+        let of = |scope| {
+            let all = tools().expect("tools").into_iter();
+            let needed = all.filter(move |tool| tool.is_needed(scope));
+            needed.map(|tool| tool.name).collect::<Vec<_>>()
+        };
+        assert_eq!(of(Scope::ApiServer), ["etcd", "kubernetes"]);
+        let (full, bench) = (of(Scope::Full), of(Scope::Bench));
+        assert!(full.contains(&"kwok") && !full.contains(&"argo-rollouts"));
+        assert_eq!(bench, [full, vec!["argo-rollouts"]].concat());
+    }
+
+    #[test]
+    fn only_kubernetes_is_told_its_version() {
+        for tool in tools().expect("tools") {
+            let module = ToolModule::read(&tool.folder, tool.provider).expect(tool.name);
+            let is_told = ldflags(&module).contains(".gitVersion=v1.");
+            assert_eq!(is_told, tool.name == "kubernetes", "{}", tool.name);
         }
     }
 }

@@ -73,7 +73,7 @@ pub async fn start(
             "manage-nodes-with-annotation-selector",
             format!("{ANNOTATION}=fake"),
         );
-    for stage in run.binaries().kwok_stages() {
+    for stage in run.binaries().files("kwok") {
         program = program.flag("config", stage);
     }
     let process = run.spawn(program.args(flags)).map_err(Error::Process)?;

@@ -160,16 +160,19 @@ pub fn apply_definitions(cluster: &Cluster) -> Result<(), Error> {
         .current_dir(checkout())
         .args(["apply", "-f", "crds/"]);
     said(kubectl)?;
+    until_established(
+        cluster,
+        &["supervisiontrees.coppice.dev", "workers.coppice.dev"],
+    )
+}
+
+/// Waits until the API server serves the kinds that these CRDs define.
+pub(crate) fn until_established(cluster: &Cluster, definitions: &[&str]) -> Result<(), Error> {
     let begun = Instant::now();
     loop {
         let mut kubectl = cluster.command("kubectl");
-        kubectl.args([
-            "wait",
-            "--for=condition=Established",
-            "--timeout=30s",
-            "crd/supervisiontrees.coppice.dev",
-            "crd/workers.coppice.dev",
-        ]);
+        kubectl.args(["wait", "--for=condition=Established", "--timeout=30s"]);
+        kubectl.args(definitions.iter().map(|name| format!("crd/{name}")));
         match said(kubectl) {
             // It takes an object that has no conditions yet for a broken one, and gives up at once.
             Err(_) if begun.elapsed() < READY_WITHIN => {
@@ -203,11 +206,16 @@ pub async fn start_local(
 
 /// Whether the operator that listens there says that it is ready.
 pub(crate) async fn is_ready(address: &str) -> bool {
+    answers(address, "/readyz").await
+}
+
+/// Whether a server answers that all is well.
+pub(crate) async fn answers(address: &str, path: &str) -> bool {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let Ok(mut stream) = tokio::net::TcpStream::connect(address).await else {
         return false;
     };
-    let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     let mut answer = String::new();
     stream.write_all(request.as_bytes()).await.is_ok()
         && stream.read_to_string(&mut answer).await.is_ok()

@@ -1,4 +1,4 @@
-//! `rollout-1000`: a worker of 1,000 Pods and a Deployment of as many get another template, and a tenth of them may be down.
+//! `rollout-1000`: a worker of 1,000 Pods and its peers of as many get another template, and a tenth of them may be down.
 //!
 //! Rule: from the API server's answer to the edit until its answer to the report that made the last new Pod Ready; how many
 //! were up meanwhile is asked of a watch, at every step of it.
@@ -10,13 +10,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use futures::{Stream, StreamExt};
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{
+    ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams,
+};
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
+use super::argo::ArgoRollouts;
 use super::audit::{AuditLog, milliseconds};
 use super::figure::{Figure, Goal};
 use super::load::{Subject, clear, create, owner_of, pod_spec, tree, trees, worker_of};
@@ -37,6 +39,8 @@ const LONG: Duration = Duration::from_mins(10);
 enum Side {
     Coppice,
     Deployment,
+    /// A `Rollout` of Argo Rollouts without steps, which rolls as a Deployment does.
+    ArgoRollout,
 }
 
 /// What one rollout was like.
@@ -48,16 +52,16 @@ struct Rollout {
 }
 
 pub(super) async fn measure() -> Result<Vec<Figure>> {
+    let argo = ArgoRollouts::build().await;
     let mut rig = Rig::start(6).await?;
     let namespace = rig.cluster.namespace("rollout").await?;
+    let argo = argo.and_then(|argo| argo.define(&rig).map(|()| argo));
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for is_ours in [true, false, false, true] {
-        if is_ours {
-            ours.push(Side::Coppice.roll_out(&rig, &namespace).await?);
-        } else {
-            theirs.push(Side::Deployment.roll_out(&rig, &namespace).await?);
-        }
-    }
+    ours.push(Side::Coppice.roll_out(&rig, &namespace).await?);
+    theirs.push(Side::Deployment.roll_out(&rig, &namespace).await?);
+    let of_argo = beside_argo(&rig, &namespace, argo).await?;
+    theirs.push(Side::Deployment.roll_out(&rig, &namespace).await?);
+    ours.push(Side::Coppice.roll_out(&rig, &namespace).await?);
     rig.limit_controllers(Limits::Default).await?;
     let by_default = Side::Deployment.roll_out(&rig, &namespace).await?;
     let mean = |all: &[Rollout]| all.iter().map(|one| one.seconds).sum::<f64>() / 2.0;
@@ -69,19 +73,49 @@ pub(super) async fn measure() -> Result<Vec<Figure>> {
         Some(("Deployment, raised limits", mean(&theirs))),
     );
     let figure = figure.only_if(ours.iter().all(|one| one.least >= LEAST));
-    let of = |whose: &str, all: &[Rollout]| {
-        let each = all.iter().map(|Rollout { seconds, least }| {
-            format!("{seconds:.1} s, never fewer than {least} up")
-        });
-        let each: Vec<String> = each.collect();
-        format!("{whose} of {PODS} Pods: {}", each.join("; "))
-    };
     Ok(vec![
         figure
-            .note(of("a worker", &ours))
-            .note(of("a Deployment, raised limits", &theirs))
-            .note(of("a Deployment, default limits", &[by_default])),
+            .note(told("a worker", &ours))
+            .note(told("a Deployment, raised limits", &theirs))
+            .note(told("a Deployment, default limits", &[by_default]))
+            .note(of_argo),
     ])
+}
+
+/// What Argo Rollouts does with as many Pods, or why it does nothing.
+async fn beside_argo(rig: &Rig, namespace: &str, argo: Result<ArgoRollouts>) -> Result<String> {
+    let measured = async {
+        let argo = argo?;
+        let controller = argo.start(rig).await?;
+        let twice = async {
+            let first = Side::ArgoRollout.roll_out(rig, namespace).await?;
+            anyhow::Ok([first, Side::ArgoRollout.roll_out(rig, namespace).await?])
+        };
+        let both = twice.await;
+        controller.stop()?;
+        let whose = format!("an Argo Rollouts {} Rollout, raised limits", argo.version());
+        anyhow::Ok(told(&whose, &both?))
+    };
+    match measured.await {
+        Ok(note) => Ok(note),
+        Err(error) => {
+            let why = format!("{error:#}");
+            say(format!("Argo Rollouts is not measured: {why}"));
+            // What it began must not be in the way of what is measured next.
+            clear(rig, namespace).await?;
+            let why = why.lines().next().unwrap_or_default();
+            Ok(format!("Argo Rollouts was not measured: {why}"))
+        }
+    }
+}
+
+/// Some rollouts in a line.
+fn told(whose: &str, all: &[Rollout]) -> String {
+    let each = all
+        .iter()
+        .map(|Rollout { seconds, least }| format!("{seconds:.1} s, never fewer than {least} up"));
+    let each: Vec<String> = each.collect();
+    format!("{whose} of {PODS} Pods: {}", each.join("; "))
 }
 
 impl Side {
@@ -105,32 +139,38 @@ impl Side {
         say(format!(
             "{self:?}: {PODS} Pods updated in {seconds:.1} s, never fewer than {least} up"
         ));
-        let deployments: Api<Deployment> = Api::namespaced(rig.client(), namespace);
-        let (background, all) = (DeleteParams::background(), ListParams::default());
-        deployments.delete_collection(&background, &all).await?;
-        clear(rig, namespace).await?;
+        self.clear(rig, namespace).await?;
         Ok(Rollout { seconds, least })
     }
 
     /// Makes the Pods, and waits until nothing is left to do.
     async fn plant(self, rig: &Rig, namespace: &str) -> Result<()> {
-        let client = rig.client();
-        if self == Self::Coppice {
-            let trees = trees(client.clone(), namespace);
-            create(&trees, tree("app", &[child(&pod_spec())])).await?;
-            return Subject::Coppice.until_ready(&client, namespace, 1).await;
+        let owners = self.owners(rig, namespace);
+        let bounds = json!({"maxUnavailable": DOWN, "maxSurge": 0});
+        let mut owner = owner_of("Deployment", "app", REPLICAS, &pod_spec());
+        match self {
+            Self::Coppice => {
+                create(&owners, tree("app", &[child(&pod_spec())])).await?;
+                let client = rig.client();
+                return Subject::Coppice.until_ready(&client, namespace, 1).await;
+            }
+            Self::Deployment => {
+                owner["spec"]["strategy"] =
+                    json!({"type": "RollingUpdate", "rollingUpdate": bounds});
+            }
+            Self::ArgoRollout => {
+                owner["apiVersion"] = "argoproj.io/v1alpha1".into();
+                owner["kind"] = "Rollout".into();
+                owner["spec"]["strategy"] = json!({"canary": bounds});
+            }
         }
-        let deployments: Api<Deployment> = Api::namespaced(client, namespace);
-        let mut deployment = owner_of("Deployment", "app", REPLICAS, &pod_spec());
-        deployment["spec"]["strategy"] = json!({
-            "type": "RollingUpdate",
-            "rollingUpdate": {"maxUnavailable": DOWN, "maxSurge": 0},
-        });
-        create(&deployments, deployment).await?;
-        rig.until_within(LONG, "the Deployment to be up", async || {
-            let status = deployments.get("app").await?.status;
-            let up = status.and_then(|status| status.available_replicas);
-            Ok((up == i32::try_from(PODS).ok()).then_some(()))
+        create(&owners, owner).await?;
+        rig.until_within(LONG, "all Pods to be up", async || {
+            let owner = owners.get("app").await?;
+            let status = &owner.data["status"];
+            // Until it says so, Argo Rollouts knows of no revision that it would roll from.
+            let is_whole = self != Self::ArgoRollout || status["phase"] == "Healthy";
+            Ok((is_whole && status["availableReplicas"] == PODS).then_some(()))
         })
         .await
     }
@@ -139,17 +179,34 @@ impl Side {
     async fn edit(self, rig: &Rig, namespace: &str) -> Result<()> {
         let mut spec = pod_spec();
         spec["containers"][0]["image"] = NEW.into();
-        let with = PatchParams::default();
-        if self == Self::Coppice {
-            let edit = Patch::Merge(json!({"spec": {"children": [child(&spec)]}}));
-            let trees = trees(rig.client(), namespace);
-            trees.patch("app", &with, &edit).await?;
-        } else {
-            let edit = Patch::Merge(json!({"spec": {"template": {"spec": spec}}}));
-            let deployments: Api<Deployment> = Api::namespaced(rig.client(), namespace);
-            deployments.patch("app", &with, &edit).await?;
-        }
+        let edit = match self {
+            Self::Coppice => json!({"children": [child(&spec)]}),
+            Self::Deployment | Self::ArgoRollout => json!({"template": {"spec": spec}}),
+        };
+        let (with, edit) = (PatchParams::default(), Patch::Merge(json!({"spec": edit})));
+        self.owners(rig, namespace)
+            .patch("app", &with, &edit)
+            .await?;
         Ok(())
+    }
+
+    /// Deletes what was made, and waits until it is gone.
+    async fn clear(self, rig: &Rig, namespace: &str) -> Result<()> {
+        let (background, all) = (DeleteParams::background(), ListParams::default());
+        let owners = self.owners(rig, namespace);
+        owners.delete_collection(&background, &all).await?;
+        clear(rig, namespace).await
+    }
+
+    /// What owns the Pods.
+    fn owners(self, rig: &Rig, namespace: &str) -> Api<DynamicObject> {
+        let (group, version, kind) = match self {
+            Self::Coppice => return trees(rig.client(), namespace),
+            Self::Deployment => ("apps", "v1", "Deployment"),
+            Self::ArgoRollout => ("argoproj.io", "v1alpha1", "Rollout"),
+        };
+        let kind = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+        Api::namespaced_with(rig.client(), namespace, &kind)
     }
 }
 

@@ -10,8 +10,10 @@ use crate::versions;
 pub enum Scope {
     /// etcd, kube-apiserver and kubectl.
     ApiServer,
-    /// Everything.
+    /// Everything that a cluster consists of.
     Full,
+    /// Peers of benchmarks too, which nothing else needs.
+    Bench,
 }
 
 /// One Go module and the commands built from it.
@@ -21,16 +23,26 @@ pub(super) struct Tool {
     pub(super) provider: &'static str,
     /// Name of the binary and package, with the scope that needs it.
     pub(super) commands: &'static [(&'static str, &'static str, Scope)],
+    /// Name of a file, and the folder of the module whose YAML documents are joined in it.
+    pub(super) files: &'static [(&'static str, &'static str)],
+}
+
+impl Tool {
+    /// Whether this scope needs any of it.
+    pub(super) fn is_needed(&self, scope: Scope) -> bool {
+        self.commands.iter().any(|(.., needed)| *needed <= scope)
+    }
 }
 
 pub(super) fn tools() -> Result<Vec<Tool>, Error> {
-    use Scope::{ApiServer, Full};
+    use Scope::{ApiServer, Bench, Full};
     Ok(vec![
         Tool {
             name: "etcd",
             folder: "etcd".to_owned(),
             provider: "go.etcd.io/etcd/server/v3",
             commands: &[("etcd", "go.etcd.io/etcd/server/v3", ApiServer)],
+            files: &[],
         },
         Tool {
             name: "kubernetes",
@@ -56,6 +68,7 @@ pub(super) fn tools() -> Result<Vec<Tool>, Error> {
                 ),
                 ("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy", Full),
             ],
+            files: &[],
         },
         Tool {
             name: "containerd",
@@ -74,12 +87,21 @@ pub(super) fn tools() -> Result<Vec<Tool>, Error> {
                 ),
                 ("ctr", "github.com/containerd/containerd/v2/cmd/ctr", Full),
             ],
+            files: &[],
         },
         Tool {
             name: "kwok",
             folder: "kwok".to_owned(),
             provider: "sigs.k8s.io/kwok",
             commands: &[("kwok", "sigs.k8s.io/kwok/cmd/kwok", Full)],
+            files: &[
+                ("stage-node-fast.yaml", "kustomize/stage/node/fast"),
+                (
+                    "stage-node-heartbeat-with-lease.yaml",
+                    "kustomize/stage/node/heartbeat-with-lease",
+                ),
+                ("stage-pod-fast.yaml", "kustomize/stage/pod/fast"),
+            ],
         },
         Tool {
             name: "local-path-provisioner",
@@ -90,6 +112,7 @@ pub(super) fn tools() -> Result<Vec<Tool>, Error> {
                 "github.com/rancher/local-path-provisioner",
                 Full,
             )],
+            files: &[],
         },
         Tool {
             name: "metrics-server",
@@ -100,12 +123,25 @@ pub(super) fn tools() -> Result<Vec<Tool>, Error> {
                 "sigs.k8s.io/metrics-server/cmd/metrics-server",
                 Full,
             )],
+            files: &[],
         },
         Tool {
             name: "helm",
             folder: "helm".to_owned(),
             provider: "helm.sh/helm/v4",
             commands: &[("helm", "helm.sh/helm/v4/cmd/helm", Full)],
+            files: &[],
+        },
+        Tool {
+            name: "argo-rollouts",
+            folder: "argo-rollouts".to_owned(),
+            provider: "github.com/argoproj/argo-rollouts",
+            commands: &[(
+                "rollouts-controller",
+                "github.com/argoproj/argo-rollouts/cmd/rollouts-controller",
+                Bench,
+            )],
+            files: &[("definitions.yaml", "manifests/crds")],
         },
     ])
 }

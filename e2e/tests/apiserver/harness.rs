@@ -222,7 +222,10 @@ async fn the_version_is_the_built_one_and_the_audit_log_knows_who_did_what() {
         .apiserver_version()
         .await
         .expect("a version");
-    assert_eq!(version.git_version, cluster.run().binaries().kubernetes());
+    assert_eq!(
+        version.git_version,
+        cluster.run().binaries().version("kubernetes")
+    );
 
     let name = cluster.namespace("audited").await.expect("a namespace");
     let output = cluster

@@ -1,23 +1,22 @@
-//! kwok's Stage files, which say what simulated nodes and Pods do.
+//! Files that are needed beside a binary: what kwok's nodes and Pods do, the definitions of Argo Rollouts' kinds.
 //!
-//! Rule: they come from the very module that kwok is built from, so they fit it.
+//! Rule: they come from the very module that the binary is built from, so they fit it.
 
 use std::path::{Path, PathBuf};
 
+use super::tools::Tool;
 use super::{Error, check_go, go};
 use crate::versions::ToolModule;
 
-/// Copies kwok's Stage files out of its module, because the module cache may be emptied at any time.
-pub(super) fn kwok_stages(module: &ToolModule, dir: &Path) -> Result<Vec<PathBuf>, Error> {
-    const STAGES: [&str; 3] = ["node/fast", "node/heartbeat-with-lease", "pod/fast"];
-    let file = |stage: &str| dir.join(format!("stage-{}.yaml", stage.replace('/', "-")));
-    let files: Vec<PathBuf> = STAGES.iter().map(|stage| file(stage)).collect();
+/// Copies the tool's files out of its module, because the module cache may be emptied at any time.
+pub(super) fn copy(tool: &Tool, module: &ToolModule, dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    let files: Vec<PathBuf> = tool.files.iter().map(|(name, _)| dir.join(name)).collect();
     if files.iter().all(|file| file.exists()) {
         return Ok(files);
     }
-    check_go("kwok", &module.go)?;
+    check_go(tool.name, &module.go)?;
     let output = go(&module.dir)
-        .args(["mod", "download", "-json", "sigs.k8s.io/kwok"])
+        .args(["mod", "download", "-json", tool.provider])
         .output();
     let output = output.map_err(|_| Error::NoGo {
         least: module.go.clone(),
@@ -27,7 +26,7 @@ pub(super) fn kwok_stages(module: &ToolModule, dir: &Path) -> Result<Vec<PathBuf
     let Some(source) = source else {
         let output = String::from_utf8_lossy(&output.stderr).into_owned();
         return Err(Error::Go {
-            package: "sigs.k8s.io/kwok".to_owned(),
+            package: tool.provider.to_owned(),
             dir: module.dir.clone(),
             output,
         });
@@ -36,14 +35,14 @@ pub(super) fn kwok_stages(module: &ToolModule, dir: &Path) -> Result<Vec<PathBuf
         path: dir.to_owned(),
         source,
     })?;
-    for stage in STAGES {
-        copy_stage(&source.join("kustomize/stage").join(stage), &file(stage))?;
+    for ((_, folder), file) in tool.files.iter().zip(&files) {
+        join(&source.join(folder), file)?;
     }
     Ok(files)
 }
 
-/// Joins the YAML documents of one stage folder into one file.
-fn copy_stage(folder: &Path, file: &Path) -> Result<(), Error> {
+/// Joins the YAML documents of one folder into one file.
+fn join(folder: &Path, file: &Path) -> Result<(), Error> {
     let read = || -> std::io::Result<String> {
         let mut texts = Vec::new();
         for entry in std::fs::read_dir(folder)? {
