@@ -62,11 +62,11 @@ pub fn program() -> Result<Option<PathBuf>, Error> {
     let held = File::create(&lock).and_then(|file| file.lock().map(|()| file));
     let _held = held.map_err(failed(&lock))?;
     if !program.exists() {
-        let build = folder.join("build");
-        let built = compile(&build)?;
+        let workshop = folder.join("build");
+        let compiled = compile(&workshop)?;
         // Nobody sees a program that is half there.
-        fs::rename(&built, &program).map_err(failed(&program))?;
-        fs::remove_dir_all(&build).map_err(failed(&build))?;
+        fs::rename(&compiled, &program).map_err(failed(&program))?;
+        fs::remove_dir_all(&workshop).map_err(failed(&workshop))?;
     }
     Ok(Some(program))
 }
@@ -84,19 +84,19 @@ fn is_in_history() -> Result<bool, Error> {
         })
 }
 
-/// Takes the source out of the history into `build`, and compiles it there.
-fn compile(build: &Path) -> Result<PathBuf, Error> {
+/// Takes the source out of the history into the folder `workshop`, and compiles it there.
+fn compile(workshop: &Path) -> Result<PathBuf, Error> {
     let step = Step::begin(format!("building the operator of commit {}", &COMMIT[..7]));
-    let source = build.join("source");
+    let source = workshop.join("source");
     fs::create_dir_all(&source).map_err(failed(&source))?;
-    let archive = build.join("source.tar");
+    let archive = workshop.join("source.tar");
     let mut pack = git();
     pack.args(["archive", "--output"]).arg(&archive).arg(COMMIT);
     succeed(pack, "git", "pack the source of commit")?;
     let mut unpack = Command::new("tar");
     unpack.arg("-xf").arg(&archive).arg("-C").arg(&source);
     succeed(unpack, "tar", "unpack the source of commit")?;
-    let target = build.join("target");
+    let target = workshop.join("target");
     let mut cargo = images::cargo();
     cargo
         .current_dir(&source)

@@ -74,19 +74,7 @@ pub(super) fn tools() -> Result<Vec<Tool>, Error> {
             name: "containerd",
             folder: "containerd".to_owned(),
             provider: "github.com/containerd/containerd/v2",
-            commands: &[
-                (
-                    "containerd",
-                    "github.com/containerd/containerd/v2/cmd/containerd",
-                    Full,
-                ),
-                (
-                    "containerd-shim-runc-v2",
-                    "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
-                    Full,
-                ),
-                ("ctr", "github.com/containerd/containerd/v2/cmd/ctr", Full),
-            ],
+            commands: &CONTAINERD,
             files: &[],
         },
         Tool {
