@@ -5,11 +5,12 @@
 //! * `network`, `operator`, `world`: the controller as it is, over a connection on which all goes wrong that `plan` says;
 //!   `mistakes`: the controller as it must not be.
 //! * `objects`: how objects are read. `predicates`: every promise, judged at every step. `history`: the timeline of a run.
-//! * `scenario`, `scenarios`, `run`, `ends`: what happens, and what came of it.
+//! * `scenario`, `scenarios`, `run`, `ends`, `claims`: what happens, and what came of it.
 //! * `tests`: every scenario; a crash before and after every write; stale views; dropped news; seeds; planted mistakes.
 //!
 //! Rule: nothing here is in the program; nothing in the program knows of it.
 
+mod claims;
 mod cluster;
 mod ends;
 mod history;

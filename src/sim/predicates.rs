@@ -16,7 +16,7 @@
 //! | S10 intent before effect | a Pod that died by itself is replaced, or deleted for its crash loop, only after its death is stored; one that is Ready is stopped only after what stops it is stored: the operation in its tree and the incarnation in its Worker; none is started before its incarnation is stored |
 //! | once | an operation has a number of its own, restarts what the strategy names because something there ended, and begins one incarnation of what goes through it |
 //! | finished | a replica has finished only when its program ended as its type allows; it runs again only with its group or supervisor, for another template, or when it is asked for |
-//! | claims | no Pod is made on a claim that does not exist, or is being deleted; a claim gets owners and is changed in nothing else |
+//! | claims | no Pod is made on a claim that does not exist, or is being deleted; a claim gets owners and is changed in nothing else; one goes only with the Pod of a slot that is dropped, or with its Worker, where the policy says so, and goes then; in the end they are owned as the policy says |
 //! | counted | a tree shows no more deaths than it has counted |
 //! | in place | a Pod gets other images only after that is stored, and only images and the label of their revision; S3 holds of it as of a delete; the end that follows is ordered |
 //! | canary | while a worker is updated in steps, its new template is given only to slots that are stored as updated |

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use tokio::time::Instant;
 
+use super::claims::wrong_claims;
 use super::ends::{cost, half_done, left_over, not_whole, state, summary, unprotected};
 use super::history::timeline;
 use super::operator::Operator;
@@ -151,6 +152,7 @@ impl Scenario {
             wrong.extend(half_done(world));
         }
         wrong.extend(left_over(world));
+        wrong.extend(wrong_claims(world, ends.starts_with("TFF")));
         let cost = cost(world);
         if !self.cost.is_empty() && cost != self.cost {
             wrong.push(format!(

@@ -83,6 +83,20 @@ pub(super) fn claims() -> Vec<Scenario> {
             vec![(20, Kill("web", 0, 1)), (24, Set(REPLICAS, "1"))],
         ),
         Scenario::new(
+            "claims_of_dropped_slots_go_when_their_group_is_restarted",
+            DROPPED,
+            200,
+            HEALTHY,
+            vec![(20, Kill("web", 0, 1)), (20, Set(REPLICAS, "1"))],
+        ),
+        Scenario::new(
+            "claims_of_dropped_slots_go_when_their_tree_is_suspended",
+            DROPPED,
+            200,
+            HEALTHY,
+            vec![(20, Set(REPLICAS, "1")), (20, Set("suspend", "true"))],
+        ),
+        Scenario::new(
             "claims_follow_their_policy",
             DROPPED,
             240,
@@ -107,6 +121,25 @@ pub(super) fn claims() -> Vec<Scenario> {
             120,
             "",
             vec![(20, Delete("Background"))],
+        ),
+        Scenario::new(
+            "claims_outlive_their_tree",
+            KEPT,
+            120,
+            "",
+            vec![(20, Delete("Background"))],
+        ),
+        // The first edit is refused, and with it the second.
+        Scenario::new(
+            "claims_that_a_refused_spec_retains_outlive_their_tree",
+            DROPPED,
+            150,
+            "",
+            vec![
+                (20, Set("children.db.worker.quorum", "0")),
+                (20, Set(POLICY, "{whenDeleted: Retain}")),
+                (50, Delete("Background")),
+            ],
         ),
     ]
 }
