@@ -71,6 +71,7 @@ pub(super) fn plain() -> Vec<Scenario> {
         edits::scaling(),
         budgets::budgets(),
         claims::claims(),
+        claims::claims_of_deleted_trees(),
         edits::edits_of_children(),
         rollouts::rollouts(),
         rollouts::canaries(),

@@ -34,6 +34,42 @@ impl Tool {
     }
 }
 
+/// The components of Kubernetes.
+const KUBERNETES: [(&str, &str, Scope); 6] = [
+    (
+        "kube-apiserver",
+        "k8s.io/kubernetes/cmd/kube-apiserver",
+        Scope::ApiServer,
+    ),
+    ("kubectl", "k8s.io/kubernetes/cmd/kubectl", Scope::ApiServer),
+    ("kubelet", "k8s.io/kubernetes/cmd/kubelet", Scope::Full),
+    (
+        "kube-controller-manager",
+        "k8s.io/kubernetes/cmd/kube-controller-manager",
+        Scope::Full,
+    ),
+    (
+        "kube-scheduler",
+        "k8s.io/kubernetes/cmd/kube-scheduler",
+        Scope::Full,
+    ),
+    (
+        "kube-proxy",
+        "k8s.io/kubernetes/cmd/kube-proxy",
+        Scope::Full,
+    ),
+];
+
+/// What kwok's simulated nodes and Pods do.
+const KWOK_STAGES: [(&str, &str); 3] = [
+    ("stage-node-fast.yaml", "kustomize/stage/node/fast"),
+    (
+        "stage-node-heartbeat-with-lease.yaml",
+        "kustomize/stage/node/heartbeat-with-lease",
+    ),
+    ("stage-pod-fast.yaml", "kustomize/stage/pod/fast"),
+];
+
 pub(super) fn tools() -> Result<Vec<Tool>, Error> {
     use Scope::{ApiServer, Bench, Full};
     Ok(vec![
@@ -48,33 +84,26 @@ pub(super) fn tools() -> Result<Vec<Tool>, Error> {
             name: "kubernetes",
             folder: versions::kubernetes_folder().map_err(Error::Version)?,
             provider: "k8s.io/kubernetes",
-            commands: &[
-                (
-                    "kube-apiserver",
-                    "k8s.io/kubernetes/cmd/kube-apiserver",
-                    ApiServer,
-                ),
-                ("kubectl", "k8s.io/kubernetes/cmd/kubectl", ApiServer),
-                ("kubelet", "k8s.io/kubernetes/cmd/kubelet", Full),
-                (
-                    "kube-controller-manager",
-                    "k8s.io/kubernetes/cmd/kube-controller-manager",
-                    Full,
-                ),
-                (
-                    "kube-scheduler",
-                    "k8s.io/kubernetes/cmd/kube-scheduler",
-                    Full,
-                ),
-                ("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy", Full),
-            ],
+            commands: &KUBERNETES,
             files: &[],
         },
         Tool {
             name: "containerd",
             folder: "containerd".to_owned(),
             provider: "github.com/containerd/containerd/v2",
-            commands: &CONTAINERD,
+            commands: &[
+                (
+                    "containerd",
+                    "github.com/containerd/containerd/v2/cmd/containerd",
+                    Full,
+                ),
+                (
+                    "containerd-shim-runc-v2",
+                    "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+                    Full,
+                ),
+                ("ctr", "github.com/containerd/containerd/v2/cmd/ctr", Full),
+            ],
             files: &[],
         },
         Tool {
@@ -82,14 +111,7 @@ pub(super) fn tools() -> Result<Vec<Tool>, Error> {
             folder: "kwok".to_owned(),
             provider: "sigs.k8s.io/kwok",
             commands: &[("kwok", "sigs.k8s.io/kwok/cmd/kwok", Full)],
-            files: &[
-                ("stage-node-fast.yaml", "kustomize/stage/node/fast"),
-                (
-                    "stage-node-heartbeat-with-lease.yaml",
-                    "kustomize/stage/node/heartbeat-with-lease",
-                ),
-                ("stage-pod-fast.yaml", "kustomize/stage/pod/fast"),
-            ],
+            files: &KWOK_STAGES,
         },
         Tool {
             name: "local-path-provisioner",

@@ -2,11 +2,15 @@
 //!
 //! Rule: what is on a volume is read by the program that wrote it, in the Pod that has it then.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use e2e::{current, storage};
+use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::ListParams;
+use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
@@ -68,6 +72,44 @@ fn tree(script: &str, replicas: i32) -> Value {
     })
 }
 
+/// The headless Service that `serviceName` names.
+fn service() -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "db"},
+        "spec": {
+            "clusterIP": "None",
+            "selector": {"coppice.dev/tree": "tree", "coppice.dev/child": "db"},
+            "ports": [{"port": 5432}],
+        },
+    })
+}
+
+/// Waits until DNS has these names below that of the Service: it serves the host names of endpoints.
+async fn until_named(space: &Space<'_>, names: &[&str]) {
+    let api: Api<EndpointSlice> = Api::namespaced(space.cluster.client(), &space.name);
+    let of_service = watcher::Config::default().labels("kubernetes.io/service-name=db");
+    let mut slices = pin!(watcher(api, of_service).default_backoff().applied_objects());
+    let mut seen = Vec::new();
+    let wait = async {
+        while let Some(slice) = slices.next().await {
+            let endpoints = slice.ok().and_then(|slice| slice.endpoints);
+            let hosts = endpoints
+                .into_iter()
+                .flatten()
+                .filter_map(|one| one.hostname);
+            seen = hosts.collect();
+            seen.sort_unstable();
+            if seen == names {
+                return;
+            }
+        }
+    };
+    let in_time = tokio::time::timeout(SOON, wait).await;
+    assert!(in_time.is_ok(), "DNS has {seen:?}, not {names:?}");
+}
+
 /// How often the program of a slot has started on its volume.
 fn starts(space: &Space<'_>, slot: i32) -> usize {
     let pod = format!("tree-db-{slot}");
@@ -109,6 +151,7 @@ async fn what_a_replica_writes_outlives_its_pods() {
         storage::start(cluster).unwrap();
     }
     let space = Space::new(cluster, "stateful").await;
+    space.apply(&service().to_string());
     space.apply(&tree(SCRIPT, 2).to_string());
     let is_good = |tree: &Value| tree["status"]["revisions"][0]["mark"] == "Good";
     space.until("tree", SOON, "proved good", is_good).await;
@@ -121,6 +164,7 @@ async fn what_a_replica_writes_outlives_its_pods() {
     let hosts = space.kubectl(&["exec", "tree-db-1", "--", "cat", "/etc/hosts"]);
     let fqdn = format!("tree-db-1.db.{}.svc.cluster.local", space.name);
     assert!(hosts.contains(&fqdn), "{hosts}");
+    until_named(&space, &["tree-db-0", "tree-db-1"]).await;
 
     // Somebody deletes the Pod.
     let former = pod(&space, 1).await;

@@ -118,11 +118,14 @@ fn crash(lab: &mut Lab, write: usize) {
     }
 }
 
+/// Something that stops the Pods of a worker, and the replicas that it has afterwards.
+type Stop = (fn(&mut Lab), &'static [i32]);
+
 /// Whatever else stops its Pod.
 #[test]
 fn claims_of_a_dropped_slot_go_after_its_pod_whatever_stops_that_and_whenever_the_operator_crashes()
 {
-    let stops: [(fn(&mut Lab), &[i32]); 3] = [
+    let stops: [Stop; 3] = [
         (|lab| lab.kill("b", 0, 1), &[0]),
         (|lab| lab.edit(|spec| spec.suspend = true), &[]),
         (|lab| lab.edit(|spec| spec.children[0].enabled = false), &[]),
@@ -156,7 +159,7 @@ fn group() -> Lab {
 
 #[test]
 fn nothing_that_is_to_stop_waits_for_an_owner_that_is_refused() {
-    let stops: [(fn(&mut Lab), &[i32]); 2] = [
+    let stops: [Stop; 2] = [
         (|lab| lab.kill("b", 0, 1), &[0]),
         (|lab| lab.edit(|spec| spec.suspend = true), &[]),
     ];

@@ -115,6 +115,12 @@ pub(super) fn claims() -> Vec<Scenario> {
             HEALTHY,
             vec![(20, PowerOff("node-a")), (150, PowerOn("node-a"))],
         ),
+    ]
+}
+
+/// Claims of a tree that is deleted.
+pub(super) fn claims_of_deleted_trees() -> Vec<Scenario> {
+    vec![
         Scenario::new(
             "claims_go_with_their_tree",
             DROPPED,
