@@ -37,6 +37,9 @@ pub enum Error {
         /// What the system answered.
         source: std::io::Error,
     },
+    /// The checkout has its history, and the commit is not in it.
+    #[error("find commit {COMMIT} in the history of the checkout")]
+    Missing,
     /// A program failed.
     #[error("{what} {COMMIT}; what `{program}` said is above")]
     Failed {
@@ -47,7 +50,8 @@ pub enum Error {
     },
 }
 
-/// Its program for this machine; none where the checkout came without its history, as an archive of the source does.
+/// Its program for this machine; none where the checkout came without its history, as an archive of the source does, or with a part
+/// of it.
 pub fn program() -> Result<Option<PathBuf>, Error> {
     let folder = cache::folder()?.join("earlier");
     let program = folder.join(COMMIT);
@@ -71,17 +75,24 @@ pub fn program() -> Result<Option<PathBuf>, Error> {
     Ok(Some(program))
 }
 
+/// Whether the commit is there. Only a checkout without its history, or with a part of it, may lack it.
 fn is_in_history() -> Result<bool, Error> {
     let commit = format!("{COMMIT}^{{commit}}");
-    let mut git = git();
-    git.args(["cat-file", "-e", &commit]);
-    let status = git.stderr(Stdio::null()).status();
-    status
-        .map(|status| status.success())
-        .map_err(|source| Error::Start {
+    let ask = |arguments: &[&str]| {
+        let output = git().args(arguments).output();
+        output.map_err(|source| Error::Start {
             program: "git",
             source,
         })
+    };
+    if ask(&["cat-file", "-e", &commit])?.status.success() {
+        return Ok(true);
+    }
+    let shallow = ask(&["rev-parse", "--is-shallow-repository"])?;
+    if shallow.status.success() && shallow.stdout.trim_ascii() == b"false" {
+        return Err(Error::Missing);
+    }
+    Ok(false)
 }
 
 /// Takes the source out of the history into the folder `workshop`, and compiles it there.

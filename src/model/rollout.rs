@@ -17,7 +17,7 @@ use super::engine::{Engine, Mode};
 use super::situations::{Situation, Weight, is_outdated};
 use super::tree::{Kind, Leaf, NodeId, ROOT_NAME, Tree};
 use super::window::{after, api_time};
-use super::world::{RevisionView, World};
+use super::world::{RevisionView, WorkerView, World};
 use crate::api::conditions::Reason;
 use crate::api::v1alpha1::{
     FinishedReplica, RevisionMark, RevisionStatus, RolloutOrder, RolloutStatus, WorkerStatus,
@@ -88,7 +88,7 @@ pub(super) fn template_of<'a>(world: &'a World, child: &str, revision: &str) -> 
 /// How far a worker that runs has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// It was added to a tree that is up, and has no template yet.
+    /// It has no template yet, in a tree that is up: it was added, is enabled again, or has lost its Worker.
     Added,
     /// Its turn has not come: it has another template than the one that it is to have.
     Former,
@@ -103,8 +103,14 @@ impl<'a> Engine<'a> {
     /// taken back, when those before it that got another one are through with that. Says whether there is any; that is to be
     /// stored before anything is made of it.
     pub(super) fn give_turns(&mut self) -> bool {
-        // What was refused is noted before anything else becomes of it.
-        if self.world.tree.deleting || !self.world.refusals.is_empty() {
+        if self.world.tree.deleting {
+            return false;
+        }
+        // What was refused is noted before anything else becomes of it; what was added waits meanwhile.
+        if !self.world.refusals.is_empty() {
+            let workers = self.tree.leaves().map(|(id, _)| id);
+            let added = workers.filter(|id| self.stage(*id) == Stage::Added);
+            self.awaits_rollout = added.collect();
             return false;
         }
         let is_frozen = self.is_frozen();
@@ -129,7 +135,7 @@ impl<'a> Engine<'a> {
                 }
                 Stage::Added | Stage::Former if may_begin => self.take_turn(vec![id], &mut given),
                 // Those that are restarted with it may not have been stored before a crash.
-                Stage::Updating if is_turn && is_tried && self.is_untouched(id) => {
+                Stage::Updating if !is_frozen && is_tried && self.begins_with_others(id) => {
                     self.take_turn(self.turns_with(id), &mut given);
                 }
                 _ => {}
@@ -257,11 +263,18 @@ impl<'a> Engine<'a> {
         })
     }
 
-    /// What was added waits for its turn. What was there before, and only was stopped or lost its Worker, goes on meanwhile with the
-    /// template that was proved good.
+    /// What was added waits for its turn. What was there before goes on meanwhile with the template that was proved good: where its
+    /// Worker was lost, and where it is started again with that template anyway.
     fn wait_for_first_turn(&mut self, id: NodeId, given: &mut Vec<NodeId>) {
         let name = self.name(id);
         let good = self.last_good().and_then(|good| good.templates.get(name));
+        let good = good.filter(|good| {
+            let is_made_anew = |worker: &WorkerView| worker.status.place.is_empty();
+            let has_lost_its_worker = self.worker(id).is_some_and(is_made_anew);
+            self.tree.leaf(id).is_some_and(|leaf| {
+                leaf.target == good.revision || (has_lost_its_worker && !leaf.completes())
+            })
+        });
         let (Some(good), Some(worker)) = (good, self.memory.workers.get_mut(name)) else {
             self.awaits_rollout.insert(id);
             return;

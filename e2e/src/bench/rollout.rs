@@ -75,7 +75,7 @@ pub(super) async fn measure() -> Result<Vec<Figure>> {
     let figure = figure.only_if(ours.iter().all(|one| one.least >= LEAST));
     Ok(vec![
         figure
-            .note(told("a worker", &ours))
+            .note(told("a worker without a disruption budget", &ours))
             .note(told("a Deployment, raised limits", &theirs))
             .note(told("a Deployment, default limits", &[by_default]))
             .note(of_argo),

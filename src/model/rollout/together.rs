@@ -13,15 +13,25 @@ use crate::model::situations::is_outdated;
 use crate::model::tree::{NodeId, ROOT};
 
 impl Engine<'_> {
-    /// A worker, and those that are restarted with it when templates change.
+    /// A worker, and those that are restarted with it when templates change. One that has steps goes through them by itself, so that
+    /// nobody else has another template before they are over, whatever restarts it meanwhile or afterwards.
     pub(super) fn turns_with(&self, id: NodeId) -> Vec<NodeId> {
+        let has_steps = |id: NodeId| {
+            let leaf = self.tree.leaf(id);
+            leaf.is_some_and(|leaf| {
+                !leaf.settings.update.steps.is_empty() && self.first_step(id, leaf).is_some()
+            })
+        };
+        if has_steps(id) {
+            return vec![id];
+        }
         let restarted = self.restarted_with(id, |other| {
             other == id || self.stage(other) == Stage::Former || self.is_untouched(other)
         });
         let is_restarted =
             |other: NodeId| restarted.iter().any(|up| self.tree.is_within(*up, other));
         let all = self.tree.leaves().map(|(other, _)| other);
-        all.filter(|other| *other == id || is_restarted(*other))
+        all.filter(|other| *other == id || (is_restarted(*other) && !has_steps(*other)))
             .collect()
     }
 
@@ -49,7 +59,12 @@ impl Engine<'_> {
             is_due && self.mode(other) != Mode::Down
         };
         (!group.is_empty() && !begins_itself)
-            || (untouched.contains(&id) && self.turns_with(id).into_iter().any(waits))
+            || (self.begins_with_others(id) && self.turns_with(id).into_iter().any(waits))
+    }
+
+    /// Whether a worker waits for those that are restarted with it. Nobody waits with what has nothing to lose.
+    pub(super) fn begins_with_others(&self, id: NodeId) -> bool {
+        self.is_untouched(id) && !self.has_nothing_to_lose(id)
     }
 
     /// Whether the turn of a worker has come, and no Pod of it is made from its new template yet.
@@ -88,12 +103,19 @@ impl Engine<'_> {
         restarted
     }
 
-    /// Whether a worker can only be updated by a restart of its group.
+    /// Whether a worker can only be updated by a restart of its group: where it has something to stop, and cannot spare that. What
+    /// runs to completion has not.
     fn takes_its_group(&self, id: NodeId) -> bool {
         let Some(leaf) = self.tree.leaf(id) else {
             return false;
         };
         let bounds = self.bounds(id, leaf);
-        bounds.replicas > 0 && bounds.is_stuck() && self.mode(id) != Mode::Down
+        bounds.replicas > 0
+            && bounds.is_stuck()
+            && self.mode(id) != Mode::Down
+            && self
+                .lives(id)
+                .iter()
+                .any(|(_, life)| life.alive && !life.finished)
     }
 }

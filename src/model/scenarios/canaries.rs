@@ -499,3 +499,33 @@ fn without_a_good_revision_there_are_no_steps() {
     lab.run(60);
     assert_eq!(lab.images("db"), ["two"; 4]);
 }
+
+/// Its steps come before anybody else's template, though its group is restarted for that of another one.
+#[test]
+fn a_canary_in_a_group_is_over_before_the_group_is_restarted() {
+    let steps = "replicas: 4, quorum: 2, update: {steps: [{updated: 1}, {pause: {}}]}";
+    let members = [worker("x", "", steps), worker("a", "", "identity: Stable")];
+    for strategy in ["OneForAll", "RestForOne"] {
+        let mut lab = Lab::new(&format!(
+            "strategy: {strategy}\nchildren:\n{}",
+            members.concat()
+        ));
+        lab.run(100);
+        edit(&mut lab, "two", &["x", "a"]);
+        lab.run(60);
+        assert_eq!(
+            lab.slots_with("x", "two").len(),
+            1,
+            "{strategy}: {:?}",
+            lab.images("x")
+        );
+        assert_eq!(lab.images("a"), ["one"], "{strategy}");
+        promote(&mut lab, 2, 2);
+        lab.run(100);
+        assert_eq!(
+            (lab.images("x"), lab.images("a")),
+            (vec!["two"; 4], vec!["two"])
+        );
+        assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    }
+}

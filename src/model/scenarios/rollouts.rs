@@ -365,6 +365,141 @@ fn what_hangs_on_a_later_worker_does_not_keep_that_from_its_cure() {
     assert_eq!(lab.images("db"), ["two"]);
 }
 
+/// Nor does its group, though it cannot be updated without that while it is up.
+#[test]
+fn what_has_nothing_to_lose_waits_for_no_group() {
+    for strategy in ["RestForOne", "OneForAll"] {
+        let members = [
+            ("x", ""),
+            ("db", "identity: Stable"),
+            ("d", "identity: Stable"),
+        ];
+        let members = members.map(|(name, update)| worker(name, "", update));
+        let mut lab = Lab::new(&format!(
+            "strategy: {strategy}\nrollout: {{onFailure: None}}\nchildren:\n{}",
+            members.concat()
+        ));
+        lab.run(100);
+        // The image is gone, and so is the only replica.
+        lab.behave("db@one", Behaviour::NoImage);
+        lab.delete_by_hand("db", 0);
+        lab.run(60);
+        assert_eq!(lab.state(), "FFT Held", "{}", lab.message());
+        // Nothing new of `x` comes up without `db`.
+        lab.behave("x@two", Behaviour::Hang);
+        edit(&mut lab, "two", &["x", "db", "d"]);
+        lab.run(30);
+        assert_eq!(lab.images("db"), ["two"], "{strategy}");
+        assert_eq!(
+            lab.images("d"),
+            ["one"],
+            "{strategy}: its turn has not come"
+        );
+        lab.behave("x@two", Behaviour::Healthy);
+        lab.run(100);
+        for child in ["x", "db", "d"] {
+            assert_eq!(lab.images(child), ["two"], "{strategy}: {}", lab.message());
+        }
+    }
+}
+
+/// What runs to completion has nothing to stop, and so takes no group with it: what needs it waits until it has completed.
+#[test]
+fn what_completes_has_completed_before_the_next_one_has_its_turn() {
+    for strategy in ["RestForOne", "OneForAll"] {
+        for edited in [&["migrate", "api"][..], &["db", "migrate", "api"]] {
+            let mut lab = Lab::new(&format!(
+                "strategy: {strategy}\nchildren:\n{}{}{}",
+                worker("db", "", "update: {minReadySeconds: 5}"),
+                worker("migrate", "", "restart: Transient, ready: Completed"),
+                worker("api", "", ""),
+            ));
+            lab.behave("migrate", Behaviour::Crash(10, 0));
+            lab.run(120);
+            assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+            lab.log.clear();
+            edit(&mut lab, "two", edited);
+            let mut has_begun = false;
+            for _ in 0..60 {
+                lab.run(1);
+                let runs_new = |child: &str| lab.images(child).contains(&"two");
+                if runs_new("migrate") {
+                    let is_through = !edited.contains(&"db") || lab.images("db") == ["two"];
+                    assert!(
+                        is_through,
+                        "{strategy}: the migration came before its database"
+                    );
+                    has_begun = true;
+                }
+                // It may have completed, and the next one have begun, within this second.
+                let has_completed = has_begun && !runs_new("migrate");
+                assert!(
+                    !runs_new("api") || has_completed,
+                    "{strategy}: api came before the migration had completed: {:#?}",
+                    lab.log
+                );
+            }
+            assert!(
+                lab.images("api") == ["two"],
+                "{strategy}: {}",
+                lab.message()
+            );
+            assert_eq!(
+                trace(&lab, 0).matches('-').count(),
+                0,
+                "no group is restarted"
+            );
+        }
+    }
+}
+
+/// A child that comes back with another template than the good one does not run that one first.
+#[test]
+fn what_is_enabled_with_another_template_waits_for_its_turn_with_it() {
+    let mut lab = three("");
+    lab.edit(|spec| spec.children[2].enabled = false);
+    lab.run(10);
+    lab.behave("db@two", Behaviour::Hang);
+    edit(&mut lab, "two", &["db", "web"]);
+    lab.edit(|spec| spec.children[2].enabled = true);
+    lab.run(30);
+    assert_eq!(lab.live("web"), [0; 0], "{}", lab.message());
+    lab.behave("db@two", Behaviour::Healthy);
+    lab.run(60);
+    assert_eq!(lab.images("web"), ["two"]);
+    assert!(
+        !lab.log
+            .iter()
+            .any(|line| line.contains("create web/0") && line.contains("one"))
+    );
+}
+
+/// A refusal elsewhere does not bring its turn either.
+#[test]
+fn what_was_added_waits_for_its_turn_whatever_is_refused() {
+    let mut lab = three("");
+    lab.refuse_creates = Some(Refusal {
+        child: "db".into(),
+        slot: Some(1),
+        ..refusal(
+            403,
+            "Forbidden",
+            "pods \"a\" is forbidden: exceeded quota: pods, used: pods=3, limited: pods=3",
+        )
+    });
+    edit(&mut lab, "two", &["db"]);
+    lab.edit(|spec| {
+        let mut added = spec.children[2].clone();
+        added.name = "cache".into();
+        spec.children.push(added);
+    });
+    lab.run(60);
+    assert_eq!(lab.live("cache"), [0; 0], "{}", lab.message());
+    lab.refuse_creates = None;
+    lab.run(400);
+    assert_eq!(lab.images("cache"), ["one"], "{}", lab.message());
+}
+
 #[test]
 fn a_tree_that_is_deleted_stores_no_revision_again() {
     let mut lab = three("");

@@ -95,7 +95,7 @@ pub(super) fn updates() -> Vec<Scenario> {
             STABLE,
             200,
             HEALTHY,
-            vec![(40, Set(DB, "two")), (60, Kill("db", 2, 1))],
+            vec![(40, Set(DB, "two")), (90, Kill("db", 2, 1))],
         ),
     ]
 }
