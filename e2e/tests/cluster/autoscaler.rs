@@ -37,6 +37,7 @@ fn shown() -> &'static str {
 fn autoscaler() -> Value {
     let (_, document) = shown().split_once("---\n").expect("two documents");
     let mut autoscaler: Value = serde_yaml::from_str(document).expect("YAML");
+    autoscaler["metadata"]["name"] = json!("web");
     let spec = &mut autoscaler["spec"];
     spec["scaleTargetRef"]["name"] = json!("tree-web");
     spec["minReplicas"] = json!(1);
