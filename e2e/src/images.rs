@@ -120,10 +120,12 @@ pub fn operator_binary(checkout: &Path, target: &Path) -> Result<PathBuf, Error>
         &triple,
     ]);
     cargo.arg("--target-dir").arg(target);
-    // A static C library has no loader, so the program runs in an image that holds nothing else. The explicit target
-    // keeps the flag away from build scripts. Flags of a surrounding Cargo would win, hence the removal.
+    // A static C library has no loader, so the program runs in an image that holds nothing else. Packed, the addresses that
+    // it puts right at its start take a twentieth of their room. The explicit target keeps the flags away from build
+    // scripts. Flags of a surrounding Cargo would win, hence the removal.
+    let flags = "-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs";
     cargo
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .env("RUSTFLAGS", flags)
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
     let status = cargo.stdin(Stdio::null()).stdout(Stdio::null()).status();
     match status {

@@ -16,10 +16,10 @@ fn assert_is_new(tree: &Value, old: &Value) {
     assert_ne!(tree["metadata"]["uid"], old["metadata"]["uid"]);
     let status = &tree["status"];
     assert_eq!(status["restarts"].as_u64().unwrap_or(0), 0, "{tree:#}");
-    assert!(
-        status["recentFaults"].as_array().is_none_or(Vec::is_empty),
-        "{tree:#}"
-    );
+    // The garbage collector may not have come to the Workers of the old tree yet, so that their names are taken for a moment.
+    let mut faults = status["recentFaults"].as_array().into_iter().flatten();
+    let is_own = |fault: &Value| fault["class"] == "NameCollision";
+    assert!(faults.all(is_own), "{tree:#}");
     for supervisor in status["supervisors"].as_array().into_iter().flatten() {
         for field in ["charges", "operation", "gaveUp"] {
             let empty =
