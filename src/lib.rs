@@ -113,7 +113,8 @@
 //!   disruption budgets may not be read, none is written; whatever becomes of one, nothing else waits for it.
 //! * The claims of a slot are made before its Pod, and never deleted: how long they stay is said by who owns them, the Worker, the
 //!   Pod of a slot that is dropped, or nobody. That Pod is deleted when it is seen to own them, or where that was refused, so
-//!   that a crash in between leaves none behind; and no Pod is made on a claim that is on its way out. Only what is labelled as ours gets owners.
+//!   that a crash in between leaves none behind; and no Pod is made on a claim that is on its way out. Only what is labelled
+//!   as ours gets owners.
 //! * We never touch what does not name a UID of ours as its controlling owner, whatever its labels say.
 //! * Every write stays in the namespace of its tree, and nothing here reads Secrets.
 //! * Who may ask for which Pods is decided by the API server when a tree is written, by the admission policies of the

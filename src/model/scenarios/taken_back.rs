@@ -16,6 +16,16 @@ fn all_run(lab: &Lab, image: &str) -> bool {
     ALL.iter().all(|child| lab.images(child) == [image])
 }
 
+/// A tree whose `db` gets an image that there is not, after what that policy does about it.
+fn with_no_image(policy: RolloutFailurePolicy) -> Lab {
+    let mut lab = three("");
+    lab.edit(|spec| spec.rollout.on_failure = policy);
+    lab.behave("db@two", Behaviour::NoImage);
+    edit(&mut lab, "two", &["db"]);
+    lab.run(100);
+    lab
+}
+
 #[test]
 fn a_worker_that_crashes_takes_the_whole_tree_back() {
     let mut lab = three("");
@@ -321,11 +331,7 @@ fn a_failed_rollout_does_what_the_spec_says() {
         (RolloutFailurePolicy::Pause, "RolloutFailed"),
         (RolloutFailurePolicy::None, "Held"),
     ] {
-        let mut lab = three("");
-        lab.edit(|spec| spec.rollout.on_failure = policy);
-        lab.behave("db@two", Behaviour::NoImage);
-        edit(&mut lab, "two", &["db"]);
-        lab.run(100);
+        let lab = with_no_image(policy);
         assert_eq!(lab.images("db"), ["one", "two"]);
         assert_eq!(lab.condition("Ready").1, state, "{}", lab.message());
     }
@@ -333,11 +339,7 @@ fn a_failed_rollout_does_what_the_spec_says() {
 
 #[test]
 fn what_stays_because_the_spec_says_so_goes_back_when_it_says_that() {
-    let mut lab = three("");
-    lab.edit(|spec| spec.rollout.on_failure = RolloutFailurePolicy::Pause);
-    lab.behave("db@two", Behaviour::NoImage);
-    edit(&mut lab, "two", &["db"]);
-    lab.run(100);
+    let mut lab = with_no_image(RolloutFailurePolicy::Pause);
     assert_eq!(lab.state(), "FFT RolloutFailed", "{}", lab.message());
     assert!(
         lab.message().contains("onFailure: RollBack"),
@@ -354,11 +356,7 @@ fn what_stays_because_the_spec_says_so_goes_back_when_it_says_that() {
 #[test]
 fn what_is_still_held_when_it_is_tried_again_is_given_the_time_of_a_try() {
     for (heals, state) in [(true, "TFF AllUp"), (false, "FFT RolloutFailed")] {
-        let mut lab = three("");
-        lab.edit(|spec| spec.rollout.on_failure = RolloutFailurePolicy::Pause);
-        lab.behave("db@two", Behaviour::NoImage);
-        edit(&mut lab, "two", &["db"]);
-        lab.run(100);
+        let mut lab = with_no_image(RolloutFailurePolicy::Pause);
         assert_eq!(lab.state(), "FFT RolloutFailed", "{}", lab.message());
         let now = lab.now;
         lab.edit(|spec| spec.rollout.retry_at = Some(Time(now)));
