@@ -149,14 +149,16 @@ impl Execution<'_> {
                 return unfinished.map(|_| Executed::Stale);
             }
         }
-        // A death that only its Worker was charged with is news for the tree too, and no later decision
-        // would know of it.
-        let is_news = stored > 0 && reports.first().is_some_and(|s| s.child.is_none());
-        if is_news {
+        let is_news = self.is_news(&decision);
+        let is_of_tree = reports.first().is_some_and(|first| first.child.is_none());
+        if stored > 0 && is_of_tree && (is_news || self.next_report().is_ok()) {
             let carried = self.store_news(reports.remove(0)).await;
             if !matches!(carried, Ok(Effect::Done)) {
                 self.tell_all_but_the_tree(&decision);
                 return carried.map(|_| Executed::Stale);
+            }
+            if !is_news {
+                self.has_reported();
             }
         }
         if stored > 0 {
@@ -288,6 +290,24 @@ impl Execution<'_> {
         (intents, reports)
     }
 
+    /// Whether the tree is to tell a fault that only a Worker remembers, so that no later decision would know of it. Anything
+    /// else is reported in its time, but does not wait until nothing is left to write: that may take as long as a rollout does.
+    fn is_news(&self, decision: &Decision) -> bool {
+        let known = &self.observation.world.tree.status.recent_faults;
+        decision.of_workers.is_some() || decision.tree_status.recent_faults != *known
+    }
+
+    /// Whether what only reports may be stored now; else when.
+    fn next_report(&self) -> Result<(), Instant> {
+        let (memories, tree) = (&self.context.memories, &self.observation.key);
+        memories.may_report(tree, Instant::now())
+    }
+
+    fn has_reported(&self) {
+        let (memories, tree) = (&self.context.memories, &self.observation.key);
+        memories.reported(tree, Instant::now());
+    }
+
     async fn store(&mut self, mut statuses: Vec<StatusWrite>) -> Result<Effect, Error> {
         let of_workers = statuses.split_off(usize::from(
             statuses.first().is_some_and(|s| s.child.is_none()),
@@ -393,11 +413,10 @@ impl Execution<'_> {
         if reports.is_empty() {
             return Ok(Executed::Nothing);
         }
-        let (memories, key) = (&self.context.memories, &self.observation.key);
-        if let Err(due) = memories.may_report(key, Instant::now()) {
+        if let Err(due) = self.next_report() {
             return Ok(Executed::ReportDue(due));
         }
-        memories.reported(key, Instant::now());
+        self.has_reported();
         let count = reports.len();
         let effect = self.store(reports).await?;
         tracing::debug!(statuses = count, "reported");

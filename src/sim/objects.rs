@@ -2,10 +2,11 @@
 //!
 //! Rule: independent of the operator's own code, but for the names that it computes.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::cluster::nodes::{OUT_OF_SERVICE, has_taint};
 use super::kind::Kind;
@@ -194,11 +195,21 @@ pub(super) fn died_by_itself(pod: &Value) -> bool {
         && !is_deleting(pod)
 }
 
-pub(super) fn slot_entry(worker: &Value, slot: i64) -> Option<&Value> {
-    worker["status"]["slots"]
-        .as_array()?
-        .iter()
-        .find(|entry| entry["slot"] == slot)
+/// What is remembered of the slots of a worker, those included that are stored in a word.
+pub(super) fn slots_of(worker: &Value) -> impl Iterator<Item = Cow<'_, Value>> {
+    let status = &worker["status"];
+    let words = status["startedPods"].as_array().into_iter().flatten();
+    let words = words.filter_map(|word| word.as_str()?.split_once('/'));
+    let started = words.map(|(slot, uid)| {
+        let slot: Option<i64> = slot.parse().ok();
+        Cow::Owned(json!({"slot": slot, "podUID": uid, "started": true}))
+    });
+    let others = status["slots"].as_array().into_iter().flatten();
+    started.chain(others.map(Cow::Borrowed))
+}
+
+pub(super) fn slot_entry(worker: &Value, slot: i64) -> Option<Cow<'_, Value>> {
+    slots_of(worker).find(|entry| entry["slot"] == slot)
 }
 
 /// The incarnation of its worker that a Pod belongs to.
@@ -219,8 +230,7 @@ pub(super) fn finished_slots(tree: &Value, worker: &Value) -> BTreeSet<i64> {
     };
     let wanted = wanted_revision(child);
     let is_temporary = child["worker"]["restart"] == "Temporary";
-    let slots = worker["status"]["slots"].as_array().into_iter().flatten();
-    let finished = slots.filter(|slot| {
+    let finished = slots_of(worker).filter(|slot| {
         let finished = &slot["finished"];
         !finished.is_null() && (is_temporary || finished["revision"] == wanted.as_str())
     });

@@ -12,10 +12,12 @@ use futures::{Stream, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{
-    ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams,
+    ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Object, Patch,
+    PatchParams,
 };
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, ResourceExt};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::argo::ArgoRollouts;
@@ -122,7 +124,8 @@ impl Side {
     /// Makes the Pods, changes their template, and looks on until all are made from the new one.
     async fn roll_out(self, rig: &Rig, namespace: &str) -> Result<Rollout> {
         self.plant(rig, namespace).await?;
-        let pods: Api<Pod> = Api::namespaced(rig.client(), namespace);
+        let kind = ApiResource::erase::<Pod>(&());
+        let pods: Api<Replica> = Api::namespaced_with(rig.client(), namespace, &kind);
         let mut events = pin!(watcher::watcher(pods, watcher::Config::default()));
         let mut up = Up::default();
         while up.0.len() < PODS {
@@ -219,18 +222,43 @@ fn child(spec: &Value) -> Value {
     child
 }
 
+/// What is looked at of a Pod. To read all of each would keep as much of the machine busy as what is measured.
+type Replica = Object<Made, Told>;
+
+/// What a Pod was made from.
+#[derive(Debug, Clone, Default, Deserialize)]
+struct Made {
+    containers: Vec<Container>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Container {
+    image: String,
+}
+
+/// What its node tells of it.
+#[derive(Debug, Clone, Default, Deserialize)]
+struct Told {
+    #[serde(default)]
+    conditions: Vec<Condition>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Condition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+}
+
 /// The Pods that are up, by name, and whether they are of the new template.
 #[derive(Default)]
 struct Up(BTreeMap<String, bool>);
 
 impl Up {
-    fn note(&mut self, event: Event<Pod>) -> Result<()> {
+    fn note(&mut self, event: Event<Replica>) -> Result<()> {
         match event {
             Event::Apply(pod) | Event::InitApply(pod) if is_up(&pod) => {
-                let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
-                let is_new = containers
-                    .map(|one| &one.image)
-                    .any(|image| image.as_deref() == Some(NEW));
+                let is_new = pod.spec.containers.iter().any(|one| one.image == NEW);
                 self.0.insert(pod.name_any(), is_new);
             }
             Event::Apply(pod) | Event::InitApply(pod) | Event::Delete(pod) => {
@@ -248,20 +276,16 @@ impl Up {
 }
 
 /// Whether a Pod is Ready, and nobody has asked it to stop.
-fn is_up(pod: &Pod) -> bool {
-    let conditions = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.conditions.as_ref());
-    let mut conditions = conditions.into_iter().flatten();
+fn is_up(pod: &Replica) -> bool {
+    let mut conditions = pod.status.iter().flat_map(|told| &told.conditions);
     pod.metadata.deletion_timestamp.is_none()
-        && conditions.any(|one| one.type_ == "Ready" && one.status == "True")
+        && conditions.any(|one| one.kind == "Ready" && one.status == "True")
 }
 
 /// The next thing that the watch tells.
 async fn next(
-    events: &mut (impl Stream<Item = watcher::Result<Event<Pod>>> + Unpin),
-) -> Result<Event<Pod>> {
+    events: &mut (impl Stream<Item = watcher::Result<Event<Replica>>> + Unpin),
+) -> Result<Event<Replica>> {
     let event = tokio::time::timeout(LONG, events.next()).await;
     let event = event.context("the watch tells nothing any more")?;
     event.context("a watch")?.context("watch Pods")

@@ -87,11 +87,11 @@ async fn until_it_waits(space: &Space<'_>) -> Value {
 async fn until_up(space: &Space<'_>, without: &str) {
     let is_up = |worker: &Value| {
         let status = &worker["status"];
-        let slots = status["slots"].as_array();
-        let is_other = |slot: &&Value| slot["podUID"] != without && slot["started"] == true;
+        let started = status["startedPods"].as_array();
+        let is_other = |one: &&Value| one.as_str().is_some_and(|one| !one.ends_with(without));
         status["up"] == 3
             && status["replicas"] == 3
-            && slots.is_some_and(|all| all.iter().filter(is_other).count() == 3)
+            && started.is_some_and(|all| all.iter().filter(is_other).count() == 3)
     };
     space
         .until_object("Worker", "tree-api", SOON, "up", is_up)

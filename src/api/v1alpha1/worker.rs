@@ -2,6 +2,8 @@
 //!
 //! Rule: its spec is `replicas` and nothing else; the template stays in the tree.
 
+mod slots;
+
 use std::ops::Not;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -146,11 +148,9 @@ pub struct WorkerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim_owner_brake: Option<BrakeStatus>,
 
-    /// slots is what must be remembered of single replicas. Slots with nothing to remember are left out.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 2000))]
-    // No map by number: the API server would keep a record of who owns each field of each slot, which weighs more than the
-    // slots, and making it takes longer than all else about a write. Only Coppice writes them, and always all of them.
+    /// What must be remembered of single replicas, by number; how it is stored, and what people see of it, says `StoredSlots`.
+    #[serde(flatten, with = "slots")]
+    #[schemars(with = "slots::StoredSlots")]
     pub slots: Vec<SlotStatus>,
 }
 

@@ -11,7 +11,7 @@ use super::facts::Facts;
 use crate::sim::kind::{Kind, Part};
 use crate::sim::objects::{
     child_of, controller_uid, finished_slots, incarnation, is_enabled, slot_entry, slot_of,
-    spec_of, uid_of, wanted_revision,
+    slots_of, spec_of, uid_of, wanted_revision,
 };
 use crate::sim::server::{Change, Server};
 
@@ -69,7 +69,7 @@ impl Finished {
         let begins = incarnation(new) > incarnation(old);
         let type_ = spec["worker"]["restart"].as_str().unwrap_or("Permanent");
         let mut wrong = Vec::new();
-        for slot in slots(new).filter(|slot| !slot["finished"].is_null()) {
+        for slot in slots_of(new).filter(|slot| !slot["finished"].is_null()) {
             let number = slot["slot"].as_i64().unwrap_or_default();
             let known =
                 slot_entry(old, number).is_some_and(|old| old["finished"] == slot["finished"]);
@@ -87,7 +87,7 @@ impl Finished {
             }
         }
         let asked: Option<Timestamp> = spec["restartAt"].as_str().and_then(|at| at.parse().ok());
-        for slot in slots(old).filter(|slot| !slot["finished"].is_null()) {
+        for slot in slots_of(old).filter(|slot| !slot["finished"].is_null()) {
             let number = slot["slot"].as_i64().unwrap_or_default();
             let stays = slot_entry(new, number).is_some_and(|new| !new["finished"].is_null());
             let time = slot["finished"]["time"].as_str();
@@ -103,10 +103,6 @@ impl Finished {
         }
         wrong
     }
-}
-
-fn slots(worker: &Value) -> impl Iterator<Item = &Value> {
-    worker["status"]["slots"].as_array().into_iter().flatten()
 }
 
 /// What is wrong with the creation of that Pod: its replica has finished.

@@ -133,8 +133,9 @@ pub(super) fn goes_alone(server: &Server, tree: &Value, worker: &Value, pod: &Va
         return true;
     };
     let entry = slot_entry(worker, slot_of(pod));
-    let is_over =
-        entry.is_some_and(|entry| entry["podUID"] == uid_of(pod) && entry["gone"] == true);
+    let is_over = entry
+        .as_ref()
+        .is_some_and(|entry| entry["podUID"] == uid_of(pod) && entry["gone"] == true);
     let filled = pods_of(server, uid_of(worker)).any(|other| {
         slot_of(other) == slot_of(pod) && uid_of(other) != uid_of(pod) && is_live(other)
     });
@@ -214,5 +215,6 @@ pub(super) fn is_stored(tree: &Value, worker: &Value, pod: &Value) -> bool {
         entry["podUID"] == uid_of(pod) && (entry["gone"] == true || deaths >= ends)
     };
     let judged = tree["status"]["judgedDeaths"].as_array();
-    slot_entry(worker, slot_of(pod)).is_some_and(counts) || judged.into_iter().flatten().any(counts)
+    slot_entry(worker, slot_of(pod)).is_some_and(|entry| counts(&entry))
+        || judged.into_iter().flatten().any(counts)
 }

@@ -13,7 +13,9 @@ use serde_json::Value;
 
 use crate::model::tree::ROOT_NAME;
 use crate::sim::kind::{Kind, Part};
-use crate::sim::objects::{child_of, children, controller_uid, record_of, spec_of, uid_of};
+use crate::sim::objects::{
+    child_of, children, controller_uid, record_of, slots_of, spec_of, uid_of,
+};
 use crate::sim::server::{Change, Server};
 use records::{added, gives_up, lost, not_one, same_story, settings, times};
 
@@ -147,7 +149,7 @@ impl Windows {
             .limits
             .get(&(uid_of(&tree).to_owned(), parent.to_owned()))
             .copied();
-        for slot in worker["status"]["slots"].as_array().into_iter().flatten() {
+        for slot in slots_of(worker) {
             let list = |slot: &Value| -> Vec<String> {
                 slot["charges"]
                     .as_array()
@@ -157,12 +159,11 @@ impl Windows {
                     .map(str::to_owned)
                     .collect()
             };
-            let known = old["status"]["slots"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .find(|known| known["slot"] == slot["slot"]);
-            let (now, had) = (list(slot), known.map(list).unwrap_or_default());
+            let known = slots_of(old).find(|known| known["slot"] == slot["slot"]);
+            let (now, had) = (
+                list(&slot),
+                known.map(|known| list(&known)).unwrap_or_default(),
+            );
             let full = limit.is_some_and(|limit| now.len() > limit && now.len() > had.len());
             if full && slot["parked"].is_null() {
                 wrong.push(format!(

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::super::super::testing::{Answer, tree};
 use super::*;
+use crate::api::v1alpha1::RecentFault;
 use crate::model::decision::Notice;
 use crate::model::world::Untold;
 
@@ -168,6 +169,49 @@ async fn reports_are_merged_to_one_a_second() {
     tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(bench.execute(report(3)).await.unwrap(), Executed::Wrote);
     assert_eq!(bench.targets().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tree_is_told_once_a_second_how_far_its_workers_are_and_a_fault_at_once() {
+    let bench = Bench::new(obliging);
+    let with_fault = |message: &str| {
+        let fault = json!([{"time": "2026-01-01T00:00:00Z", "child": "w", "slot": 0, "class": "C",
+            "verdict": "V", "confidence": "P", "message": message, "decision": "d"}]);
+        serde_json::from_value::<Vec<RecentFault>>(fault).unwrap()
+    };
+    let step = |restarts: i64, faults: Vec<RecentFault>| {
+        move |decision: &mut Decision| {
+            decision.tree_status.restarts = restarts;
+            decision.tree_status.recent_faults = faults;
+            decision.worker_statuses.get_mut("w").unwrap().restarts = restarts;
+            decision.worker_intents.insert("w".to_owned());
+            decision.writes.push(delete_pod(None));
+        }
+    };
+    let (worker, of_tree, pod) = (
+        format!("PATCH {WORKERS}/t-w/status"),
+        format!("PATCH {TREE}/status"),
+        format!("DELETE {PODS}/p"),
+    );
+    let (worker, of_tree, pod) = (worker.as_str(), of_tree.as_str(), pod.as_str());
+    let mut seen = 0;
+    let second = Duration::from_secs(1);
+    for (pause, restarts, faults, expected) in [
+        (Duration::ZERO, 1, vec![], vec![worker, of_tree, pod]),
+        (second / 2, 2, vec![], vec![worker, pod]),
+        (
+            Duration::ZERO,
+            3,
+            with_fault("a"),
+            vec![worker, of_tree, pod],
+        ),
+        (second / 2, 4, with_fault("a"), vec![worker, of_tree, pod]),
+    ] {
+        tokio::time::advance(pause).await;
+        bench.execute(step(restarts, faults)).await.unwrap();
+        assert_eq!(bench.targets()[seen..], expected, "{restarts}");
+        seen = bench.targets().len();
+    }
 }
 
 #[tokio::test]

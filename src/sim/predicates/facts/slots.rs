@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::Facts;
 use crate::sim::objects::{
     child_of, controller_uid, finished_slots, incarnation_of, is_changing, is_deleting, is_live,
-    is_ready, is_stable, pods_of, replicas_of, revision_of, slot_of, spec_of, uid_of,
+    is_ready, is_stable, pods_of, replicas_of, revision_of, slot_of, slots_of, spec_of, uid_of,
 };
 use crate::sim::predicates::stops::{goes_anyway, is_or_was};
 use crate::sim::server::Server;
@@ -59,8 +59,7 @@ impl Facts {
         slack: SignedDuration,
     ) -> bool {
         let fewest = self.replicas_lately(server, worker, slack).min();
-        let stored = worker["status"]["slots"].as_array().into_iter().flatten();
-        let stored = stored.filter_map(|slot| slot["slot"].as_i64());
+        let stored = slots_of(worker).filter_map(|slot| slot["slot"].as_i64());
         let live = pods_of(server, uid_of(worker)).filter(|pod| is_live(pod));
         let slots: BTreeSet<i64> = stored.chain(live.map(|pod| slot_of(pod))).collect();
         let others = slots.iter().filter(|slot| **slot != slot_of(pod));
