@@ -14,6 +14,7 @@ use serde_json::Value;
 
 pub(super) use self::steps::{former_beside, surplus};
 use super::engine::{Engine, Mode};
+use super::replica::{Life, SlotView};
 use super::situations::{Situation, Weight, is_outdated};
 use super::tree::{Kind, Leaf, NodeId, ROOT_NAME, Tree};
 use super::window::{after, api_time};
@@ -126,7 +127,7 @@ impl<'a> Engine<'a> {
                 continue;
             }
             let is_turn = !(is_busy && waits_for_others);
-            let may_begin = is_turn || self.has_nothing_to_lose(id);
+            let may_begin = is_turn || self.has_nothing_to_lose(id) || self.goes_back_at_once(id);
             match self.stage(id) {
                 Stage::Added if !may_begin => self.wait_for_first_turn(id, &mut given),
                 Stage::Former if !is_tried => {}
@@ -135,7 +136,7 @@ impl<'a> Engine<'a> {
                 }
                 Stage::Added | Stage::Former if may_begin => self.take_turn(vec![id], &mut given),
                 // Those that are restarted with it may not have been stored before a crash.
-                Stage::Updating if !is_frozen && is_tried && self.begins_with_others(id) => {
+                Stage::Updating if is_turn && is_tried && self.is_untouched(id) => {
                     self.take_turn(self.turns_with(id), &mut given);
                 }
                 _ => {}
@@ -215,6 +216,22 @@ impl<'a> Engine<'a> {
                 && lives
                     .iter()
                     .all(|(view, life)| !life.alive && !life.finished && is_stuck(view.slot)))
+    }
+
+    /// Whether the tree goes back, and nothing of a worker is alive, or on its way to completion: those that go back before it may not
+    /// come up without it, because they are started after it.
+    fn goes_back_at_once(&self, id: NodeId) -> bool {
+        if self.tree.goes_back.is_none() || self.is_frozen() {
+            return false;
+        }
+        let lives = self.lives(id);
+        self.tree.leaf(id).is_some_and(|leaf| {
+            let completes = |view: &SlotView<'_>, life: &Life| {
+                leaf.completes() && view.current.is_some() && !life.run_ended && !life.over
+            };
+            let mut lives = lives.iter();
+            lives.all(|(view, life)| !life.alive && !completes(view, life))
+        })
     }
 
     /// What is stopped has its template at once, and keeps nobody waiting; what would start again with it while nothing may get

@@ -62,9 +62,10 @@ impl Engine<'_> {
             || (self.begins_with_others(id) && self.turns_with(id).into_iter().any(waits))
     }
 
-    /// Whether a worker waits for those that are restarted with it. Nobody waits with what has nothing to lose.
-    pub(super) fn begins_with_others(&self, id: NodeId) -> bool {
-        self.is_untouched(id) && !self.has_nothing_to_lose(id)
+    /// Whether a worker waits for those that are restarted with it. What has nothing to lose may have had its template before them,
+    /// and what it waited for has been forgotten with that; but nothing of it is alive.
+    fn begins_with_others(&self, id: NodeId) -> bool {
+        self.is_untouched(id) && self.has_something_to_stop(id)
     }
 
     /// Whether the turn of a worker has come, and no Pod of it is made from its new template yet.
@@ -103,8 +104,8 @@ impl Engine<'_> {
         restarted
     }
 
-    /// Whether a worker can only be updated by a restart of its group: where it has something to stop, and cannot spare that. What
-    /// runs to completion has not.
+    /// Whether a worker can only be updated by a restart of its group: where it has something to stop, and cannot spare that, or would
+    /// have so when it had come up from its former template first. What runs to completion has not.
     fn takes_its_group(&self, id: NodeId) -> bool {
         let Some(leaf) = self.tree.leaf(id) else {
             return false;
@@ -113,9 +114,21 @@ impl Engine<'_> {
         bounds.replicas > 0
             && bounds.is_stuck()
             && self.mode(id) != Mode::Down
-            && self
-                .lives(id)
-                .iter()
-                .any(|(_, life)| life.alive && !life.finished)
+            && (self.has_something_to_stop(id)
+                || (!leaf.completes() && self.comes_up_as_it_was(id)))
+    }
+
+    /// Whether a worker waits for its turn, and what is down of it is going to be started before that comes.
+    fn comes_up_as_it_was(&self, id: NodeId) -> bool {
+        let lives = self.lives(id);
+        self.stage(id) == Stage::Former
+            && !self.has_nothing_to_lose(id)
+            && lives.iter().any(|(_, life)| !life.finished)
+    }
+
+    /// Whether a replica of a worker is alive, and has not finished.
+    fn has_something_to_stop(&self, id: NodeId) -> bool {
+        let lives = self.lives(id);
+        lives.iter().any(|(_, life)| life.alive && !life.finished)
     }
 }

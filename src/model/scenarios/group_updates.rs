@@ -295,3 +295,84 @@ fn a_restart_that_has_come_past_a_worker_does_not_keep_it_from_its_update() {
     lab.run(60);
     assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
 }
+
+/// What crashes is alive for moments only, and those after it cannot start before it: none of them waits for the others to go back.
+#[test]
+fn a_group_of_which_the_first_one_crashes_goes_back_at_once() {
+    for (strategy, first) in [
+        ("OneForAll", WHOLE),
+        ("RestForOne", WHOLE),
+        ("RestForOne", ""),
+    ] {
+        let members = [
+            worker("a", "", first),
+            worker("b", "", ""),
+            worker("c", "", ""),
+        ];
+        let root =
+            format!("strategy: {strategy}\nintensity: {{maxRestarts: 20, periodSeconds: 600}}");
+        let mut lab = proved(&root, &members);
+        edit(&mut lab, "two", &["a", "b", "c"]);
+        if first.is_empty() {
+            lab.run(20);
+            assert_eq!(lab.images("b"), ["two"]);
+            lab.behave("a@two", Behaviour::Crash(1, 1));
+            lab.kill("a", lab.live("a")[0], 1);
+        } else {
+            lab.behave("a@two", Behaviour::Crash(1, 1));
+        }
+        lab.run(40);
+        assert_eq!(lab.state(), "FFT RolledBack", "{}", lab.message());
+        for child in ["a", "b", "c"] {
+            assert_eq!(lab.images(child), ["one"], "{strategy} {first}: {child}");
+        }
+        assert!(!lab.events.contains(&"ChildGivenUp".to_owned()));
+    }
+}
+
+/// It has nothing to stop at the moment, but would have when it had been started from the former template.
+#[test]
+fn a_group_that_is_down_starts_from_its_new_templates_once() {
+    let members = [
+        worker("x", "", "update: {minReadySeconds: 5}"),
+        worker("a", "", "identity: Stable"),
+    ];
+    for seconds in 0..5 {
+        let mut lab = proved("strategy: OneForAll", &members);
+        lab.kill("x", 0, 1);
+        lab.run(seconds);
+        edit(&mut lab, "two", &["x", "a"]);
+        lab.run(60);
+        let stops = trace(&lab, 0).matches("-a").count();
+        // What is being made may have to be made again, but nothing that runs is stopped.
+        assert!(
+            !trace(&lab, 0).contains("-x"),
+            "{seconds}: {}",
+            trace(&lab, 0)
+        );
+        assert_eq!(stops, 1, "{seconds}: {}", trace(&lab, 0));
+        assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+        assert_eq!([lab.images("x"), lab.images("a")], [["two"], ["two"]]);
+    }
+}
+
+/// The group has not its turn because it was restarted.
+#[test]
+fn a_group_that_dies_before_its_turn_is_started_as_it_was() {
+    let group = supervisor("g", "", "strategy: OneForAll");
+    let members = [
+        worker("db", "", "update: {minReadySeconds: 100}"),
+        group,
+        worker("m", "g", "identity: Stable"),
+        worker("n", "g", "identity: Stable"),
+    ];
+    let mut lab = Lab::new(&format!("children:\n{}", members.concat()));
+    lab.run(250);
+    edit(&mut lab, "two", &["db", "m", "n"]);
+    lab.run(10);
+    lab.kill("m", 0, 1);
+    lab.run(30);
+    assert_eq!([lab.images("m"), lab.images("n")], [["one"], ["one"]]);
+    lab.run(150);
+    assert_eq!([lab.images("m"), lab.images("n")], [["two"], ["two"]]);
+}

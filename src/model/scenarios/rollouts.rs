@@ -365,20 +365,32 @@ fn what_hangs_on_a_later_worker_does_not_keep_that_from_its_cure() {
     assert_eq!(lab.images("db"), ["two"]);
 }
 
-/// Nor does its group, though it cannot be updated without that while it is up.
+/// Nor does its group, though it cannot be updated without that while it is up. Those of the group that run wait for their turn all
+/// the same, unless what has its turn cannot be updated without them.
 #[test]
 fn what_has_nothing_to_lose_waits_for_no_group() {
-    for strategy in ["RestForOne", "OneForAll"] {
-        let members = [
-            ("x", ""),
-            ("db", "identity: Stable"),
-            ("d", "identity: Stable"),
-        ];
-        let members = members.map(|(name, update)| worker(name, "", update));
+    let (x, db, d) = (
+        ["x", ""],
+        ["db", "identity: Stable"],
+        ["d", "identity: Stable"],
+    );
+    for (root, group, members, of_d) in [
+        ("RestForOne", None, [x, db, d], "one"),
+        ("RestForOne", None, [x, d, db], "one"),
+        ("OneForOne", Some("RestForOne"), [x, d, db], "one"),
+        ("OneForOne", Some("OneForAll"), [x, d, db], "one"),
+        // It takes `x` with it.
+        ("OneForAll", None, [x, db, d], "two"),
+    ] {
+        let nested = group.map(|strategy| supervisor("s", "", &format!("strategy: {strategy}")));
+        let parent = if nested.is_some() { "s" } else { "" };
+        let [first, second, third] = members
+            .map(|[name, update]| worker(name, if name == "x" { "" } else { parent }, update));
         let mut lab = Lab::new(&format!(
-            "strategy: {strategy}\nrollout: {{onFailure: None}}\nchildren:\n{}",
-            members.concat()
+            "strategy: {root}\nrollout: {{onFailure: None}}\nchildren:\n{first}{}{second}{third}",
+            nested.unwrap_or_default()
         ));
+        let story = format!("{root} {group:?} {members:?}");
         lab.run(100);
         // The image is gone, and so is the only replica.
         lab.behave("db@one", Behaviour::NoImage);
@@ -389,16 +401,12 @@ fn what_has_nothing_to_lose_waits_for_no_group() {
         lab.behave("x@two", Behaviour::Hang);
         edit(&mut lab, "two", &["x", "db", "d"]);
         lab.run(30);
-        assert_eq!(lab.images("db"), ["two"], "{strategy}");
-        assert_eq!(
-            lab.images("d"),
-            ["one"],
-            "{strategy}: its turn has not come"
-        );
+        assert_eq!(lab.images("db"), ["two"], "{story}");
+        assert_eq!(lab.images("d"), [of_d], "{story}");
         lab.behave("x@two", Behaviour::Healthy);
         lab.run(100);
         for child in ["x", "db", "d"] {
-            assert_eq!(lab.images(child), ["two"], "{strategy}: {}", lab.message());
+            assert_eq!(lab.images(child), ["two"], "{story}: {}", lab.message());
         }
     }
 }
