@@ -246,6 +246,9 @@ impl<'a> Engine<'a> {
         }
         let target = leaf.target.clone();
         let step = self.first_step(id, leaf);
+        if !self.has_target(id) {
+            self.finish_former(id, leaf);
+        }
         let name = self.name(id);
         if let Some(worker) = self.memory.workers.get_mut(name) {
             worker.turn_time = None;
@@ -311,9 +314,7 @@ impl<'a> Engine<'a> {
             if !is_due || self.mode(id) == Mode::Down {
                 continue;
             }
-            if self.tree.goes_back.is_some() && leaf.completes() {
-                self.finish_former(id, leaf);
-            }
+            self.finish_former(id, leaf);
             // What may be what helps is not held back.
             let step = self
                 .first_step(id, leaf)
@@ -336,6 +337,9 @@ impl<'a> Engine<'a> {
 
     /// What was run to completion by the revision that the tree goes back to is not run again.
     fn finish_former(&mut self, id: NodeId, leaf: &Leaf<'_>) {
+        if self.tree.goes_back.is_none() || !leaf.completes() {
+            return;
+        }
         let wanted = self.replicas.get(&id).into_iter().flat_map(|r| &r.wanted);
         let slots: Vec<i32> = wanted.map(|view| view.slot).collect();
         for slot in slots {

@@ -577,3 +577,44 @@ fn a_suspended_tree_begins_its_rollout_anew() {
     assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
     assert!(all_run(&lab, "two"));
 }
+
+/// Neither where the group was given up, and all of it is stopped when the tree goes back.
+#[test]
+fn what_ran_to_completion_stays_finished_when_its_group_was_given_up() {
+    let settings = "strategy: OneForAll, intensity: {maxRestarts: 0, periodSeconds: 60}";
+    let members = |parent: &str| {
+        let migrate = worker("migrate", parent, "restart: Transient, ready: Completed");
+        migrate + &worker("api", parent, "identity: Stable")
+    };
+    for tree in [
+        format!(
+            "{}\nchildren:\n{}",
+            settings.replace(", i", "\ni"),
+            members("")
+        ),
+        format!(
+            "children:\n{}{}",
+            supervisor("s", "", &format!("{settings}, onGiveUp: Escalate")),
+            members("s")
+        ),
+        format!(
+            "children:\n{}{}",
+            supervisor("s", "", &format!("{settings}, onGiveUp: Retry")),
+            members("s")
+        ),
+    ] {
+        let mut lab = Lab::new(&tree);
+        lab.behave("migrate", Behaviour::Crash(3, 0));
+        lab.run(120);
+        assert_eq!(marks(&lab), [(1, RevisionMark::Good)], "{}", lab.message());
+        lab.log.clear();
+        lab.behave("api@two", Behaviour::Crash(1, 1));
+        edit(&mut lab, "two", &["migrate", "api"]);
+        lab.run(200);
+        assert_eq!(lab.state(), "FFT RolledBack", "{}", lab.message());
+        assert_eq!(lab.images("api"), ["one"], "{tree}");
+        let runs = lab.log.iter();
+        let runs = runs.filter(|line| line.starts_with("create migrate"));
+        assert_eq!(runs.count(), 1, "{tree}: {:?}", lab.log);
+    }
+}
