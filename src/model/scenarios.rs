@@ -50,6 +50,7 @@ use std::collections::BTreeMap;
 use super::lab::Lab;
 use super::window::after;
 use super::world::{NodeView, Unseen};
+use crate::api::v1alpha1::Child;
 
 const ONE: &str = "
 children:
@@ -97,6 +98,12 @@ fn worker(name: &str, parent: &str, settings: &str) -> String {
 fn supervisor(name: &str, parent: &str, settings: &str) -> String {
     let place = place(name, parent);
     format!("- {{{place}supervisor: {{{settings}}}}}\n")
+}
+
+/// The child that such a line is about, to be added to a tree.
+fn child(line: &str) -> Child {
+    let mut children: Vec<Child> = serde_yaml::from_str(line).expect("a line of the list");
+    children.remove(0)
 }
 
 fn place(name: &str, parent: &str) -> String {

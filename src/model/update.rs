@@ -35,7 +35,7 @@ impl Bounds {
     }
 }
 
-/// A wanted slot, as an update sees it. What has finished is as good as any.
+/// A wanted slot, as an update sees it. What has finished is as good as any, unless it was to complete and has failed.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
@@ -258,9 +258,9 @@ impl Engine<'_> {
                     && former.as_ref().is_some_and(|former| {
                         view.current.is_some_and(|pod| pod.revision != *former)
                     }),
-                alive: life.finished || life.alive,
-                up: life.finished || life.up,
-                available: life.finished || (life.up && !is_young),
+                alive: life.alive,
+                up: life.up,
+                available: life.up && !is_young,
             });
         }
         if leaf.is_stable() {

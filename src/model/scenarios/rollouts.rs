@@ -5,7 +5,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{supervisor, trace, worker};
+use super::{child, supervisor, trace, worker};
 use crate::api::v1alpha1::{RevisionMark, RolloutOrder};
 use crate::model::fault::testing::refusal;
 use crate::model::lab::{Behaviour, Lab};
@@ -646,8 +646,7 @@ fn what_was_there_before_heals_while_a_rollout_waits() {
     lab.edit(|spec| {
         let web = spec.children.iter_mut().find(|one| one.name == "web");
         web.unwrap().enabled = true;
-        spec.children
-            .push(serde_yaml::from_str(&worker("new", "", "")[2..].replace("\n  ", "\n")).unwrap());
+        spec.children.push(child(&worker("new", "", "")));
     });
     lab.run(30);
     for child in ["db", "api", "web"] {
@@ -664,4 +663,25 @@ fn what_was_there_before_heals_while_a_rollout_waits() {
     ] {
         assert_eq!(lab.images(child), [image], "{child}: {}", lab.message());
     }
+}
+
+/// It has ended and not started, so that those after it wait, and the revision proves nothing.
+#[test]
+fn what_was_to_complete_and_failed_for_good_is_not_through() {
+    let workers = ["db", "api"].map(|name| worker(name, "", ""));
+    let mut lab = Lab::new(&format!("children:\n{}", workers.concat()));
+    lab.run(100);
+    lab.failing.insert("migrate".into(), vec![1]);
+    lab.behave("migrate", Behaviour::Crash(3, 0));
+    lab.edit(|spec| {
+        let migrate = worker("migrate", "", "restart: Temporary, ready: Completed");
+        spec.children.insert(1, child(&migrate));
+    });
+    edit(&mut lab, "two", &["api"]);
+    lab.run(300);
+    assert_eq!(lab.images("api"), ["one"], "{}", lab.message());
+    assert_eq!(marks(&lab).last(), Some(&(2, RevisionMark::Unproven)));
+    lab.run(400);
+    assert_eq!(lab.state(), "FFT RolledBack", "{}", lab.message());
+    assert_eq!(lab.images("api"), ["one"]);
 }
