@@ -9,11 +9,13 @@ mod steps;
 mod together;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 pub(super) use self::steps::{former_beside, surplus};
 use super::engine::{Engine, Mode};
+use super::pod::PodView;
 use super::replica::{Life, SlotView};
 use super::situations::{Situation, Weight, is_outdated};
 use super::tree::{Kind, Leaf, NodeId, ROOT_NAME, Tree};
@@ -389,12 +391,19 @@ impl<'a> Engine<'a> {
         self.world.tree.spec.rollout.paused || rollout.failed.is_some()
     }
 
-    /// While nothing may get another template, a slot whose Pod is of a former one is filled from that one again.
+    /// While nothing may get another template, a slot whose Pod is of a former one is filled from that one again; also where its
+    /// group has just been told to stop, so that it stands on that Pod no more.
     pub(super) fn keep_former_templates(&mut self, id: NodeId, leaf: &Leaf<'_>) {
         let name = self.name(id);
-        let wanted = self.replicas.get(&id).into_iter().flat_map(|r| &r.wanted);
+        let replicas = self.replicas.get(&id);
+        let mut stopping = replicas.map_or_else(Vec::new, |all| all.former.clone());
+        stopping.sort_by_key(|pod| pod.created);
+        let stopping: BTreeMap<i32, &PodView> =
+            stopping.into_iter().map(|pod| (pod.slot, pod)).collect();
+        let wanted = replicas.into_iter().flat_map(|all| &all.wanted);
         let former = wanted.filter_map(|view| {
-            let pod = view.current.filter(|pod| pod.revision != leaf.revision)?;
+            let last = view.current.or_else(|| stopping.get(&view.slot).copied());
+            let pod = last.filter(|pod| pod.revision != leaf.revision)?;
             let is_kept = self.memory.slot(name, view.slot);
             let is_news = is_kept.is_none_or(|slot| slot.revision != pod.revision);
             let is_stored = template_of(self.world, name, &pod.revision).is_some();

@@ -685,3 +685,59 @@ fn what_was_to_complete_and_failed_for_good_is_not_through() {
     assert_eq!(lab.state(), "FFT RolledBack", "{}", lab.message());
     assert_eq!(lab.images("api"), ["one"]);
 }
+
+/// A tree in the middle of a rollout of `api`, of which one replica of three is of the new template, with a `db` in its group.
+fn group_in_the_middle(rollout: &str) -> Lab {
+    let slowly =
+        "replicas: 3, quorum: 2, update: {maxSurge: 0, maxUnavailable: 1, minReadySeconds: 20}";
+    let mut lab = Lab::new(&format!(
+        "rollout: {{{rollout}}}\nchildren:\n{}{}{}{}",
+        worker("first", "", ""),
+        supervisor("g", "", "strategy: OneForAll"),
+        worker("api", "g", slowly),
+        worker("db", "g", "")
+    ));
+    lab.run(120);
+    assert_eq!(marks(&lab), [(1, RevisionMark::Good)]);
+    edit(&mut lab, "two", &["api"]);
+    lab.run(10);
+    assert_eq!(lab.images("api"), ["one", "one", "two"]);
+    lab
+}
+
+/// The Pods of the group are not those that the slots stand on any more when the rollout stands still.
+#[test]
+fn a_group_that_dies_as_its_rollout_is_paused_comes_up_as_it_was() {
+    let mut lab = group_in_the_middle("");
+    lab.edit(|spec| spec.rollout.paused = true);
+    lab.kill("db", 0, 1);
+    lab.run(60);
+    assert_eq!(lab.images("api"), ["one", "one", "two"]);
+    assert_eq!(lab.state(), "FTF RolloutPaused", "{}", lab.message());
+    lab.edit(|spec| spec.rollout.paused = false);
+    lab.run(120);
+    assert_eq!(lab.images("api"), ["two"; 3]);
+}
+
+#[test]
+fn a_group_that_dies_of_what_fails_its_rollout_comes_up_as_it_was() {
+    let mut lab = group_in_the_middle("onFailure: Pause, maxFaults: 1");
+    let old = lab.slots_with("api", "one");
+    lab.behave("api@two", Behaviour::Hang);
+    lab.evict("api", old[0]);
+    lab.kill("api", lab.slots_with("api", "two")[0], 1);
+    lab.run(60);
+    assert_eq!(lab.images("api"), ["one", "one", "two"], "{:?}", lab.log);
+    assert_eq!(lab.state(), "FFT RolloutFailed", "{}", lab.message());
+}
+
+/// What has been overtaken is not brought forward by a death either.
+#[test]
+fn a_group_that_dies_when_its_rollout_is_overtaken_comes_up_as_it_was() {
+    let mut lab = group_in_the_middle("");
+    lab.behave("first@three", Behaviour::Hang);
+    edit(&mut lab, "three", &["first", "api"]);
+    lab.kill("db", 0, 1);
+    lab.run(60);
+    assert_eq!(lab.images("api"), ["one", "one", "two"], "{:?}", lab.log);
+}
