@@ -86,15 +86,13 @@ impl<'a> Engine<'a> {
         let is_at_stake =
             |one: &&RevisionStatus| one.mark == RevisionMark::Unproven && !self.tree.suspended;
         let unproven = wanted.filter(is_at_stake);
-        let numbers = unproven
-            .map(|one| one.number)
-            .zip(self.last_good().map(|good| good.number));
-        let Some((to, from)) = numbers else {
+        let Some((to, good)) = unproven.map(|one| one.number).zip(self.last_good()) else {
             if self.memory.tree.rollout.take().is_some() {
                 self.memory.intend_tree();
             }
             return;
         };
+        let from = good.number;
         let known = self.memory.tree.rollout.as_mut();
         if let Some(known) = known.filter(|known| known.to == to) {
             let asked = self.world.tree.spec.rollout.retry_at.as_ref();
@@ -107,7 +105,7 @@ impl<'a> Engine<'a> {
             }
         }
         self.tell_start(from, to);
-        self.begin_canaries_anew();
+        self.begin_canaries_anew(good);
         let limit = i64::from(self.world.tree.spec.rollout.progress_deadline_seconds);
         self.memory.tree.rollout = Some(RolloutStatus {
             from,

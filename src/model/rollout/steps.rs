@@ -50,13 +50,16 @@ impl<'a> Engine<'a> {
         wanted.is_some_and(|wanted| wanted.mark == RevisionMark::Unproven)
     }
 
-    /// A rollout that begins anew begins its canaries anew, with the Pods that are there.
-    pub(super) fn begin_canaries_anew(&mut self) {
+    /// A rollout that begins anew begins its canaries anew, with the Pods that are there. Their steps are counted anew, too, because
+    /// it may change other workers than the one before.
+    pub(super) fn begin_canaries_anew(&mut self, good: &RevisionView) {
         for (id, _) in self.tree.leaves() {
             let name = self.tree.nodes[id].name;
+            let before = self.steps_before(id, good);
             let worker = self.memory.workers.get_mut(name);
             if let Some(step) = worker.and_then(|worker| worker.update_step.as_mut()) {
                 step.number = 1;
+                step.before = before;
                 step.since_time = api_time(self.now);
                 self.memory.intend_worker(name);
             }

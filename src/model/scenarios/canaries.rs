@@ -529,3 +529,20 @@ fn a_canary_in_a_group_is_over_before_the_group_is_restarted() {
         assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
     }
 }
+
+/// Each pause has a number of its own in the revision, also where a worker was at one in the revision before.
+#[test]
+fn a_promotion_ends_the_pause_of_one_worker() {
+    let mut lab = three(&settings("{updated: 1}, {pause: {}}"));
+    edit(&mut lab, "two", &["web"]);
+    lab.run(30);
+    assert_paused(&lab);
+    edit(&mut lab, "two", &["db"]);
+    lab.run(30);
+    assert_eq!(count(&lab, ["one", "two"]), [3, 1]);
+    promote(&mut lab, 3, 2);
+    assert_eq!(count(&lab, ["one", "two"]), [0, 4]);
+    assert_eq!(lab.images("web"), ["one", "one", "one", "two"]);
+    promote(&mut lab, 3, 4);
+    assert_eq!(lab.images("web"), ["two"; 4]);
+}
