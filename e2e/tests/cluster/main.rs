@@ -18,6 +18,7 @@ mod idle;
 mod in_place;
 mod kill;
 mod named;
+mod preflight;
 #[path = "../lifecycle/record.rs"]
 mod record;
 mod rollback;
