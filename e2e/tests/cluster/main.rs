@@ -21,6 +21,7 @@ mod named;
 mod preflight;
 #[path = "../lifecycle/record.rs"]
 mod record;
+mod redundancy;
 mod rollback;
 mod stateful;
 mod support;
