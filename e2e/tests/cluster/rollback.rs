@@ -18,7 +18,7 @@ const SOON: Duration = Duration::from_mins(3);
 /// Where a registry on the node answers that it has no such image: it is asked without TLS only there.
 const PORT: u16 = 5056;
 /// The node that it is on.
-const NODE: &str = "node-a";
+pub(super) const NODE: &str = "node-a";
 const IDLE: &str = "while :; do sleep 1; done";
 
 /// What differs between versions of a worker.
@@ -164,7 +164,7 @@ async fn an_image_that_does_not_exist_is_taken_back_in_seconds() {
     let _alone = MEASURING.lock().await;
     let cluster = shared().await;
     let space = Space::new(cluster, "no-image").await;
-    registry(&space);
+    registry(&space, PORT);
     let first = proved(&space).await;
     space.apply(&deployment(&first).to_string());
     space.kubectl(&["rollout", "status", "deployment/beside", "--timeout=120s"]);
@@ -321,15 +321,15 @@ fn deployment(version: &Version) -> Value {
     })
 }
 
-/// A registry that has no image, and says so. Who asks with TLS first is answered without it, after a second.
-fn registry(space: &Space<'_>) {
+/// A registry that has no image, and says so, on a port of the node. Who asks with TLS first is answered without it, after a second.
+pub(super) fn registry(space: &Space<'_>, port: u16) {
     let error = r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#;
     let answer = format!(
         "#!/bin/sh\nwhile read -r -t 1 line && [ ${{#line}} -gt 1 ]; do :; done\nprintf 'HTTP/1.1 404 Not Found\\r\\nContent-Type: application/json\\r\\nContent-Length: {}\\r\\nConnection: close\\r\\n\\r\\n%s' '{error}'\n",
         error.len()
     );
     let script = format!(
-        "cat >/run/workload/answer <<'END'\n{answer}END\nchmod +x /run/workload/answer\nexec nc -ll -p {PORT} -e /run/workload/answer"
+        "cat >/run/workload/answer <<'END'\n{answer}END\nchmod +x /run/workload/answer\nexec nc -ll -p {port} -e /run/workload/answer"
     );
     let pod = json!({
         "apiVersion": "v1",
@@ -343,7 +343,7 @@ fn registry(space: &Space<'_>) {
                 "name": "app",
                 "image": current::workload_image(),
                 "command": ["/bin/sh", "-c", script],
-                "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1},
+                "readinessProbe": {"tcpSocket": {"port": port}, "periodSeconds": 1},
             }],
         },
     });
