@@ -3,6 +3,8 @@
 //! Rule: what ran when is judged by the Pods' own stories; of the operator only what it tells people is asked.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use e2e::{current, kstatus};
@@ -11,7 +13,7 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use super::record::{Record, Seen};
-use super::support::{Space, condition, kubectl, said};
+use super::support::{Space, condition, is_current, kubectl, said};
 use super::{MEASURING, shared};
 
 const SOON: Duration = Duration::from_mins(3);
@@ -20,6 +22,8 @@ const PORT: u16 = 5056;
 /// The node that it is on.
 pub(super) const NODE: &str = "node-a";
 const IDLE: &str = "while :; do sleep 1; done";
+/// How much later than the tree its Secret comes.
+const LATE: Duration = Duration::from_secs(2);
 
 /// What differs between versions of a worker.
 #[derive(Clone)]
@@ -128,6 +132,15 @@ async fn uids(space: &Space<'_>, child: &str) -> Vec<String> {
     live.filter_map(Pod::uid).collect()
 }
 
+/// Those of all children, in their order.
+async fn all_uids(space: &Space<'_>) -> [Vec<String>; 3] {
+    [
+        uids(space, "db").await,
+        uids(space, "api").await,
+        uids(space, "web").await,
+    ]
+}
+
 /// Waits until the tree is on the first version again with all its Pods, and says so.
 async fn until_back(space: &Space<'_>) -> Value {
     let is_back = |tree: &Value| {
@@ -150,26 +163,22 @@ async fn until_back(space: &Space<'_>) -> Value {
                 |worker| worker["status"]["replicas"] == worker["spec"]["replicas"],
             )
             .await;
-        for pod in space.pods_of("tree", child).await {
-            let pod = serde_json::to_value(pod).expect("a Pod");
-            let is_live = pod["metadata"]["deletionTimestamp"].is_null();
-            assert!(!is_live || version_of(&pod) == "one", "{child}");
-        }
+        let versions = live_versions(space, child).await;
+        assert!(versions.iter().all(|one| one == "one"), "{child}");
     }
     tree
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_that_does_not_exist_is_taken_back_in_seconds() {
-    let _alone = MEASURING.lock().await;
+    let alone = MEASURING.lock().await;
     let cluster = shared().await;
     let space = Space::new(cluster, "no-image").await;
     registry(&space, PORT);
     let first = proved(&space).await;
     space.apply(&deployment(&first).to_string());
     space.kubectl(&["rollout", "status", "deployment/beside", "--timeout=120s"]);
-    let before = [uids(&space, "db").await, uids(&space, "web").await];
-    let api = uids(&space, "api").await;
+    let before = all_uids(&space).await;
     let record = Record::of_pods(cluster, &space.name);
     record.until_begun().await;
 
@@ -193,11 +202,7 @@ async fn an_image_that_does_not_exist_is_taken_back_in_seconds() {
     let seconds = back.duration_since(made).as_secs();
     println!("taken back {seconds} s after the first Pod with the broken image was made");
     assert!(seconds <= 10, "{seconds} s");
-    assert_eq!(
-        [uids(&space, "db").await, uids(&space, "web").await],
-        before
-    );
-    assert_eq!(uids(&space, "api").await, api, "no old replica had to go");
+    assert_eq!(all_uids(&space).await, before, "no old replica had to go");
     let status = [
         "-n",
         &space.name,
@@ -211,6 +216,88 @@ async fn an_image_that_does_not_exist_is_taken_back_in_seconds() {
         !waited.status.success(),
         "the Deployment beside it is stuck"
     );
+    space.kubectl(&["delete", "deployment", "beside", "--wait=false"]);
+    drop(alone);
+    is_looked_at_and_undone(&space, &first, &broken).await;
+    is_frozen_for_a_while(&space, &first).await;
+}
+
+/// The words of a line, with one space between them.
+fn squeezed(line: &str) -> String {
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A person looks at the history of a tree that was taken back, and takes the edit back, too.
+async fn is_looked_at_and_undone(space: &Space<'_>, first: &Version, broken: &Version) {
+    let before = all_uids(space).await;
+    let back = space.tree("tree").await;
+    let why = &back["status"]["revisions"][1]["failed"]["message"];
+    let why = why.as_str().unwrap_or_default();
+    assert!(why.contains("api/"), "{back:#}");
+    let history = space.plugin(&["history", "tree"]);
+    let rows: Vec<String> = history.lines().skip(1).map(squeezed).collect();
+    let bad = format!("2 Bad api ({}) {why}", broken.image);
+    assert_eq!(rows, ["1* Good".to_owned(), squeezed(&bad)], "{history}");
+
+    space.plugin(&["undo", "tree"]);
+    let tree = space.until_at_rest("tree", SOON).await;
+    let children = tree["spec"]["children"].as_array().into_iter().flatten();
+    for child in children {
+        let written = &child["worker"]["template"]["spec"]["containers"][0];
+        let wanted = &template(first)["spec"]["containers"][0];
+        for field in ["image", "command", "env"] {
+            assert_eq!(written[field], wanted[field], "{}", child["name"]);
+        }
+    }
+    let worker = &tree["spec"]["children"][1]["worker"];
+    let kept = (&worker["replicas"], &worker["update"]["minReadySeconds"]);
+    assert_eq!(kept, (&json!(2), &json!(5)), "what is no template stays");
+    assert!(is_current(&tree, "RolledBack", "False"), "{tree:#}");
+    let revisions = tree["status"]["revisions"].as_array();
+    let newest = revisions.and_then(|all| all.last()).expect("a revision");
+    assert_eq!(
+        (&newest["number"], &newest["mark"]),
+        (&json!(3), &json!("Good"))
+    );
+    assert_eq!(tree["status"]["restarts"].as_u64().unwrap_or(0), 0);
+    assert_eq!(all_uids(space).await, before, "nothing was restarted");
+}
+
+/// A person pauses rollouts: a new version waits, what dies comes back as it was, and both end when they are resumed.
+async fn is_frozen_for_a_while(space: &Space<'_>, first: &Version) {
+    let [db, api, web] = all_uids(space).await;
+    space.plugin(&["pause", "tree"]);
+    space.apply(&tree(first, first, &version("three")).to_string());
+    let is_frozen = |tree: &Value| {
+        let is_told = condition(tree, "Ready")["reason"] == "RolloutPaused";
+        is_told && is_current(tree, "Reconciling", "True")
+    };
+    space.until("tree", SOON, "frozen", is_frozen).await;
+    let selector = "coppice.dev/child=web";
+    space.kubectl(&["delete", "pod", "-l", selector, "--wait=false"]);
+    let has_healed = |worker: &Value| {
+        let numbers = ["restarts", "up", "replicas"].map(|name| &worker["status"][name]);
+        numbers.into_iter().all(|number| *number == 1)
+    };
+    let healed = space.until_object("Worker", "tree-web", SOON, "healed", has_healed);
+    healed.await;
+    assert_eq!(live_versions(space, "web").await, ["one"]);
+    assert_ne!(uids(space, "web").await, web);
+
+    space.plugin(&["resume", "tree"]);
+    until_proved(space).await;
+    space.until_at_rest("tree", SOON).await;
+    assert_eq!(live_versions(space, "web").await, ["three"]);
+    let [db_now, api_now, _] = all_uids(space).await;
+    assert_eq!([db_now, api_now], [db, api], "they have no new version");
+}
+
+/// The versions of the Pods of a child that nobody has asked to stop.
+async fn live_versions(space: &Space<'_>, child: &str) -> Vec<String> {
+    let mut pods = space.pods_of("tree", child).await;
+    pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());
+    let version = |pod| version_of(&serde_json::to_value(pod).expect("a Pod")).to_owned();
+    pods.into_iter().map(version).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -276,33 +363,61 @@ async fn a_secret_that_comes_after_its_tree_takes_nothing_back() {
     let cluster = shared().await;
     let space = Space::new(cluster, "late-secret").await;
     let first = proved(&space).await;
+    let before = all_uids(&space).await;
+    let record = Record::of_pods(cluster, &space.name);
+    record.until_begun().await;
     let second = version("two");
     let mut wanted = tree(&first, &second, &first);
     let app = &mut wanted["spec"]["children"][1]["worker"]["template"]["spec"]["containers"][0];
     app["envFrom"] = json!([{"secretRef": {"name": "password"}}]);
-    space.apply(&wanted.to_string());
-    space
-        .until("tree", SOON, "held", |tree| {
-            let faults = tree["status"]["recentFaults"].as_array();
-            faults.is_some_and(|all| all.iter().any(|one| one["class"] == "SecretMissing"))
-        })
-        .await;
-    space.kubectl(&[
-        "create",
-        "secret",
-        "generic",
-        "password",
-        "--from-literal=PASSWORD=secret",
-    ]);
+    let secret = json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "password"},
+        "stringData": {"PASSWORD": "secret"},
+    });
+    // A folder is applied file by file, in the order of their names.
+    let folder = cluster.run().folder("late-secret").expect("a folder");
+    let files = [("1-tree.json", &wanted), ("2-secret.json", &secret)];
+    for (name, object) in files {
+        fs::write(folder.join(name), object.to_string()).expect("written");
+    }
+    let apply = |path: &Path| space.kubectl(&["apply", "-f", &path.to_string_lossy()]);
+    apply(&folder.join("1-tree.json"));
+    let is_held = |tree: &Value| {
+        let faults = tree["status"]["recentFaults"].as_array();
+        faults.is_some_and(|all| all.iter().any(|one| one["class"] == "SecretMissing"))
+    };
+    // It comes that late, and not before a Pod was seen that lacks it.
+    tokio::join!(
+        tokio::time::sleep(LATE),
+        space.until("tree", SOON, "held", is_held)
+    );
+    apply(&folder);
+
     until_proved(&space).await;
     let tree = space.until_at_rest("tree", SOON).await;
     assert_eq!(condition(&tree, "RolledBack")["status"], "False");
     assert_eq!(tree["status"]["revision"], 2);
-    for pod in space.pods_of("tree", "api").await {
-        let is_live = pod.metadata.deletion_timestamp.is_none();
-        let pod = serde_json::to_value(pod).expect("a Pod");
-        assert!(!is_live || version_of(&pod) == "two");
-    }
+    let events = space.kubectl(&["get", "events", "-o", "jsonpath={.items[*].reason}"]);
+    assert!(!events.contains("RolledBack"), "{events}");
+    assert_eq!(live_versions(&space, "api").await, ["two"; 2]);
+    let [db, _, web] = all_uids(&space).await;
+    assert_eq!([&db, &web], [&before[0], &before[2]]);
+    assert_eq!(
+        made_of(&record.so_far(), "two").len(),
+        2,
+        "no Pod was made twice, and none waited in vain"
+    );
+}
+
+/// The UIDs of all Pods that there ever were of a version.
+fn made_of<'s>(seen: &'s [Seen], version: &str) -> BTreeSet<&'s str> {
+    let pods = seen.iter().map(|(Seen::Object(pod) | Seen::Gone(pod))| pod);
+    let of_version = pods.filter(|pod| version_of(pod) == version);
+    of_version
+        .filter_map(|pod| pod["metadata"]["uid"].as_str())
+        .collect()
 }
 
 fn time(value: &Value) -> jiff::Timestamp {
