@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::shared;
 use super::support::Space;
+use super::volumes::is_ready;
 
 const WITHIN: Duration = Duration::from_mins(1);
 
@@ -28,15 +29,6 @@ async fn run_pod(cluster: &Cluster, namespace: &str, name: &str, spec: serde_jso
         .await
         .expect("ready in time");
     seen.expect("watched").expect("there")
-}
-
-/// Whether there is a Pod, and it is Ready.
-pub(super) fn is_ready(pod: Option<&Pod>) -> bool {
-    let conditions = pod.and_then(|pod| pod.status.as_ref()?.conditions.as_ref());
-    conditions.is_some_and(|all| {
-        all.iter()
-            .any(|one| one.type_ == "Ready" && one.status == "True")
-    })
 }
 
 fn kubectl(cluster: &Cluster, namespace: &str, arguments: &[&str]) -> Output {

@@ -26,6 +26,7 @@ mod rollback;
 mod stateful;
 mod support;
 mod update;
+mod volumes;
 
 use e2e::cluster::{Cluster, Full};
 use e2e::metrics_server;

@@ -5,49 +5,33 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use e2e::{current, storage};
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::api::ListParams;
+use kube::Api;
 use kube::runtime::{WatchStreamExt as _, watcher};
-use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use super::harness::is_ready;
 use super::shared;
-use super::support::{Space, condition, ok};
+use super::support::{Space, condition, merge};
+use super::volumes::{self, SCRIPT, claims, next_pod, starts};
 
 const SOON: Duration = Duration::from_mins(3);
-const IDLE: &str = "while :; do sleep 1; done";
-/// Writes down each start of the program.
-const SCRIPT: &str = "date >> /data/starts; while :; do sleep 1; done";
 /// A version that does not work.
 const BAD: &str = "exit 1";
+/// The claims of the worker that keeps none, and of the one that keeps all.
+const DROPPED: [&str; 2] = ["data-tree-db-0", "data-tree-db-1"];
+const KEPT: [&str; 2] = ["data-tree-web-0", "data-tree-web-1"];
 
-fn template(script: &str, mounts: &Value) -> Value {
-    json!({"spec": {
-        "terminationGracePeriodSeconds": 1,
-        "containers": [{
-            "name": "app",
-            "image": current::workload_image(),
-            "imagePullPolicy": "IfNotPresent",
-            "command": ["/bin/sh", "-c", script],
-            "volumeMounts": mounts,
-        }],
-    }})
-}
-
-/// A group of a worker with a claim for each replica, and one without.
+/// A group of two workers with a claim for each replica. The claims of one go with what they are for, and of those of the other
+/// nothing is said.
 fn tree(script: &str, replicas: i32) -> Value {
-    let claim = json!({
-        "metadata": {"name": "data"},
-        "spec": {
-            "accessModes": ["ReadWriteOnce"],
-            "storageClassName": storage::CLASS,
-            "resources": {"requests": {"storage": "1Mi"}},
-        },
-    });
+    let [mut db, mut web] = [script, SCRIPT].map(|script| volumes::worker(script, replicas));
+    let policy = json!({"whenDeleted": "Delete", "whenScaled": "Delete"});
+    merge(
+        &mut db,
+        json!({"quorum": 2, "serviceName": "db", "persistentVolumeClaimRetentionPolicy": policy}),
+    );
+    merge(&mut web, json!({"quorum": 2}));
     json!({
         "apiVersion": "coppice.dev/v1alpha1",
         "kind": "SupervisionTree",
@@ -57,16 +41,8 @@ fn tree(script: &str, replicas: i32) -> Value {
             "intensity": {"maxRestarts": 10, "periodSeconds": 3600},
             "rollout": {"probationSeconds": 3},
             "children": [
-                {"name": "db", "worker": {
-                    "identity": "Stable",
-                    "replicas": replicas,
-                    "quorum": 2,
-                    "serviceName": "db",
-                    "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Delete", "whenScaled": "Delete"},
-                    "volumeClaimTemplates": [claim],
-                    "template": template(script, &json!([{"name": "data", "mountPath": "/data"}])),
-                }},
-                {"name": "web", "worker": {"template": template(IDLE, &json!([]))}},
+                {"name": "db", "worker": db},
+                {"name": "web", "worker": web},
             ],
         },
     })
@@ -110,55 +86,30 @@ async fn until_named(space: &Space<'_>, names: &[&str]) {
     assert!(in_time.is_ok(), "DNS has {seen:?}, not {names:?}");
 }
 
-/// How often the program of a slot has started on its volume.
-fn starts(space: &Space<'_>, slot: i32) -> usize {
-    let pod = format!("tree-db-{slot}");
-    let said = space.kubectl(&["exec", &pod, "-c", "app", "--", "cat", "/data/starts"]);
-    said.lines().count()
-}
-
-/// The Pod of a slot, another one than that.
-async fn next_pod(space: &Space<'_>, slot: i32, former: &Pod) -> Pod {
-    let uid = former.uid();
-    let is_next = |pod: Option<&Pod>| pod.is_some_and(|pod| pod.uid() != uid) && is_ready(pod);
-    let name = format!("tree-db-{slot}");
-    let pod = space.until_pod(&name, SOON, "a new Pod, and Ready", is_next);
-    pod.await.expect("it is there")
-}
-
-async fn pod(space: &Space<'_>, slot: usize) -> Pod {
-    space.pods_of("tree", "db").await.swap_remove(slot)
-}
-
-async fn claims(space: &Space<'_>) -> Vec<(String, Option<String>)> {
-    let api: Api<PersistentVolumeClaim> = Api::namespaced(space.cluster.client(), &space.name);
-    let list = api.list(&ListParams::default()).await.unwrap();
-    let mut claims: Vec<_> = list
-        .items
-        .iter()
-        .map(|claim| (claim.name_any(), claim.uid()))
-        .collect();
-    claims.sort();
-    claims
+/// How often the programs of both slots of a child have started.
+fn all_starts(space: &Space<'_>, child: &str) -> [usize; 2] {
+    [0, 1].map(|slot| starts(space, child, slot))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_replica_writes_outlives_its_pods() {
     let cluster = shared().await;
-    if !current::is_wanted() {
-        let objects = storage::objects(cluster).unwrap();
-        ok(cluster, &["apply", "-f", "-"], &objects.to_string());
-        storage::start(cluster).unwrap();
-    }
+    volumes::provide(cluster);
     let space = Space::new(cluster, "stateful").await;
     space.apply(&service().to_string());
     space.apply(&tree(SCRIPT, 2).to_string());
     let is_good = |tree: &Value| tree["status"]["revisions"][0]["mark"] == "Good";
     space.until("tree", SOON, "proved good", is_good).await;
     let made = claims(&space).await;
-    let names: Vec<&str> = made.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["data-tree-db-0", "data-tree-db-1"]);
-    assert_eq!((starts(&space, 0), starts(&space, 1)), (1, 1));
+    let names: Vec<&str> = made.keys().map(String::as_str).collect();
+    assert_eq!(names, [DROPPED, KEPT].concat());
+    for name in DROPPED {
+        assert_eq!(made[name].1, ["Worker"], "{name} goes with its Worker");
+    }
+    for name in KEPT {
+        assert_eq!(made[name].1, [""; 0], "{name} goes with nothing");
+    }
+    assert_eq!(all_starts(&space, "db"), [1, 1]);
 
     // Its name is known inside, and by whoever asks for the headless Service.
     let hosts = space.kubectl(&["exec", "tree-db-1", "--", "cat", "/etc/hosts"]);
@@ -167,26 +118,41 @@ async fn what_a_replica_writes_outlives_its_pods() {
     until_named(&space, &["tree-db-0", "tree-db-1"]).await;
 
     // Somebody deletes the Pod.
-    let former = pod(&space, 1).await;
+    let former = space.pods_of("tree", "db").await.swap_remove(1);
     space.kubectl(&["delete", "pod", "tree-db-1", "--wait=false"]);
-    next_pod(&space, 1, &former).await;
+    next_pod(&space, &former).await;
     space.until_at_rest("tree", SOON).await;
-    assert_eq!(starts(&space, 1), 2);
+    assert_eq!(starts(&space, "db", 1), 2);
 
     // A program is killed, and with it the group is restarted.
-    let (zero, one) = (pod(&space, 0).await, pod(&space, 1).await);
-    let (before_zero, before_one) = (starts(&space, 0), starts(&space, 1));
-    let web = space.pods_of("tree", "web").await.swap_remove(0);
-    space.kill(&web, "app");
-    next_pod(&space, 0, &zero).await;
-    next_pod(&space, 1, &one).await;
+    let [db, web] = [space.pods_of("tree", "db"), space.pods_of("tree", "web")];
+    let (db, web) = tokio::join!(db, web);
+    let before = ["db", "web"].map(|child| all_starts(&space, child));
+    space.kill(&web[0], "app");
+    for pod in db.iter().chain(&web) {
+        next_pod(&space, pod).await;
+    }
     space.until_at_rest("tree", SOON).await;
-    assert_eq!(
-        (starts(&space, 0), starts(&space, 1)),
-        (before_zero + 1, before_one + 1)
-    );
+    let after = ["db", "web"].map(|child| all_starts(&space, child));
+    assert_eq!(after, before.map(|starts| starts.map(|times| times + 1)));
 
-    // A bad version is taken back.
+    is_taken_back(&space).await;
+    let [zero, one] = all_starts(&space, "db");
+    assert!(zero > after[0][0] && one > after[0][1]);
+    assert_eq!(claims(&space).await, made, "they are the same claims");
+    is_dropped_and_added(&space).await;
+
+    // All goes with the tree but what is to stay.
+    let there = claims(&space).await;
+    space.kubectl(&["delete", "stree", "tree", "--timeout=120s"]);
+    until_gone(&space, &DROPPED);
+    let mut kept = there;
+    kept.retain(|name, _| KEPT.contains(&name.as_str()));
+    assert_eq!(claims(&space).await, kept);
+}
+
+/// A bad version is taken back.
+async fn is_taken_back(space: &Space<'_>) {
     space.apply(&tree(BAD, 2).to_string());
     let is_back = |tree: &Value| condition(tree, "RolledBack")["status"] == "True";
     space.until("tree", SOON, "taken back", is_back).await;
@@ -198,21 +164,27 @@ async fn what_a_replica_writes_outlives_its_pods() {
     let number = format!("--for=jsonpath={{.revision}}={}", wanted["number"]);
     let name = wanted["name"].as_str().unwrap_or_default();
     space.kubectl(&["wait", "controllerrevision", name, &number, "--timeout=60s"]);
-    assert!(starts(&space, 0) > before_zero && starts(&space, 1) > before_one);
-    assert_eq!(claims(&space).await, made, "they are the same claims");
+}
 
-    // A slot is dropped, and what it wrote is, too.
+/// A slot is dropped and filled again: what it wrote is lost, or is not, as its worker says.
+async fn is_dropped_and_added(space: &Space<'_>) {
+    let before = claims(space).await;
+    let starts_of_kept = starts(space, "web", 1);
     space.apply(&tree(SCRIPT, 1).to_string());
     space.until_at_rest("tree", SOON).await;
-    until_gone(&space, &names[1..]);
-    assert_eq!(claims(&space).await, made[..1]);
+    until_gone(space, &DROPPED[1..]);
+    space.kubectl(&["wait", "pod/tree-web-1", "--for=delete", "--timeout=60s"]);
+    let mut left = before.clone();
+    left.remove(DROPPED[1]);
+    assert_eq!(claims(space).await, left);
     space.apply(&tree(SCRIPT, 2).to_string());
     space.until_at_rest("tree", SOON).await;
-    assert_eq!(starts(&space, 1), 1);
-
-    // All goes with the tree.
-    space.kubectl(&["delete", "stree", "tree", "--timeout=120s"]);
-    until_gone(&space, &names);
+    assert_eq!(starts(space, "db", 1), 1, "another volume");
+    assert_eq!(starts(space, "web", 1), starts_of_kept + 1, "the same one");
+    let now = claims(space).await;
+    for name in KEPT {
+        assert_eq!(now[name], before[name], "{name}");
+    }
 }
 
 /// Waits until these claims are gone.
