@@ -14,9 +14,12 @@ mod group;
 #[path = "../lifecycle/record.rs"]
 mod record;
 mod rollout;
+mod stateful;
 mod story;
 #[path = "../cluster/support.rs"]
 mod support;
+#[path = "../cluster/volumes.rs"]
+mod volumes;
 
 use std::collections::BTreeMap;
 

@@ -77,7 +77,8 @@ impl Operator {
         self.cluster.run().dir().join(name)
     }
 
-    fn begin_life(&self) {
+    /// Starts it, again when it has ended.
+    pub(crate) fn begin_life(&self) {
         let log = self.cluster.run().log(&self.name);
         let program = Program::new(&self.name, program(), log)
             .env("KUBECONFIG", self.kubeconfig())
