@@ -282,3 +282,54 @@ pub async fn with_nothing_to_do(kit: Arc<Kit>) {
     shows(&kit, &namespace, "disabled", "R", "AllDisabled").await;
     assert!(kit.pods(&namespace).await.is_empty());
 }
+
+/// Rollouts that do not go on by themselves: a canary that waits is work in progress, and what it is or the quorum of another
+/// worker decides whether the tree is Ready; a version that failed is for a person to look at, whether it was taken back or not.
+pub async fn of_rollouts(kit: Arc<Kit>) {
+    let namespace = kit.namespace("rollout").await;
+    let apply = async |on_failure: &str, app: (&str, &[&str]), last: &str| {
+        let [mut first, mut second] = [worker("app", 2, app.1), worker("last", 1, &[])];
+        for (child, edit) in [(&mut first, app.0), (&mut second, last)] {
+            child["worker"]["template"]["metadata"] = json!({"labels": {"edit": edit}});
+        }
+        first["worker"]["quorum"] = json!(1);
+        first["worker"]["update"] = json!({"steps": [{"updated": 1}, {"pause": {}}]});
+        let mut tree = tree("rolled", &[first, second]);
+        tree["spec"]["rollout"] = json!({"probationSeconds": 1, "onFailure": on_failure});
+        kit.apply(&namespace, &tree).await;
+    };
+    let until_good = async || {
+        let is_good = async || {
+            let tree = kit.tree(&namespace, "rolled").await;
+            let newest = tree["status"]["revisions"].as_array()?.last()?.clone();
+            (newest["mark"] == "Good" && shown(&tree)?.0 == "R").then_some(())
+        };
+        kit.until(&namespace, "proved good", SOON, is_good).await;
+    };
+    apply("RollBack", ("a", &[]), "a").await;
+    until_good().await;
+
+    // The quorum of the one worker that changes has the new version. Then there is another one, which waits for it.
+    apply("RollBack", ("b", &[]), "a").await;
+    shows(&kit, &namespace, "rolled", "RW", "RolloutPaused").await;
+    apply("RollBack", ("b", &[]), "b").await;
+    let waiting = shows(&kit, &namespace, "rolled", "W", "RolloutPaused").await;
+    assert_eq!(compute(&waiting), Status::InProgress);
+    let words = format!("promote rolled -n {namespace}");
+    ok(&words, &kit.try_plugin(&words).await);
+    until_good().await;
+
+    for (on_failure, edit, reason) in [
+        ("RollBack", "c", "RolledBack"),
+        ("Pause", "d", "RolloutFailed"),
+    ] {
+        apply(on_failure, (edit, &["exit 3"]), "b").await;
+        let failed = shows(&kit, &namespace, "rolled", "S", reason).await;
+        assert_eq!(compute(&failed), Status::Failed);
+        assert!(message(&failed).contains("exit code 3"), "{failed}");
+        let is_back = is_waited_for(&failed, "RolledBack", "True");
+        assert_eq!(is_back, reason == "RolledBack", "{failed}");
+    }
+    apply("RollBack", ("b", &[]), "b").await;
+    shows(&kit, &namespace, "rolled", "R", "AllUp").await;
+}

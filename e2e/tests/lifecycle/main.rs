@@ -123,6 +123,7 @@ fn parts(kit: &Arc<Kit>) -> Vec<(&'static str, Part)> {
             Box::pin(conditions::of_an_init_container_that_fails_once(of())),
         ),
         ("named faults", Box::pin(conditions::of_named_faults(of()))),
+        ("rollouts", Box::pin(conditions::of_rollouts(of()))),
         (
             "nothing to do",
             Box::pin(conditions::with_nothing_to_do(of())),

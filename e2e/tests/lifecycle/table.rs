@@ -29,6 +29,7 @@ const ROWS: [(&[&str], &[&str]); 5] = [
             "Updating",
             "Stopping",
             "WaitingForCapacity",
+            "RolloutPaused",
         ],
         &["W", "RW"],
     ),
@@ -42,7 +43,10 @@ const ROWS: [(&[&str], &[&str]); 5] = [
         ],
         &["S", "RS"],
     ),
-    (&["GaveUp", "InvalidSpec"], &["S"]),
+    (
+        &["GaveUp", "InvalidSpec", "RolledBack", "RolloutFailed"],
+        &["S"],
+    ),
 ];
 
 /// Every status that breaks the contract, and every row that should have been seen and was not.
@@ -76,6 +80,10 @@ pub fn broken(seen: &[Seen]) -> Vec<String> {
         "W Held",
         "S Held",
         "RW Restarting",
+        "W RolloutPaused",
+        "RW RolloutPaused",
+        "S RolledBack",
+        "S RolloutFailed",
     ];
     let missing = expected.iter().filter(|row| !rows.contains_key(**row));
     broken.extend(missing.map(|row| format!("{row} was never seen")));
