@@ -123,9 +123,17 @@ impl<'a> Engine<'a> {
         self.tries = self.untried();
         let is_tried = self.tries.is_empty() && self.refused_try().is_none();
         let mut given = Vec::new();
+        let mut has_stopped_canary = false;
         for id in self.turn_order() {
             if self.tree.leaf(id).is_none() || self.mode(id) == Mode::Down {
-                self.take_turn_of_stopped(id, &mut given);
+                // What would start again with another template while nothing may get one keeps the one that it has; so does what
+                // is stopped together with a canary before it.
+                if !is_frozen && !(has_stopped_canary && waits_for_others) {
+                    self.take_turn_of_stopped(id, &mut given);
+                } else if self.stage(id) == Stage::Added {
+                    self.awaits_rollout.insert(id);
+                }
+                has_stopped_canary |= self.is_enabled(id) && self.canary_slots(id).is_some();
                 continue;
             }
             let is_turn = !(is_busy && waits_for_others);
@@ -156,7 +164,10 @@ impl<'a> Engine<'a> {
             None if is_up => Stage::Updating,
             Some(worker) if worker.revision.is_empty() && is_up => Stage::Added,
             Some(worker) if !worker.revision.is_empty() && !self.has_target(id) => Stage::Former,
-            Some(worker) if worker.turn_time.is_some() => Stage::Updating,
+            // What was stopped at a step of its canary goes on there when it is started again.
+            Some(worker) if worker.turn_time.is_some() || worker.update_step.is_some() => {
+                Stage::Updating
+            }
             _ => Stage::Through,
         }
     }
@@ -236,14 +247,13 @@ impl<'a> Engine<'a> {
         })
     }
 
-    /// What is stopped has its template at once, and keeps nobody waiting; what would start again with it while nothing may get
-    /// another template keeps the one that it has.
+    /// What is stopped has its template at once, and keeps nobody waiting.
     fn take_turn_of_stopped(&mut self, id: NodeId, given: &mut Vec<NodeId>) {
         let Some((leaf, worker)) = self.leaf_and_worker(id) else {
             return;
         };
         let is_through = self.has_target(id) && worker.turn_time.is_none();
-        if self.is_frozen() || worker.revision.is_empty() || is_through {
+        if worker.revision.is_empty() || is_through {
             return;
         }
         let target = leaf.target.clone();

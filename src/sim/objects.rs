@@ -228,7 +228,12 @@ pub(super) fn finished_slots(tree: &Value, worker: &Value) -> BTreeSet<i64> {
     let Some(child) = spec_of(tree, child_of(worker)) else {
         return BTreeSet::new();
     };
-    let wanted = wanted_revision(child);
+    let is_taken_back =
+        condition(tree, "RolledBack").is_some_and(|condition| condition["status"] == "True");
+    let wanted = match worker["status"]["revision"].as_str() {
+        Some(present) if is_taken_back => present.to_owned(),
+        _ => wanted_revision(child),
+    };
     let is_temporary = child["worker"]["restart"] == "Temporary";
     let finished = slots_of(worker).filter(|slot| {
         let finished = &slot["finished"];

@@ -546,3 +546,51 @@ fn a_promotion_ends_the_pause_of_one_worker() {
     promote(&mut lab, 3, 4);
     assert_eq!(lab.images("web"), ["two"; 4]);
 }
+
+/// A canary that was stopped, or would have begun, keeps those after it waiting when it is started again.
+#[test]
+fn what_is_stopped_after_a_canary_is_started_as_it_was() {
+    let suspend: fn(&mut Lab) = |lab| {
+        lab.edit(|spec| spec.suspend = true);
+        lab.run(60);
+        assert_eq!(lab.pods().count(), 0);
+        lab.edit(|spec| spec.suspend = false);
+    };
+    let give_up: fn(&mut Lab) = |lab| {
+        lab.kill("api", 0, 1);
+        lab.run(20);
+        assert!(
+            lab.events.contains(&"ChildGivenUp".to_owned()),
+            "{:?}",
+            lab.events
+        );
+    };
+    for (strategy, stop, waits) in [
+        ("OneForOne", suspend, 0),
+        ("OneForOne", suspend, 30),
+        ("OneForAll", give_up, 30),
+    ] {
+        let root =
+            format!("strategy: {strategy}\nintensity: {{maxRestarts: 0, periodSeconds: 60}}");
+        let workers = [
+            worker("db", "", BY_HAND),
+            worker("api", "", ""),
+            worker("web", "", ""),
+        ];
+        let mut lab = Lab::new(&format!("{root}\nchildren:\n{}", workers.concat()));
+        lab.run(100);
+        edit(&mut lab, "two", &["db", "web"]);
+        if waits > 0 {
+            lab.run(waits);
+        }
+        stop(&mut lab);
+        lab.run(100);
+        assert_eq!(count(&lab, ["one", "two"]), [3, 1], "{strategy} {waits}");
+        assert_eq!(lab.images("web"), ["one"], "{strategy} {waits}");
+        assert_paused(&lab);
+        promote(&mut lab, 2, 2);
+        lab.run(30);
+        assert_eq!(lab.images("db"), ["two"; 4]);
+        assert_eq!(lab.images("web"), ["two"], "{strategy} {waits}");
+    }
+}

@@ -3,7 +3,7 @@
 //! Rule: the revision before is proved good when the new one comes.
 
 use super::HEALTHY;
-use crate::sim::cluster::Behaviour::{Healthy, NoImage};
+use crate::sim::cluster::Behaviour::{Crash, Healthy, NoImage};
 use crate::sim::scenario::Scenario;
 use crate::sim::scenario::Step::{Apply, Behave, DeletePod, Kill, Retry, Set};
 
@@ -48,6 +48,24 @@ children:
 - {name: a, worker: {identity: Stable, template: {spec: {containers: [{name: app, image: two}]}}}}
 - {name: b, worker: {replicas: 2, template: {spec: {containers: [{name: app, image: two}]}}}}
 - {name: c, worker: {update: {maxSurge: 0, maxUnavailable: 0}, template: {spec: {containers: [{name: app, image: two}]}}}}
+";
+/// A group of which the first one has to complete before the next begins, and which gives up at its first death.
+const MIGRATION: &str = "
+strategy: OneForAll
+intensity: {maxRestarts: 0, periodSeconds: 60}
+rollout: {probationSeconds: 30}
+children:
+- {name: a, worker: {restart: Transient, ready: Completed}}
+- {name: b, worker: {identity: Stable}}
+";
+/// The same with other templates, which one edit brings.
+const MIGRATION_TWO: &str = "
+strategy: OneForAll
+intensity: {maxRestarts: 0, periodSeconds: 60}
+rollout: {probationSeconds: 30}
+children:
+- {name: a, worker: {restart: Transient, ready: Completed, template: {spec: {containers: [{name: app, image: two}]}}}}
+- {name: b, worker: {identity: Stable, template: {spec: {containers: [{name: app, image: two}]}}}}
 ";
 /// How a tree ends whose new version was taken back.
 const BACK: &str = "FFT RolledBack";
@@ -161,6 +179,17 @@ pub(super) fn of_groups() -> Vec<Scenario> {
             ],
         )
         .costs("0 deaths; (root) #1 0 charges; a #3, b #3, c #3"),
+        Scenario::new(
+            "roll_out_of_a_migration_is_taken_back",
+            MIGRATION,
+            240,
+            BACK,
+            vec![
+                (0, Behave("a", Crash(2, 0))),
+                (60, Apply(MIGRATION_TWO)),
+                (80, Kill("b", 0, 1)),
+            ],
+        ),
     ]
 }
 
@@ -215,6 +244,19 @@ pub(super) fn canaries() -> Vec<Scenario> {
                 (80, Set(B, "three")),
                 (100, Set("children.b.worker.replicas", "2")),
                 (120, Set("rollout.promote", "{revision: 3, step: 2}")),
+            ],
+        ),
+        Scenario::new(
+            "canary_is_suspended",
+            CANARY,
+            300,
+            HEALTHY,
+            vec![
+                (40, Set(B, "two")),
+                (40, Set(C, "two")),
+                (70, Set("suspend", "true")),
+                (110, Set("suspend", "false")),
+                (160, Set("rollout.promote", "{revision: 2, step: 2}")),
             ],
         ),
     ]
