@@ -13,12 +13,9 @@ use serde_json::{Value, json};
 use super::record::{Record, Seen};
 use super::rollback::{template, version, version_of};
 use super::shared;
-use super::support::{Space, condition, is_current};
+use super::support::{Space, condition, dies_once, is_current};
 
 const SOON: Duration = Duration::from_mins(3);
-/// Dies once; what the Pod's volume holds outlives its container.
-const DIES_ONCE: &str =
-    "[ -e /once/died ] || { touch /once/died; sleep 1; exit 3; }; while :; do sleep 1; done";
 
 /// A worker of three replicas, of which one goes first and the others wait for a promotion. Without surge no slot but these
 /// three is filled for a while, so that every Pod can be told by its slot.
@@ -39,11 +36,7 @@ fn tree(template: &Value) -> Value {
 /// The template of a version that dies once.
 fn that_dies_once(name: &'static str) -> Value {
     let mut template = template(&version(name));
-    let spec = &mut template["spec"];
-    spec["volumes"] = json!([{"name": "once", "emptyDir": {}}]);
-    let app = &mut spec["containers"][0];
-    app["volumeMounts"] = json!([{"name": "once", "mountPath": "/once"}]);
-    app["command"] = json!(["/bin/sh", "-c", DIES_ONCE]);
+    dies_once(&mut template);
     template
 }
 

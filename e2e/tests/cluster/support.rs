@@ -22,7 +22,7 @@ use kube::runtime::wait::await_condition;
 use kube::{Api, Client, ResourceExt};
 use rustix::process::Signal;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The namespace that the operator is installed in.
 pub const SYSTEM: &str = operator::NAMESPACE;
@@ -490,6 +490,18 @@ impl From<AuditEvent> for Request {
             verb: event.verb,
         }
     }
+}
+
+/// Makes the program of a template end once, a second after its start, with code 3. What the Pod's volume holds outlives its
+/// container.
+pub fn dies_once(template: &mut Value) {
+    let script =
+        "[ -e /once/died ] || { touch /once/died; sleep 1; exit 3; }; while :; do sleep 1; done";
+    let spec = &mut template["spec"];
+    spec["volumes"] = json!([{"name": "once", "emptyDir": {}}]);
+    let app = &mut spec["containers"][0];
+    app["volumeMounts"] = json!([{"name": "once", "mountPath": "/once"}]);
+    app["command"] = json!(["/bin/sh", "-c", script]);
 }
 
 /// Sets the fields of `target` that `fields` has.
