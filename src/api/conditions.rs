@@ -162,7 +162,7 @@ mod tests {
 
 <!-- Generated: `UPDATE=1 cargo test` writes this page. -->
 
-A `SupervisionTree` has five conditions. All are present from the first look that Coppice takes at the tree,
+A `SupervisionTree` has six conditions. All are present from the first look that Coppice takes at the tree,
 and each says in `observedGeneration` which version of the spec it judges. `Reconciling` and `Stalled` are
 never both True.
 ";

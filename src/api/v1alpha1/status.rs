@@ -33,10 +33,11 @@ pub struct SupervisionTreeStatus {
     #[schemars(range(min = -1))]
     pub observed_generation: i64,
 
-    /// conditions are Ready, Reconciling, Stalled, Suspended and Redundant, all present after the first look at the tree.
+    /// conditions are Ready, Reconciling, Stalled, Suspended, RolledBack and Redundant, all present after the first look at the tree.
     /// Ready: every enabled child has its quorum up. Reconciling: Coppice is at work or waits for
     /// something that it expects to happen. Stalled: a person should look. Suspended: the spec asks for the tree to be
-    /// stopped. Redundant: two of everything run; that is information, and never keeps a tree from being Ready.
+    /// stopped. RolledBack: the revision that it asks for has failed, and the tree is on the last good one, or on its way back
+    /// to it. Redundant: two of everything run; that is information, and never keeps a tree from being Ready.
     #[serde(default)]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".into()]))]

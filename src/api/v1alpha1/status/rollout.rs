@@ -54,8 +54,8 @@ pub struct RolloutStatus {
     #[schemars(range(min = 0, max = 86_400))]
     pub remaining_seconds: Option<i64>,
 
-    /// updatedTime is when all replicas were updated and available for the first time: from then on only faults can end the
-    /// rollout.
+    /// updatedTime is since when all replicas have been updated and available: for as long as they are, no deadline runs, and only
+    /// faults can end the rollout. Absent again when one is not any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_time: Option<Time>,
 

@@ -24,9 +24,11 @@ pub struct RolloutSettings {
     #[serde(default)]
     pub paused: bool,
 
-    /// onFailure says what becomes of a rollout that fails: one of its new Pods has a fault that restarting cannot help (one that
-    /// misses a ConfigMap, Secret, key or claim: for 30 seconds), they have `maxFaults` application faults together, a supervisor
-    /// gives up because of one, or nothing more becomes updated and available for `progressDeadlineSeconds`. Where Pods of
+    /// onFailure says what becomes of a rollout that fails: the API server would refuse a Pod of a changed template, one of its new
+    /// Pods has a fault that restarting cannot help (one that misses a ConfigMap, Secret, key, claim, resource claim, service
+    /// account, pull secret, priority class or runtime class: for 30 seconds), they have `maxFaults` application faults
+    /// together, a supervisor gives up or a slot is parked because of one, or nothing more becomes updated and available for
+    /// `progressDeadlineSeconds`. Where Pods of
     /// the former revision have the same fault, the rollout is paused, whatever is said here; where there is no former
     /// revision that was proved good, nothing is done.
     /// RollBack: the tree is taken back to the last good revision, in reverse order. The spec is not edited.
@@ -47,7 +49,8 @@ pub struct RolloutSettings {
     #[schemars(range(min = 1, max = 86_400))]
     pub progress_deadline_seconds: i32,
 
-    /// retryAt is a time: a rollout that failed before it is tried again at it. Left out, only a changed template ends that.
+    /// retryAt is a time: a rollout that failed before it is tried again at it. Left out, only a
+    /// changed template ends that, and with `onFailure: Pause` also a change of that to RollBack.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Time>,
 
