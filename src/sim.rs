@@ -5,7 +5,7 @@
 //! * `network`, `operator`, `world`: the controller as it is, over a connection on which all goes wrong that `plan` says;
 //!   `mistakes`: the controller as it must not be.
 //! * `objects`: how objects are read. `predicates`: every promise, judged at every step. `history`: the timeline of a run.
-//! * `scenario`, `scenarios`, `run`, `ends`, `claims`: what happens, and what came of it.
+//! * `scenario`, `scenarios`, `run`, `ends`, `claims`, `revisions`: what happens, and what came of it.
 //! * `tests`: every scenario; a crash before and after every write; stale views; dropped news; seeds; planted mistakes.
 //!
 //! Rule: nothing here is in the program; nothing in the program knows of it.
@@ -21,6 +21,7 @@ mod objects;
 mod operator;
 mod plan;
 mod predicates;
+mod revisions;
 mod run;
 mod scenario;
 mod scenarios;

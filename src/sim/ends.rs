@@ -13,6 +13,7 @@ use super::objects::{
     is_over, pods_of, quorum, replicas_of, slot_of, spec_of, uid_of,
 };
 use super::predicates::standing;
+use super::revisions::{is_known, marks, templates};
 use super::world::World;
 
 /// Conditions and reason of the tree.
@@ -50,7 +51,7 @@ pub(super) fn not_whole(world: &World) -> Vec<String> {
             }
             continue;
         }
-        if !is_enabled(tree, spec) {
+        if !is_enabled(tree, spec) || !is_known(&world.server, tree, child) {
             continue;
         }
         let replicas = replicas_of(worker);
@@ -198,6 +199,7 @@ pub(super) fn state(world: &World) -> String {
             letters(tree),
             tree["status"]["observedGeneration"]
         );
+        let _ = writeln!(text, "  revisions: {}", marks(tree));
         for record in tree["status"]["supervisors"]
             .as_array()
             .into_iter()
@@ -244,9 +246,10 @@ pub(super) fn state(world: &World) -> String {
             pods.sort_unstable();
             format!("{pods:?}")
         };
+        let templates = templates(pods_of(&world.server, uid_of(worker)));
         let _ = writeln!(
             text,
-            "  worker {name}: enabled {enabled}, replicas {spec}, {pods}"
+            "  worker {name}: enabled {enabled}, replicas {spec}, {pods}, of {templates:?}"
         );
     }
     let ownerless = world

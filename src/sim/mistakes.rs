@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::plan::Mistake;
 use crate::api::labels;
-use crate::api::v1alpha1::{OperationKind, Startup, Strategy, SupervisionTreeStatus};
+use crate::api::v1alpha1::{OperationKind, RevisionMark, Startup, Strategy, SupervisionTreeStatus};
 use crate::model;
 use crate::model::decision::{Decision, Write};
 use crate::model::pod::PodView;
@@ -37,6 +37,7 @@ pub(super) fn decide_with(mistake: Option<Mistake>) -> Decide {
         Some(Mistake::RepeatOperation) => repeat_operation,
         Some(Mistake::RestartTooMany) => restart_too_many,
         Some(Mistake::ForgetCanary) => forget_canary,
+        Some(Mistake::LeaveOneBehind) => leave_one_behind,
         // The others are made on the way to the API server.
         _ => model::decide,
     }
@@ -238,6 +239,22 @@ fn forget_canary(world: &World, now: Timestamp) -> Decision {
         }
     }
     decision
+}
+
+/// What the tree goes back to has the first template of the one that failed.
+fn leave_one_behind(world: &World, now: Timestamp) -> Decision {
+    let mut mixed = world.clone();
+    let known = &world.tree.status.revisions;
+    let bad = known.last().filter(|one| one.mark == RevisionMark::Bad);
+    let stored = |name: &str| world.revisions.iter().find(|one| one.name == name);
+    let left = bad.and_then(|bad| stored(&bad.name)?.templates.first_key_value());
+    if let Some((child, template)) = left {
+        for revision in &mut mixed.revisions {
+            let templates = &mut Arc::make_mut(revision).templates;
+            templates.insert(child.clone(), template.clone());
+        }
+    }
+    model::decide(&mixed, now)
 }
 
 /// Takes the order away from every supervisor.

@@ -70,6 +70,8 @@ pub(super) enum Mistake {
     RestartTooMany,
     /// What is restarted beside a canary gets the new template.
     ForgetCanary,
+    /// A tree is taken back, but for one worker.
+    LeaveOneBehind,
 }
 
 /// News that come late: a change is not told until that many further changes have happened, or some time has passed.

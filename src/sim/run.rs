@@ -13,6 +13,7 @@ use super::history::timeline;
 use super::operator::Operator;
 use super::plan::Plan;
 use super::predicates::wrong_give_ups;
+use super::revisions::{BACK, wrong_revisions};
 use super::scenario::{Scenario, Step, create_tree};
 use super::server::{Actor, Address, Change};
 use super::world::{Shared, World};
@@ -146,10 +147,11 @@ impl Scenario {
         if !self.ends.is_empty() && !ends.starts_with(self.ends) {
             wrong.push(format!("L1: it ends as {ends:?}, not as {:?}", self.ends));
         }
-        if ends.starts_with("TFF") {
+        if ends.starts_with("TFF") || ends.starts_with(BACK) {
             wrong.extend(not_whole(world));
             wrong.extend(unprotected(world));
             wrong.extend(half_done(world));
+            wrong.extend(wrong_revisions(world));
         }
         wrong.extend(left_over(world));
         wrong.extend(wrong_claims(world, ends.starts_with("TFF")));

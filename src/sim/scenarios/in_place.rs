@@ -4,6 +4,7 @@
 
 use super::HEALTHY;
 use crate::sim::cluster::Behaviour::{Healthy, NoImage};
+use crate::sim::revisions::BACK;
 use crate::sim::scenario::Scenario;
 use crate::sim::scenario::Step::{Behave, DeletePod, Kill, Set};
 
@@ -58,7 +59,7 @@ pub(super) fn updates() -> Vec<Scenario> {
             "in_place_is_taken_back",
             IN_PLACE,
             220,
-            "FFT RolledBack",
+            BACK,
             vec![
                 (40, Behave("b", NoImage)),
                 (40, Set(A, "two")),
@@ -70,7 +71,7 @@ pub(super) fn updates() -> Vec<Scenario> {
             "in_place_cannot_be_pulled",
             IN_PLACE,
             220,
-            "FFT RolledBack",
+            BACK,
             vec![
                 (40, Behave("a", NoImage)),
                 (40, Set(A, "two")),

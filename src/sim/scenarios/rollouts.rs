@@ -4,6 +4,7 @@
 
 use super::HEALTHY;
 use crate::sim::cluster::Behaviour::{Crash, Healthy, NoImage};
+use crate::sim::revisions::BACK;
 use crate::sim::scenario::Scenario;
 use crate::sim::scenario::Step::{Apply, Behave, DeletePod, Kill, Retry, Set};
 
@@ -30,6 +31,16 @@ children:
 - {name: a, worker: {}}
 - {name: b, worker: {replicas: 3, update: {steps: [{updated: 1}, {pause: {}}, {updated: 2}, {pauseSeconds: 5}]}}}
 - {name: c, worker: {}}
+";
+/// What `CHAIN` is edited into at once: all have another template, the last one is dropped, and two are added, of which one comes
+/// before those that stay.
+const CHAIN_TWO: &str = "
+rollout: {probationSeconds: 10}
+children:
+- {name: d, worker: {template: {spec: {containers: [{name: app, image: two}]}}}}
+- {name: a, worker: {template: {spec: {containers: [{name: app, image: two}]}}}}
+- {name: b, worker: {replicas: 2, template: {spec: {containers: [{name: app, image: two}]}}}}
+- {name: e, worker: {template: {spec: {containers: [{name: app, image: two}]}}}}
 ";
 /// A group of which one cannot be replaced one by one, and one could.
 const GROUP: &str = "
@@ -67,9 +78,6 @@ children:
 - {name: a, worker: {restart: Transient, ready: Completed, template: {spec: {containers: [{name: app, image: two}]}}}}
 - {name: b, worker: {identity: Stable, template: {spec: {containers: [{name: app, image: two}]}}}}
 ";
-/// How a tree ends whose new version was taken back.
-const BACK: &str = "FFT RolledBack";
-
 const A: &str = "children.a.worker.template.spec.containers.app.image";
 const B: &str = "children.b.worker.template.spec.containers.app.image";
 const C: &str = "children.c.worker.template.spec.containers.app.image";
@@ -125,6 +133,17 @@ pub(super) fn rollouts() -> Vec<Scenario> {
                 (40, Set(A, "two")),
                 (40, Set(B, "two")),
                 (70, Behave("b", Healthy)),
+            ],
+        ),
+        Scenario::new(
+            "roll_out_that_adds_and_drops_is_taken_back",
+            CHAIN,
+            200,
+            BACK,
+            vec![
+                (40, Behave("b", NoImage)),
+                (40, Apply(CHAIN_TWO)),
+                (80, Behave("b", Healthy)),
             ],
         ),
         Scenario::new(

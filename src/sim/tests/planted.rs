@@ -185,3 +185,11 @@ fn planted_new_template_beside_a_canary_is_found() {
     let mistake = Mistake::ForgetCanary;
     finds(mistake, "canary_is_promoted", Plan::default(), "canary");
 }
+
+#[test]
+fn planted_loss_of_a_worker_on_the_way_back_is_found() {
+    let mistake = Mistake::LeaveOneBehind;
+    for scenario in ["roll_out_is_taken_back", "in_place_is_taken_back"] {
+        finds(mistake, scenario, Plan::default(), "L1");
+    }
+}
