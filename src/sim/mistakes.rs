@@ -6,10 +6,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::plan::Mistake;
 use crate::api::labels;
-use crate::api::v1alpha1::{OperationKind, RevisionMark, Startup, Strategy, SupervisionTreeStatus};
+use crate::api::v1alpha1::{
+    Identity, NumberOrPercent, OperationKind, RevisionMark, Startup, Strategy,
+    SupervisionTreeStatus,
+};
 use crate::model;
 use crate::model::decision::{Decision, Write};
 use crate::model::pod::PodView;
@@ -38,6 +42,7 @@ pub(super) fn decide_with(mistake: Option<Mistake>) -> Decide {
         Some(Mistake::RestartTooMany) => restart_too_many,
         Some(Mistake::ForgetCanary) => forget_canary,
         Some(Mistake::LeaveOneBehind) => leave_one_behind,
+        Some(Mistake::AddTooMany) => add_too_many,
         // The others are made on the way to the API server.
         _ => model::decide,
     }
@@ -255,6 +260,18 @@ fn leave_one_behind(world: &World, now: Timestamp) -> Decision {
         }
     }
     model::decide(&mixed, now)
+}
+
+fn add_too_many(world: &World, now: Timestamp) -> Decision {
+    let mut generous = world.clone();
+    let children = &mut Arc::make_mut(&mut generous.tree).spec.children;
+    let workers = children
+        .iter_mut()
+        .filter_map(|child| child.worker.as_mut());
+    for worker in workers.filter(|worker| worker.identity == Identity::Interchangeable) {
+        worker.update.max_surge = Some(NumberOrPercent(IntOrString::Int(2)));
+    }
+    model::decide(&generous, now)
 }
 
 /// Takes the order away from every supervisor.

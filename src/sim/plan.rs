@@ -72,6 +72,8 @@ pub(super) enum Mistake {
     ForgetCanary,
     /// A tree is taken back, but for one worker.
     LeaveOneBehind,
+    /// A worker gets one Pod more than it may have.
+    AddTooMany,
 }
 
 /// News that come late: a change is not told until that many further changes have happened, or some time has passed.

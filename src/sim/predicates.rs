@@ -7,7 +7,8 @@
 //! |---|---|
 //! | S1 slot uniqueness | a slot has at most one Pod that is live (not ended, no deletionTimestamp); a `Stable` one at most one that is not proven dead |
 //! | S2 no blind kill | a delete carries the UID of what it hits, which a tree owns by UID; of a Pod its resourceVersion too, unless what is stored says that it goes whatever its state, and then it is one too many, in a crash loop, or on a node that has been lost for long enough; no Worker goes that the spec names |
-//! | S3 availability | a replica that is up is taken down for its template only while all its siblings are up |
+//! | S3 availability | a replica that is up is taken down for its template only while of its siblings no more than `maxUnavailable` allows are down |
+//! | surge | a Pod is made only while its worker has no more live ones than replicas and `maxSurge` |
 //! | S4 intensity | the charges in a window are never more than `maxRestarts`, unless that supervisor has given up; and never more than there were deaths, of which those that an operation ordered or absorbed, and those that a type allows, are none; a group restart is charged once; what was given up is not tried again before its time |
 //! | S5 order | in an ordered start or restart no Pod is created before all earlier siblings have started in their present incarnation; none of a group is created while one of its former incarnation runs; what is stopped together and in order waits for all later siblings, and all of it for a `Stable` one that cannot be proven dead |
 //! | S6 confinement | what is written is a tree's status or finalizer, its Workers, their Pods and claims, Events about it, and the own Lease; all in the tree's namespace |
@@ -40,6 +41,7 @@ use super::objects::{
 use super::plan::Plan;
 use super::server::{Actor, Answer, Server};
 
+mod bounds;
 mod canaries;
 mod confinement;
 mod facts;
@@ -304,6 +306,15 @@ impl Monitor {
         }
         if let Some(what) = finished::started_again(&tree, &worker, pod) {
             self.broken(server, "finished", what);
+        }
+        let live = pods_of(server, uid_of(&worker)).filter(|pod| is_live(pod));
+        let live = i64::try_from(live.count()).unwrap_or(i64::MAX);
+        let fits = |tree: &Value, worker: &Value| {
+            live <= replicas_of(worker) + bounds::surge(tree, worker)
+        };
+        if !stops::is_or_was(server, &tree, &worker, self.slack, fits) {
+            let what = format!("{place} is one of {live} live Pods, which are too many");
+            self.broken(server, "surge", what);
         }
         let allows = |_: &Value, worker: &Value| canaries::allows(worker, pod);
         if !stops::is_or_was(server, &tree, &worker, self.slack, allows) {

@@ -32,6 +32,13 @@ children:
 - {name: b, worker: {replicas: 3, update: {steps: [{updated: 1}, {pause: {}}, {updated: 2}, {pauseSeconds: 5}]}}}
 - {name: c, worker: {}}
 ";
+/// Two workers whose bounds are parts of their replicas.
+const PARTS: &str = "
+rollout: {probationSeconds: 10}
+children:
+- {name: a, worker: {replicas: 5, update: {maxSurge: 30%, maxUnavailable: 30%}}}
+- {name: b, worker: {replicas: 4, quorum: 2, update: {maxSurge: 0, maxUnavailable: 60%}}}
+";
 /// What `CHAIN` is edited into at once: all have another template, the last one is dropped, and two are added, of which one comes
 /// before those that stay.
 const CHAIN_TWO: &str = "
@@ -107,6 +114,19 @@ pub(super) fn rollouts() -> Vec<Scenario> {
                 (48, Set(B, "three")),
                 (60, Set(A, "one")),
                 (60, Set(B, "one")),
+            ],
+        ),
+        Scenario::new(
+            "roll_out_by_parts_of_what_is_scaled",
+            PARTS,
+            240,
+            HEALTHY,
+            vec![
+                (40, Set(A, "two")),
+                (40, Set(B, "two")),
+                (41, Set("children.a.worker.replicas", "8")),
+                (46, Kill("a", 1, 1)),
+                (50, Set("children.a.worker.replicas", "3")),
             ],
         ),
         Scenario::new(

@@ -193,3 +193,9 @@ fn planted_loss_of_a_worker_on_the_way_back_is_found() {
         finds(mistake, scenario, Plan::default(), "L1");
     }
 }
+
+#[test]
+fn planted_surge_beyond_its_bound_is_found() {
+    let mistake = Mistake::AddTooMany;
+    finds(mistake, "roll_out_over_the_tree", Plan::default(), "surge");
+}

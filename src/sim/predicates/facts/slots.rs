@@ -13,6 +13,7 @@ use crate::sim::objects::{
     child_of, controller_uid, finished_slots, incarnation_of, is_changing, is_deleting, is_live,
     is_ready, is_stable, pods_of, replicas_of, revision_of, slot_of, slots_of, spec_of, uid_of,
 };
+use crate::sim::predicates::bounds::unavailable;
 use crate::sim::predicates::stops::{goes_anyway, is_or_was};
 use crate::sim::server::Server;
 
@@ -147,8 +148,7 @@ impl Facts {
         (!is_excused).then(|| Arc::clone(dead))
     }
 
-    /// Whether a Pod that is up is taken down for its template while too few others are up: one may be missing of a `Stable`
-    /// worker, and none of another one, which may have one more.
+    /// Whether a Pod that is up is taken down for its template while too few others are up.
     pub(in crate::sim::predicates) fn takes_down_too_many(
         &self,
         server: &Server,
@@ -163,14 +163,13 @@ impl Facts {
         if !is_ready(pod) || !outdated || is_or_was(server, tree, worker, slack, goes) {
             return None;
         }
-        let update = &spec_of(tree, child_of(pod))?["worker"]["update"];
-        let default = i64::from(is_stable(server, pod));
-        let needed = replicas_of(worker) - update["maxUnavailable"].as_i64().unwrap_or(default);
         let mut others: BTreeSet<i64> = finished_slots(tree, worker).into_iter().collect();
         others.extend(self.slots_up(server, worker, slack, |_| true));
         others.remove(&slot_of(pod));
-        let is_short = i64::try_from(others.len()).is_ok_and(|up| up < needed);
-        is_short.then(|| {
+        let up = i64::try_from(others.len()).unwrap_or(i64::MAX);
+        let are_enough =
+            |tree: &Value, worker: &Value| up >= replicas_of(worker) - unavailable(tree, worker);
+        (!is_or_was(server, tree, worker, slack, are_enough)).then(|| {
             format!(
                 "{}/{} is taken down for its template while only {others:?} are up",
                 child_of(pod),
