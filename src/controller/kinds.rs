@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DeserializeGuard;
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::room::Room;
 use super::store::{Item, ObjectKey, Store};
@@ -18,6 +19,7 @@ use super::wire::{self, Waited, controller_of, label};
 use crate::api::labels;
 use crate::api::v1alpha1::{SupervisionTree, Worker};
 use crate::model::fault::{ObjectRef, is_told_of_nodes};
+use crate::model::revisions::StoredTemplate;
 use crate::model::world::{DisruptionBudgetView, RevisionView, TreeView, WorkerView};
 use crate::model::{claims, disruption_budgets};
 
@@ -55,6 +57,10 @@ pub(super) trait Kind: Send + Sync + 'static {
 
     /// What is kept of that object.
     fn read(wire: Self::Wire) -> Self::Item;
+    /// Whether an object of ours that has the name of a new one is what was to be created. Most are named after what they are for.
+    fn is_same(_wire: &Self::Wire, _body: &Value) -> bool {
+        true
+    }
     /// Whether it is kept at all.
     fn keeps(_views: &Views, _key: &ObjectKey, _item: &Self::Item) -> bool {
         true
@@ -222,6 +228,10 @@ impl Kind for Revisions {
                 templates: wire.templates,
             }),
         }
+    }
+
+    fn is_same(wire: &Self::Wire, body: &Value) -> bool {
+        wire.templates == StoredTemplate::all_in(&body["data"])
     }
 
     fn store(views: &mut Views) -> &mut Store<RevisionItem> {

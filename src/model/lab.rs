@@ -15,6 +15,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::policy::v1::PodDisruptionBudgetSpec;
 
+pub(crate) use self::api_server::name_collision;
 use super::decide;
 use super::decision::Decision;
 use super::fault::Verdict;

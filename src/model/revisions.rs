@@ -166,7 +166,23 @@ impl Engine<'_> {
     /// Whether the revision that the spec asks for is stored.
     pub(super) fn is_revision_stored(&self) -> bool {
         let wanted = self.memory.tree.revisions.last();
-        wanted.is_some_and(|wanted| self.is_stored(&wanted.name))
+        wanted.is_some_and(|wanted| self.is_stored_as_asked(&wanted.name))
+    }
+
+    /// Whether what is stored under that name has the templates that the spec asks for. A name is a short hash: other templates
+    /// may have the same.
+    fn is_stored_as_asked(&self, name: &str) -> bool {
+        let mut stored = self.world.revisions.iter();
+        stored
+            .find(|stored| stored.name == name)
+            .is_some_and(|stored| {
+                let has = |(id, leaf): (NodeId, &Leaf<'_>)| {
+                    let template = stored.templates.get(self.name(id));
+                    let asked = made_from(leaf.settings);
+                    template.is_some_and(|template| template.template.0 == *asked)
+                };
+                stored.templates.len() == self.tree.leaves().count() && self.tree.leaves().all(has)
+            })
     }
 
     /// The step that `rollout.promote` names of the revision of that number.
@@ -189,7 +205,7 @@ impl Engine<'_> {
     /// The revision that the spec asks for is stored before any Pod is made from it.
     pub(super) fn plan_new_revision(&mut self, writes: &mut Vec<Write>) {
         let wanted = self.memory.tree.revisions.last().cloned();
-        let missing = wanted.filter(|wanted| !self.is_stored(&wanted.name));
+        let missing = wanted.filter(|wanted| !self.is_stored_as_asked(&wanted.name));
         let Some(wanted) = missing.filter(|_| !self.world.tree.deleting) else {
             return;
         };

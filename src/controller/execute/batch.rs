@@ -434,7 +434,12 @@ impl Execution<'_> {
         let tree = &self.observation.key;
         match reread::<K>(self.context, &tree.namespace, new.name).await? {
             Some(_) if new.written == Written::Claim => Ok(Effect::Done),
-            Some(object) if is_ours(&object, new.owner, new.child, new.slot) => Ok(Effect::Done),
+            Some(object)
+                if is_ours(&object, new.owner, new.child, new.slot)
+                    && K::is_same(&object, new.body) =>
+            {
+                Ok(Effect::Done)
+            }
             Some(object) if self.will_go(new, object.meta()) => Ok(Effect::Waits),
             Some(_) => {
                 self.refuse::<K>(new, error, Some("NameCollision"));

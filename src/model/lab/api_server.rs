@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::Lab;
@@ -17,6 +18,7 @@ use crate::model::pod::{
     PodSpecView, PodView, RareView, RestartPolicy,
 };
 use crate::model::revisions::StoredTemplate;
+use crate::model::tree::ROOT_NAME;
 use crate::model::window::after;
 use crate::model::world::{ClaimView, Refusal, RevisionView, Try, WorkerView};
 
@@ -179,17 +181,23 @@ impl Lab {
     }
 
     fn create_revision(&mut self, name: String, body: &Value) {
-        let known = &mut self.world.revisions;
-        assert!(
-            known.iter().all(|one| one.name != name),
-            "a revision was created twice"
-        );
-        known.push(Arc::new(RevisionView {
+        let templates = StoredTemplate::all_in(&body["data"]);
+        if self.refuses_change(|r| r.kind == "ControllerRevision") {
+            return;
+        }
+        let holder = self.world.revisions.iter().find(|one| one.name == name);
+        if let Some(holder) = holder {
+            assert_ne!(holder.templates, templates, "a revision was created twice");
+            self.log.push(format!("refused {name}"));
+            self.world.refusals.push(name_collision(self.now));
+            return;
+        }
+        self.world.revisions.push(Arc::new(RevisionView {
             uid: format!("uid-of-{name}"),
             resource_version: format!("1-of-{name}"),
             number: body["revision"].as_i64().unwrap(),
             deleting: false,
-            templates: StoredTemplate::all_in(&body["data"]),
+            templates,
             name,
         }));
     }
@@ -375,5 +383,18 @@ impl Lab {
                 pod.deletion_grace_seconds = Some(1);
             }
         }
+    }
+}
+
+/// What Coppice finds where the name of a revision is held by what it did not make.
+pub(crate) fn name_collision(at: Timestamp) -> Refusal {
+    Refusal {
+        kind: "ControllerRevision",
+        child: ROOT_NAME.to_owned(),
+        slot: None,
+        at,
+        code: 409,
+        reason: "NameCollision".to_owned(),
+        message: "controllerrevisions.apps already exists".to_owned(),
     }
 }

@@ -3,12 +3,14 @@
 //! Rule: a worker gets its template when those before it that changed are through with theirs, and not a moment before; what
 //! did not change is not touched.
 
+use std::sync::Arc;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{child, supervisor, trace, worker};
 use crate::api::v1alpha1::{RevisionMark, RolloutOrder};
 use crate::model::fault::testing::refusal;
-use crate::model::lab::{Behaviour, Lab};
+use crate::model::lab::{Behaviour, Lab, name_collision};
 use crate::model::tree::ROOT_NAME;
 use crate::model::window::after;
 use crate::model::world::Refusal;
@@ -549,6 +551,55 @@ fn a_revision_that_cannot_be_numbered_keeps_nothing_waiting_and_is_told_once() {
     let stored = lab.world.revisions.iter().map(|one| one.number);
     assert_eq!(stored.max(), Some(3));
     assert!(lab.world.tree.status.refused.is_empty());
+}
+
+/// The name of a revision is a short hash: another one of the tree may have it, and so may an object of somebody else.
+#[test]
+fn a_revision_whose_name_is_held_by_another_is_not_taken_for_stored() {
+    let holders: [fn(&mut Lab); 2] = [
+        |lab| {
+            let stored = lab.world.revisions.last_mut().unwrap();
+            let revision = Arc::make_mut(stored);
+            revision.templates.get_mut("db").unwrap().template.0["spec"]["hostNetwork"] =
+                true.into();
+        },
+        |lab| {
+            lab.world.revisions.pop();
+            lab.refuse_creates = Some(name_collision(lab.now));
+        },
+    ];
+    for hold in holders {
+        let mut lab = three("");
+        edit(&mut lab, "two", &["db"]);
+        lab.run(100);
+        assert_eq!(lab.world.revisions.len(), 2);
+        hold(&mut lab);
+        let held = lab.world.revisions.clone();
+        lab.log.clear();
+        lab.told.clear();
+        lab.run(0);
+        lab.decide_once();
+        lab.run(60);
+        let told = lab.told.iter();
+        let told: Vec<&String> = told
+            .filter(|one| one.contains("RevisionNotStored"))
+            .collect();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].contains("no upgrade can be taken back to it"),
+            "{told:?}"
+        );
+        let refused = lab.log.iter().filter(|one| one.starts_with("refused"));
+        assert!((2..=8).contains(&refused.count()), "{:?}", lab.log);
+        assert_eq!(lab.world.revisions, held);
+        // It keeps nothing waiting, and ends with the next templates.
+        edit(&mut lab, "three", &["db"]);
+        lab.refuse_creates = None;
+        lab.run(100);
+        assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+        assert_eq!(lab.images("db"), ["three"]);
+        assert!(lab.world.tree.status.refused.is_empty());
+    }
 }
 
 /// A group that is given up, and a tree that is suspended, come back as they were: nothing gets another template meanwhile.

@@ -107,6 +107,36 @@ async fn what_belongs_to_another_kind_of_owner_of_that_name_does_not_go_by_itsel
     }
 }
 
+/// The name of a revision is a short hash.
+#[tokio::test]
+async fn a_revision_of_ours_with_other_templates_is_a_collision_of_names() {
+    let data = |image: &str| json!({"templates": {"w": {"spec": {"containers": [{"name": "app", "image": image}]}}}});
+    for (image, reasons) in [("one", &[] as &[&str]), ("two", &["NameCollision"])] {
+        let bench = Bench::new(move |seen| match seen.target.as_str() {
+            target if target.starts_with("POST") => {
+                Answer::error(409, "AlreadyExists", "it already exists")
+            }
+            _ => Answer::Json(
+                200,
+                json!({"metadata": {"name": "t-1", "namespace": "ns", "uid": "ur", "resourceVersion": "40",
+                    "labels": {"coppice.dev/tree": "t"},
+                    "ownerReferences": [{"apiVersion": "coppice.dev/v1alpha1", "kind": "SupervisionTree",
+                        "name": "t", "uid": "ut", "controller": true}]},
+                    "revision": 1, "data": data(image)}),
+            ),
+        });
+        let write = Write::CreateRevision {
+            name: "t-1".to_owned(),
+            body: json!({"metadata": {"name": "t-1"}, "revision": 2, "data": data("one")}),
+        };
+        let executed = bench.execute(|d| d.writes.push(write)).await;
+        assert_eq!(executed.unwrap(), Executed::Wrote, "{image}");
+        let refusals = bench.context.memories.refusals(&tree());
+        let told: Vec<&str> = refusals.iter().map(|one| one.reason.as_str()).collect();
+        assert_eq!(told, reasons, "{image}");
+    }
+}
+
 /// A server on which the name of a Pod belongs to a Worker of that UID and name.
 fn taken_by(uid: &'static str, name: &'static str) -> Bench {
     taken_by_a("coppice.dev/v1alpha1", "Worker", uid, name)
