@@ -217,6 +217,8 @@ pub enum Write {
         uid: String,
         /// Further precondition where the Pod's status decided.
         resource_version: Option<String>,
+        /// Whether it rests on how its siblings stand, so that it must not be made by what was seen long ago.
+        within_bounds: bool,
         /// Why, for the log.
         why: &'static str,
     },

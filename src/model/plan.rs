@@ -329,8 +329,19 @@ fn delete(pod: &PodView, resource_version: Option<String>, why: &'static str) ->
         name: pod.name.clone(),
         uid: pod.uid.clone(),
         resource_version,
+        within_bounds: false,
         why,
     }
+}
+
+/// The delete of a Pod that the bounds of an update allow, for as long as its siblings stand as they do.
+fn delete_within_bounds(pod: &PodView, resource_version: Option<String>) -> Write {
+    let why = "its template was changed, or `restartAt` asks for it";
+    let mut write = delete(pod, resource_version, why);
+    if let Write::DeletePod { within_bounds, .. } = &mut write {
+        *within_bounds = true;
+    }
+    write
 }
 
 /// The writes about the Pods of a worker in the order in which they are made, because those of a sort are made side by side. What

@@ -130,6 +130,7 @@ fn forget_patience(world: &World, now: Timestamp) -> Decision {
         name: pod.name.clone(),
         uid: pod.uid.clone(),
         resource_version: Some(pod.resource_version.clone()),
+        within_bounds: false,
         why: "a mistake",
     });
     decision.writes.extend(deletes);

@@ -30,8 +30,8 @@ use crate::model::in_place;
 use crate::model::tree::ROOT_NAME;
 use crate::model::world::{Refusal, Try};
 
-/// How old what was seen may be when a Pod is changed in place: before that its intent is stored, which deletes for a template need
-/// not wait for.
+/// How old what was seen may be when a Pod is taken down because the bounds of an update allow it: others may have gone down since.
+/// Before it intents are stored, and those before it in the batch are made.
 const LONGEST_BETWEEN: Duration = Duration::from_secs(2);
 
 impl Execution<'_> {
@@ -90,6 +90,11 @@ impl Execution<'_> {
         let tree = views.trees.get(key);
         tree.is_some_and(|tree| tree.uid == decided.uid && tree.generation == decided.generation)
             && self.context.memories.are_known(key, &views)
+    }
+
+    /// Whether what the bounds of an update allowed was worked out too long ago to rest on it.
+    fn was_seen_long_ago(&self) -> bool {
+        self.begun.elapsed() > LONGEST_BETWEEN
     }
 
     async fn single(&self, write: &Write) -> Result<Effect, Error> {
@@ -165,6 +170,10 @@ impl Execution<'_> {
             Write::PatchPod {
                 child, slot, name, ..
             } => self.patch_pod((child, *slot, name), write).await,
+            Write::DeletePod {
+                within_bounds: true,
+                ..
+            } if self.was_seen_long_ago() => Ok(Effect::Left),
             Write::DeletePod {
                 name,
                 uid,
@@ -404,8 +413,7 @@ impl Execution<'_> {
         (child, slot, name): (&str, i32, &str),
         write: &Write,
     ) -> Result<Effect, Error> {
-        // What the bounds allowed was worked out before the intent was stored, which may have taken long.
-        if self.begun.elapsed() > LONGEST_BETWEEN {
+        if self.was_seen_long_ago() {
             return Ok(Effect::Left);
         }
         let (context, tree) = (self.context, &self.observation.key);

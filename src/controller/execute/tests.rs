@@ -171,6 +171,7 @@ fn delete_pod(version: Option<&str>) -> Write {
         child: "w".to_owned(),
         uid: "u-p".to_owned(),
         resource_version: version.map(str::to_owned),
+        within_bounds: false,
         why: "test",
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Rule: a Pod whose use the tree ends is retired in the same decision, so that its end is no death.
 
-use super::delete;
+use super::{delete, delete_within_bounds};
 use crate::api::conditions::Reason;
 use crate::model::build;
 use crate::model::decision::Write;
@@ -77,11 +77,7 @@ impl<'a> Engine<'a> {
             self.retire(id, view.slot, pod);
             // One that is not up costs less than one that is, and may have come up since.
             let version = (!life.up).then(|| pod.resource_version.clone());
-            writes.push(delete(
-                pod,
-                version,
-                "its template was changed, or `restartAt` asks for it",
-            ));
+            writes.push(delete_within_bounds(pod, version));
             return !stable;
         }
         if let Some(patch) = self.plan_in_place(id, view.slot, pod) {

@@ -66,6 +66,7 @@ async fn a_pod_that_is_not_as_it_was_keeps_no_other_from_going_and_nothing_is_cr
             name: "q".to_owned(),
             uid: "u-q".to_owned(),
             resource_version: None,
+            within_bounds: false,
             why,
         },
         write => write,
@@ -77,6 +78,42 @@ async fn a_pod_that_is_not_as_it_was_keeps_no_other_from_going_and_nothing_is_cr
         bench.targets(),
         [format!("DELETE {PODS}/p"), format!("DELETE {PODS}/q")]
     );
+}
+
+/// A sibling may have gone down since.
+#[tokio::test(start_paused = true)]
+async fn what_the_bounds_allowed_long_ago_is_left_for_the_next_look() {
+    for (seconds, executed) in [(1, Executed::Wrote), (3, Executed::Stale)] {
+        let bench = Bench::new(move |seen| {
+            if seen.target.starts_with(&format!("PATCH {TREE}")) {
+                return Answer::Late(Duration::from_secs(seconds), tree_object(50));
+            }
+            obliging(seen)
+        });
+        let mut for_template = delete_pod(None);
+        if let Write::DeletePod {
+            name,
+            within_bounds,
+            ..
+        } = &mut for_template
+        {
+            *name = "q".to_owned();
+            *within_bounds = true;
+        }
+        let result = bench.execute(|decision| {
+            decision.tree_status.restarts = 1;
+            decision.tree_intent = true;
+            let writes = [delete_pod(None), for_template, in_place::patch()];
+            decision.writes.extend(writes);
+        });
+        assert_eq!(result.await.unwrap(), executed);
+        let made = bench.targets();
+        let is_made = |what: &str| made.iter().any(|one| one == what);
+        assert!(is_made(&format!("DELETE {PODS}/p")), "{made:?}");
+        let is_early = executed == Executed::Wrote;
+        assert_eq!(is_made(&format!("DELETE {PODS}/q")), is_early, "{made:?}");
+        assert_eq!(is_made(&format!("PATCH {PODS}/p")), is_early, "{made:?}");
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use super::super::super::testing::Answer;
 use super::*;
 use crate::model::in_place;
 
-fn patch() -> Write {
+pub(super) fn patch() -> Write {
     Write::PatchPod {
         child: "w".to_owned(),
         slot: 0,
