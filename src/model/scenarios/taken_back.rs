@@ -8,6 +8,7 @@ use super::rollouts::{edit, marks, three};
 use super::{supervisor, worker};
 use crate::api::v1alpha1::{RevisionMark, RolloutFailurePolicy};
 use crate::model::lab::{Behaviour, Lab};
+use crate::model::pod::ContainerState;
 
 const ALL: [&str; 3] = ["db", "api", "web"];
 
@@ -92,9 +93,14 @@ fn one_fault_is_not_enough_unless_the_spec_says_so() {
 
 #[test]
 fn a_missing_config_map_is_waited_for_a_while() {
-    use crate::model::pod::ContainerState;
-    for (comes_after, state) in [(20, "TFF AllUp"), (60, "FFT RolledBack")] {
-        let mut lab = three("");
+    const CANARY: &str = "replicas: 4, update: {steps: [{updated: 1}, {pause: {}}]}";
+    for (settings, comes_after, state) in [
+        ("", 20, "TFF AllUp"),
+        ("", 60, "FFT RolledBack"),
+        (CANARY, 20, "TTF RolloutPaused"),
+        (CANARY, 60, "FFT RolledBack"),
+    ] {
+        let mut lab = three(settings);
         lab.behave("db@two", Behaviour::Stuck);
         edit(&mut lab, "two", &["db"]);
         for second in 0..120 {
@@ -103,16 +109,22 @@ fn a_missing_config_map_is_waited_for_a_while() {
                 lab.behave("db@two", Behaviour::Healthy);
                 continue;
             }
-            let new = lab.live("db").into_iter().max().unwrap();
-            if lab.images("db").contains(&"two") {
-                let pod = lab.pod_mut("db", new);
+            for slot in lab.slots_with("db", "two") {
+                let pod = lab.pod_mut("db", slot);
                 pod.containers[0].state = ContainerState::Waiting {
                     reason: "CreateContainerConfigError".into(),
                     message: "configmap \"settings\" not found".into(),
                 };
             }
         }
-        assert_eq!(lab.state(), state, "{}", lab.message());
+        let told = format!("{settings}: {}", lab.message());
+        assert_eq!(lab.state(), state, "{told}");
+        let new = lab.slots_with("db", "two").len();
+        let expected = match state {
+            "TFF AllUp" | "TTF RolloutPaused" => 1,
+            _ => 0,
+        };
+        assert_eq!(new, expected, "{told}");
     }
 }
 
@@ -524,6 +536,27 @@ fn what_only_the_new_spec_has_is_stopped_and_held() {
     lab.run(60);
     assert_eq!(lab.images("cache"), ["three"]);
     assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+}
+
+#[test]
+fn what_the_new_spec_dropped_stays_dropped_when_the_tree_goes_back() {
+    for order in [["web", "api"], ["api", "web"]] {
+        let workers = order.map(|name| worker(name, "", ""));
+        let mut lab = Lab::new(&format!("children:\n{}", workers.concat()));
+        lab.run(100);
+        assert_eq!(marks(&lab), [(1, RevisionMark::Good)], "{}", lab.message());
+        lab.behave("api@two", Behaviour::NoImage);
+        lab.edit(|spec| spec.children.retain(|child| child.name != "web"));
+        edit(&mut lab, "two", &["api"]);
+        lab.run(60);
+        lab.log.clear();
+        lab.run(3000);
+        assert_eq!(lab.state(), "FFT RolledBack", "{}", lab.message());
+        assert_eq!(lab.images("api"), ["one"]);
+        assert_eq!(lab.live("web"), [0; 0], "{order:?}");
+        assert!(!lab.world.workers.contains_key("web"), "{order:?}");
+        assert_eq!(lab.log, [""; 0], "{order:?}");
+    }
 }
 
 #[test]

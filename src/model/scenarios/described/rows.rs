@@ -280,6 +280,22 @@ fn bad_image(lab: &mut Lab) {
 pub(super) fn rolled_out() -> Vec<Row> {
     vec![
         (
+            // Whoever waits for Ready must not take a tree for upgraded of which one worker has not had its turn yet.
+            [
+                one("replicas: 3, update: {steps: [{updated: 1}, {pause: {}}]}"),
+                worker("b", "", ""),
+            ]
+            .concat(),
+            |lab| {
+                lab.run(70);
+                lab.edit_template("a", "two");
+                lab.edit_template("b", "two");
+                lab.run(30);
+            },
+            "FTF RolloutPaused",
+            "a is at step 2 of 2 of its rollout: 1 updated, waits until `rollout.promote` names revision 2 and step 2 (`kubectl coppice promote`) (and 3 more)",
+        ),
+        (
             ONE.into(),
             |lab| {
                 lab.edit(|spec| spec.rollout.paused = true);
