@@ -170,10 +170,11 @@ impl Execution<'_> {
             Write::PatchPod {
                 child, slot, name, ..
             } => self.patch_pod((child, *slot, name), write).await,
+            // What takes its place must not be made beside it.
             Write::DeletePod {
                 within_bounds: true,
                 ..
-            } if self.was_seen_long_ago() => Ok(Effect::Left),
+            } if self.was_seen_long_ago() => Ok(Effect::Stale),
             Write::DeletePod {
                 name,
                 uid,

@@ -103,8 +103,9 @@ async fn what_the_bounds_allowed_long_ago_is_left_for_the_next_look() {
         let result = bench.execute(|decision| {
             decision.tree_status.restarts = 1;
             decision.tree_intent = true;
-            let writes = [delete_pod(None), for_template, in_place::patch()];
-            decision.writes.extend(writes);
+            let goes = [delete_pod(None), for_template, in_place::patch()];
+            decision.writes.extend(goes);
+            decision.writes.push(create_pod("r"));
         });
         assert_eq!(result.await.unwrap(), executed);
         let made = bench.targets();
@@ -113,6 +114,9 @@ async fn what_the_bounds_allowed_long_ago_is_left_for_the_next_look() {
         let is_early = executed == Executed::Wrote;
         assert_eq!(is_made(&format!("DELETE {PODS}/q")), is_early, "{made:?}");
         assert_eq!(is_made(&format!("PATCH {PODS}/p")), is_early, "{made:?}");
+        let is_create = |one: &&String| one.starts_with("POST");
+        let creates = made.iter().filter(is_create).count();
+        assert_eq!(creates, usize::from(is_early), "{made:?}");
     }
 }
 
