@@ -50,11 +50,16 @@ fn supervise(tree: &Tree<'_>, world: &World, now: Timestamp) -> Decision {
     }
     if engine.note_moves() {
         // What happens from now on is judged at the new place.
+        engine.wait_for_first_turns();
         engine.wake_at = Some(now);
         return engine.into_decision(Vec::new());
     }
     engine.follow_updates_in_place();
-    if engine.note_revision() || engine.give_turns() {
+    let is_retried = engine.note_revision();
+    if is_retried {
+        engine.wait_for_first_turns();
+    }
+    if is_retried || engine.give_turns() {
         // What is made next is made from the templates that are asked for, and were given.
         engine.wake_at = Some(now);
         return engine.into_decision(Vec::new());

@@ -10,6 +10,7 @@ mod together;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -109,11 +110,9 @@ impl<'a> Engine<'a> {
         if self.world.tree.deleting {
             return false;
         }
-        // What was refused is noted before anything else becomes of it; what was added waits meanwhile.
+        // What was refused is noted before anything else becomes of it.
         if !self.world.refusals.is_empty() {
-            let workers = self.tree.leaves().map(|(id, _)| id);
-            let added = workers.filter(|id| self.stage(*id) == Stage::Added);
-            self.awaits_rollout = added.collect();
+            self.wait_for_first_turns();
             return false;
         }
         let is_frozen = self.is_frozen();
@@ -295,25 +294,56 @@ impl<'a> Engine<'a> {
         })
     }
 
+    /// Nothing has its turn in this look, and what was added is not started. That a Worker is a new one is known in its first look
+    /// alone, and is stored with whatever that is for.
+    pub(super) fn wait_for_first_turns(&mut self) {
+        let workers = self.tree.leaves().map(|(id, _)| id);
+        let added: Vec<NodeId> = workers
+            .filter(|id| self.stage(*id) == Stage::Added)
+            .collect();
+        for id in &added {
+            self.wait_for_first_turn(*id, &mut Vec::new());
+        }
+        self.awaits_rollout.extend(added);
+    }
+
     /// What was added waits for its turn. What was there before goes on meanwhile with the template that was proved good: where its
-    /// Worker was lost, and where it is started again with that template anyway.
+    /// Worker was lost, and where it is started again with that template anyway. What was lost where nothing was proved good has
+    /// nothing else to go on with than what it is to have.
     fn wait_for_first_turn(&mut self, id: NodeId, given: &mut Vec<NodeId>) {
+        let Some(leaf) = self.tree.leaf(id) else {
+            return;
+        };
+        let is_made_anew = |worker: &WorkerView| worker.status.place.is_empty();
+        let is_lost = self.worker(id).is_some_and(is_made_anew) && !leaf.completes();
         let name = self.name(id);
-        let good = self.last_good().and_then(|good| good.templates.get(name));
-        let good = good.filter(|good| {
-            let is_made_anew = |worker: &WorkerView| worker.status.place.is_empty();
-            let has_lost_its_worker = self.worker(id).is_some_and(is_made_anew);
-            self.tree.leaf(id).is_some_and(|leaf| {
-                leaf.target == good.revision || (has_lost_its_worker && !leaf.completes())
-            })
-        });
+        let mut former = self.world.revisions.iter();
+        let was_there = |one: &Arc<RevisionView>| {
+            one.name != self.tree.wanted && one.templates.contains_key(name)
+        };
+        if is_lost && self.last_good().is_none() && former.any(was_there) {
+            self.take_turn(vec![id], given);
+            return;
+        }
+        let good = self.proved_template(id, leaf);
+        let good = good.filter(|good| *good == leaf.target || is_lost);
         let (Some(good), Some(worker)) = (good, self.memory.workers.get_mut(name)) else {
             self.awaits_rollout.insert(id);
             return;
         };
-        worker.revision.clone_from(&good.revision);
+        worker.revision = good;
         self.memory.intend_worker(name);
         given.push(id);
+    }
+
+    /// The revision of the template of a worker that was proved good last, that of the tree as it is to be included.
+    fn proved_template(&self, id: NodeId, leaf: &Leaf<'_>) -> Option<String> {
+        let wanted = self.memory.tree.revisions.last();
+        if wanted.is_some_and(|wanted| wanted.mark == RevisionMark::Good) {
+            return Some(leaf.target.clone());
+        }
+        let good = self.last_good()?.templates.get(self.name(id))?;
+        Some(good.revision.clone())
     }
 
     /// Gives these workers the templates that they are to have.

@@ -792,3 +792,83 @@ fn a_group_that_dies_when_its_rollout_is_overtaken_comes_up_as_it_was() {
     lab.run(60);
     assert_eq!(lab.images("api"), ["one", "one", "two"], "{:?}", lab.log);
 }
+
+/// The first look at its new Worker may have other things to note.
+#[test]
+fn what_has_lost_its_worker_heals_whatever_else_is_seen_with_it() {
+    let quota = Refusal {
+        child: "db".into(),
+        slot: Some(1),
+        ..refusal(
+            403,
+            "Forbidden",
+            "pods \"a\" is forbidden: exceeded quota: pods, used: pods=3, limited: pods=3",
+        )
+    };
+    for (paused, is_moved) in [(false, false), (true, false), (false, true)] {
+        let mut lab = three("");
+        lab.edit(|spec| spec.children.push(child(&supervisor("s", "", ""))));
+        lab.run(10);
+        lab.refuse_creates = Some(quota.clone());
+        lab.behave("db@two", Behaviour::Hang);
+        edit(&mut lab, "two", &["db", "api"]);
+        lab.run(10);
+        lab.edit(|spec| spec.rollout.paused = paused);
+        lab.world.workers.remove("api");
+        while !lab.world.workers.contains_key("api") {
+            lab.decide_once();
+        }
+        if is_moved {
+            lab.edit(|spec| {
+                let web = spec.children.remove(2);
+                spec.children.push(web);
+                spec.children[3].parent = Some("s".into());
+            });
+        } else {
+            lab.world.refusals = vec![quota.clone()];
+        }
+        lab.run(60);
+        assert_eq!(
+            lab.images("api"),
+            ["one"],
+            "{paused} {is_moved}: {}",
+            lab.message()
+        );
+    }
+}
+
+/// What to go on with was never proved, and what it waits for may never come.
+#[test]
+fn what_has_lost_its_worker_waits_for_nobody_without_a_good_revision() {
+    let workers = ["db", "api"].map(|name| worker(name, "", ""));
+    let mut lab = Lab::new(&format!("children:\n{}", workers.concat()));
+    lab.run(20);
+    lab.behave("db@two", Behaviour::Hang);
+    edit(&mut lab, "two", &["db"]);
+    lab.run(10);
+    lab.world.workers.remove("api");
+    lab.edit(|spec| spec.children.push(child(&worker("new", "", ""))));
+    lab.run(30);
+    assert_eq!(lab.images("api"), ["one"], "{}", lab.message());
+    assert_eq!(lab.live("new"), [0; 0], "it waits for its turn");
+}
+
+/// Nor is there anything to wait for where the tree is as it is to be.
+#[test]
+fn what_has_lost_its_worker_comes_back_as_it_was_in_a_tree_that_is_paused() {
+    let mut lab = three("");
+    edit(&mut lab, "two", &["api"]);
+    lab.run(200);
+    assert_eq!(marks(&lab).last(), Some(&(2, RevisionMark::Good)));
+    lab.edit(|spec| spec.rollout.paused = true);
+    lab.world.workers.remove("api");
+    lab.log.clear();
+    lab.run(30);
+    assert_eq!(lab.images("api"), ["two"], "{}", lab.message());
+    assert_eq!(order_of_creates(&lab), ["api"]);
+    assert!(
+        !lab.log.iter().any(|line| line.contains("one")),
+        "{:?}",
+        lab.log
+    );
+}
