@@ -327,7 +327,7 @@ impl<'a> Engine<'a> {
                     || self.stays_given_up(id)
                     || (self.memory.supervisor(self.name(id)).is_some()
                         && !self.is_shut(id)
-                        && self.enabled_children(id).all(child_has))
+                        && self.children_to_start(id).all(child_has))
             }
         }
     }
@@ -380,6 +380,12 @@ impl<'a> Engine<'a> {
         }
         self.wake(after(latest, seconds));
         seconds_between(latest, self.now) >= seconds
+    }
+
+    /// The children that a supervisor is to start. What waits for its turn in a rollout keeps nobody else from having started.
+    fn children_to_start(&self, id: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+        let enabled = self.enabled_children(id);
+        enabled.filter(|child| !self.awaits_rollout.contains(child))
     }
 
     /// The enabled children of a supervisor in start order.

@@ -61,8 +61,12 @@ impl Engine<'_> {
         restart_at.filter(|time| *time <= self.now)
     }
 
-    /// Supervisors whose `restartAt` has come begin a new incarnation.
+    /// Supervisors whose `restartAt` has come begin a new incarnation. As for workers, that waits while no replica may get another
+    /// template.
     pub(super) fn restart_asked_supervisors(&mut self) {
+        if self.is_frozen() {
+            return;
+        }
         for id in self.tree.supervisors() {
             let Some(wanted) = self.tree.nodes[id].restart_at else {
                 continue;

@@ -157,8 +157,8 @@ impl<'a> Engine<'a> {
 
     /// How far a worker that runs has come.
     fn stage(&self, id: NodeId) -> Stage {
-        // What is started for the first time with its whole tree is no rollout.
-        let is_up = self.has_ever_been_up();
+        // What is started for the first time with its whole tree is no rollout; a tree that is started again may be in one.
+        let is_up = self.has_ever_been_up() || self.memory.tree.rollout.is_some();
         match self.memory.workers.get(self.name(id)) {
             None if is_up => Stage::Updating,
             Some(worker) if worker.revision.is_empty() && is_up => Stage::Added,

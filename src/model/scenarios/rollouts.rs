@@ -872,3 +872,85 @@ fn what_has_lost_its_worker_comes_back_as_it_was_in_a_tree_that_is_paused() {
         lab.log
     );
 }
+
+/// As that of a worker does.
+#[test]
+fn a_restart_that_is_asked_for_waits_while_a_rollout_is_paused() {
+    for name in ["", "s"] {
+        let mut lab = Lab::new(&format!(
+            "children:\n{}{}{}",
+            supervisor("s", "", ""),
+            worker("a", "s", ""),
+            worker("b", "", "")
+        ));
+        lab.run(100);
+        lab.edit(|spec| {
+            spec.rollout.paused = true;
+            spec.children.push(child(&worker("cache", "", "")));
+        });
+        edit(&mut lab, "two", &["b"]);
+        lab.run(10);
+        lab.log.clear();
+        let now = Time(lab.now);
+        lab.edit(|spec| {
+            let of = spec.children.iter_mut().find(|one| one.name == name);
+            match of {
+                Some(of) => of.restart_at = Some(now),
+                None => spec.restart_at = Some(now),
+            }
+        });
+        lab.run(60);
+        assert_eq!(lab.log, [""; 0], "{name:?}");
+        lab.edit(|spec| spec.rollout.paused = false);
+        lab.run(60);
+        assert_eq!(
+            lab.log
+                .iter()
+                .filter(|line| line.starts_with("create a/"))
+                .count(),
+            1,
+            "{name:?}: {:?}",
+            lab.log
+        );
+        for (child, image) in [("a", "one"), ("b", "two"), ("cache", "one")] {
+            assert_eq!(lab.images(child), [image], "{name:?}: {child}");
+        }
+    }
+}
+
+/// A new incarnation of the root is no first start, and those that run need nothing that waits.
+#[test]
+fn what_was_added_waits_for_its_turn_though_the_tree_is_started_again() {
+    for parent in ["", "s"] {
+        let mut lab = Lab::new(&format!(
+            "strategy: OneForAll\nintensity: {{maxRestarts: 0, periodSeconds: 60}}\nchildren:\n{}{}{}",
+            supervisor("s", "", ""),
+            worker("a", "s", ""),
+            worker("b", "", "")
+        ));
+        lab.run(100);
+        lab.edit(|spec| {
+            spec.rollout.paused = true;
+            spec.children.insert(2, child(&worker("cache", parent, "")));
+        });
+        lab.run(10);
+        lab.kill("b", 0, 1);
+        lab.run(100);
+        assert!(
+            lab.events.contains(&"ChildGivenUp".to_owned()),
+            "{:?}",
+            lab.events
+        );
+        let running = ["a", "b"].map(|child| lab.images(child).len());
+        assert_eq!(running, [1, 1], "{parent:?}: {}", lab.message());
+        assert_eq!(lab.live("cache"), [0; 0], "{parent:?}");
+        lab.edit(|spec| spec.rollout.paused = false);
+        lab.run(60);
+        assert_eq!(
+            lab.images("cache"),
+            ["one"],
+            "{parent:?}: {}",
+            lab.message()
+        );
+    }
+}
