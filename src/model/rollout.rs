@@ -98,7 +98,8 @@ enum Stage {
     Former,
     /// Its turn has come, and it is not through with it.
     Updating,
-    /// It is as it is to be.
+    /// Nobody waits for it: it has the template that it is to have, and was updated or stopped since it got that, or is started for
+    /// the first time with its whole tree.
     Through,
 }
 

@@ -1,7 +1,7 @@
 //! Workers that get another template together, because a group above them is restarted for it.
 //!
 //! Rule: whoever is restarted for a new template has got its own first, so that a rollout restarts nothing twice, wherever the
-//! operator crashes.
+//! operator crashes. Only one with steps goes through these by itself, and may be restarted with its group besides.
 
 use std::collections::BTreeSet;
 
@@ -13,14 +13,13 @@ use crate::model::situations::is_outdated;
 use crate::model::tree::{NodeId, ROOT};
 
 impl Engine<'_> {
-    /// A worker, and those that are restarted with it when templates change. One that has steps goes through them by itself, so that
-    /// nobody else has another template before they are over, whatever restarts it meanwhile or afterwards.
+    /// A worker, and those that are restarted with it when templates change. One that has steps goes through them by itself, whatever
+    /// restarts it meanwhile or afterwards: its group does not get other templates with it, and what waits for its turn waits until
+    /// they are over.
     pub(super) fn turns_with(&self, id: NodeId) -> Vec<NodeId> {
         let has_steps = |id: NodeId| {
             let leaf = self.tree.leaf(id);
-            leaf.is_some_and(|leaf| {
-                !leaf.settings.update.steps.is_empty() && self.first_step(id, leaf).is_some()
-            })
+            leaf.is_some_and(|leaf| self.first_step(id, leaf).is_some())
         };
         if has_steps(id) {
             return vec![id];
@@ -35,7 +34,7 @@ impl Engine<'_> {
             .collect()
     }
 
-    /// The workers whose turn has come, and of which no Pod is made from the new template yet.
+    /// The workers whose turn has come, and of which there are Pods of the former template, and none of the new one yet.
     pub(in crate::model) fn untouched_workers(&self) -> BTreeSet<NodeId> {
         let workers = self.tree.leaves().map(|(id, _)| id);
         workers.filter(|id| self.is_untouched(*id)).collect()
@@ -68,7 +67,7 @@ impl Engine<'_> {
         self.is_untouched(id) && self.has_something_to_stop(id)
     }
 
-    /// Whether the turn of a worker has come, and no Pod of it is made from its new template yet.
+    /// Whether the turn of a worker has come, Pods of its former template are there, and none is made from the new one yet.
     pub(super) fn is_untouched(&self, id: NodeId) -> bool {
         let Some(leaf) = self.tree.leaf(id) else {
             return false;
