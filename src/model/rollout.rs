@@ -128,7 +128,8 @@ impl<'a> Engine<'a> {
             if self.tree.leaf(id).is_none() || self.mode(id) == Mode::Down {
                 // What would start again with another template while nothing may get one keeps the one that it has; so does what
                 // is stopped together with a canary before it.
-                if !is_frozen && !(has_stopped_canary && waits_for_others) {
+                let waits_for_canary = has_stopped_canary && waits_for_others;
+                if !is_frozen && !waits_for_canary {
                     self.take_turn_of_stopped(id, &mut given);
                 } else if self.stage(id) == Stage::Added {
                     self.awaits_rollout.insert(id);

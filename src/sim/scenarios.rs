@@ -74,6 +74,7 @@ pub(super) fn plain() -> Vec<Scenario> {
         claims::claims_of_deleted_trees(),
         edits::edits_of_children(),
         rollouts::rollouts(),
+        rollouts::taken_back(),
         rollouts::canaries(),
         rollouts::of_groups(),
         in_place::updates(),

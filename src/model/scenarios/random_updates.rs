@@ -211,7 +211,7 @@ fn what_is_edited_there_and_back_ends_where_it_began_and_restarts_nothing_for_it
                 &one
             };
             edit(&mut lab, image, edited);
-            told += &format!("{edited:?} are edited to {image} at {}\n", lab.now);
+            told = format!("{told}{edited:?} are edited to {image} at {}\n", lab.now);
             if dice.below(2) == 0 {
                 lab.crash_in = Some(usize::try_from(dice.below(6)).unwrap());
             }
@@ -227,7 +227,7 @@ fn what_is_edited_there_and_back_ends_where_it_began_and_restarts_nothing_for_it
                 keep(&lab, image, &mut kept, &told);
             }
         }
-        told += &format!("{}\n{:#?}", lab.message(), lab.log);
+        told = format!("{told}{}\n{:#?}", lab.message(), lab.log);
         assert_eq!(lab.state(), "TFF AllUp", "{told}");
         for child in ALL {
             assert_eq!(lab.slots_with(child, "one"), lab.live(child), "{told}");

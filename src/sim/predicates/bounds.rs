@@ -34,7 +34,8 @@ pub(super) fn unavailable(tree: &Value, worker: &Value) -> i64 {
     let mut unavailable = written.unwrap_or(default);
     let is_none = |field: &str| share(&update[field], 1000, 99) == Some(0);
     let has_surge = surge(tree, worker) > 0;
-    if !has_surge && !(is_none("maxUnavailable") && is_none("maxSurge")) {
+    let may_do_neither = is_none("maxUnavailable") && is_none("maxSurge");
+    if !has_surge && !may_do_neither {
         unavailable = unavailable.max(1);
     }
     let spare = replicas - i64::try_from(quorum(tree, worker)).unwrap_or(0);

@@ -143,6 +143,12 @@ pub(super) fn rollouts() -> Vec<Scenario> {
                 (120, Set("rollout.paused", "false")),
             ],
         ),
+    ]
+}
+
+/// New versions that are taken back.
+pub(super) fn taken_back() -> Vec<Scenario> {
+    vec![
         Scenario::new(
             "roll_out_is_taken_back",
             CHAIN,
