@@ -14,7 +14,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::kind::{Call, Verb};
+use super::kind::{Call, Kind, Verb};
 use super::plan::{Blow, HELD_AT_MOST, Mistake};
 use super::server::{Actor, Answer, Change, Refusal, code_of, selects};
 use super::world::Shared;
@@ -60,6 +60,14 @@ impl Link {
         Client::new(service, "default")
     }
 
+    fn makes_pod_in_rollout(&self, call: &Call) -> bool {
+        let shared = self.shared.lock();
+        let mut trees = shared.server.all(Kind::Tree);
+        call.verb == Verb::Create
+            && call.kind == Kind::Pod
+            && trees.any(|(_, tree)| !tree["status"]["rollout"].is_null())
+    }
+
     async fn serve(self, request: http::Request<Body>) -> Response {
         let (parts, body) = request.into_parts();
         let bytes = body.collect_bytes().await.unwrap_or_default();
@@ -73,9 +81,13 @@ impl Link {
         self.mistake(&mut call);
         self.alive(tokio::time::sleep(WAY)).await;
         let blow = self.shared.lock().next_blow(self.operator, &call);
+        // To refuse what is only tried says something about a template, as it does to refuse a Pod while one is rolled out, and
+        // then the tree ends otherwise.
         let blow = match blow {
-            // To refuse what is only tried says something about a template, and then the tree ends otherwise.
             Some(Blow::Fails(_) | Blow::FailsAfter(_)) if call.query("dryRun").is_some() => {
+                Some(Blow::Fails(503))
+            }
+            Some(Blow::Fails(403 | 422)) if self.makes_pod_in_rollout(&call) => {
                 Some(Blow::Fails(503))
             }
             blow => blow,
