@@ -80,11 +80,15 @@ async fn until_it_waits(space: &Space<'_>) -> Value {
 async fn until_up(space: &Space<'_>, without: &str) {
     let is_up = |worker: &Value| {
         let status = &worker["status"];
-        let started = status["startedPods"].as_array();
-        let is_other = |one: &&Value| one.as_str().is_some_and(|one| !one.ends_with(without));
+        // What more is remembered of a slot than its started Pod is told in an object.
+        let words = status["startedPods"].as_array().into_iter().flatten();
+        let words = words.filter_map(|word| Some(word.as_str()?.split_once('/')?.1));
+        let objects = status["slots"].as_array().into_iter().flatten();
+        let objects = objects.filter(|slot| slot["started"] == true);
+        let started = words.chain(objects.filter_map(|slot| slot["podUID"].as_str()));
         status["up"] == 3
             && status["replicas"] == 3
-            && started.is_some_and(|all| all.iter().filter(is_other).count() == 3)
+            && started.filter(|uid| *uid != without).count() == 3
     };
     space
         .until_object("Worker", "tree-api", SOON, "up", is_up)
