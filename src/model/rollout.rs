@@ -340,7 +340,8 @@ impl<'a> Engine<'a> {
 
     /// The revision of the template of a worker that was proved good last, that of the tree as it is to be included.
     fn proved_template(&self, id: NodeId, leaf: &Leaf<'_>) -> Option<String> {
-        let wanted = self.memory.tree.revisions.last();
+        let known = self.memory.tree.revisions.last();
+        let wanted = known.filter(|known| known.name == self.tree.wanted);
         if wanted.is_some_and(|wanted| wanted.mark == RevisionMark::Good) {
             return Some(leaf.target.clone());
         }

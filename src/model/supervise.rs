@@ -93,6 +93,7 @@ impl Engine<'_> {
             // It is started as new, in its turn.
             worker.revision.clear();
             worker.turn_time = None;
+            worker.update_step = None;
         }
     }
 

@@ -180,6 +180,28 @@ fn a_canary_that_cannot_start_takes_the_tree_back() {
 }
 
 #[test]
+fn a_canary_that_is_disabled_keeps_nobody_waiting() {
+    let mut lab = three(BY_HAND);
+    edit(&mut lab, "two", &["db", "web"]);
+    lab.run(30);
+    assert_paused(&lab);
+    lab.edit(|spec| {
+        let db = spec.children.iter_mut().find(|one| one.name == "db");
+        db.unwrap().enabled = false;
+    });
+    lab.run(30);
+    assert_paused(&lab);
+    assert!(lab.message().contains("web"), "{}", lab.message());
+    lab.edit(|spec| {
+        let web = spec.children.iter_mut().find(|one| one.name == "web");
+        web.unwrap().worker.as_mut().unwrap().update.steps.clear();
+    });
+    lab.run(200);
+    assert_eq!(lab.state(), "TFF AllUp", "{}", lab.message());
+    assert_eq!(lab.images("web"), ["two"; 4]);
+}
+
+#[test]
 fn each_slot_heals_with_its_own_template() {
     let mut lab = at_pause(BY_HAND);
     let (former, canary) = (

@@ -837,6 +837,27 @@ fn what_has_lost_its_worker_heals_whatever_else_is_seen_with_it() {
     }
 }
 
+/// The edit that moves another worker is not numbered yet when that is noted.
+#[test]
+fn what_has_lost_its_worker_waits_for_its_turn_though_another_one_is_moved_with_the_same_edit() {
+    let mut lab = three("");
+    lab.edit(|spec| spec.children.push(child(&supervisor("s", "", ""))));
+    lab.run(100);
+    lab.world.workers.remove("api");
+    while !lab.world.workers.contains_key("api") {
+        lab.decide_once();
+    }
+    lab.behave("db@two", Behaviour::Hang);
+    lab.edit(|spec| {
+        let web = spec.children.remove(2);
+        spec.children.push(web);
+        spec.children[3].parent = Some("s".into());
+    });
+    edit(&mut lab, "two", &["db", "api"]);
+    lab.run(60);
+    assert_eq!(lab.images("api"), ["one"], "{}", lab.message());
+}
+
 /// What to go on with was never proved, and what it waits for may never come.
 #[test]
 fn what_has_lost_its_worker_waits_for_nobody_without_a_good_revision() {

@@ -88,7 +88,7 @@ fn word(slot: &SlotStatus) -> String {
 fn slot(word: &str) -> Option<SlotStatus> {
     let (slot, uid) = word.split_once('/').filter(|(_, uid)| !uid.is_empty())?;
     Some(SlotStatus {
-        slot: slot.parse().ok()?,
+        slot: slot.parse().ok().filter(|slot| *slot >= 0)?,
         pod_uid: uid.to_owned(),
         started: true,
         ..SlotStatus::default()
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_word_that_means_nothing_is_an_error_that_says_what_is_expected() {
-        for word in ["", "1", "1/", "/a", "x/a"] {
+        for word in ["", "1", "1/", "/a", "x/a", "-1/a"] {
             let error = read(json!({"startedPods": [word]})).unwrap_err();
             let error = error.to_string();
             assert!(
