@@ -124,7 +124,7 @@ impl Link {
         }
         if self.is_mistaken(Mistake::BelieveEmptyStore)
             && call.verb == Verb::List
-            && call.kind == super::kind::Kind::Pod
+            && call.kind == Kind::Pod
             && let Ok(list) = &mut result
         {
             list["items"] = json!([]);
