@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::model::tree::ROOT_NAME;
 use crate::sim::kind::{Kind, Part};
 use crate::sim::objects::{
-    child_of, children, controller_uid, record_of, slots_of, spec_of, uid_of,
+    child_of, children, controller_uid, record_of, slot_entry, slots_of, spec_of, uid_of,
 };
 use crate::sim::server::{Change, Server};
 use records::{added, gives_up, lost, not_one, same_story, settings, times};
@@ -159,7 +159,7 @@ impl Windows {
                     .map(str::to_owned)
                     .collect()
             };
-            let known = slots_of(old).find(|known| known["slot"] == slot["slot"]);
+            let known = slot_entry(old, slot["slot"].as_i64().unwrap_or_default());
             let (now, had) = (
                 list(&slot),
                 known.map(|known| list(&known)).unwrap_or_default(),
